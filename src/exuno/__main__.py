@@ -1,0 +1,6 @@
+"""``python -m exuno``."""
+
+from exuno.cli import run
+
+if __name__ == "__main__":
+    run()

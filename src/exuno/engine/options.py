@@ -1,0 +1,88 @@
+"""What every command that trains or measures takes. Plain frozen dataclasses; no torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where a run lives and how it is executed."""
+
+    run_dir: Path | None = None
+    """Folder of the run. Default: runs/VERB-PRESET-HASH, the hash being that of the configuration."""
+    seed: int = 0
+    """Seed of everything random."""
+    devices: str = "auto"
+    """auto (a GPU if there is one), cpu, or a number of processes to start on this machine."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Mixed precision of the forward pass."""
+    resume: str = "auto"
+    """auto: continue an unfinished run of the same configuration; never; or the PATH of a checkpoint."""
+    workers: int = 0
+    """Processes that prepare batches; 0 prepares them in the training process. Does not change any sample."""
+    smoke: bool = False
+    """The same path from end to end in seconds, on a sliver of the work."""
+    dry_run: bool = False
+    """Print the resolved configuration and the cost estimate, run nothing."""
+    debug: bool = False
+    """Show tracebacks."""
+    track: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    """Also send the metrics there; never by default."""
+
+
+@dataclass(frozen=True)
+class Optim:
+    """Optimizer and learning-rate schedule."""
+
+    name: Literal["adam", "adamw", "sgd"] = "adam"
+    """Optimizer. `adam` adds weight decay to the gradient, `adamw` decouples it."""
+    lr: float = 1e-3
+    """Peak learning rate."""
+    weight_decay: float = 0.0
+    """Weight decay."""
+    momentum: float = 0.9
+    """Momentum of sgd."""
+    nesterov: bool = False
+    """Nesterov momentum (sgd)."""
+    schedule: Literal["constant", "cosine", "step"] = "cosine"
+    """How the learning rate falls after the warm-up."""
+    milestones: tuple[float, ...] = (0.5, 0.75)
+    """step: the fractions of the training at which the rate is multiplied by gamma."""
+    gamma: float = 0.1
+    """step: the factor."""
+    warmup: float = 0.0
+    """Fraction of the training during which the rate rises linearly from 0."""
+    clip: float | None = None
+    """Largest norm of the gradient; none by default."""
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Augmentation of training images. The geometric part is batched; every draw depends on (seed, epoch, index)."""
+
+    flip: float = 0.0
+    """Probability of a horizontal flip."""
+    pad: int = 0
+    """Pad by so many pixels of black on each side and crop back at random (CIFAR: 4)."""
+    cutout: int = 0
+    """Side of a square set to the mean colour at a random place (CIFAR teacher: 16)."""
+    rotate: float = 0.0
+    """Largest rotation in degrees, either way."""
+    shift: float = 0.0
+    """Largest shift as a fraction of the side."""
+    zoom: float = 0.0
+    """Largest change of scale as a fraction."""
+    resized_crop: tuple[float, float] | None = None
+    """Random resized crop of this range of area fractions (ImageNet: 0.08 1)."""
+    aspect: tuple[float, float] = (0.75, 4 / 3)
+    """Range of aspect ratios of the random resized crop."""
+    jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    """Colour jitter: brightness, contrast, saturation, hue."""
+    jitter_p: float = 1.0
+    """Probability of the colour jitter."""
+    gray: float = 0.0
+    """Probability of turning the image gray."""
+    solarize: float = 0.0
+    """Probability of solarisation at half brightness."""
+
