@@ -1,0 +1,147 @@
+"""Augmentation of training images: batched, and every draw a pure function of (seed, draw number).
+
+The order is: resized crop (or plain resize) - rotation, shift, zoom - pad and crop - flip - colour jitter - gray - solarisation - cutout.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample, pad
+
+from exuno.data import rng
+from exuno.data.base import Images
+from exuno.data.resize import prepare
+from exuno.engine.options import Augment
+
+STREAM = "augment"
+# The first random number of each operation; fixed, so that switching one on changes no draw of another.
+FLIP, PAD, CUTOUT, ROTATE, SHIFT, ZOOM, JITTER, GRAY, SOLARIZE, CROP = 0, 1, 3, 5, 6, 8, 9, 15, 16, 20
+
+
+def augment(
+    images: Images,
+    options: Augment,
+    seed: int,
+    draws: NDArray[np.int64],
+    size: tuple[int, int],
+    fill: Sequence[float] | None = None,
+) -> Tensor:
+    """Augment a batch.
+
+    Args:
+        images: uint8 [B, C, H, W], or a list of B uint8 [C, h, w] of varying size.
+        options: what to do.
+        seed: the run's seed.
+        draws: the number of each draw, int64 [B]; during training epoch * len(data) + position.
+        size: (H, W) of the result. Without ``resized_crop``, images of another size are resized to cover it and centre-cropped.
+        fill: colour of the cutout in [0, 1], one number a channel: the mean colour of the data set; by default middle gray.
+
+    Returns:
+        float32 [B, C, H, W] in [0, 1].
+    """
+
+    def uniform(slot: int, slots: int = 1) -> NDArray[np.float64]:
+        return rng.uniforms(seed, STREAM, draws, slots, slot)
+
+    if options.resized_crop is not None:
+        from exuno.data.crop import crop_boxes, resized_crop
+
+        boxes = crop_boxes(images, options.resized_crop, options.aspect, uniform(CROP, 4 * 10))
+        batch = resized_crop(images, boxes, size)
+    else:
+        batch = prepare(images, size)
+    if options.rotate or options.shift or options.zoom:
+        batch = affine(
+            batch,
+            np.deg2rad(options.rotate) * (2 * uniform(ROTATE)[:, 0] - 1),
+            options.shift * (2 * uniform(SHIFT, 2) - 1),
+            1 + options.zoom * (2 * uniform(ZOOM)[:, 0] - 1),
+        )
+    if options.pad:
+        offsets = (uniform(PAD, 2) * (2 * options.pad + 1)).astype(np.int64)
+        batch = pad_crop(batch, options.pad, offsets)
+    if options.flip:
+        batch = flip(batch, uniform(FLIP)[:, 0] < options.flip)
+    batch = to_float(batch)
+    if any(options.jitter) or options.gray or options.solarize:
+        from exuno.data.colour import jitter, solarize, to_gray
+
+        if any(options.jitter):
+            numbers = uniform(JITTER, 6)
+            batch = jitter(batch, options.jitter, numbers[:, 1:], numbers[:, 0] < options.jitter_p)
+        if options.gray:
+            batch = to_gray(batch, uniform(GRAY)[:, 0] < options.gray)
+        if options.solarize:
+            batch = solarize(batch, uniform(SOLARIZE)[:, 0] < options.solarize)
+    if options.cutout:
+        batch = cutout(batch, options.cutout, uniform(CUTOUT, 2), fill)
+    return batch
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 [0, 255] -> float32 [0, 1]; floats pass."""
+    return images if images.is_floating_point() else images.float().div_(255)
+
+
+def flip(images: Tensor, which: NDArray[np.bool_]) -> Tensor:
+    """Mirror the images where ``which`` [B] is true, left to right; a new tensor."""
+    rows = torch.from_numpy(np.flatnonzero(which))
+    return images.index_copy(0, rows, images[rows].flip(3))
+
+
+def pad_crop(images: Tensor, border: int, offsets: NDArray[np.int64]) -> Tensor:
+    """Pad [B, C, H, W] with ``border`` black pixels and crop it back to H x W at ``offsets`` [B, 2] (y, x), each in 0 .. 2 border.
+
+    An offset of (border, border) changes nothing. Whole pixels only, no interpolation.
+    """
+    batch, _, height, width = images.shape
+    windows = pad(images, (border,) * 4).unfold(2, height, 1).unfold(3, width, 1)
+    y, x = torch.from_numpy(offsets).unbind(1)
+    return windows[torch.arange(batch), :, y, x]
+
+
+def affine(images: Tensor, angle: NDArray[np.float64], shift: NDArray[np.float64], zoom: NDArray[np.float64]) -> Tensor:
+    """Rotate, scale and shift in one bilinear warp, black outside.
+
+    Args:
+        images: [B, C, H, W], uint8 or float in [0, 1].
+        angle: radians, counter-clockwise, [B].
+        shift: (y, x) as a fraction of the sides, [B, 2]; positive moves down and right.
+        zoom: scale, [B]; above 1 enlarges.
+
+    Returns:
+        float32 [B, C, H, W] in [0, 1].
+    """
+    batch = to_float(images)
+    height, width = batch.shape[2:]
+    cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
+    # affine_grid maps output to input coordinates in [-1, 1] on both axes: hence the inverse, and the aspect ratio.
+    theta = np.zeros((len(batch), 2, 3))
+    theta[:, 0, 0], theta[:, 0, 1] = cos, -sin * height / width
+    theta[:, 1, 0], theta[:, 1, 1] = sin * width / height, cos
+    moved = 2 * shift[:, ::-1]  # in units of the half side, x first
+    theta[:, :, 2] = -(theta[:, :, :2] @ moved[:, :, None])[:, :, 0]
+    grid = affine_grid(torch.from_numpy(theta).float(), list(batch.shape), align_corners=False)
+    return grid_sample(batch, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def cutout(images: Tensor, side: int, centre: NDArray[np.float64], fill: Sequence[float] | None) -> Tensor:
+    """Set a square to one colour (DeVries and Taylor, 2017). Its centre is uniform over the pixels; the border clips it.
+
+    Args:
+        images: float [B, C, H, W].
+        side: pixels.
+        centre: uniform numbers (y, x) in [0, 1), [B, 2].
+        fill: one number a channel; None is middle gray.
+    """
+    _, channels, height, width = images.shape
+    first = torch.from_numpy((centre * (height, width)).astype(np.int64)) - side // 2
+    y, x = torch.arange(height), torch.arange(width)
+    rows = (y >= first[:, :1]) & (y < first[:, :1] + side)
+    columns = (x >= first[:, 1:]) & (x < first[:, 1:] + side)
+    hole = (rows[:, :, None] & columns[:, None, :])[:, None]
+    colour = images.new_tensor(fill if fill is not None else (0.5,) * channels).view(1, -1, 1, 1)
+    return torch.where(hole, colour, images)

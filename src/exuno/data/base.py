@@ -1,0 +1,116 @@
+"""What a data set is to the rest of exuno: something with a length that hands out uint8 images by position."""
+
+import hashlib
+from abc import abstractmethod
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+Images = Tensor | list[Tensor]
+"""uint8 [B, C, H, W], or a list of B uint8 [C, h, w] of varying size."""
+
+Positions = NDArray[np.int64]
+
+
+class Data(Dataset[tuple[Tensor, int]]):
+    """A labelled or unlabelled set of images; map-style, so that torch's own tools take it too.
+
+    Attributes:
+        name: the spec it was opened from, with the split.
+        classes: names of the classes in the order of the labels, if known.
+        num_classes: number of classes; 0 if unlabelled.
+        image_size: (H, W) of the images, or for photographs of varying size that at which models usually see them.
+        resize: for photographs, the short side to which a test image is resized before the centre crop of ``image_size``.
+        channels: 1 or 3.
+        mean, std: of each channel over the *training* split, for pixels in [0, 1].
+    """
+
+    name: str
+    classes: tuple[str, ...] | None
+    num_classes: int
+    image_size: tuple[int, int]
+    resize: int | None = None
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def fetch(self, positions: Positions) -> tuple[Images, Tensor]:
+        """Images (uint8) and labels (int64 [B], -1 where there is none) at B positions, int64 [B]."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A hexadecimal digest of the content, for the lineage of a run."""
+
+    def __getitem__(self, position: int) -> tuple[Tensor, int]:
+        if not 0 <= position < len(self):
+            raise IndexError(position)
+        images, labels = self.fetch(np.array([position], np.int64))
+        return images[0], int(labels[0])
+
+
+class ArrayData(Data):
+    """Images of equal size in memory.
+
+    Args:
+        name: what to call it.
+        images: uint8 [N, C, H, W].
+        labels: int64 [N], -1 where there is none.
+        classes: names of the classes.
+        num_classes: number of classes; by default that of the names, or the largest label + 1.
+        stats: mean and std of each channel; by default those of ``images``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        classes: tuple[str, ...] | None = None,
+        num_classes: int | None = None,
+        stats: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
+    ) -> None:
+        self.name = name
+        self.images = torch.from_numpy(np.ascontiguousarray(images))
+        self.labels = torch.from_numpy(np.asarray(labels, np.int64))
+        self.classes = classes
+        self.num_classes = num_classes or len(classes or ()) or int(np.max(labels, initial=-1)) + 1
+        self.channels, *size = self.images.shape[1:]
+        self.image_size = (size[0], size[1])
+        self.mean, self.std = stats or channel_stats(images)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def fetch(self, positions: Positions) -> tuple[Tensor, Tensor]:
+        chosen = torch.from_numpy(np.asarray(positions, np.int64))
+        return self.images[chosen], self.labels[chosen]
+
+    def fingerprint(self) -> str:
+        """sha256 of the shape, the pixels and the labels."""
+        digest = hashlib.sha256(str(tuple(self.images.shape)).encode())
+        digest.update(self.images.numpy().data)
+        digest.update(self.labels.numpy().data)
+        return digest.hexdigest()
+
+
+def channel_stats(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel of uint8 [N, C, H, W], for pixels in [0, 1]; exact, from the histogram.
+
+    A constant channel gets the deviation 1, so that dividing by it does no harm.
+    """
+    levels = np.arange(256) / 255
+    means, stds = [], []
+    for channel in range(images.shape[1]):
+        counts = np.bincount(images[:, channel].ravel(), minlength=256)
+        mean = float((counts * levels).sum() / max(1, counts.sum()))
+        deviation = float(np.sqrt((counts * (levels - mean) ** 2).sum() / max(1, counts.sum())))
+        means.append(round(mean, 6))
+        stds.append(round(deviation, 6) or 1.0)
+    return tuple(means), tuple(stds)

@@ -1,0 +1,173 @@
+"""Batches of training or test images: the same ones whatever the number of workers and processes."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from exuno.data import rng
+from exuno.data.augment import augment, to_float
+from exuno.data.base import Images, Positions
+from exuno.data.resize import prepare
+from exuno.engine.errors import ExunoError
+from exuno.engine.options import Augment
+
+Batch = dict[str, Tensor]
+
+
+class Source(Protocol):
+    """The least a data set must offer. One that also has ``fetch_draws`` is endless: it is asked for draw numbers, not positions."""
+
+    def __len__(self) -> int: ...
+
+    def fetch(self, positions: Positions) -> tuple[Images, Tensor]: ...
+
+
+class Loader:
+    """Batches of ``data`` in a reproducible order.
+
+    The order of an epoch is a permutation that depends on (seed, epoch) alone, and the draw number of a sample, of which its
+    augmentation is a function, is ``epoch * len(data) + position``.
+
+    Args:
+        data: the images. If it has a method ``fetch_draws(draws)``, that is called with draw numbers in place of ``fetch(positions)``.
+        batch_size: samples of a batch over all processes together.
+        augment: what to do to training images; None for test images, which are resized and centre-cropped.
+        seed: seed of order and augmentation.
+        size: (H, W) of the images delivered; by default ``data.image_size``.
+        resize: short side before the centre crop of test images; by default that of the data set, in proportion to ``size``.
+        workers: processes that prepare batches; 0 prepares them in this one.
+        shuffle: whether the order is random.
+        rank: number of this process.
+        world: number of processes. Each takes, of every batch of B samples, the slice [rank h, (rank + 1) h) and its mirror image
+            B - 1 - that, with h = B / (2 world): so a sample and its partner in the reversed batch are always in the same process.
+        drop_last: whether an incomplete last batch is dropped. A data set smaller than a batch then is one batch, rounded down
+            to an even number (a multiple of 2 world).
+
+    Raises:
+        ExunoError: for an empty data set, or a batch size that does not fit the number of processes.
+    """
+
+    def __init__(
+        self,
+        data: Source,
+        batch_size: int,
+        augment: Augment | None = None,
+        seed: int = 0,
+        size: tuple[int, int] | None = None,
+        *,
+        resize: int | None = None,
+        workers: int = 0,
+        shuffle: bool = True,
+        rank: int = 0,
+        world: int = 1,
+        drop_last: bool = True,
+    ) -> None:
+        name = getattr(data, "name", "the data set")
+        if len(data) == 0:
+            raise ExunoError(f"{name} is empty", "Give a data set with images in it.")
+        if batch_size < 1:
+            raise ExunoError(f"a batch size of {batch_size}", "Give a positive batch size.")
+        if world > 1 and drop_last and batch_size % (2 * world):
+            raise ExunoError(
+                f"a batch of {batch_size} cannot be shared by {world} processes",
+                f"Give a batch size that is a multiple of {2 * world}.",
+            )
+        if drop_last and batch_size > len(data):
+            step = 2 * world
+            batch_size = len(data) // step * step or len(data)
+            if world > 1 and batch_size < step:
+                raise ExunoError(f"{name} has {len(data)} images for {world} processes", "Start fewer processes.")
+        shape = size or getattr(data, "image_size", None)
+        if shape is None:
+            raise ExunoError(f"the image size of {name} is unknown", "Give the size of the images.")
+        own_resize = getattr(data, "resize", None)
+        if resize is None and own_resize is not None:
+            resize = round(own_resize * min(shape) / min(data.image_size))  # type: ignore[attr-defined]
+        self.data, self.batch_size, self.shuffle, self.drop_last = data, batch_size, shuffle, drop_last
+        self.seed, self.rank, self.world, self.workers = seed, rank, world, workers
+        self.preparer = _Preparer(data, augment, seed, shape, resize)
+        self._keys: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        self._pool: DataLoader[Batch] | None = None
+
+    def __len__(self) -> int:
+        """Number of batches of an epoch."""
+        full, rest = divmod(len(self.data), self.batch_size)
+        return full + (rest > 0 and not self.drop_last)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Positions in the order of the epoch, int64 [len(data)]."""
+        if not self.shuffle:
+            return np.arange(len(self.data), dtype=np.int64)
+        return rng.generator(self.seed, "order", epoch).permutation(len(self.data)).astype(np.int64)
+
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch, from ``start_batch`` on; those before are not read.
+
+        Yields:
+            ``images`` float32 [B, C, H, W] in [0, 1]; ``labels`` int64 [B], -1 where there is none; ``index`` int64 [B], the
+            position of each sample in the data set (the draw number, for an endless one).
+        """
+        order, size = self.order(epoch), self.batch_size
+        base = epoch * len(self.data)
+        keys = []
+        for batch in range(start_batch, len(self)):
+            whole = order[batch * size : (batch + 1) * size]
+            mine = whole[rank_slice(len(whole), self.rank, self.world)]
+            keys.append((mine, base + mine))
+        if not self.workers:
+            return map(self.preparer.__getitem__, keys)
+        if self._pool is None:
+            self._pool = DataLoader(
+                self.preparer, batch_size=None, sampler=_Keys(self), num_workers=self.workers, persistent_workers=True
+            )
+        self._keys = keys
+        return iter(self._pool)
+
+
+def rank_slice(count: int, rank: int, world: int) -> NDArray[np.int64]:
+    """Which of the ``count`` samples of a batch go to process ``rank``, ascending: a symmetric set, so that i and count - 1 - i stay together."""
+    half = (count + 1) // 2
+    low = np.arange(rank * half // world, (rank + 1) * half // world, dtype=np.int64)
+    return np.unique(np.concatenate([low, count - 1 - low]))
+
+
+class _Keys:
+    """The keys of the epoch at hand, read anew whenever the pool of workers starts over."""
+
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+
+    def __iter__(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        return iter(self.loader._keys)
+
+    def __len__(self) -> int:
+        return len(self.loader._keys)
+
+
+class _Preparer(Dataset[Batch]):
+    """(positions, draws) -> batch; what a worker process holds."""
+
+    def __init__(
+        self, data: Source, options: Augment | None, seed: int, size: tuple[int, int], resize: int | None
+    ) -> None:
+        self.data, self.options, self.seed, self.size, self.resize = data, options, seed, size, resize
+        self.endless = hasattr(data, "fetch_draws")
+        self.fill: Sequence[float] | None = getattr(data, "mean", None) if options and options.cutout else None
+
+    def __getitem__(self, key: tuple[NDArray[np.int64], NDArray[np.int64]]) -> Batch:
+        positions, draws = key
+        if self.endless:
+            positions = draws
+            images, labels = self.data.fetch_draws(draws)  # type: ignore[attr-defined]
+        else:
+            images, labels = self.data.fetch(positions)
+        if self.options is None:
+            pixels = to_float(prepare(images, self.size, self.resize))
+        else:
+            pixels = augment(images, self.options, self.seed, draws, self.size, self.fill)
+        return {"images": pixels, "labels": labels, "index": torch.from_numpy(positions)}

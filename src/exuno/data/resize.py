@@ -1,0 +1,45 @@
+"""Bringing images to one size without randomness: what test images get, and training images that are not cropped at random."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from exuno.data.base import Images
+
+
+def resize(images: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:
+    """Resize [B, C, H, W], uint8 or float, with antialiasing; bicubic results are clipped to the range of the type."""
+    if tuple(images.shape[-2:]) == size:
+        return images
+    out = interpolate(images, size, mode=mode, antialias=True, align_corners=False)
+    return out.clamp(0, 1) if mode == "bicubic" and out.is_floating_point() else out
+
+
+def prepare(images: Images, size: tuple[int, int], short: int | None = None) -> Tensor:
+    """Resize the short side, keep the aspect ratio, cut out the centre.
+
+    Args:
+        images: uint8 [B, C, H, W], or a list of uint8 [C, h, w] of varying size.
+        size: (H, W) of the result.
+        short: the short side before the centre crop (ImageNet: 256 for a result of 224); None: just enough to cover ``size``.
+
+    Returns:
+        uint8 [B, C, H, W].
+    """
+    if isinstance(images, Tensor):
+        return _cover(images, size, short)
+    if not images:
+        return torch.empty((0, 3, *size), dtype=torch.uint8)
+    return torch.cat([_cover(image[None], size, short) for image in images])
+
+
+def _cover(images: Tensor, size: tuple[int, int], short: int | None) -> Tensor:
+    height, width = images.shape[-2:]
+    if short is None:
+        scale = max(size[0] / height, size[1] / width)
+    else:
+        scale = max(short / min(height, width), size[0] / height, size[1] / width)
+    scaled = (max(size[0], round(height * scale)), max(size[1], round(width * scale)))
+    images = resize(images, scaled)
+    top, left = (scaled[0] - size[0]) // 2, (scaled[1] - size[1]) // 2
+    return images[..., top : top + size[0], left : left + size[1]]

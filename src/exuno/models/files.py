@@ -1,0 +1,76 @@
+"""``file:PATH``, ``run:DIR``: models from files."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+from exuno.engine.errors import ExunoError
+from exuno.models.build import build_net
+from exuno.models.card import ModelCard
+from exuno.models.classifier import Classifier
+from exuno.models.save import CARD, WEIGHTS
+from exuno.models.strict import load_strictly
+from exuno.models.weights import State, read_weights
+
+
+def load_run(folder: Path) -> Classifier:
+    """The model of a finished run.
+
+    Raises:
+        ExunoError: if there is no run, or it is unfinished.
+    """
+    if not folder.is_dir():
+        raise ExunoError(f"there is no run directory {folder}", "Check the path.")
+    if not (folder / WEIGHTS).exists():
+        unfinished = (folder / "config.yaml").exists() or (folder / "checkpoints").exists()
+        raise ExunoError(
+            f"{folder} has no {WEIGHTS}" + (": the run is unfinished" if unfinished else ""),
+            f"Finish it: repeat its command (see {folder / 'command.txt'}), which continues from the last checkpoint."
+            if unfinished
+            else "Give the folder of a finished run.",
+        )
+    return load_file(folder / WEIGHTS)
+
+
+def load_file(path: Path, arch: str | None = None) -> Classifier:
+    """A model from a file of weights.
+
+    Its card comes from ``arch``, the file's metadata, the JSON file beside it, or the names and shapes of the weights, in this order.
+
+    Args:
+        path: .safetensors, or a torch checkpoint.
+        arch: spec of the architecture, if it cannot be known from the file.
+
+    Raises:
+        ExunoError: if the file is unreadable, its architecture unknown, or the weights do not fit.
+    """
+    state, metadata = read_weights(path)
+    card = _card(path, arch, state, metadata)
+    net = build_net(card)
+    load_strictly(net, state, card.arch, str(path))
+    lineage = {**card.lineage, "file": path.name, "sha256": sha256(path)}
+    return Classifier(net, replace(card, lineage=lineage))
+
+
+def _card(path: Path, arch: str | None, state: State, metadata: dict[str, str]) -> ModelCard:
+    beside = path.with_suffix(".json")
+    if CARD in metadata:
+        card = ModelCard.from_json(metadata[CARD], f"the metadata of {path}")
+    elif beside.exists():
+        card = ModelCard.from_json(beside.read_text(), str(beside))
+    elif arch is not None:
+        from exuno.models.recognise import described
+
+        return described(arch, state, path)
+    else:
+        from exuno.models.recognise import recognise
+
+        return recognise(state, path)
+    if arch is not None and arch != card.arch:
+        raise ExunoError(f"{path} is a model of {card.arch}, not {arch}", f"Leave out @{arch}.")
+    return card
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

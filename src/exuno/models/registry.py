@@ -1,0 +1,74 @@
+"""The names of exuno's own networks, ``exuno:NAME``, and how each is built."""
+
+import re
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from exuno.engine.errors import ExunoError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+COMMON = (
+    *(f"wrn_{depth}_{width}" for depth in (16, 28, 40) for width in (1, 2, 4, 10)),
+    *(f"resnet{depth}" for depth in (20, 32, 44, 56, 110)),
+    "convnet",
+    "convnet_2_64",
+    "convnet_4_128",
+)
+
+
+def exuno_models() -> tuple[str, ...]:
+    """The usual names. Any ``wrn_DEPTH_WIDTH``, ``resnetDEPTH`` and ``convnet_DEPTH_WIDTH`` can be built."""
+    return COMMON
+
+
+def build_exuno(name: str, classes: int, in_chans: int, input_size: tuple[int, int]) -> "nn.Module":
+    """A network of exuno with random weights.
+
+    Args:
+        name: the part of the spec after ``exuno:``.
+        classes: number of logits.
+        in_chans: channels of the input.
+        input_size: (H, W) of the input in pixels.
+
+    Raises:
+        ExunoError: for an unknown name (with the nearest known one), or a depth that the family does not have.
+    """
+    if match := re.fullmatch(r"wrn_(\d+)_(\d+)", name):
+        from exuno.models.wide_resnet import WideResNet
+
+        depth, width = (int(part) for part in match.groups())
+        _check_depth(name, depth, 4)
+        return WideResNet(depth, width, classes, in_chans)
+    if match := re.fullmatch(r"resnet(\d+)", name):
+        from exuno.models.cifar_resnet import CifarResNet
+
+        _check_depth(name, int(match[1]), 2)
+        return CifarResNet(int(match[1]), classes, in_chans)
+    if match := re.fullmatch(r"convnet(?:_(\d+)_(\d+))?", name):
+        from exuno.models.convnet import ConvNet
+
+        return ConvNet(int(match[1] or 3), int(match[2] or 128), classes, in_chans, input_size)
+    near = get_close_matches(name, COMMON, 1)
+    raise ExunoError(
+        f"exuno has no model '{name}'",
+        (f"Did you mean exuno:{near[0]}? " if near else "")
+        + "The families are wrn_DEPTH_WIDTH, resnetDEPTH and convnet_DEPTH_WIDTH; the usual ones: "
+        + f"{', '.join(COMMON)}.",
+    )
+
+
+def _check_depth(name: str, depth: int, offset: int) -> None:
+    if depth < 6 + offset or (depth - offset) % 6:
+        below = max(1, (depth - offset) // 6) * 6 + offset
+        raise ExunoError(
+            f"exuno:{name} cannot be built: the depth {depth} is not 6n + {offset}",
+            f"Take a depth of {below} or {below + 6}"
+            + (
+                "; for ImageNet networks, torchvision:" + name
+                if name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+                else ""
+            )
+            + ".",
+        )

@@ -1,0 +1,47 @@
+"""Writing a model: ``model.safetensors`` (weights, with the card in its metadata) and ``model.json`` (the card)."""
+
+import os
+from pathlib import Path
+
+from safetensors.torch import save
+
+from exuno.engine.errors import ExunoError
+from exuno.models.classifier import Classifier
+
+WEIGHTS = "model.safetensors"
+CARD = "model.json"
+
+
+def save_model(classifier: Classifier, folder: Path) -> Path:
+    """Write the network's weights and card into ``folder``; each file appears whole or not at all.
+
+    Returns:
+        The path of the weights.
+
+    Raises:
+        ExunoError: if the folder cannot be written.
+    """
+    text = classifier.card.to_json()
+    # Clones, because tied parameters share memory and safetensors stores each tensor by itself.
+    state = {key: value.detach().cpu().contiguous().clone() for key, value in classifier.net.state_dict().items()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(folder / WEIGHTS, save(state, {"model.json": text}))
+        _replace(folder / CARD, text.encode())
+    except OSError as error:
+        raise ExunoError(
+            f"cannot write the model to {folder}: {error.strerror or error}", "Free or choose a folder."
+        ) from error
+    return folder / WEIGHTS
+
+
+def _replace(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,89 @@
+"""Reading weights from files, safely: safetensors, or torch checkpoints without executing what is pickled in them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from exuno.engine.errors import ExunoError
+
+TORCH_SUFFIXES = (".pt", ".pth", ".th", ".tar", ".ckpt", ".bin")
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
+
+State = dict[str, Tensor]
+
+
+def read_weights(path: Path) -> tuple[State, dict[str, str]]:
+    """State dict and metadata of a file of weights.
+
+    A checkpoint that wraps the state dict (``state_dict``, ``model``, …) or prefixes its keys (``module.``) is unwrapped.
+
+    Raises:
+        ExunoError: if the file is missing, broken, of an unknown format, or a pickle that wants to run code.
+    """
+    if not path.exists():
+        raise ExunoError(f"there is no file {path}", "Check the path.")
+    if path.is_dir():
+        raise ExunoError(f"{path} is a folder", f"Give the file of weights, or run:{path} for a run directory.")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    if path.suffix in TORCH_SUFFIXES:
+        return _read_torch(path), {}
+    raise ExunoError(
+        f"{path} has an unknown suffix '{path.suffix}'",
+        f"Weights are read from .safetensors, or {', '.join(TORCH_SUFFIXES)}.",
+    )
+
+
+def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            return strip_prefix(state), dict(file.metadata() or {})
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ExunoError(
+            f"{path} is not a whole safetensors file ({path.stat().st_size} bytes): {error}",
+            "It may be cut off: fetch or write it again.",
+        ) from error
+
+
+def _read_torch(path: Path) -> State:
+    from pickle import UnpicklingError
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        reason = str(error).split("Please file an issue")[0].strip().splitlines()
+        told = next((line.strip() for line in reason if "Unsupported" in line or "GLOBAL" in line), reason[0])
+        raise ExunoError(
+            f"{path} was refused: it holds more than tensors, and loading it could run code ({told})",
+            "Save the bare state dict where you trust the file: safetensors.torch.save_file(model.state_dict(), PATH).",
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise ExunoError(
+            f"{path} is not a readable torch checkpoint ({path.stat().st_size} bytes): {str(error).splitlines()[0]}",
+            "It may be cut off: fetch or write it again.",
+        ) from error
+    while isinstance(content, Mapping) and not _is_state(content):
+        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            keys = ", ".join(map(str, list(content)[:8]))
+            raise ExunoError(f"{path} holds no state dict; its keys are {keys}", "Save the bare state dict.")
+        content = inner
+    if not isinstance(content, Mapping):
+        raise ExunoError(f"{path} holds a {type(content).__name__}, not a state dict", "Save the bare state dict.")
+    return strip_prefix(dict(content))
+
+
+def _is_state(content: Mapping[str, object]) -> bool:
+    return bool(content) and all(isinstance(value, Tensor) for value in content.values())
+
+
+def strip_prefix(state: State, prefix: str = "module.") -> State:
+    """Drop the prefix that DataParallel and DDP put before every key."""
+    while state and all(key.startswith(prefix) for key in state):
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
