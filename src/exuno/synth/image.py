@@ -1,0 +1,94 @@
+"""The image sampler: (photograph, options, seed, index) -> patch, and nothing else has a say in it."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from exuno.synth import color
+from exuno.synth.geometry import Plan, largest_reduction, plan, target_side
+from exuno.synth.options import ImageOptions, check
+from exuno.synth.parameters import Parameters, draw, first_crop_side
+from exuno.synth.pyramid import pyramid
+
+
+class Sampler:
+    """Makes patches of one photograph: ``sampler(indices)`` is uint8 [N, size, size, 3], RGB.
+
+    A patch is a pure function of (photograph, options, seed, index). Calling it changes nothing; it can be pickled
+    (only the photograph, the options and the seed travel) and used by many processes.
+
+    Args:
+        photo: the photograph, uint8 [H, W, 3], RGB.
+        options: what to do with it.
+        seed: the seed of every draw.
+
+    Raises:
+        ExunoError: an option makes no sense, or the photograph is too small for the first crop.
+    """
+
+    def __init__(self, photo: NDArray[np.uint8], options: ImageOptions | None = None, seed: int = 0) -> None:
+        options = options or ImageOptions()
+        if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
+            raise ValueError(f"photo must be uint8 [H, W, 3], not {photo.dtype} {list(photo.shape)}")
+        check(options)
+        self.photo, self.options, self.seed = photo, options, seed
+        height, width = photo.shape[:2]
+        self.longest_crop = max(height, width) if options.first_crop is None else first_crop_side(options, height, width)
+        self._levels: list[NDArray[np.uint8]] | None = None
+
+    @property
+    def levels(self) -> list[NDArray[np.uint8]]:
+        """The pyramid of the photograph, made on first use."""
+        if self._levels is None:
+            self._levels = pyramid(self.photo, largest_reduction(self.longest_crop, self.options.size))
+        return self._levels
+
+    def draw(self, indices: ArrayLike) -> Parameters:
+        """The parameters of the patches with these indices."""
+        height, width = self.photo.shape[:2]
+        return draw(self.options, height, width, self.seed, indices)
+
+    def plan(self, drawn: Parameters) -> Plan:
+        """The geometry of the patches with these parameters."""
+        return plan(drawn, self.options.size, np.array([level.shape[:2] for level in self.levels]))
+
+    def __call__(self, indices: ArrayLike) -> NDArray[np.uint8]:
+        return self.render(self.draw(indices))
+
+    def render(self, drawn: Parameters) -> NDArray[np.uint8]:
+        """The patches with these parameters, uint8 [N, size, size, 3]."""
+        import cv2
+
+        size = self.options.size
+        patches = np.empty((len(drawn), size, size, 3), np.uint8)
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)  # parallel work is over processes, and OpenCV's threads do not survive a fork
+        try:
+            _warp(self.levels, self.plan(drawn), patches)
+            color.jitter(patches, drawn)
+        finally:
+            cv2.setNumThreads(threads)
+        return patches
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_levels": None}
+
+
+def _warp(levels: list[NDArray[np.uint8]], how: Plan, patches: NDArray[np.uint8]) -> None:
+    import cv2
+
+    size = patches.shape[1]
+    target = target_side(size)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    square = np.empty((target, target, 3), np.uint8)
+    white = np.full((target, target, 3), 255, np.uint8)
+    shown = np.empty((size, size, 3), np.uint8)
+    rows = zip(how.level.tolist(), how.roi.tolist(), how.resize, how.warp, how.whole.tolist(), patches, strict=True)
+    for level, (x0, y0, x1, y1), resize, warp, whole, patch in rows:
+        source = levels[level][y0:y1, x0:x1]
+        cv2.warpAffine(source, resize, (target, target), square, flags, cv2.BORDER_REPLICATE)
+        cv2.warpAffine(square, warp, (size, size), patch, flags, cv2.BORDER_REPLICATE)
+        if not whole:
+            # PIL's border is sharp: a pixel is black when its centre is outside, and as bright as ever when inside.
+            nearest = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+            cv2.warpAffine(white, warp, (size, size), shown, nearest, cv2.BORDER_CONSTANT)
+            cv2.bitwise_and(patch, shown, patch)
