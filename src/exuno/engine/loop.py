@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -42,10 +43,9 @@ class Method(Protocol):
 class Batches(Protocol):
     """Where training batches come from; the same batches for the same epoch, whenever asked."""
 
-    @property
-    def steps_per_epoch(self) -> int: ...
-    @property
-    def batch_size(self) -> int: ...
+    batch_size: int
+
+    def __len__(self) -> int: ...
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]: ...
 
 
@@ -142,7 +142,7 @@ def fit(
             with run.metrics.open("r+b") as file:  # lines after the checkpoint will be written again
                 file.truncate(state["metrics_bytes"])
     clock = Stopwatch(state["seconds"] if state else 0.0)
-    rate, per_epoch = learning_rate(optim), batches.steps_per_epoch
+    rate, per_epoch = learning_rate(optim), len(batches)
     log_every = max(1, steps // LOG_POINTS)
     evaluate_every = max(1, math.ceil(steps / max(1, evaluations)))
     metrics: dict[str, float] = state["evaluated"] if state else {}
@@ -228,8 +228,6 @@ def _resume(run: Run) -> dict[str, Any] | None:
         return None
     if choice == "auto":
         return checkpoint.latest(run.checkpoints)
-    from pathlib import Path
-
     return checkpoint.load(Path(choice))
 
 

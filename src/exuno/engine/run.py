@@ -203,7 +203,7 @@ def describe(run: Run) -> None:
     typed = shlex.join(["exuno", *sys.argv[1:]])
     write_text(run.dir / "command.txt", f"{replay}\n# first typed as: {typed}\n# in: {Path.cwd()}\n")
     write_json(run.dir / "environment.json", environment)
-    content = {"verb": run.verb, "preset": run.preset, "about": run.about, "config": run.config}
+    content = {"verb": run.verb, "preset": run.preset, "about": run.about, "config": identity(run.config)}
     write_text(run.dir / "config.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 

@@ -1,0 +1,35 @@
+"""``exuno distill``. Imports no torch until the run begins."""
+
+from collections.abc import Sequence
+
+from exuno.distill.options import DistillConfig
+from exuno.engine.launch import launch, wanted
+from exuno.engine.session import explain
+from exuno.presets import parse, to_dict
+
+
+def main(args: Sequence[str]) -> None:
+    """Parses the command line, then explains or runs it."""
+    config, preset = parse("distill", DistillConfig, args)
+    if config.run.dry_run:
+        explain(to_dict(config), preset, cost(config))
+        return
+    if (processes := wanted(config.run)) > 1:
+        launch("distill", args, processes)
+        return
+    from exuno.distill.train import distill
+    from exuno.report.terminal import show
+
+    show(distill(config, preset))
+
+
+def cost(config: DistillConfig) -> list[str]:
+    """What is known of a run's length before anything is opened."""
+    from exuno.distill.kinds import is_photo
+
+    if not all(is_photo(spec) for spec in config.source):
+        return [f"{config.epochs * config.budget:g} epochs of {config.source[0]}"]
+    images = config.epochs * config.budget * config.patches
+    steps = max(1, round(images / config.batch_size))
+    made = images if config.fresh else config.patches
+    return [f"{steps:,} steps of {config.batch_size} images: {images:,.0f} images seen, {made:,.0f} patches made, 0 bytes of data on disk"]

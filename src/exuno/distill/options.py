@@ -1,0 +1,73 @@
+"""The configuration of ``exuno distill``. Plain frozen dataclasses; no torch."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tyro
+
+from exuno.engine.options import Augment, Optim, RunOptions
+from exuno.synth.options import ImageOptions
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What the student is told."""
+
+    temperature: float = 8.0
+    """T: logits are divided by it."""
+    t2: bool = False
+    """Multiply the loss by T² (Hinton et al. do, the single-image papers do not)."""
+    argmax: bool = False
+    """The teacher tells its top class only."""
+    hard: float = 0.0
+    """Weight of the cross-entropy with true labels; the imitation gets 1 minus it. Needs a labelled source."""
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Mixing of pairs of images; with both on, each batch draws one of the two."""
+
+    cutmix: float = 0.0
+    """α of CutMix's Beta(α, α); 0 turns it off."""
+    mixup: float = 0.0
+    """α of MixUp's Beta(α, α); 0 turns it off."""
+    probability: float = 1.0
+    """Share of batches that are mixed."""
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """Train a student to imitate a teacher on patches of one photograph, or on any other source."""
+
+    teacher: str
+    """Model spec of the teacher: run:DIR, file:PATH, timm:NAME, torchvision:NAME, hf-hub:NAME, or teach:PRESET (train it first)."""
+    student: str
+    """Model spec of the student, trained from random weights: exuno:NAME, timm:NAME, torchvision:NAME."""
+    data: str
+    """What teacher and student are tested on."""
+    source: tuple[str, ...] = ("photo:astronaut",)
+    """What the student sees: one or more photographs (PATH, photo:NAME, noise:SEED), a folder, or a data spec."""
+    data_root: Path | None = None
+    """Folder that holds the benchmark data sets."""
+    patches: int = 50_000
+    """Patches of the photographs that make one epoch."""
+    fresh: bool = False
+    """New patches in every epoch instead of the same ones again."""
+    size: int | None = None
+    """Side of the images in training; default: that of the test data."""
+    epochs: int = 100
+    """Times the source is seen."""
+    batch_size: int = 128
+    """Images in one optimizer step, over all processes."""
+    budget: float = 1.0
+    """Scales the length of the training and its schedule together."""
+    cache_logits: bool = False
+    """Ask the teacher once for each image of a fixed source that is neither augmented nor mixed."""
+    evaluations: int = 10
+    """How often the student is tested on the way."""
+    loss: Loss = field(default_factory=Loss)
+    mix: Mix = field(default_factory=Mix)
+    augment: Augment = field(default_factory=Augment)
+    synth: ImageOptions = field(default_factory=ImageOptions)
+    optim: Optim = field(default_factory=Optim)
+    run: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)

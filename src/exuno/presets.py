@@ -1,0 +1,175 @@
+"""Named configurations: YAML files beside the verb they belong to. Also the verb ``exuno presets``. No torch.
+
+A file holds ``verb``, ``about`` (summary, paper, command, published, cost), ``config`` (values of command-line options) and
+perhaps ``base``, the preset that it changes. Values are handed to tyro as if typed, so a file is checked like a command line.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from exuno.engine.errors import ExunoError
+
+Config = TypeVar("Config")
+PACKAGE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named configuration; ``config`` is what its file changes from the defaults."""
+
+    name: str
+    verb: str
+    about: dict[str, Any]
+    config: dict[str, Any]
+
+
+def files(verb: str | None = None) -> dict[tuple[str, str], Path]:
+    """(verb, name) -> file of every preset in the package."""
+    found = sorted(PACKAGE.glob(f"{verb or '*'}/presets/*.yaml"))
+    return {(path.parent.parent.name, path.stem): path for path in found}
+
+
+def read(verb: str, name: str) -> Preset:
+    """The preset ``name`` of a verb, or that of a YAML file (a copied preset, or the config.yaml of a run).
+
+    Raises:
+        ExunoError: unknown name, or a file that is not a configuration of this verb.
+    """
+    known = {preset: path for (_, preset), path in files(verb).items()}
+    path = known.get(name)
+    if path is None:
+        path = Path(name)
+        if path.suffix not in (".yaml", ".yml"):
+            close = get_close_matches(name, known, n=1)
+            hint = f"Did you mean '{close[0]}'? " if close else ""
+            raise ExunoError(
+                f"'{name}' is no preset of {verb}", f"{hint}The presets are: {', '.join(known)}; or give a .yaml file."
+            )
+        if not path.is_file():
+            raise ExunoError(f"there is no file {path}", f"exuno presets copy {verb} NAME FILE.yaml writes one to edit.")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ExunoError(f"{path} is not YAML: {str(error).splitlines()[0]}", "Mend the file.") from error
+    if not isinstance(content, dict) or content.get("verb") != verb:
+        found = content.get("verb") if isinstance(content, dict) else type(content).__name__
+        raise ExunoError(f"{path} is not a configuration of '{verb}' (its verb is {found})", "Give another file.")
+    about, config = content.get("about") or {}, content.get("config") or {}
+    if base := content.get("base"):
+        parent = read(verb, base)
+        about, config = parent.about | about, merge(parent.config, config)
+    title = content.get("preset") if "preset" in content else path.stem
+    return Preset(title or "", verb, about, config)
+
+
+def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """``changes`` over ``base``, nested."""
+    merged = dict(base)
+    for key, value in changes.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(value, dict) and isinstance(below, dict) else value
+    return merged
+
+
+def to_args(config: dict[str, Any], prefix: str = "--") -> list[str]:
+    """``{"optim": {"lr": 0.1}}`` -> ``["--optim.lr", "0.1"]``."""
+    args: list[str] = []
+    for key, value in config.items():
+        name = prefix + key.replace("_", "-")
+        if isinstance(value, dict):
+            args += to_args(value, name + ".")
+        elif isinstance(value, bool):
+            args.append(name if value else f"{prefix}no-{key.replace('_', '-')}")
+        else:
+            args += [name, *(str(item) for item in (value if isinstance(value, list | tuple) else [value]))]
+    return args
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A configuration as plain values for YAML and JSON."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        if isinstance(value, tuple | list):
+            return [plain(item) for item in value]
+        return str(value) if isinstance(value, Path) else value
+
+    assert is_dataclass(config) and not isinstance(config, type)
+    merged = plain(asdict(config))
+    execution = merged.pop("run", {})  # the options every verb has are typed without a prefix
+    return merged | execution
+
+
+def resolve(kind: type[Config], preset: Preset) -> Config:
+    """The configuration that a preset stands for, checked by tyro as if typed."""
+    import tyro
+
+    return tyro.cli(kind, args=to_args(preset.config), prog=f"exuno {preset.verb} {preset.name}")
+
+
+def parse(verb: str, kind: type[Config], args: Sequence[str]) -> tuple[Config, Preset | None]:
+    """The configuration of ``exuno VERB [PRESET] [--options]``: options over preset over defaults."""
+    import tyro
+
+    args = list(args)
+    if not args or args[0].startswith("-"):
+        return tyro.cli(kind, args=args, prog=f"exuno {verb}"), None
+    preset = read(verb, args.pop(0))
+    prog, about = f"exuno {verb} {preset.name}", preset.about.get("summary")
+    return tyro.cli(kind, args=args, default=resolve(kind, preset), prog=prog, description=about), preset
+
+
+def main(args: Sequence[str]) -> None:
+    """``exuno presets [list|show|copy]``."""
+    args = list(args) or ["list"]
+    if "-h" in args or "--help" in args:
+        print("usage: exuno presets [list [VERB] | show VERB NAME | copy VERB NAME FILE.yaml]")
+        return
+    match args:
+        case ["list", *verb] if len(verb) < 2:
+            listing(verb[0] if verb else None)
+        case ["show", verb, name]:
+            sys.stdout.write(dump(read(verb, name)))
+        case ["copy", verb, name, file]:
+            copy(read(verb, name), Path(file))
+        case _:
+            raise ExunoError(
+                f"'exuno presets {' '.join(args)}' is not understood",
+                "Use: exuno presets list [VERB], show VERB NAME, or copy VERB NAME FILE.yaml.",
+            )
+
+
+def listing(verb: str | None) -> None:
+    """Prints one line for each preset."""
+    found = files(verb)
+    if not found:
+        verbs = sorted({name for name, _ in files()})
+        raise ExunoError(f"the verb '{verb}' has no presets", f"Verbs with presets: {', '.join(verbs)}.")
+    width = max(len(name) for _, name in found)
+    for of, name in found:
+        print(f"{of:8} {name:{width}}  {read(of, name).about.get('summary', '')}")
+
+
+def dump(preset: Preset) -> str:
+    """The YAML text of a preset, its base merged in."""
+    content = {"verb": preset.verb, "about": preset.about, "config": preset.config}
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
+
+
+def copy(preset: Preset, file: Path) -> None:
+    """Writes a preset to a new file."""
+    from exuno.engine.files import write_text
+
+    if file.exists():
+        raise ExunoError(f"{file} exists", "Choose another name; nothing was overwritten.")
+    if file.suffix not in (".yaml", ".yml"):
+        raise ExunoError(f"{file} does not end in .yaml", "Choose a name that ends in .yaml.")
+    write_text(file, dump(preset))
+    print(f"{file}: edit it, then: exuno {preset.verb} {file}")

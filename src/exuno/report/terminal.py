@@ -1,0 +1,32 @@
+"""What a command says when it is done: the result in a small table, and where to look."""
+
+import sys
+
+from exuno.engine.run import Run, rank
+
+NAMES = {"top1": "top-1", "top5": "top-5", "ece": "calibration error"}
+
+
+def show(run: Run) -> None:
+    """Prints accuracies of a finished run with n and 95 % interval, and the path of its page."""
+    result = run.result
+    if result is None or rank() != 0:
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=run.about.get("summary") or f"exuno {run.verb}", title_justify="left")
+    for name, side in (("", "left"), ("top-1", "right"), ("95 % interval", "right"), ("n", "right"), ("published", "right")):
+        table.add_column(name, justify=side)  # pyright: ignore[reportArgumentType]
+    published = result.get("published") or {}
+    for key, value in {**result["metrics"], **result.get("baselines", {})}.items():
+        if not key.endswith("/top1") or value is None:
+            continue
+        low, high = result.get("intervals", {}).get(key, (None, None))
+        interval = f"{100 * low:.2f} – {100 * high:.2f}" if low is not None else ""
+        count = result.get("n", {}).get(key)
+        paper = f"{100 * published[key]:.2f} %" if key in published else ""
+        table.add_row(key.removesuffix("/top1"), f"{100 * value:.2f} %", interval, f"{count:,}" if count else "", paper)
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100)
+    console.print(table)
+    console.print(f"{result['wall_seconds']:.0f} s on {result['device']}.  Look at: {run.dir / 'report.html'}", soft_wrap=True)

@@ -1,0 +1,23 @@
+"""``exuno teach``. Imports no torch until the run begins."""
+
+from collections.abc import Sequence
+
+from exuno.engine.launch import launch, wanted
+from exuno.engine.session import explain
+from exuno.presets import parse, to_dict
+from exuno.teach.options import TeachConfig
+
+
+def main(args: Sequence[str]) -> None:
+    """Parses the command line, then explains or runs it."""
+    config, preset = parse("teach", TeachConfig, args)
+    if config.run.dry_run:
+        explain(to_dict(config), preset, [f"{config.epochs * config.budget:g} epochs of {config.data}"])
+        return
+    if (processes := wanted(config.run)) > 1:
+        launch("teach", args, processes)
+        return
+    from exuno.report.terminal import show
+    from exuno.teach.train import teach
+
+    show(teach(config, preset))

@@ -1,0 +1,41 @@
+"""Supervised training as a method of the loop."""
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import nn
+
+from exuno.engine.loop import Batch, StepOutput
+from exuno.engine.options import Optim
+from exuno.engine.schedule import Progress
+from exuno.models.classifier import Classifier
+
+
+class Supervised(nn.Module):
+    """Cross-entropy with label smoothing: (1 - a) NLL + a mean(-log p) (Szegedy et al., CVPR 2016).
+
+    Args:
+        model: the network that learns.
+        label_smoothing: a in [0, 1).
+    """
+
+    def __init__(self, model: Classifier, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.model, self.label_smoothing = model, label_smoothing
+
+    def forward(self, batch: Batch, at: Progress) -> StepOutput:
+        """One step. ``batch``: images [B, C, H, W] in [0, 1], labels int64 [B]."""
+        logits, labels = self.model(batch["images"]).float(), batch["labels"]
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        return StepOutput(loss, {"train/top1": (logits.detach().argmax(1) == labels).float().mean()})
+
+    def parameter_groups(self, optim: Optim) -> list[dict[str, Any]]:
+        """All parameters, alike."""
+        return [{"params": list(self.model.parameters())}]
+
+    def after_step(self, at: Progress) -> None:
+        """Nothing follows a step."""
+
+    def deliverable(self) -> Classifier:
+        """The trained model."""
+        return self.model

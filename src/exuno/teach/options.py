@@ -1,0 +1,37 @@
+"""The configuration of ``exuno teach``. Plain frozen dataclasses; no torch."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tyro
+
+from exuno.engine.options import Augment, Optim, RunOptions
+
+
+@dataclass(frozen=True)
+class TeachConfig:
+    """Train a model on labelled data."""
+
+    model: str
+    """Model spec: exuno:NAME, timm:NAME, torchvision:NAME, or the weights to start from (run:DIR, file:PATH)."""
+    data: str
+    """What to train and test on."""
+    data_root: Path | None = None
+    """Folder that holds the benchmark data sets."""
+    pretrained: bool = False
+    """Start from the published weights of a timm or torchvision model, with a new last layer."""
+    size: int | None = None
+    """Side of the images; default: that of the data."""
+    epochs: int = 100
+    """Times the training set is seen."""
+    batch_size: int = 128
+    """Images in one optimizer step, over all processes."""
+    budget: float = 1.0
+    """Scales the length of the training and its schedule together."""
+    label_smoothing: float = 0.0
+    """a in (1 - a) NLL + a mean(-log p)."""
+    evaluations: int = 10
+    """How often the model is tested on the way."""
+    augment: Augment = field(default_factory=Augment)
+    optim: Optim = field(default_factory=Optim)
+    run: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)
