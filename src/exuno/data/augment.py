@@ -1,6 +1,7 @@
 """Augmentation of training images: batched, and every draw a pure function of (seed, draw number).
 
-The order is: resized crop (or plain resize) - rotation, shift, zoom - pad and crop - flip - colour jitter - gray - solarisation - cutout.
+The order is: resized crop (or plain resize) - rotation, shift, zoom - pad and crop - flip - colour jitter - gray -
+solarisation - cutout.
 """
 
 from collections.abc import Sequence
@@ -36,8 +37,10 @@ def augment(
         options: what to do.
         seed: the run's seed.
         draws: the number of each draw, int64 [B]; during training epoch * len(data) + position.
-        size: (H, W) of the result. Without ``resized_crop``, images of another size are resized to cover it and centre-cropped.
-        fill: colour of the cutout in [0, 1], one number a channel: the mean colour of the data set; by default middle gray.
+        size: (H, W) of the result. Without ``resized_crop``, images of another size are resized to cover it and
+            centre-cropped.
+        fill: colour of the cutout in [0, 1], one number a channel: the mean colour of the data set; by default middle
+            gray.
 
     Returns:
         float32 [B, C, H, W] in [0, 1].
@@ -93,7 +96,8 @@ def flip(images: Tensor, which: NDArray[np.bool_]) -> Tensor:
 
 
 def pad_crop(images: Tensor, border: int, offsets: NDArray[np.int64]) -> Tensor:
-    """Pad [B, C, H, W] with ``border`` black pixels and crop it back to H x W at ``offsets`` [B, 2] (y, x), each in 0 .. 2 border.
+    """Pad [B, C, H, W] with ``border`` black pixels and crop it back to H x W at ``offsets`` [B, 2] (y, x), each in 0
+    .. 2 border.
 
     An offset of (border, border) changes nothing. Whole pixels only, no interpolation.
     """
@@ -129,7 +133,8 @@ def affine(images: Tensor, angle: NDArray[np.float64], shift: NDArray[np.float64
 
 
 def cutout(images: Tensor, side: int, centre: NDArray[np.float64], fill: Sequence[float] | None) -> Tensor:
-    """Set a square to one colour (DeVries and Taylor, 2017). Its centre is uniform over the pixels; the border clips it.
+    """Set a square to one colour (DeVries and Taylor, 2017). Its centre is uniform over the pixels; the border clips
+    it.
 
     Args:
         images: float [B, C, H, W].

@@ -23,7 +23,8 @@ class Data(Dataset[tuple[Tensor, int]]):
         classes: names of the classes in the order of the labels, if known.
         num_classes: number of classes; 0 if unlabelled.
         image_size: (H, W) of the images, or for photographs of varying size that at which models usually see them.
-        resize: for photographs, the short side to which a test image is resized before the centre crop of ``image_size``.
+        resize: for photographs, the short side to which a test image is resized before the centre crop of
+            ``image_size``.
         channels: 1 or 3.
         mean, std: of each channel over the *training* split, for pixels in [0, 1].
     """
@@ -101,7 +102,8 @@ class ArrayData(Data):
 
 
 def channel_stats(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel of uint8 [N, C, H, W], for pixels in [0, 1]; exact, from the histogram.
+    """Mean and standard deviation of each channel of uint8 [N, C, H, W], for pixels in [0, 1]; exact, from the
+    histogram.
 
     A constant channel gets the deviation 1, so that dividing by it does no harm.
     """

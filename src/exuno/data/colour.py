@@ -1,4 +1,5 @@
-"""Colour augmentation of a batch: jitter, gray, solarisation; the definitions of torchvision's ColorJitter, one draw per image."""
+"""Colour augmentation of a batch: jitter, gray, solarisation; the definitions of torchvision's ColorJitter, one draw
+per image."""
 
 from itertools import permutations
 
@@ -29,7 +30,8 @@ def jitter(
 
     Args:
         images: float [B, C, H, W] in [0, 1]. Gray images have neither saturation nor hue.
-        strength: the factors lie in [max(0, 1 - s), 1 + s]; the hue turns by at most its strength, a fraction of the circle.
+        strength: the factors lie in [max(0, 1 - s), 1 + s]; the hue turns by at most its strength, a fraction of the
+            circle.
         numbers: uniform numbers [B, 5]: four strengths and the order.
         which: the images to change, [B].
     """
@@ -79,7 +81,8 @@ def hue(images: Tensor, turn: Tensor) -> Tensor:
         torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
     )
     sixth = torch.where(chroma > 0, sixth, torch.zeros_like(sixth))
-    # Alvy Ray Smith's model in closed form: channel n of HSV is V - chroma * clip(min(k, 4 - k), 0, 1), k = (n + hue/60) mod 6.
+    # Alvy Ray Smith's model in closed form: channel n of HSV is V - chroma * clip(min(k, 4 - k), 0, 1), k = (n +
+    # hue/60) mod 6.
     steps = images.new_tensor((5.0, 3.0, 1.0)).view(1, 3, 1, 1)
     k = (steps + (sixth[:, None] + 6 * turn)) % 6
     return value[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp(0, 1)

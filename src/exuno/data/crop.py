@@ -12,7 +12,8 @@ from exuno.data.resize import resize
 def crop_boxes(
     images: Images, area: tuple[float, float], aspect: tuple[float, float], numbers: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """A random box in each image: area fraction uniform in ``area``, aspect ratio (width / height) log-uniform in ``aspect``.
+    """A random box in each image: area fraction uniform in ``area``, aspect ratio (width / height) log-uniform in
+    ``aspect``.
 
     A box that sticks out is drawn again; if no try fits, the largest centred box within the aspect range is taken.
 

@@ -1,4 +1,5 @@
-"""``digits``: 1,797 handwritten digits of 8x8 pixels that come with scikit-learn; no download (Alpaydin and Kaynak, UCI, 1998)."""
+"""``digits``: 1,797 handwritten digits of 8x8 pixels that come with scikit-learn; no download (Alpaydin and Kaynak,
+UCI, 1998)."""
 
 import gzip
 from importlib.util import find_spec
@@ -15,8 +16,10 @@ TEST_EVERY = 5
 def open_digits(split: str) -> ArrayData:
     """The digits, gray, their 0..16 levels spread over 0..255.
 
-    scikit-learn has no split of them. Here, within each class in the order of the file, every fifth image (number 4, 9, 14, …) is
-    for testing: 1,442 for training, 355 for testing, every class alike. Both carry the statistics of the training images.
+    scikit-learn has no split of them. Here, within each class in the order of the file, every fifth image (number 4, 9,
+    14, …) is
+    for testing: 1,442 for training, 355 for testing, every class alike. Both carry the statistics of the training
+        images.
 
     Args:
         split: ``train`` or ``test``.

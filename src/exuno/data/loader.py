@@ -20,7 +20,8 @@ Batch = dict[str, Tensor]
 
 
 class Source(Protocol):
-    """The least a data set must offer. One that also has ``fetch_draws`` is endless: it is asked for draw numbers, not positions."""
+    """The least a data set must offer. One that also has ``fetch_draws`` is endless: it is asked for draw numbers, not
+    positions."""
 
     def __len__(self) -> int: ...
 
@@ -30,23 +31,26 @@ class Source(Protocol):
 class Loader:
     """Batches of ``data`` in a reproducible order.
 
-    The order of an epoch is a permutation that depends on (seed, epoch) alone, and the draw number of a sample, of which its
-    augmentation is a function, is ``epoch * len(data) + position``.
+    The order of an epoch is a permutation that depends on (seed, epoch) alone, and the draw number of a sample, of
+    which its augmentation is a function, is ``epoch * len(data) + position``.
 
     Args:
-        data: the images. If it has a method ``fetch_draws(draws)``, that is called with draw numbers in place of ``fetch(positions)``.
+        data: the images. If it has a method ``fetch_draws(draws)``, that is called with draw numbers in place of
+            ``fetch(positions)``.
         batch_size: samples of a batch over all processes together.
         augment: what to do to training images; None for test images, which are resized and centre-cropped.
         seed: seed of order and augmentation.
         size: (H, W) of the images delivered; by default ``data.image_size``.
-        resize: short side before the centre crop of test images; by default that of the data set, in proportion to ``size``.
+        resize: short side before the centre crop of test images; by default that of the data set, in proportion to
+            ``size``.
         workers: processes that prepare batches; 0 prepares them in this one.
         shuffle: whether the order is random.
         rank: number of this process.
-        world: number of processes. Each takes, of every batch of B samples, the slice [rank h, (rank + 1) h) and its mirror image
-            B - 1 - that, with h = B / (2 world): so a sample and its partner in the reversed batch are always in the same process.
-        drop_last: whether an incomplete last batch is dropped. A data set smaller than a batch then is one batch, rounded down
-            to an even number (a multiple of 2 world).
+        world: number of processes. Each takes, of every batch of B samples, the slice [rank h, (rank + 1) h) and its
+            mirror image B - 1 - that, with h = B / (2 world): so a sample and its partner in the reversed batch are
+            always in the same process.
+        drop_last: whether an incomplete last batch is dropped. A data set smaller than a batch then is one batch,
+            rounded down to an even number (a multiple of 2 world).
 
     Raises:
         ExunoError: for an empty data set, or a batch size that does not fit the number of processes.
@@ -109,8 +113,8 @@ class Loader:
         """The batches of one epoch, from ``start_batch`` on; those before are not read.
 
         Yields:
-            ``images`` float32 [B, C, H, W] in [0, 1]; ``labels`` int64 [B], -1 where there is none; ``index`` int64 [B], the
-            position of each sample in the data set (the draw number, for an endless one).
+            ``images`` float32 [B, C, H, W] in [0, 1]; ``labels`` int64 [B], -1 where there is none; ``index`` int64
+            [B], the position of each sample in the data set (the draw number, for an endless one).
         """
         order, size = self.order(epoch), self.batch_size
         base = epoch * len(self.data)
@@ -130,7 +134,8 @@ class Loader:
 
 
 def rank_slice(count: int, rank: int, world: int) -> NDArray[np.int64]:
-    """Which of the ``count`` samples of a batch go to process ``rank``, ascending: a symmetric set, so that i and count - 1 - i stay together."""
+    """Which of the ``count`` samples of a batch go to process ``rank``, ascending: a symmetric set, so that i and count
+    - 1 - i stay together."""
     half = (count + 1) // 2
     low = np.arange(rank * half // world, (rank + 1) * half // world, dtype=np.int64)
     return np.unique(np.concatenate([low, count - 1 - low]))

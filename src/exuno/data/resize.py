@@ -1,4 +1,5 @@
-"""Bringing images to one size without randomness: what test images get, and training images that are not cropped at random."""
+"""Bringing images to one size without randomness: what test images get, and training images that are not cropped at
+random."""
 
 import torch
 from torch import Tensor
@@ -21,7 +22,8 @@ def prepare(images: Images, size: tuple[int, int], short: int | None = None) -> 
     Args:
         images: uint8 [B, C, H, W], or a list of uint8 [C, h, w] of varying size.
         size: (H, W) of the result.
-        short: the short side before the centre crop (ImageNet: 256 for a result of 224); None: just enough to cover ``size``.
+        short: the short side before the centre crop (ImageNet: 256 for a result of 224); None: just enough to cover
+            ``size``.
 
     Returns:
         uint8 [B, C, H, W].

@@ -12,7 +12,8 @@ from exuno.engine.errors import ExunoError
 class ModelCard:
     """Everything needed to rebuild a model without its weights, and to feed it.
 
-    Pixels in [0, 1] are resized to ``input_size``, brought to ``in_chans`` channels and normalised by ``mean`` and ``std``.
+    Pixels in [0, 1] are resized to ``input_size``, brought to ``in_chans`` channels and normalised by ``mean`` and
+    ``std``.
     """
 
     arch: str

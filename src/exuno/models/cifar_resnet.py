@@ -6,7 +6,8 @@ from torch.nn.functional import pad, relu
 
 
 class Block(nn.Module):
-    """conv-BN-ReLU-conv-BN, add, ReLU. Where the shape changes, the shortcut takes every second pixel and zero channels."""
+    """conv-BN-ReLU-conv-BN, add, ReLU. Where the shape changes, the shortcut takes every second pixel and zero
+    channels."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -52,8 +53,8 @@ class CifarResNet(nn.Module):
     def forward_features(self, x: Tensor) -> Tensor:
         """Activations before the pooling: [B, 64, H / 4, W / 4]."""
         x = relu(self.bn1(self.conv1(x)))
-        for group in (self.layer1, self.layer2, self.layer3):
-            x = group(x)
+        for group in (1, 2, 3):
+            x = self.get_submodule(f"layer{group}")(x)
         return x
 
     def forward(self, x: Tensor) -> Tensor:

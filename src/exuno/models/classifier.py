@@ -23,7 +23,8 @@ def match_channels(pixels: Tensor, channels: int) -> Tensor:
 
 
 class Classifier(nn.Module):
-    """``net`` behind its own preprocessing, so that models of different input sizes and normalisations take the same pixels.
+    """``net`` behind its own preprocessing, so that models of different input sizes and normalisations take the same
+    pixels.
 
     Args:
         net: normalised input [B, in_chans, H, W] -> logits [B, classes].

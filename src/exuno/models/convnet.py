@@ -1,4 +1,5 @@
-"""The ConvNet of the data set distillation literature (Zhao, Mopuri and Bilen, ICLR 2021; Gidaris and Komodakis, CVPR 2018)."""
+"""The ConvNet of the data set distillation literature (Zhao, Mopuri and Bilen, ICLR 2021; Gidaris and Komodakis, CVPR
+2018)."""
 
 from torch import Tensor, nn
 

@@ -10,7 +10,7 @@ from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
 from exuno.models.save import CARD, WEIGHTS
 from exuno.models.strict import load_strictly
-from exuno.models.weights import State, read_weights
+from exuno.models.weights import read_weights
 
 
 def load_run(folder: Path) -> Classifier:
@@ -32,40 +32,47 @@ def load_run(folder: Path) -> Classifier:
     return load_file(folder / WEIGHTS)
 
 
-def load_file(path: Path, arch: str | None = None) -> Classifier:
+def load_file(
+    path: Path,
+    arch: str | None = None,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+) -> Classifier:
     """A model from a file of weights.
 
-    Its card comes from ``arch``, the file's metadata, the JSON file beside it, or the names and shapes of the weights, in this order.
+    Its card comes from the file's metadata, the JSON file beside it, or ``arch`` and the names and shapes of the
+    weights.
 
     Args:
         path: .safetensors, or a torch checkpoint.
         arch: spec of the architecture, if it cannot be known from the file.
+        mean: mean of each channel, for a file without a card; None takes that usual for the architecture.
+        std: standard deviation likewise.
 
     Raises:
         ExunoError: if the file is unreadable, its architecture unknown, or the weights do not fit.
     """
     state, metadata = read_weights(path)
-    card = _card(path, arch, state, metadata)
+    card = _own_card(path, arch, metadata)
+    if card is None:
+        from exuno.models.recognise import described, recognise
+
+        card = recognise(state, path) if arch is None else described(arch, state, path)
+        card = replace(card, mean=mean or card.mean, std=std or card.std)
     net = build_net(card)
     load_strictly(net, state, card.arch, str(path))
     lineage = {**card.lineage, "file": path.name, "sha256": sha256(path)}
     return Classifier(net, replace(card, lineage=lineage))
 
 
-def _card(path: Path, arch: str | None, state: State, metadata: dict[str, str]) -> ModelCard:
+def _own_card(path: Path, arch: str | None, metadata: dict[str, str]) -> ModelCard | None:
     beside = path.with_suffix(".json")
     if CARD in metadata:
         card = ModelCard.from_json(metadata[CARD], f"the metadata of {path}")
     elif beside.exists():
         card = ModelCard.from_json(beside.read_text(), str(beside))
-    elif arch is not None:
-        from exuno.models.recognise import described
-
-        return described(arch, state, path)
     else:
-        from exuno.models.recognise import recognise
-
-        return recognise(state, path)
+        return None
     if arch is not None and arch != card.arch:
         raise ExunoError(f"{path} is a model of {card.arch}, not {arch}", f"Leave out @{arch}.")
     return card

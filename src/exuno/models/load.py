@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from exuno.engine.errors import ExunoError
-from exuno.models.build import build_net, random_card
+from exuno.models.build import build_net
+from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
 
 FORMS = (
@@ -42,16 +43,18 @@ def load_model(
     """Build the model that ``spec`` names.
 
     Args:
-        spec: ``exuno:NAME`` (random weights), ``timm:NAME``, ``torchvision:NAME`` (published weights if ``pretrained``, else
-            random ones), ``hf-hub:ORG/NAME``, ``file:PATH[@ARCH]``, ``run:RUN_DIR`` (always with weights).
+        spec: ``exuno:NAME`` (random weights), ``timm:NAME``, ``torchvision:NAME`` (published weights if ``pretrained``,
+            else random ones), ``hf-hub:ORG/NAME``, ``file:PATH[@ARCH]``, ``run:RUN_DIR`` (always with weights).
         classes: number of logits that the caller needs.
         class_names: their names.
-        in_chans: channels of the images, for random weights.
-        input_size: (H, W) of the network's input.
-        mean: mean of each channel for pixels in [0, 1]; None takes the model's own.
+        in_chans: channels of the images. This and the next three are for a network with random weights (and mean and
+            std for a file of weights that carries no card): a trained model keeps its own.
+        input_size: (H, W) of the network's input; timm builds trained models for another size, too.
+        mean: mean of each channel for pixels in [0, 1].
         std: standard deviation likewise.
         pretrained: whether trained weights are wanted.
-        new_head: whether a trained model of another number of classes gets a new, random last layer instead of an error.
+        new_head: whether a trained model of another number of classes gets a new, random last layer instead of an
+            error.
 
     Returns:
         The model in training mode, on the CPU, in channels_last. Random weights come from torch's global generator.
@@ -73,6 +76,14 @@ def load_model(
         raise ExunoError(f"'{spec}' is no model spec", f"The forms are {FORMS}.")
     if prefix == "exuno":
         return _exuno(spec, wish, pretrained)
+    if prefix == "timm":
+        return _timm(spec, name, wish, pretrained)
+    if prefix == "torchvision":
+        return _torchvision(spec, name, wish, pretrained)
+    if prefix == "hf-hub":
+        from exuno.models.hub import load_hub
+
+        return _fitted(load_hub(name), spec, wish)
     if prefix == "run":
         from exuno.models.files import load_run
 
@@ -81,7 +92,7 @@ def load_model(
         from exuno.models.files import load_file
 
         path, _, arch = name.partition("@")
-        return _fitted(load_file(Path(path), arch or None), spec, wish)
+        return _fitted(load_file(Path(path), arch or None, wish.mean, wish.std), spec, wish)
     raise ExunoError(f"unknown model prefix '{prefix}:' in '{spec}'", f"The forms are {FORMS}.")
 
 
@@ -91,24 +102,57 @@ def _exuno(spec: str, wish: Wish, pretrained: bool) -> Classifier:
             f"{spec} names an architecture without weights",
             "Give trained ones: run:RUN_DIR or file:PATH; or train them first: exuno teach.",
         )
-    if wish.classes is None:
-        raise ExunoError(f"the number of classes of {spec} is unknown", "Give the number of classes.")
-    size = wish.input_size or (32, 32)
-    card = random_card(spec, wish.classes, wish.in_chans, size, wish.mean, wish.std, wish.class_names)
+    classes, size, chans = _needed(spec, wish.classes), wish.input_size or (32, 32), wish.in_chans
+    middle = (0.5,) * chans
+    card = ModelCard(spec, classes, chans, size, wish.mean or middle, wish.std or middle, wish.class_names)
     return Classifier(build_net(card), card)
 
 
+def _timm(spec: str, name: str, wish: Wish, pretrained: bool) -> Classifier:
+    from exuno.models.foreign import load_timm, timm_card
+
+    if pretrained:
+        card = timm_card(name, None, 3, wish.input_size, None)
+        return _fitted(Classifier(load_timm(name, card), replace(card, lineage={"weights": spec})), spec, wish)
+    card = timm_card(name, _needed(spec, wish.classes), wish.in_chans, wish.input_size, wish.class_names)
+    return _random(card, wish)
+
+
+def _torchvision(spec: str, name: str, wish: Wish, pretrained: bool) -> Classifier:
+    from exuno.models.foreign import load_torchvision, torchvision_card
+
+    name, _, weights = name.partition("@")
+    if pretrained:
+        net, card = load_torchvision(name, weights)
+        return _fitted(Classifier(net, card), spec, wish)
+    card = torchvision_card(name, _needed(spec, wish.classes), wish.input_size, wish.class_names)
+    return _random(card, wish)
+
+
+def _random(card: ModelCard, wish: Wish) -> Classifier:
+    if len(wish.mean or ()) == card.in_chans == len(wish.std or ()):
+        card = replace(card, mean=wish.mean, std=wish.std)
+    return Classifier(build_net(card), card)
+
+
+def _needed(spec: str, classes: int | None) -> int:
+    if classes is None:
+        raise ExunoError(f"the number of classes of {spec} is unknown", "Give labelled data or the number of classes.")
+    return classes
+
+
 def _fitted(model: Classifier, spec: str, wish: Wish) -> Classifier:
-    """A model with its weights, checked against the wish and given what the caller knows better."""
-    card = model.card
-    if wish.classes is not None and wish.classes != card.classes:
-        raise ExunoError(
-            f"{spec} has {card.classes} classes, {wish.classes} are needed", "Give a model trained for these classes."
-        )
-    card = replace(
-        card,
-        class_names=wish.class_names or card.class_names,
-        mean=wish.mean or card.mean,
-        std=wish.std or card.std,
-    )
-    return Classifier(model.net, card)
+    """A trained model, checked against the number of classes that the caller needs."""
+    have = model.card.classes
+    if wish.classes is not None and wish.classes != have:
+        if not wish.new_head:
+            raise ExunoError(
+                f"{spec} has {have} classes, {wish.classes} are needed",
+                "Give a model that was trained for these classes, or data of the model's own.",
+            )
+        from exuno.models.head import with_new_head
+
+        model = with_new_head(model, wish.classes)
+    if model.card.class_names is None and wish.class_names is not None:
+        model.card = replace(model.card, class_names=wish.class_names)
+    return model

@@ -17,7 +17,8 @@ State = dict[str, Tensor]
 def read_weights(path: Path) -> tuple[State, dict[str, str]]:
     """State dict and metadata of a file of weights.
 
-    A checkpoint that wraps the state dict (``state_dict``, ``model``, …) or prefixes its keys (``module.``) is unwrapped.
+    A checkpoint that wraps the state dict (``state_dict``, ``model``, …) or prefixes its keys (``module.``) is
+    unwrapped.
 
     Raises:
         ExunoError: if the file is missing, broken, of an unknown format, or a pickle that wants to run code.

@@ -1,12 +1,15 @@
 """Wide residual networks for small images: WRN-d-k (Zagoruyko and Komodakis, BMVC 2016, table 1)."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
 
 class Block(nn.Module):
-    """Pre-activation basic block, BN-ReLU-conv twice (section 2); the shortcut of a change of width is a 1x1 convolution."""
+    """Pre-activation basic block, BN-ReLU-conv twice (section 2); the shortcut of a change of width is a 1x1
+    convolution."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -42,7 +45,7 @@ class WideResNet(nn.Module):
         blocks = (depth - 4) // 6
         widths = (16, 16 * width, 32 * width, 64 * width)
         self.conv1 = nn.Conv2d(in_chans, widths[0], 3, 1, 1, bias=False)
-        for group, (inputs, outputs) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        for group, (inputs, outputs) in enumerate(pairwise(widths)):
             stride = 1 if group == 0 else 2
             chain = [Block(inputs if i == 0 else outputs, outputs, stride if i == 0 else 1) for i in range(blocks)]
             self.add_module(f"group{group + 1}", nn.Sequential(*chain))
@@ -56,8 +59,8 @@ class WideResNet(nn.Module):
     def forward_features(self, x: Tensor) -> Tensor:
         """Activations before the pooling: [B, 64 width, H / 4, W / 4]."""
         x = self.conv1(x)
-        for group in (self.group1, self.group2, self.group3):
-            x = group(x)
+        for group in (1, 2, 3):
+            x = self.get_submodule(f"group{group}")(x)
         return relu(self.bn(x))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,0 +1,133 @@
+"""``timm:NAME``, ``torchvision:NAME``, ``hf-hub:ORG/NAME``: architectures and published weights of other libraries."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from torch import nn
+
+from exuno.engine.errors import ExunoError
+from exuno.models.card import ModelCard
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def build_timm(name: str, classes: int, in_chans: int, options: dict[str, Any]) -> nn.Module:
+    """A network of timm with random weights. Raises ExunoError for an unknown name."""
+    import timm
+
+    _timm_config(name)
+    return timm.create_model(name, num_classes=classes, in_chans=in_chans, **options)
+
+
+def timm_card(
+    name: str, classes: int | None, in_chans: int, size: tuple[int, int] | None, class_names: tuple[str, ...] | None
+) -> ModelCard:
+    """The card of a model of timm, with the input size, mean and std of its published weights where ``size`` is
+    None."""
+    config = _timm_config(name)
+    own = (config.input_size[1], config.input_size[2])
+    # Networks with position embeddings are built for one size; the others take any.
+    options = {"img_size": list(size)} if size and size != own and config.fixed_input_size else {}
+    mean, std = (config.mean, config.std) if in_chans == 3 else ((0.5,) * in_chans, (0.5,) * in_chans)
+    return ModelCard(
+        f"timm:{name}", classes or config.num_classes, in_chans, size or own, mean, std, class_names, options
+    )
+
+
+def load_timm(name: str, card: ModelCard) -> nn.Module:
+    """A model of timm with its published weights (downloaded once by timm from the Hugging Face hub)."""
+    import timm
+
+    try:
+        return timm.create_model(name, pretrained=True, **card.options)
+    except Exception as error:  # no network, no such weights, no room: each library on the way has its own exceptions
+        raise ExunoError(
+            f"the published weights of timm:{name} cannot be loaded: {first_line(error)}",
+            f"With a network: python -c \"import timm; timm.create_model('{name}', pretrained=True)\" "
+            "fetches them into the Hugging Face cache (HF_HOME), which can be copied to this machine.",
+        ) from error
+
+
+def _timm_config(name: str) -> Any:
+    import timm
+
+    if not timm.is_model(name):
+        raise ExunoError(f"timm has no model '{name}'", suggestion("timm", name, timm.list_models()))
+    try:
+        config = timm.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        raise ExunoError(f"timm:{name}: {first_line(error)}", "timm.list_pretrained() lists the weights.") from error
+    if config is None:
+        raise ExunoError(f"timm knows no configuration of '{name}'", "Take another model of timm.")
+    return config
+
+
+def build_torchvision(name: str, classes: int, options: dict[str, Any]) -> nn.Module:
+    """A classification network of torchvision with random weights. Raises ExunoError for an unknown name."""
+    import torchvision
+
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        raise ExunoError(f"torchvision has no model '{name}'", suggestion("torchvision", name, known))
+    if name in ("googlenet", "inception_v3"):
+        raise ExunoError(f"torchvision:{name} has auxiliary outputs, which exuno does not train", "Take it from timm.")
+    return torchvision.models.get_model(name, weights=None, num_classes=classes, **options)
+
+
+def torchvision_card(
+    name: str, classes: int | None, size: tuple[int, int] | None, class_names: tuple[str, ...] | None
+) -> ModelCard:
+    """The card of a network of torchvision; they all take RGB."""
+    own = (224, 224)
+    fixed = name.startswith(("vit_", "maxvit"))
+    options: dict[str, Any] = {}
+    if size and size != own and fixed:
+        options = {"image_size": size[0]} if name.startswith("vit_") else {"input_size": list(size)}
+    mean, std = IMAGENET
+    return ModelCard(f"torchvision:{name}", classes or 1000, 3, size or own, mean, std, class_names, options)
+
+
+def load_torchvision(name: str, weights: str) -> tuple[nn.Module, ModelCard]:
+    """A network of torchvision with published weights.
+
+    Args:
+        name: such as ``resnet50``.
+        weights: such as ``IMAGENET1K_V1``; empty for torchvision's default.
+    """
+    import torchvision
+
+    build_torchvision(name, 1000, {})
+    choices = torchvision.models.get_model_weights(name)
+    if weights and weights not in choices.__members__:
+        raise ExunoError(f"torchvision:{name} has no weights '{weights}'", f"It has {', '.join(choices.__members__)}.")
+    chosen = choices[weights or "DEFAULT"]
+    try:
+        net = torchvision.models.get_model(name, weights=chosen)
+    except Exception as error:  # urllib, ssl, torch.hub's hash check, a full disk
+        raise ExunoError(
+            f"the published weights of torchvision:{name} cannot be loaded: {first_line(error)}",
+            f"Fetch {chosen.url} and put it into the folder that torch.hub.get_dir() names, under checkpoints.",
+        ) from error
+    transform = chosen.transforms()
+    side = transform.crop_size[0]
+    card = ModelCard(
+        f"torchvision:{name}",
+        len(chosen.meta["categories"]),
+        3,
+        (side, side),
+        tuple(transform.mean),
+        tuple(transform.std),
+        tuple(chosen.meta["categories"]),
+        lineage={"weights": chosen.url},
+    )
+    return net, card
+
+
+def suggestion(prefix: str, name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name, known, 3)
+    return f"Did you mean {' or '.join(f'{prefix}:{n}' for n in near)}?" if near else f"See {prefix}'s list of models."
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,107 @@
+"""Foreign files of weights: which architecture is it? Told from the names and shapes of the tensors."""
+
+import re
+from math import isqrt
+from pathlib import Path
+
+from exuno.data.classes import CIFAR10
+from exuno.engine.errors import ExunoError
+from exuno.models.card import ModelCard
+from exuno.models.weights import State
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def recognise(state: State, path: Path) -> ModelCard:
+    """The card of a state dict that carries none.
+
+    Recognised are exuno's own networks: CIFAR ResNets (whose names are those in circulation), wide ResNets and
+    ConvNets. Mean and std are ImageNet's for a ResNet, as its published CIFAR weights expect; ten classes are taken to
+    be CIFAR-10's.
+
+    Raises:
+        ExunoError: if the architecture is another one.
+    """
+    for probe in (_cifar_resnet, _wide_resnet, _convnet):
+        found = probe(state)
+        if found is not None:
+            arch, in_chans, size = found
+            return plain_card(arch, len(state["linear.weight"]), in_chans, size)
+    keys = ", ".join(list(state)[:4])
+    raise ExunoError(
+        f"the architecture of {path} is not recognised; its first keys are {keys}",
+        f"Name it: file:{path}@torchvision:resnet50, or @timm:NAME, or @exuno:NAME.",
+    )
+
+
+def plain_card(arch: str, classes: int, in_chans: int, size: tuple[int, int]) -> ModelCard:
+    """The card of one of exuno's networks from a foreign file."""
+    known = arch.startswith("exuno:resnet") and in_chans == 3
+    mean, std = IMAGENET if known else ((0.5,) * in_chans, (0.5,) * in_chans)
+    names = CIFAR10 if known and classes == 10 else None
+    return ModelCard(arch, classes, in_chans, size, mean, std, names)
+
+
+def _cifar_resnet(state: State) -> tuple[str, int, tuple[int, int]] | None:
+    blocks = [_count(state, rf"layer{group}\.(\d+)\.conv1\.weight") for group in (1, 2, 3)]
+    needed = ("conv1.weight", "bn1.weight", "linear.weight", "linear.bias")
+    if not blocks[0] or len(set(blocks)) > 1 or any(key not in state for key in needed):
+        return None
+    if state["linear.weight"].shape[1:] != (64,) or any("shortcut" in key or "downsample" in key for key in state):
+        return None  # wider, or with the 1x1 convolutions of option B
+    return f"exuno:resnet{6 * blocks[0] + 2}", state["conv1.weight"].shape[1], (32, 32)
+
+
+def _wide_resnet(state: State) -> tuple[str, int, tuple[int, int]] | None:
+    blocks = [_count(state, rf"group{group}\.(\d+)\.conv1\.weight") for group in (1, 2, 3)]
+    if not blocks[0] or len(set(blocks)) > 1 or "linear.weight" not in state or "conv1.weight" not in state:
+        return None
+    width = state["linear.weight"].shape[1] // 64
+    return f"exuno:wrn_{6 * blocks[0] + 4}_{width}", state["conv1.weight"].shape[1], (32, 32)
+
+
+def _convnet(state: State) -> tuple[str, int, tuple[int, int]] | None:
+    depth = _count(state, r"blocks\.(\d+)\.0\.weight")
+    if not depth or "linear.weight" not in state:
+        return None
+    first = state["blocks.0.0.weight"]
+    if first.ndim != 4:
+        return None
+    # The linear layer tells the input's area; that it is square is a guess.
+    side = isqrt(state["linear.weight"].shape[1] // first.shape[0]) << depth
+    return f"exuno:convnet_{depth}_{first.shape[0]}", first.shape[1], (side, side)
+
+
+def _count(state: State, pattern: str) -> int:
+    numbers = {int(match[1]) for key in state if (match := re.fullmatch(pattern, key))}
+    return len(numbers) if numbers == set(range(len(numbers))) else 0
+
+
+def described(arch: str, state: State, path: Path) -> ModelCard:
+    """The card of a state dict whose architecture the user named; the number of classes is read from its last layer.
+
+    Raises:
+        ExunoError: for an architecture of unknown form.
+    """
+    prefix, _, name = arch.partition(":")
+    if prefix == "exuno":
+        card = recognise(state, path)
+        if card.arch != arch and (card.arch, arch) != ("exuno:convnet_3_128", "exuno:convnet"):
+            raise ExunoError(f"the weights of {path} are those of {card.arch}, not of {arch}", f"Leave out @{arch}.")
+        return card
+    classes = _last_rows(state)
+    if prefix == "timm":
+        from exuno.models.foreign import timm_card
+
+        return timm_card(name, classes, 3, None, None)
+    if prefix == "torchvision":
+        from exuno.models.foreign import torchvision_card
+
+        return torchvision_card(name, classes, None, None)
+    raise ExunoError(f"unknown architecture '@{arch}'", "The forms are @exuno:NAME, @timm:NAME, @torchvision:NAME.")
+
+
+def _last_rows(state: State) -> int | None:
+    """Rows of the last matrix (or 1x1 convolution): checkpoints list a network's layers from input to output."""
+    matrices = [t for t in state.values() if t.ndim == 2 or (t.ndim == 4 and t.shape[2:] == (1, 1))]
+    return len(matrices[-1]) if matrices else None
