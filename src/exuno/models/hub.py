@@ -39,7 +39,7 @@ def load_hub(repo: str) -> Classifier:
 
 def _timm_format(repo: str) -> tuple[nn.Module, ModelCard]:
     import timm
-    from timm.data import resolve_model_data_config
+    from timm.data.config import resolve_model_data_config
 
     net: Any  # a plain Module for the type checker, which does not know timm's attributes
     try:
