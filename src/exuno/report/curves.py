@@ -1,0 +1,53 @@
+"""How the training went: one chart for each kind of metric."""
+
+from exuno.report.headline import scores
+from exuno.report.html import hue, section
+from exuno.report.plot import Line, line_chart
+from exuno.report.record import Record
+
+IN_PERCENT = ("top1", "top5", "accuracy", "agreement")
+TITLES = {"loss": "Loss", "accuracy": "Accuracy", "lr": "Learning rate"}
+
+
+def curves(record: Record) -> str:
+    """Loss, accuracy, learning rate, then whatever else was logged; each with the last value in its legend."""
+    groups: dict[str, dict[str, list[tuple[float, float]]]] = {kind: {} for kind in TITLES}
+    for name, curve in record.curves.items():
+        last = name.rsplit("/", 1)[-1]
+        groups.setdefault("accuracy" if last in IN_PERCENT else last, {})[name] = curve
+    charts = [_chart(record, kind, lines) for kind, lines in groups.items() if lines]
+    lead = (
+        "Long curves are averaged over neighbouring steps." if any(len(c) > 300 for c in record.curves.values()) else ""
+    )
+    return section("Training", f'<div class="charts">{"".join(charts)}</div>' if any(charts) else "", lead)
+
+
+def _chart(record: Record, kind: str, group: dict[str, list[tuple[float, float]]]) -> str:
+    spare = iter(("third", "fourth", "fifth", "sixth"))
+    taken: set[str] = set()
+    lines = []
+    for name, curve in sorted(group.items()):
+        colour = hue(name)
+        if colour == "other" or colour in taken:
+            colour = next(spare, "other")
+        taken.add(colour)
+        lines.append(Line(_label(name, kind), curve, colour))
+    if kind == "accuracy" and lines:
+        first, last = min(line.points[0][0] for line in lines), max(line.points[-1][0] for line in lines)
+        lines += [
+            Line("teacher, at the end", [(first, score.value), (last, score.value)], "teacher", dashed=True)
+            for score in scores(record)
+            if score.name == "teacher/top1" and "teacher" not in taken and last > first
+        ]
+    shares = kind == "accuracy" and all(0 <= y <= 1 for line in lines for _, y in line.points)
+    return line_chart(TITLES.get(kind, kind.replace("_", " ").capitalize()), lines, shares)
+
+
+def _label(name: str, kind: str) -> str:
+    """``eval/student/top1`` -> ``student, test``; ``train/agreement`` -> ``agreement, training``."""
+    *where, last = name.split("/")
+    side = {"train": "training", "eval": "test"}.get(where[0] if where else "", "")
+    rest = [part for part in where if part not in ("train", "eval")]
+    if last not in (kind, "top1"):
+        rest.append(last.replace("top5", "top-5"))
+    return ", ".join(filter(None, (" ".join(rest).replace("_", " "), side))) or last

@@ -1,0 +1,172 @@
+"""The top of the page: what was done in a sentence, the accuracies with n and interval, what they compare with."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from exuno.report.html import duration, esc, facts, flatten, hue, is_share, percent, pretty, section
+from exuno.report.record import Record, mapping
+
+DIGITS = 2  # of a published number; ours show one, or two from 5,000 samples on
+
+
+@dataclass(frozen=True)
+class Score:
+    """A top-1 accuracy (a fraction) with its 95 % interval and number of test samples, where known."""
+
+    name: str
+    value: float
+    interval: tuple[float, float] | None = None
+    n: int | None = None
+
+    @property
+    def text(self) -> str:
+        return percent(self.value, 2 if (self.n or 0) >= 5000 else 1)
+
+
+def scores(record: Record) -> list[Score]:
+    """Every ``MODEL/top1``: from result.json, else from the files in ``evaluation/``."""
+    intervals, counts, found = record.part("intervals"), record.part("n"), []
+    for key, value in record.part("metrics").items():
+        if key.endswith("/top1") and is_share(value):
+            pair, n = intervals.get(key), counts.get(key)
+            interval = (float(pair[0]), float(pair[1])) if isinstance(pair, list) and all(map(is_share, pair)) else None
+            found.append(Score(key, value, interval, n if isinstance(n, int) else None))
+    if not found:
+        for one in record.evaluations:
+            summary = one.summary
+            found.append(Score(f"{one.name}/top1", summary["top1"], summary["interval"], summary["n"]))
+    first = {"teacher": 0, "student": 1}
+    return sorted(found, key=lambda score: first.get(hue(score.name), 2))
+
+
+def hero(record: Record) -> str:
+    """Title, and one line of when, where and how long."""
+    title = str(record.about.get("summary") or f"{record.verb} {record.preset}".strip() or record.name)
+    result, environment = record.result or {}, record.environment
+    device = result.get("device") or environment.get("device")
+    device = environment.get("cpu") or device if device == "cpu" else device
+    spent = duration(result.get("wall_seconds", record.seconds))
+    chips = [str(environment.get("started") or "")[:10], spent, str(device or "")]
+    line = "".join(f"<li>{esc(chip)}</li>" for chip in chips if chip)
+    eyebrow = " · ".join(filter(None, (f"exuno {record.verb}", record.preset)))
+    head = f'<p class="eyebrow">{esc(eyebrow)}</p><h1>{esc(title.rstrip("."))}</h1>'
+    return f'<header>{head}<ul class="chips">{line}</ul></header>'
+
+
+def status(record: Record) -> str:
+    """A banner while there is no result."""
+    if record.result is not None:
+        return ""
+    steps = max((curve[-1][0] for curve in record.curves.values()), default=0)
+    after = f" It has logged {steps:,.0f} steps in {duration(record.seconds) or 'no time'}." if steps else ""
+    todo = "What follows is what has been written so far; the command below continues it."
+    return f'<p class="banner"><b>This run has not finished.</b>{esc(after)} {todo}</p>'
+
+
+def cards(record: Record) -> str:
+    """A card for each model: accuracy, interval, n, and the distance to the published number."""
+    published = mapping(record.published)
+    return "".join(_card(score, published.get(score.name)) for score in scores(record)[:4])
+
+
+def _card(score: Score, paper: Any) -> str:
+    name = pretty(score.name)
+    share = f" of {score.n:,} test images" if score.n else ""
+    lines = [f"top-1 accuracy{share}"]
+    if score.interval:
+        low, high = (f"{100 * bound:.1f}" for bound in score.interval)
+        lines.append(f"95\u202f% interval {low} – {high}")
+    if is_share(paper):
+        lines.append(f"published {percent(paper, DIGITS)} ({100 * (score.value - paper):+.1f})")
+    small = "".join(f"<p>{esc(line)}</p>" for line in lines)
+    head = f'<h3>{esc(name)}</h3><p class="big">{esc(score.text)}</p>'
+    return f'<article class="card {hue(score.name)}">{head}{small}</article>'
+
+
+def strip(record: Record) -> str:
+    """All accuracies on one scale from 0 to 100 %: ours with intervals, baselines, published."""
+    ours = scores(record)
+    if not ours:
+        return ""
+    rows = [(score, hue(score.name), "") for score in ours] + list(_others(record))
+    return f'<div class="strip">{"".join(strip_row(*row) for row in rows)}{SCALE}</div>'
+
+
+SCALE = (
+    '<div class="row scale" aria-hidden="true"><span></span><span class="track"><i>0</i><i>25</i><i>50</i><i>75</i>'
+    "<i>100\u202f%</i></span><span></span></div>"
+)
+
+
+def _others(record: Record) -> Iterator[tuple[Score, str, str]]:
+    for key, value in record.part("baselines").items():
+        if is_share(value) and (key.endswith("/top1") or "/" not in key):
+            pair = record.part("intervals").get(key)
+            yield (
+                Score(key, value, tuple(pair) if isinstance(pair, list) and len(pair) == 2 else None),
+                "other",
+                "baseline",
+            )
+    for key, value in mapping(record.published).items():
+        if is_share(value) and key.endswith("/top1"):
+            yield Score(key, value), hue(key), "published"
+
+
+def strip_row(score: Score, colour: str, kind: str = "") -> str:
+    """One line of the strip: name, a dot with its interval, the number."""
+    whisker = ""
+    if score.interval:
+        low, high = score.interval
+        whisker = f'<i class="whisker" style="left:{100 * low:.2f}%;width:{100 * (high - low):.2f}%"></i>'
+    dot = f'<i class="mark {esc(kind)}" style="left:{100 * score.value:.2f}%"></i>'
+    label = f"{esc(pretty(score.name))}{f' <small>{esc(kind)}</small>' if kind else ''}"
+    value = percent(score.value, DIGITS) if kind == "published" else score.text
+    track = f'<span class="track">{whisker}{dot}</span>'
+    return f'<div class="row {esc(colour)}"><span class="label">{label}</span>{track}<b>{esc(value)}</b></div>'
+
+
+def numbers(record: Record) -> str:
+    """The other metrics of the result, the baselines that are no accuracies, and what the paper says in words."""
+    pairs = []
+    for key, value in {**record.part("metrics"), **record.part("baselines")}.items():
+        if not key.endswith("/top1") and isinstance(value, int | float):
+            shown = percent(value) if is_share(value) and _is_percent(key) else f"{value:.4g}"
+            pairs.append((key.replace("/", " · ").replace("_", " "), shown))
+    return facts(pairs)
+
+
+def _is_percent(key: str) -> bool:
+    return key.rsplit("/", 1)[-1] in ("top5", "agreement", "accuracy", "ece") or "/" not in key
+
+
+def origin(record: Record) -> str:
+    """Where the idea comes from: the paper (linked), its numbers, the cost."""
+    about, items = record.about, []
+    if about.get("paper"):
+        items.append(f"<div><dt>Paper</dt><dd>{_linked(str(about['paper']))}</dd></div>")
+    published = record.published
+    text = ", ".join(f"{name} {value}".strip() for name, value in flatten(published)) if published else ""
+    named = [("Published", text), ("Cost", about.get("cost"))]
+    items += [f"<div><dt>{name}</dt><dd>{esc(value)}</dd></div>" for name, value in named if value]
+    return f'<dl class="facts">{"".join(items)}</dl>' if items else ""
+
+
+def _linked(text: str) -> str:
+    """Escaped text in which the first web address or arXiv number is a link."""
+    found = re.search(r"https?://[^\s<>\"')]+|arXiv[: ]\s?(\d{4}\.\d{4,5})", text)
+    if not found:
+        return esc(text)
+    address = f"https://arxiv.org/abs/{found[1]}" if found[1] else found[0].rstrip(".,;")
+    shown = found[0] if found[1] else address
+    end = found.start() + len(shown)
+    return f'{esc(text[: found.start()])}<a href="{esc(address)}" rel="noopener">{esc(shown)}</a>{esc(text[end:])}'
+
+
+def top(record: Record) -> str:
+    """Header, banner, cards, strip and further numbers."""
+    shown = cards(record)
+    body = f'<div class="cards">{shown}</div>{strip(record)}{numbers(record)}' if shown else numbers(record)
+    result = f'<section class="headline">{body}</section>' if body else ""
+    return hero(record) + status(record) + result + section("Where it comes from", origin(record))

@@ -1,0 +1,118 @@
+"""Small functions that return HTML. Every text goes through ``esc``; nothing else writes user data into the page."""
+
+import base64
+import html
+import io
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+LARGEST = 1600  # longest side of an embedded figure in pixels; more only makes the page heavy
+
+
+def esc(value: Any) -> str:
+    """Text for a place between tags or inside a double-quoted attribute."""
+    return html.escape(str(value), quote=True)
+
+
+def section(title: str, body: str, lead: str = "", wide: bool = False) -> str:
+    """A section of the page; nothing where there is no body. ``lead`` is text, ``body`` HTML."""
+    if not body:
+        return ""
+    intro = f'<p class="lead">{esc(lead)}</p>' if lead else ""
+    kind = ' class="wide"' if wide else ""
+    return f"<section{kind}><h2>{esc(title)}</h2>{intro}{body}</section>"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
+    """A table that scrolls sideways on a phone. ``head`` is text, the cells of ``rows`` HTML; the first is a label."""
+    top = "".join(f'<th scope="col">{esc(cell)}</th>' for cell in head)
+    body = "".join(
+        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>' for first, *rest in rows
+    )
+    top = f"<thead><tr>{top}</tr></thead>" if top else ""
+    return f'<div class="scroll"><table class="{esc(kind)}">{top}<tbody>{body}</tbody></table></div>'
+
+
+def facts(pairs: Iterable[tuple[str, Any]]) -> str:
+    """Names and values, as a description list; nothing where there are none."""
+    items = "".join(f"<div><dt>{esc(name)}</dt><dd>{esc(value)}</dd></div>" for name, value in pairs)
+    return f'<dl class="facts">{items}</dl>' if items else ""
+
+
+def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """``{"a": {"b": 1}}`` -> ``("a / b", "1")``; lists are joined where they hold plain values."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from flatten(inner, f"{prefix} / {key}" if prefix else str(key))
+    elif isinstance(value, list) and any(isinstance(inner, dict | list) for inner in value):
+        for number, inner in enumerate(value, 1):
+            yield from flatten(inner, f"{prefix} {number}".strip())
+    elif isinstance(value, list):
+        yield prefix, ", ".join(map(str, value))
+    elif value is not None:
+        yield prefix, f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def is_share(value: Any) -> bool:
+    """Whether a value can be shown in percent: a number from 0 to 1."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """``0.964`` -> ``96.4 %`` (narrow no-break space); a dash for None and NaN."""
+    return "–" if share is None or math.isnan(share) else f"{100 * share:.{digits}f}\u202f%"
+
+
+def duration(seconds: Any) -> str:
+    """``3725`` -> ``1 h 2 min``; an empty string for what is no number."""
+    if not isinstance(seconds, int | float) or not math.isfinite(seconds):
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def pretty(name: str) -> str:
+    """``student/top1`` -> ``student``; ``student_on_noise`` -> ``student on noise``."""
+    return name.removesuffix("/top1").replace("/", " · ").replace("_", " ")
+
+
+def hue(name: str) -> str:
+    """CSS class of a model's colour, the same all over the page."""
+    return next((role for role in ("teacher", "student") if role in name.split("/")), "other")
+
+
+def figure_uri(path: Path) -> tuple[str, int]:
+    """A picture file as a data URI, and its width. Raises OSError or ValueError if it is no picture."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        picture.load()
+        width, data = picture.width, path.read_bytes()
+        if max(picture.size) > LARGEST:
+            picture.thumbnail((LARGEST, LARGEST))
+            return _uri(picture, "JPEG" if picture.mode in ("RGB", "L") else "PNG"), width
+    return f"data:image/png;base64,{base64.b64encode(data).decode()}", width
+
+
+def array_uri(image: NDArray[np.uint8]) -> str:
+    """uint8 [H, W] or [H, W, C] as a data URI: PNG for tiny pictures, JPEG of at most 160 pixels for others."""
+    from PIL import Image
+
+    picture = Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[2] in (1, 2) else image)
+    if max(picture.size) <= 64:
+        return _uri(picture, "PNG")
+    picture.thumbnail((160, 160))
+    return _uri(picture.convert("RGB"), "JPEG")
+
+
+def _uri(picture: Any, kind: str) -> str:
+    stream = io.BytesIO()
+    picture.save(stream, format=kind, **({"quality": 85} if kind == "JPEG" else {"optimize": True}))
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"

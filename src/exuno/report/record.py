@@ -1,0 +1,224 @@
+"""What a run directory says, read without trusting it: a missing piece is empty, a broken one becomes a note."""
+
+import json
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exuno.engine.errors import ExunoError
+from exuno.evaluate.metrics import Summary, predict, softmax, summarise
+
+MARKS = ("config.yaml", "metrics.jsonl", "result.json")
+Curve = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One picture of ``figures/``."""
+
+    path: Path
+    title: str
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One file of ``evaluation/``: what a model answered on N test samples with C classes."""
+
+    name: str
+    logits: NDArray[np.float32]
+    """[N, C]"""
+    labels: NDArray[np.int64]
+    """[N]"""
+    class_names: list[str]
+    images: NDArray[np.uint8] | None
+    """The first M test samples, [M, H, W] or [M, H, W, C]; None where the file has none."""
+
+    @cached_property
+    def predictions(self) -> NDArray[np.int64]:
+        return predict(self.logits)
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.floating[Any]]:
+        return softmax(self.logits)
+
+    @cached_property
+    def summary(self) -> Summary:
+        return summarise(self.logits, self.labels, self.class_names)
+
+
+@dataclass
+class Record:
+    """A run as its directory tells it."""
+
+    dir: Path
+    config_text: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
+    command: str = ""
+    environment: dict[str, Any] = field(default_factory=dict)
+    curves: dict[str, Curve] = field(default_factory=dict)
+    """Metric name -> (step, value), steps rising."""
+    seconds: float | None = None
+    """Time of the last line of metrics.jsonl."""
+    result: dict[str, Any] | None = None
+    figures: list[Figure] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What could not be read, in sentences."""
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return mapping(self.config.get("about"))
+
+    @property
+    def name(self) -> str:
+        return self.dir.resolve().name
+
+    @property
+    def verb(self) -> str:
+        return str(self.config.get("verb") or "run")
+
+    @property
+    def preset(self) -> str:
+        return str((self.result or {}).get("preset") or self.config.get("preset") or "")
+
+    def part(self, name: str) -> dict[str, Any]:
+        """A mapping of result.json, empty where there is none."""
+        return mapping((self.result or {}).get(name))
+
+    @property
+    def published(self) -> Any:
+        return (self.result or {}).get("published") or self.about.get("published")
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """``value`` if it is a dict, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def read_record(run_dir: Path) -> Record:
+    """Read a run directory.
+
+    Raises:
+        ExunoError: there is no such directory, or no run in it.
+    """
+    run_dir = Path(run_dir)
+    if not run_dir.is_dir():
+        what = f"{run_dir} is a file, not a run directory" if run_dir.exists() else f"there is no directory {run_dir}"
+        raise ExunoError(what, "Give the RUN_DIR that a command printed.")
+    if not any((run_dir / mark).is_file() for mark in MARKS):
+        inside = sorted({path.parent.name for mark in MARKS for path in run_dir.glob(f"*/{mark}")})
+        todo = f"Runs inside it: {', '.join(inside[:8])}." if inside else f"A run has a {MARKS[0]}."
+        raise ExunoError(f"{run_dir} is not a run directory", todo)
+    record = Record(run_dir)
+    record.config_text = _text(record, "config.yaml")
+    record.command = _text(record, "command.txt").strip()
+    record.config = _config(record)
+    record.environment = mapping(_json(record, "environment.json"))
+    result = _json(record, "result.json")
+    record.result = result if isinstance(result, dict) else None
+    _read_curves(record)
+    _read_figures(record)
+    _read_evaluations(record)
+    return record
+
+
+def _text(record: Record, name: str) -> str:
+    path = record.dir / name
+    try:
+        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    except OSError as error:
+        record.notes.append(f"{name} cannot be read: {error.strerror}.")
+        return ""
+
+
+def _json(record: Record, name: str) -> Any:
+    text = _text(record, name)
+    try:
+        return json.loads(text) if text else None
+    except ValueError as error:
+        record.notes.append(f"{name} is not valid JSON: {error}.")
+        return None
+
+
+def _config(record: Record) -> dict[str, Any]:
+    import yaml
+
+    try:
+        return mapping(yaml.safe_load(record.config_text))
+    except yaml.YAMLError as error:
+        record.notes.append(f"config.yaml is not valid YAML: {str(error).splitlines()[0]}.")
+        return {}
+
+
+def _read_curves(record: Record) -> None:
+    broken = 0
+    for line in _text(record, "metrics.jsonl").splitlines():
+        try:
+            row = json.loads(line)
+            step = float(row["step"])
+        except (ValueError, KeyError, TypeError):
+            broken += bool(line.strip())
+            continue
+        if _number(row.get("time")):
+            record.seconds = float(row["time"])
+        for name, value in row.items():
+            if name in ("step", "epoch", "time") or not _number(value):
+                continue
+            curve = record.curves.setdefault(name, [])
+            while curve and curve[-1][0] >= step:  # a resumed run went back to its checkpoint: its lines replace these
+                curve.pop()
+            curve.append((step, float(value)))
+    if broken:
+        record.notes.append(
+            f"{broken} line(s) of metrics.jsonl could not be read (a run that was killed cuts one off)."
+        )
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _read_figures(record: Record) -> None:
+    folder = record.dir / "figures"
+    listed = _json(record, "figures/figures.json")
+    if isinstance(listed, list):
+        rows = [row for row in map(mapping, listed) if row.get("file")]
+    else:
+        rows = [{"file": path.name} for path in sorted(folder.glob("*.png"))]
+    for row in rows:
+        path = folder / Path(str(row["file"])).name  # a name, never a way out of the folder
+        if path.is_file():
+            title = str(row.get("title") or path.stem.replace("_", " ").capitalize())
+            record.figures.append(Figure(path, title, str(row.get("caption") or "")))
+        else:
+            record.notes.append(f"figures/{path.name} is listed but missing.")
+
+
+def _read_evaluations(record: Record) -> None:
+    first = {"teacher": 0, "student": 1}
+    paths = (record.dir / "evaluation").glob("*.npz")
+    for path in sorted(paths, key=lambda path: (first.get(path.stem, 2), path.stem)):
+        try:
+            evaluation = _evaluation(path)
+            _ = evaluation.summary  # fails here, not in the middle of the page
+            record.evaluations.append(evaluation)
+        except ExunoError as error:
+            record.notes.append(f"evaluation/{path.name} makes no sense: {error.what}")
+        except Exception as error:  # NumPy raises BadZipFile, EOFError, KeyError, … for a damaged file
+            record.notes.append(f"evaluation/{path.name} could not be read ({type(error).__name__}).")
+
+
+def _evaluation(path: Path) -> Evaluation:
+    with np.load(path, allow_pickle=False) as file:
+        images = file["images"] if "images" in file.files else None
+        names = [str(name) for name in file["class_names"]]
+        logits, labels = file["logits"].astype(np.float32), file["labels"].astype(np.int64)
+    if images is not None and (images.dtype != np.uint8 or images.ndim not in (3, 4) or not images.size):
+        images = None
+    return Evaluation(path.stem, logits, labels, names, images)
