@@ -1,66 +1,56 @@
 """Colour jitter as torchvision applies it to PIL images: 8 bits after each step, in the drawn order."""
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
-from exuno.synth.parameters import BRIGHTNESS, CONTRAST, SATURATION, Parameters
+from exuno.synth.parameters import BRIGHTNESS, CONTRAST, HUE, SATURATION, Parameters
 
-_FLOOR = -0.4999  # PIL cuts the fraction off, OpenCV rounds
+LUMA = (0.299, 0.587, 0.114)
+FLOOR = -0.4999
+"""Added before rounding, because PIL cuts the fraction off."""
 
 
 def jitter(patches: NDArray[np.uint8], drawn: Parameters) -> None:
-    """Change the colours of those of the patches, uint8 [N, h, w, 3], that were drawn for it; in place.
+    """Change the colours of those of the patches, uint8 [N, size, size, 3], that were drawn for it; in place.
 
-    One patch after the other: each step needs its own numbers, a patch stays in the cache through its four steps,
-    and OpenCV takes a few microseconds for each.
+    The numbers of all patches are prepared at once; the pixels are changed one patch after the other, so that a patch
+    stays in the cache through its four steps, each of which is one or two calls of OpenCV.
     """
-    for row in np.flatnonzero(drawn.jitter):
+    import cv2
+
+    size = patches.shape[1]
+    hsv = np.empty((size, size, 3), np.uint8)
+    hsv_rows = hsv.reshape(size, 3 * size)
+    rows = np.flatnonzero(drawn.jitter)
+    factors, matrices = drawn.factors[rows], saturation_matrices(drawn.factors[rows, SATURATION])
+    shifts = np.zeros((len(rows), 3 * size), np.uint8)
+    shifts[:, ::3] = hue_shifts(factors[:, HUE])[:, None]
+    each = zip(rows.tolist(), factors.tolist(), drawn.order[rows].tolist(), matrices, shifts, strict=True)
+    for row, factor, order, matrix, shift in each:
         patch = patches[row]
-        for step in drawn.order[row].tolist():
-            factor = float(drawn.factors[row, step])
+        for step in order:
             if step == BRIGHTNESS:
-                _blend_constant(patch, 0.0, factor)
+                cv2.addWeighted(patch, factor[BRIGHTNESS], patch, 0.0, FLOOR, patch)
             elif step == CONTRAST:
-                _blend_constant(patch, _gray_mean(patch), factor)
+                red, green, blue, _ = cv2.mean(patch)
+                mean = int(LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue + 0.5)
+                cv2.addWeighted(patch, factor[CONTRAST], patch, 0.0, (1 - factor[CONTRAST]) * mean + FLOOR, patch)
             elif step == SATURATION:
-                _blend_gray(patch, factor)
+                cv2.transform(patch, matrix, patch)
             else:
-                _turn_hue(patch, factor)
+                cv2.cvtColor(patch, cv2.COLOR_RGB2HSV_FULL, hsv)
+                np.add(hsv_rows, shift, hsv_rows)  # uint8 wraps around, as the circle of hues does
+                cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL, patch)
 
 
-_RAMP = np.arange(256, dtype=np.float64)
+def saturation_matrices(factors: NDArray[np.float64]) -> NDArray[np.float32]:
+    """[N, 3, 4]: the map (red, green, blue, 1) -> RGB that mixes a pixel with its gray value."""
+    matrices = np.empty((len(factors), 3, 4), np.float32)
+    matrices[:, :, :3] = factors[:, None, None] * np.eye(3) + (1 - factors)[:, None, None] * np.array(LUMA)
+    matrices[:, :, 3] = FLOOR
+    return matrices
 
 
-def _blend_constant(patch: NDArray[np.uint8], constant: float, factor: float) -> None:
-    import cv2
-
-    table = np.clip(factor * _RAMP + (1.0 - factor) * constant, 0, 255).astype(np.uint8)
-    cv2.LUT(patch, table, dst=patch)
-
-
-def _gray_mean(patch: NDArray[np.uint8]) -> float:
-    import cv2
-
-    return float(int(cv2.mean(cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY))[0] + 0.5))
-
-
-def _blend_gray(patch: NDArray[np.uint8], factor: float) -> None:
-    import cv2
-
-    gray = cv2.cvtColor(cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    cv2.addWeighted(patch, factor, gray, 1.0 - factor, _FLOOR, dst=patch)
-
-
-def hue_shift(factor: float) -> int:
-    """Steps of OpenCV's circle of 256 for a fraction of the circle; PIL's has 255, and it rounds down twice."""
-    return round(math.trunc(factor * 255) * 256 / 255 - 0.5) % 256
-
-
-def _turn_hue(patch: NDArray[np.uint8], factor: float) -> None:
-    import cv2
-
-    hsv = cv2.cvtColor(patch, cv2.COLOR_RGB2HSV_FULL)
-    hsv[..., 0] += np.uint8(hue_shift(factor))  # wraps around, as the circle does
-    cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL, dst=patch)
+def hue_shifts(factors: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Steps of OpenCV's circle of 256 for fractions of the circle; PIL's has 255, and it rounds down twice."""
+    return np.rint(np.trunc(factors * 255) * 256 / 255 - 0.5).astype(np.int64).astype(np.uint8)

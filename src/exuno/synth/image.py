@@ -32,7 +32,9 @@ class Sampler:
         check(options)
         self.photo, self.options, self.seed = photo, options, seed
         height, width = photo.shape[:2]
-        self.longest_crop = max(height, width) if options.first_crop is None else first_crop_side(options, height, width)
+        self.longest_crop = (
+            max(height, width) if options.first_crop is None else first_crop_side(options, height, width)
+        )
         self._levels: list[NDArray[np.uint8]] | None = None
 
     @property

@@ -38,7 +38,9 @@ class ImageOptions:
 def check(options: ImageOptions) -> None:
     """Raise an ExunoError that names the first option whose value makes no sense."""
     _rule(options.size >= 1, "size", options.size, "at least 1 pixel")
-    _rule(options.first_crop is None or 0 < options.first_crop <= 1, "first-crop", options.first_crop, "in (0, 1] or None")
+    _rule(
+        options.first_crop is None or 0 < options.first_crop <= 1, "first-crop", options.first_crop, "in (0, 1] or None"
+    )
     _rule(0 < options.area[0] <= options.area[1] <= 1, "area", options.area, "a rising pair in (0, 1]")
     _rule(0 < options.aspect[0] <= options.aspect[1] < math.inf, "aspect", options.aspect, "a rising pair above 0")
     known = ("lanczos", "bilinear", "bicubic", "random")
@@ -48,7 +50,9 @@ def check(options: ImageOptions) -> None:
     for name in ("hflip", "vflip", "jitter_p"):
         value = getattr(options, name)
         _rule(0 <= value <= 1, name.replace("_", "-"), value, "a probability in [0, 1]")
-    fits = len(options.jitter) == 4 and all(0 <= value < math.inf for value in options.jitter) and options.jitter[3] <= 0.5
+    fits = (
+        len(options.jitter) == 4 and all(0 <= value < math.inf for value in options.jitter) and options.jitter[3] <= 0.5
+    )
     _rule(fits, "jitter", options.jitter, "four strengths of 0 or more, the last (hue) at most 0.5")
 
 

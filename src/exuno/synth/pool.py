@@ -1,0 +1,109 @@
+"""Shares the units of a job among processes. Which process writes a unit has no influence on its bytes."""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from multiprocessing import connection, get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from exuno.engine.errors import ExunoError
+from exuno.synth.job import Job
+from exuno.synth.mixture import Mixture
+from exuno.synth.writer import Report, write_unit
+
+_REPORT_EVERY = 64
+"""Patches between two messages of a process; a process also looks then whether it still has a parent."""
+
+
+def write_units(job: Job, mixture: Mixture, out: Path, units: Sequence[int], workers: int, report: Report) -> None:
+    """Write these units with ``workers`` processes.
+
+    Raises:
+        ExunoError: the first mistake of any process, or a process was killed.
+    """
+    workers = min(workers, len(units))
+    if workers <= 1:
+        for unit in units:
+            write_unit(job, mixture, out, unit, report)
+        return
+    mixture.prepare()
+    # A fork shares the pyramid and costs nothing; but it is not safe beside torch's threads.
+    forks = sys.platform == "linux" and "torch" not in sys.modules
+    context: Any = get_context("fork" if forks else "spawn")
+    position = context.Value("q", 0)
+    processes, readers = [], []
+    try:
+        for _ in range(workers):
+            reader, writer = context.Pipe(duplex=False)
+            arguments = (job, mixture, out, units, position, writer, os.getpid())
+            process = context.Process(target=_work, args=arguments, daemon=True)
+            process.start()
+            writer.close()  # so that a dead process shows as the end of its pipe
+            processes.append(process)
+            readers.append(reader)
+        _listen(readers, report)
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
+
+
+def _listen(readers: list[Connection], report: Report) -> None:
+    open_readers = list(readers)
+    while open_readers:
+        for reader in connection.wait(open_readers):
+            assert isinstance(reader, Connection)
+            try:
+                message = reader.recv()
+            except EOFError:
+                raise ExunoError(
+                    "a process that made patches was killed, perhaps for lack of memory",
+                    "Give the same command again: it continues where it stopped. Fewer --workers need less memory.",
+                ) from None
+            if message is None:
+                open_readers.remove(reader)
+            elif isinstance(message, int):
+                report(message)
+            else:
+                raise message
+
+
+def _work(
+    job: Job, mixture: Mixture, out: Path, units: Sequence[int], position: Any, writer: Connection, parent: int
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears of it, and ends its children
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an exit, so that half-written units are removed
+    waiting = 0
+
+    def report(amount: int) -> None:
+        nonlocal waiting
+        waiting += amount
+        if waiting >= _REPORT_EVERY:
+            if os.getppid() != parent:
+                sys.exit(1)
+            writer.send(waiting)
+            waiting = 0
+
+    try:
+        while True:
+            with position.get_lock():
+                turn = position.value
+                position.value += 1
+            if turn >= len(units):
+                break
+            write_unit(job, mixture, out, units[turn], report)
+        writer.send(waiting)
+        writer.send(None)
+    except ExunoError as error:
+        writer.send(_Mistake(error.what, error.todo))
+
+
+class _Mistake(ExunoError):
+    """An ExunoError that survives a pipe: pickle would call the class with the joined text."""
+
+    def __reduce__(self) -> tuple:
+        return _Mistake, (self.what, self.todo)
