@@ -1,26 +1,66 @@
 """Data specs: a name, or ``PREFIX:PATH`` -> Data."""
 
+from difflib import get_close_matches
 from pathlib import Path
 
 from exuno.data.base import Data
 from exuno.engine.errors import ExunoError
 
-FORMS = "digits"
+FORMS = (
+    "digits; cifar10, cifar100, imagenet, in100, places365, flowers102, pets37, stl10, cub200, tiny-imagenet (with "
+    "--data-root); folder:PATH, npz:PATH, wds:PATTERN, torchvision:NAME (with --data-root)"
+)
 
 
 def open_data(spec: str, split: str = "train", *, root: Path | None = None) -> Data:
     """Open the data set that ``spec`` names.
 
     Args:
-        spec: a data spec.
-        split: ``train``, ``test`` or another one that the data set has.
+        spec: ``digits``, the name of a benchmark, ``folder:PATH``, ``npz:PATH``, ``wds:PATTERN`` or
+            ``torchvision:NAME``.
+        split: ``train``, ``test`` or another one that the data set has. A ``folder:`` without split folders and a
+            ``wds:`` pattern without ``{split}`` are one set, which is returned for every split.
         root: folder in which the files of a named data set lie.
 
     Raises:
         ExunoError: for an unknown spec or split, and for missing or broken files.
     """
-    if spec == "digits":
+    prefix, colon, rest = spec.partition(":")
+    if not colon:
+        return _named(spec, split, root)
+    if not rest:
+        raise ExunoError(f"'{spec}' names nothing after the colon", f"The forms are {FORMS}.")
+    if prefix == "folder":
+        from exuno.data.folder import open_folder
+
+        return open_folder(Path(rest), split)
+    if prefix == "npz":
+        from exuno.data.npz import open_npz
+
+        return open_npz(Path(rest), split)
+    if prefix == "wds":
+        from exuno.data.shards import ShardData, expand
+
+        return ShardData(spec, expand(rest, split))
+    if prefix == "torchvision":
+        from exuno.data.torchvision_data import open_torchvision
+
+        return open_torchvision(rest, split, root)
+    raise ExunoError(f"unknown data prefix '{prefix}:' in '{spec}'", f"The forms are {FORMS}.")
+
+
+def _named(name: str, split: str, root: Path | None) -> Data:
+    if name == "digits":
         from exuno.data.digits import open_digits
 
         return open_digits(split)
-    raise ExunoError(f"'{spec}' is no data spec", f"The forms are {FORMS}.")
+    from exuno.data.benchmarks import BENCHMARKS, open_benchmark
+
+    if name in BENCHMARKS:
+        return open_benchmark(name, split, root)
+    if Path(name).is_dir():
+        hint = f"Did you mean folder:{name}? "
+    else:
+        near = get_close_matches(name, ("digits", *BENCHMARKS), 1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+    raise ExunoError(f"'{name}' is no data spec", f"{hint}The forms are {FORMS}.")

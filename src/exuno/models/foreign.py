@@ -6,10 +6,9 @@ from typing import Any
 
 from torch import nn
 
+from exuno.data.constants import IMAGENET
 from exuno.engine.errors import ExunoError
 from exuno.models.card import ModelCard
-
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def build_timm(name: str, classes: int, in_chans: int, options: dict[str, Any]) -> nn.Module:

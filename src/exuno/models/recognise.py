@@ -4,12 +4,10 @@ import re
 from math import isqrt
 from pathlib import Path
 
-from exuno.data.classes import CIFAR10
+from exuno.data.constants import CIFAR10_CLASSES, IMAGENET
 from exuno.engine.errors import ExunoError
 from exuno.models.card import ModelCard
 from exuno.models.weights import State
-
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def recognise(state: State, path: Path) -> ModelCard:
@@ -38,7 +36,7 @@ def plain_card(arch: str, classes: int, in_chans: int, size: tuple[int, int]) ->
     """The card of one of exuno's networks from a foreign file."""
     known = arch.startswith("exuno:resnet") and in_chans == 3
     mean, std = IMAGENET if known else ((0.5,) * in_chans, (0.5,) * in_chans)
-    names = CIFAR10 if known and classes == 10 else None
+    names = CIFAR10_CLASSES if known and classes == 10 else None
     return ModelCard(arch, classes, in_chans, size, mean, std, names)
 
 

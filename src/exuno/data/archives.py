@@ -1,0 +1,165 @@
+"""Readers of published archives, as they are after unpacking: each returns one split.
+
+``ROOT`` may be the folder that holds the archive's folder, or that folder itself.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from exuno.data.base import ArrayData, Data
+from exuno.data.constants import STL10
+from exuno.data.files import FileData
+from exuno.engine.errors import ExunoError
+
+
+def inside(root: Path, folder: str, mark: str, name: str) -> Path:
+    """The folder of the archive: ``root/folder`` or ``root``, whichever holds the file or folder ``mark``.
+
+    Raises:
+        ExunoError: if neither does.
+    """
+    for path in (root / folder, root):
+        if (path / mark).exists():
+            return path
+    raise ExunoError(f"{name} is not in {root}", f"--data-root must hold {folder}/{mark}.")
+
+
+def split_of(name: str, split: str, known: tuple[str, ...]) -> str:
+    if split not in known:
+        raise ExunoError(f"{name} has no split '{split}'", f"Its splits are {', '.join(known)}.")
+    return split
+
+
+def flowers102(root: Path, split: str) -> Data:
+    """Oxford Flowers 102 (Nilsback and Zisserman, 2008): 1,020 training, 1,020 validation, 6,149 test images."""
+    split_of("flowers102", split, ("train", "val", "test"))
+    base = inside(root, "flowers-102", "imagelabels.mat", "flowers102")
+    from scipy.io import loadmat
+
+    numbers = loadmat(base / "setid.mat")[{"train": "trnid", "val": "valid", "test": "tstid"}[split]][0]
+    labels = loadmat(base / "imagelabels.mat")["labels"][0].astype(np.int64) - 1
+    files = [f"jpg/image_{number:05}.jpg" for number in numbers]
+    names = tuple(f"flower {i + 1}" for i in range(102))
+    return FileData(f"flowers102/{split}", base, files, labels[numbers.astype(np.int64) - 1], names)
+
+
+def pets37(root: Path, split: str) -> Data:
+    """Oxford-IIIT Pet (Parkhi et al., 2012): 3,680 training, 3,669 test images of 37 breeds."""
+    split_of("pets37", split, ("train", "test"))
+    base = inside(root, "oxford-iiit-pet", "annotations", "pets37")
+    rows = _rows(base / "annotations" / {"train": "trainval.txt", "test": "test.txt"}[split])
+    files = [f"images/{row[0]}.jpg" for row in rows]
+    labels = np.array([int(row[1]) - 1 for row in rows], np.int64)
+    names = {label: row[0].rpartition("_")[0] for row, label in zip(rows, labels.tolist(), strict=True)}
+    classes = tuple(names.get(i, f"breed {i + 1}") for i in range(37))
+    return FileData(f"pets37/{split}", base, files, labels, classes)
+
+
+def cub200(root: Path, split: str) -> Data:
+    """Caltech-UCSD Birds 200 (Wah et al., 2011): 5,994 training, 5,794 test images."""
+    split_of("cub200", split, ("train", "test"))
+    base = inside(root, "CUB_200_2011", "images.txt", "cub200")
+    path = dict(_rows(base / "images.txt"))
+    label = {number: int(text) - 1 for number, text in _rows(base / "image_class_labels.txt")}
+    wanted = "1" if split == "train" else "0"
+    chosen = [number for number, flag in _rows(base / "train_test_split.txt") if flag == wanted]
+    classes = tuple(text.partition(".")[2] for _, text in _rows(base / "classes.txt"))
+    files = [f"images/{path[number]}" for number in chosen]
+    return FileData(f"cub200/{split}", base, files, np.array([label[n] for n in chosen], np.int64), classes)
+
+
+def stl10(root: Path, split: str) -> Data:
+    """STL-10 (Coates et al., 2011), binary files: 5,000 training, 8,000 test, 100,000 unlabelled images of 96
+    pixels."""
+    split_of("stl10", split, ("train", "test", "unlabeled"))
+    base = inside(root, "stl10_binary", "test_X.bin", "stl10")
+    pixels = np.fromfile(_there(base / f"{split}_X.bin"), np.uint8)
+    images = pixels.reshape(-1, 3, 96, 96).swapaxes(2, 3)  # stored column by column
+    if split == "unlabeled":
+        labels, classes = np.full(len(images), -1, np.int64), None
+    else:
+        labels = np.fromfile(_there(base / f"{split}_y.bin"), np.uint8).astype(np.int64) - 1
+        classes = tuple(_there(base / "class_names.txt").read_text().split())
+    # Mean and std of the labelled training images, as rounded in the literature.
+    return ArrayData(f"stl10/{split}", images, labels, classes, stats=STL10)
+
+
+def tiny_imagenet(root: Path, split: str) -> Data:
+    """Tiny ImageNet (Stanford CS231n): 100,000 training, 10,000 validation images of 64 pixels; ``test`` is the
+    validation set."""
+    split_of("tiny-imagenet", split, ("train", "test", "val"))
+    base = inside(root, "tiny-imagenet-200", "wnids.txt", "tiny-imagenet")
+    wnids = sorted(_there(base / "wnids.txt").read_text().split())
+    label = {wnid: i for i, wnid in enumerate(wnids)}
+    if split == "train":
+        found = [
+            (f"train/{w}/images/{p.name}", label[w])
+            for w in wnids
+            for p in sorted((base / "train" / w / "images").glob("*"))
+        ]
+    else:
+        rows = _rows(base / "val" / "val_annotations.txt")
+        found = [(f"val/images/{row[0]}", label[row[1]]) for row in rows]
+    words = dict(line.split("\t")[:2] for line in _there(base / "words.txt").read_text().splitlines() if "\t" in line)
+    classes = tuple(words.get(wnid, wnid).partition(",")[0] for wnid in wnids)
+    return FileData(
+        f"tiny-imagenet/{split}", base, [f for f, _ in found], np.array([n for _, n in found], np.int64), classes
+    )
+
+
+def places365(root: Path, split: str) -> Data:
+    """Places365-Standard (Zhou et al., 2017): 1,803,460 training and 36,500 validation images; ``test`` is the
+    validation set.
+
+    Either layout: the folders of ``places365standard_easyformat.tar``, or the lists with ``data_256`` and ``val_256``.
+    """
+    split_of("places365", split, ("train", "test", "val"))
+    if (root / "categories_places365.txt").exists():
+        classes = tuple(row[0].removeprefix("/")[2:] for row in _rows(root / "categories_places365.txt"))
+        listed, folder = (
+            ("places365_train_standard.txt", "data_256") if split == "train" else ("places365_val.txt", "val_256")
+        )
+        rows = _rows(root / listed)
+        files = [f"{folder}/{row[0].removeprefix('/')}" for row in rows]
+        return FileData(f"places365/{split}", root, files, np.array([int(row[1]) for row in rows], np.int64), classes)
+    from exuno.data.folder import open_folder
+
+    return open_folder(inside(root, "places365_standard", "train", "places365"), split, "places365")
+
+
+def imagenet(root: Path, split: str, name: str = "imagenet", count: int = 1000) -> Data:
+    """ImageNet (ILSVRC 2012) or a part of it: ``train/WNID`` and ``val/WNID``; labels are those of the sorted wnids.
+
+    ``in100`` is a folder of 100 wnids, or the whole of ImageNet with the list ``imagenet100.txt`` (one wnid a line)
+    beside it.
+    """
+    from exuno.data.folder import class_folders, list_classes
+
+    split_of(name, split, ("train", "test", "val"))
+    places = (root, root / name, root / "ILSVRC/Data/CLS-LOC")
+    base = next((place for place in places if (place / "train").is_dir() or (place / "val").is_dir()), None)
+    if base is None:
+        raise ExunoError(f"{name} is not in {root}", "--data-root must hold train/WNID/*.JPEG and val/WNID/*.JPEG.")
+    folder = base / ("train" if split == "train" else "val")
+    wnids = class_folders(folder) if folder.is_dir() else ()
+    chosen = root / "imagenet100.txt"
+    if name == "in100" and len(wnids) > count and chosen.exists():
+        wnids = tuple(sorted(chosen.read_text().split()))
+    if len(wnids) != count:
+        more = (
+            " The 50,000 validation images must be sorted into folders of their class." if folder.name == "val" else ""
+        )
+        raise ExunoError(f"{folder} has {len(wnids)} class folders, {name} has {count}", "Unpack it completely." + more)
+    files, labels = list_classes(folder, wnids)
+    return FileData(f"{name}/{split}", folder, files, np.array(labels, np.int64), wnids)
+
+
+def _rows(path: Path) -> list[list[str]]:
+    return [line.split() for line in _there(path).read_text().splitlines() if line.strip() and not line.startswith("#")]
+
+
+def _there(path: Path) -> Path:
+    if not path.exists():
+        raise ExunoError(f"there is no file {path}", "Unpack the archive completely.")
+    return path

@@ -1,0 +1,170 @@
+"""``wds:PATTERN``: WebDataset shards with random access. The tar headers are read once; images are read where they lie.
+
+WebDataset itself streams shards and shuffles in a buffer; then an order cannot be resumed or repeated on another number
+of workers.
+"""
+
+import hashlib
+import io
+import re
+import tarfile
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from exuno.data.base import Data, Positions
+from exuno.data.constants import IMAGENET
+from exuno.data.files import PHOTO_RESIZE, PHOTO_SIZE
+from exuno.engine.errors import ExunoError
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One image: where its bytes are."""
+
+    shard: int
+    key: str
+    offset: int
+    size: int
+
+
+def expand(pattern: str, split: str) -> list[Path]:
+    """Paths of a pattern: ``{split}`` is replaced, ``{000..012}`` and ``{a,b}`` are expanded, then ``*`` and ``?`` are
+    matched.
+
+    Raises:
+        ExunoError: if a shard is missing, or nothing matches.
+    """
+    pattern = pattern.replace("{split}", split)
+    parts = re.split(r"\{([^{}]*)\}", pattern)
+    choices = [_alternatives(part) if i % 2 else [part] for i, part in enumerate(parts)]
+    paths: list[Path] = []
+    for words in product(*choices):
+        path = Path("".join(words))
+        if any(mark in path.name for mark in "*?"):
+            paths += sorted(path.parent.glob(path.name))
+        elif path.is_file():
+            paths.append(path)
+        else:
+            raise ExunoError(f"there is no shard {path}", f"Check the pattern '{pattern}'.")
+    if not paths:
+        raise ExunoError(f"no file matches '{pattern}'", "Check the pattern.")
+    return paths
+
+
+def _alternatives(text: str) -> list[str]:
+    if match := re.fullmatch(r"(\d+)\.\.(\d+)", text):
+        first, last = match.groups()
+        return [str(i).zfill(len(first)) for i in range(int(first), int(last) + 1)]
+    return text.split(",")
+
+
+class ShardData(Data):
+    """The samples of tar files in their order: KEY.jpg (.png, .webp) and, if labelled, KEY.cls (the label as a decimal
+    number).
+
+    A compressed shard (.tar.gz) has no random access; it is unpacked into memory. Names of the classes are read from
+    ``classes.txt`` beside the shards, one a line. Images are RGB of any size, taken for photographs: 224 pixels, and
+    256 before the centre crop.
+
+    Args:
+        name: what to call it.
+        paths: the shards.
+
+    Raises:
+        ExunoError: for broken shards, labels that are no numbers, or some images with and some without a label.
+    """
+
+    channels = 3
+    image_size = PHOTO_SIZE
+    resize = PHOTO_RESIZE
+    mean, std = IMAGENET
+
+    def __init__(self, name: str, paths: list[Path]) -> None:
+        self.name, self.paths = name, paths
+        self.content: dict[int, bytes] = {}
+        self.members: list[Member] = []
+        labels: list[int] = []
+        for shard, path in enumerate(paths):
+            pictures, numbers = self._index(shard, path)
+            self.members += pictures.values()
+            labels += [numbers.get(key, -1) for key in pictures]
+        if not self.members:
+            raise ExunoError(f"there are no images in {paths[0]}", f"Known suffixes: {' '.join(PICTURES)}.")
+        if min(labels) < 0 <= max(labels):
+            bare = self.members[labels.index(min(labels))]
+            raise ExunoError(f"{paths[bare.shard]}: {bare.key} has no label, others have", "Add its .cls file.")
+        self.labels = torch.tensor(labels)
+        listed = paths[0].parent / "classes.txt"
+        self.classes = tuple(listed.read_text().split("\n")[: max(labels) + 1]) if listed.exists() else None
+        if self.classes is not None and (max(labels) < 0 or len(self.classes) <= max(labels)):
+            self.classes = None
+        self.num_classes = max(labels) + 1
+
+    def _index(self, shard: int, path: Path) -> tuple[dict[str, Member], dict[str, int]]:
+        pictures: dict[str, Member] = {}
+        labels: dict[str, int] = {}
+        try:
+            if path.suffix in (".gz", ".tgz"):
+                import gzip
+
+                self.content[shard] = gzip.decompress(path.read_bytes())
+            source = io.BytesIO(self.content[shard]) if shard in self.content else path.open("rb")
+            with source, tarfile.open(fileobj=source, mode="r:") as tar:
+                for entry in tar:
+                    folder, _, base = entry.name.rpartition("/")
+                    stem, _, suffix = base.partition(".")
+                    key = f"{folder}/{stem}"
+                    if not entry.isfile():
+                        continue
+                    if f".{suffix.lower()}" in PICTURES:
+                        pictures[key] = Member(shard, entry.name, entry.offset_data, entry.size)
+                    elif suffix == "cls":
+                        file = tar.extractfile(entry)
+                        labels[key] = int(file.read()) if file else -1
+        except ValueError as error:
+            raise ExunoError(
+                f"{path} has a label that is no number: {error}", "A .cls file holds one number."
+            ) from error
+        except (tarfile.TarError, OSError, EOFError) as error:
+            raise ExunoError(f"{path} is not a whole tar file: {error}", "Fetch or write it again.") from error
+        return pictures, labels
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def fetch(self, positions: Positions) -> tuple[list[Tensor], Tensor]:
+        images = [self._decode(self.members[position]) for position in np.asarray(positions).tolist()]
+        return images, self.labels[torch.from_numpy(np.asarray(positions, np.int64))]
+
+    def _bytes(self, member: Member) -> bytes:
+        if member.shard in self.content:
+            return self.content[member.shard][member.offset : member.offset + member.size]
+        with self.paths[member.shard].open("rb") as file:
+            file.seek(member.offset)
+            return file.read(member.size)
+
+    def _decode(self, member: Member) -> Tensor:
+        from PIL import Image, ImageOps
+
+        try:
+            with Image.open(io.BytesIO(self._bytes(member))) as image:
+                pixels = np.array(ImageOps.exif_transpose(image).convert("RGB"))
+        except Exception as error:  # decoders of broken files raise whatever they trip over
+            raise ExunoError(
+                f"{member.key} in {self.paths[member.shard]} is no whole picture ({error})", "Write the shard again."
+            ) from error
+        return torch.from_numpy(pixels).permute(2, 0, 1)
+
+    def fingerprint(self) -> str:
+        """sha256 of the names, sizes and labels of the images; the images themselves are not read."""
+        digest = hashlib.sha256()
+        for member, label in zip(self.members, self.labels.tolist(), strict=True):
+            digest.update(f"{member.key}\0{member.size}\0{label}\n".encode())
+        return digest.hexdigest()
