@@ -11,8 +11,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from exuno.engine.errors import ExunoError
 
 Config = TypeVar("Config")
@@ -53,6 +51,8 @@ def read(verb: str, name: str) -> Preset:
             )
         if not path.is_file():
             raise ExunoError(f"there is no file {path}", f"exuno presets copy {verb} NAME FILE.yaml writes one to edit.")
+    import yaml  # here, because --help answers without it
+
     try:
         content = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -159,6 +159,8 @@ def listing(verb: str | None) -> None:
 
 def dump(preset: Preset) -> str:
     """The YAML text of a preset, its base merged in."""
+    import yaml
+
     content = {"verb": preset.verb, "about": preset.about, "config": preset.config}
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
 

@@ -138,9 +138,9 @@ def fit(
             accelerator.scaler.load_state_dict(state["scaler"])
         meter.restore(state["meter"], device)
         checkpoint.set_rng_state(state["rng"][accelerator.process_index])
-        if accelerator.is_main_process and run.metrics.exists():
-            with run.metrics.open("r+b") as file:  # lines after the checkpoint will be written again
-                file.truncate(state["metrics_bytes"])
+    if accelerator.is_main_process and run.metrics.exists():
+        with run.metrics.open("r+b") as file:  # lines after the checkpoint will be written again
+            file.truncate(state["metrics_bytes"] if state else 0)
     clock = Stopwatch(state["seconds"] if state else 0.0)
     rate, per_epoch = learning_rate(optim), len(batches)
     log_every = max(1, steps // LOG_POINTS)

@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +21,7 @@ import yaml
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import disk_errors, write_json, write_text
 from exuno.engine.options import RunOptions
+from exuno.engine.track import Sink, tracker
 from exuno.version import __version__
 
 LIBRARIES = ("torch", "numpy", "accelerate", "opencv-python-headless", "timm", "torchvision")
@@ -101,11 +103,17 @@ class Run:
         path = self.dir / "result.json"
         return json.loads(path.read_text()) if path.is_file() else None
 
+    @cached_property
+    def track(self) -> Sink:
+        """Where metrics go beside metrics.jsonl."""
+        return tracker(self.options.track, self.dir, self.config)
+
     def log(self, values: dict[str, Any]) -> None:
         """Adds one line to metrics.jsonl (first process only)."""
         if rank() == 0:
             with disk_errors(self.metrics), self.metrics.open("a") as file:
                 file.write(json.dumps(values) + "\n")
+            self.track(values)
 
     def finish(self, **content: Any) -> dict[str, Any]:
         """Writes result.json; with it the run counts as done."""

@@ -4,8 +4,6 @@ import random
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-import yaml
-
 from exuno.engine.schedule import Progress
 
 SMOKE_STEPS = 4
@@ -57,6 +55,8 @@ class Head:
 
 def explain(config: dict[str, Any], preset: Any, cost: list[str]) -> None:
     """What ``--dry-run`` prints: the resolved configuration as YAML, what is known of it, and what it would cost."""
+    import yaml
+
     content = {"about": preset.about} if preset else {}
     print(yaml.safe_dump({**content, "config": config}, sort_keys=False, allow_unicode=True, width=110), end="")
     print("\n".join(f"# {line}" for line in cost))

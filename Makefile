@@ -1,0 +1,37 @@
+# Needs nothing but Python 3.11 or later and make: uv comes from the package index into .uv, everything else from uv.lock.
+UV := .uv/bin/uv
+RUN := $(UV) run --locked --quiet
+PYTHON ?= python3
+
+.PHONY: demo test test-all lint types bench clean
+
+demo: .venv/ready  ## a network that never saw a digit reads digits
+	$(RUN) exuno distill digits --run-dir runs/demo $(ARGS)
+
+test: .venv/ready  ## the fast tests
+	$(RUN) pytest -q -n 2 --dist worksteal -m "not slow" $(ARGS)
+
+test-all: .venv/ready  ## every test, the long ones too
+	$(RUN) pytest -q -n 2 --dist worksteal $(ARGS)
+
+lint: .venv/ready  ## style
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+types: .venv/ready  ## types
+	$(RUN) pyright
+
+bench: .venv/ready  ## every benchmark; writes benchmarks/RESULTS.md
+	$(UV) sync --locked --quiet --group bench
+	for script in benchmarks/synth.py benchmarks/distill.py benchmarks/startup.py; do .venv/bin/python $$script || exit 1; done
+
+clean:  ## everything that can be made again; runs stay
+	rm -rf .venv .uv .pytest_cache .ruff_cache .hypothesis dist
+
+$(UV):
+	$(PYTHON) -m venv .uv
+	.uv/bin/pip install --quiet --disable-pip-version-check uv
+
+.venv/ready: uv.lock pyproject.toml | $(UV)
+	$(UV) sync --locked --quiet
+	touch $@

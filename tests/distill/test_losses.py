@@ -1,0 +1,70 @@
+"""Distillation losses against numbers worked out by hand and against their properties."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from exuno.distill.losses import argmax_target, hard_label, soft_target
+
+
+def test_two_classes_by_hand() -> None:
+    # teacher softmax([ln 3, 0]) = (3/4, 1/4); student (1/2, 1/2): KL = 3/4 ln(3/2) + 1/4 ln(1/2)
+    teacher, student = torch.tensor([[math.log(3), 0.0]]), torch.zeros(1, 2)
+    expected = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    assert soft_target(student, teacher, 1.0).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_temperature_divides_the_logits_and_t2_multiplies_the_loss() -> None:
+    torch.manual_seed(0)
+    student, teacher = torch.randn(8, 5), torch.randn(8, 5)
+    plain = soft_target(student / 3, teacher / 3, 1.0)
+    assert soft_target(student, teacher, 3.0).item() == pytest.approx(plain.item(), rel=1e-5)
+    assert soft_target(student, teacher, 3.0, t2=True).item() == pytest.approx(9 * plain.item(), rel=1e-5)
+
+
+def test_gradient_is_the_difference_of_the_softmaxes() -> None:
+    torch.manual_seed(0)
+    student, teacher = torch.randn(4, 6, dtype=torch.float64, requires_grad=True), torch.randn(4, 6)
+    soft_target(student, teacher, 2.0).backward()
+    expected = (torch.softmax(student.detach() / 2, 1) - torch.softmax(teacher.double() / 2, 1)) / 2 / 4
+    assert student.grad is not None
+    torch.testing.assert_close(student.grad, expected, atol=1e-6, rtol=1e-5)
+
+
+@given(st.integers(0, 2**31), st.floats(0.5, 64), st.floats(-5, 5))
+def test_kl_is_not_negative_zero_for_equals_and_blind_to_shifts(seed: int, temperature: float, shift: float) -> None:
+    torch.manual_seed(seed)
+    a, b = torch.randn(3, 7), torch.randn(3, 7)
+    assert soft_target(a, b, temperature) > -1e-6
+    assert abs(soft_target(a, a, temperature).item()) < 1e-6
+    moved = soft_target(a + shift, b - shift, temperature)
+    assert moved.item() == pytest.approx(soft_target(a, b, temperature).item(), abs=1e-5)
+
+
+def test_argmax_ignores_all_but_the_top_class() -> None:
+    student = torch.randn(4, 3)
+    sure, unsure = torch.eye(3)[[0, 1, 2, 0]] * 10, torch.eye(3)[[0, 1, 2, 0]] * 0.1
+    assert torch.equal(argmax_target(student, sure), argmax_target(student, unsure))
+
+
+def hard(labels: list[int], partner: list[int], share: float, logits: Tensor) -> float:
+    return hard_label(logits, torch.tensor(labels), torch.tensor(partner), share).item()
+
+
+def test_hard_labels_share_with_the_partner() -> None:
+    logits = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    log_p = torch.log_softmax(logits, 1)
+    expected = -(0.7 * (log_p[0, 0] + log_p[1, 1]) + 0.3 * (log_p[0, 1] + log_p[1, 0])) / 2
+    assert hard([0, 1], [1, 0], 0.7, logits) == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_images_without_label_count_for_nothing() -> None:
+    logits = torch.randn(3, 4)
+    assert hard([-1, -1, -1], [-1, -1, -1], 1.0, logits) == 0
+    assert hard([2, -1, -1], [-1, -1, 2], 1.0, logits) == pytest.approx(
+        -torch.log_softmax(logits, 1)[0, 2].item(), rel=1e-6
+    )

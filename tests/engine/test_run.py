@@ -1,0 +1,88 @@
+"""The run directory: what it writes, and what it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exuno.engine.errors import ExunoError
+from exuno.engine.options import RunOptions
+from exuno.engine.run import Run, fingerprint, open_run
+
+CONFIG: dict[str, Any] = {"epochs": 3, "optim": {"lr": 0.1}, "seed": 0, "devices": "auto", "run_dir": None}
+
+
+def begin(folder: Path, config: dict[str, Any] = CONFIG, **options: Any) -> Run:
+    return open_run("teach", "digits", config, {"summary": "x"}, RunOptions(run_dir=folder, **options))
+
+
+def test_a_new_run_says_what_it_is(tmp_path: Path) -> None:
+    run = begin(tmp_path / "run")
+    run.close()
+    written = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    assert written["verb"] == "teach"
+    assert written["config"] == {"epochs": 3, "optim": {"lr": 0.1}, "seed": 0}
+    assert (tmp_path / "run/command.txt").read_text().startswith("exuno teach ")
+    assert json.loads((tmp_path / "run/environment.json").read_text())["python"]
+    assert run.result is None
+
+
+def test_the_same_configuration_opens_it_again(tmp_path: Path) -> None:
+    begin(tmp_path / "run").close()
+    begin(tmp_path / "run", {**CONFIG, "devices": "cpu"}).close()  # where it runs does not matter
+
+
+def test_another_configuration_is_refused_and_named(tmp_path: Path) -> None:
+    begin(tmp_path / "run").close()
+    before = (tmp_path / "run/config.yaml").read_text()
+    with pytest.raises(ExunoError, match="epochs: 3 there, 5 here"):
+        begin(tmp_path / "run", {**CONFIG, "epochs": 5})
+    assert (tmp_path / "run/config.yaml").read_text() == before
+
+
+def test_a_foreign_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ExunoError, match="not empty"):
+        begin(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("")
+    with pytest.raises(ExunoError, match="is a file"):
+        begin(tmp_path / "run")
+
+
+def test_two_processes_do_not_share_a_run(tmp_path: Path) -> None:
+    first = begin(tmp_path / "run")
+    with pytest.raises(ExunoError, match="another process"):
+        begin(tmp_path / "run")
+    first.close()
+    begin(tmp_path / "run").close()
+
+
+def test_resume_never_does_not_touch_a_run(tmp_path: Path) -> None:
+    begin(tmp_path / "run").close()
+    with pytest.raises(ExunoError, match="never"):
+        begin(tmp_path / "run", resume="never")
+
+
+def test_the_default_name_depends_on_what_shapes_the_result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = open_run("teach", "digits", CONFIG, {}, RunOptions())
+    run.close()
+    assert str(run.dir).startswith("runs/teach-digits-")
+    assert fingerprint(CONFIG) == fingerprint({**CONFIG, "devices": "2"})
+    assert fingerprint(CONFIG) != fingerprint({**CONFIG, "seed": 1})
+
+
+def test_finish_writes_a_result_that_replays(tmp_path: Path) -> None:
+    run = begin(tmp_path / "run")
+    run.finish(metrics={"model/top1": 0.5})
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    assert result["metrics"] == {"model/top1": 0.5}
+    assert result["command"][:2] == ["exuno", "teach"]
+    assert result["command"][2].endswith("config.yaml")
+    run.close()
