@@ -40,7 +40,7 @@ def _chart(record: Record, kind: str, group: dict[str, list[tuple[float, float]]
             if score.name == "teacher/top1" and "teacher" not in taken and last > first
         ]
     shares = kind == "accuracy" and all(0 <= y <= 1 for line in lines for _, y in line.points)
-    return line_chart(TITLES.get(kind, kind.replace("_", " ").capitalize()), lines, shares)
+    return line_chart(TITLES.get(kind, kind.replace("_", " ").capitalize()), lines, shares, may_log=kind != "lr")
 
 
 def _label(name: str, kind: str) -> str:

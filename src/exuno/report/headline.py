@@ -8,6 +8,7 @@ from typing import Any
 from exuno.report.html import duration, esc, facts, flatten, hue, is_share, percent, pretty, section
 from exuno.report.record import Record, mapping
 
+WORDS = {"top5": "top-5 accuracy", "ece": "calibration error", "agreement": "agreement with the teacher"}
 DIGITS = 2  # of a published number; ours show one, or two from 5,000 samples on
 
 
@@ -27,18 +28,22 @@ class Score:
 
 def scores(record: Record) -> list[Score]:
     """Every ``MODEL/top1``: from result.json, else from the files in ``evaluation/``."""
-    intervals, counts, found = record.part("intervals"), record.part("n"), []
+    counts, found = record.part("n"), []
     for key, value in record.part("metrics").items():
         if key.endswith("/top1") and is_share(value):
-            pair, n = intervals.get(key), counts.get(key)
-            interval = (float(pair[0]), float(pair[1])) if isinstance(pair, list) and all(map(is_share, pair)) else None
-            found.append(Score(key, value, interval, n if isinstance(n, int) else None))
+            n = counts.get(key)
+            found.append(Score(key, value, _interval(record, key), n if isinstance(n, int) else None))
     if not found:
         for one in record.evaluations:
             summary = one.summary
             found.append(Score(f"{one.name}/top1", summary["top1"], summary["interval"], summary["n"]))
     first = {"teacher": 0, "student": 1}
     return sorted(found, key=lambda score: first.get(hue(score.name), 2))
+
+
+def _interval(record: Record, key: str) -> tuple[float, float] | None:
+    pair = record.part("intervals").get(key)
+    return (pair[0], pair[1]) if isinstance(pair, list) and len(pair) == 2 and all(map(is_share, pair)) else None
 
 
 def hero(record: Record) -> str:
@@ -61,7 +66,7 @@ def status(record: Record) -> str:
         return ""
     steps = max((curve[-1][0] for curve in record.curves.values()), default=0)
     after = f" It has logged {steps:,.0f} steps in {duration(record.seconds) or 'no time'}." if steps else ""
-    todo = "What follows is what has been written so far; the command below continues it."
+    todo = "What follows is what has been written so far; the command that started it continues it."
     return f'<p class="banner"><b>This run has not finished.</b>{esc(after)} {todo}</p>'
 
 
@@ -79,7 +84,8 @@ def _card(score: Score, paper: Any) -> str:
         low, high = (f"{100 * bound:.1f}" for bound in score.interval)
         lines.append(f"95\u202f% interval {low} – {high}")
     if is_share(paper):
-        lines.append(f"published {percent(paper, DIGITS)} ({100 * (score.value - paper):+.1f})")
+        distance = f"{100 * (score.value - paper):+.1f}".replace("-", "−")
+        lines.append(f"published {percent(paper, DIGITS)} (ours {distance})")
     small = "".join(f"<p>{esc(line)}</p>" for line in lines)
     head = f'<h3>{esc(name)}</h3><p class="big">{esc(score.text)}</p>'
     return f'<article class="card {hue(score.name)}">{head}{small}</article>'
@@ -133,7 +139,8 @@ def numbers(record: Record) -> str:
     for key, value in {**record.part("metrics"), **record.part("baselines")}.items():
         if not key.endswith("/top1") and isinstance(value, int | float):
             shown = percent(value) if is_share(value) and _is_percent(key) else f"{value:.4g}"
-            pairs.append((key.replace("/", " · ").replace("_", " "), shown))
+            *where, last = key.split("/")
+            pairs.append((pretty("/".join([*where, WORDS.get(last, last)])), shown))
     return facts(pairs)
 
 
@@ -146,11 +153,18 @@ def origin(record: Record) -> str:
     about, items = record.about, []
     if about.get("paper"):
         items.append(f"<div><dt>Paper</dt><dd>{_linked(str(about['paper']))}</dd></div>")
-    published = record.published
-    text = ", ".join(f"{name} {value}".strip() for name, value in flatten(published)) if published else ""
+    text = _published(record.published)
     named = [("Published", text), ("Cost", about.get("cost"))]
     items += [f"<div><dt>{name}</dt><dd>{esc(value)}</dd></div>" for name, value in named if value]
-    return f'<dl class="facts">{"".join(items)}</dl>' if items else ""
+    body = f'<dl class="facts">{"".join(items)}</dl>' if items else ""
+    return section("Where it comes from", body)
+
+
+def _published(value: Any) -> str:
+    if not isinstance(value, dict):
+        return str(value or "")
+    shares = {key: percent(share, DIGITS) if is_share(share) else share for key, share in value.items()}
+    return ", ".join(f"{pretty(name)} {text}" for name, text in flatten(shares))
 
 
 def _linked(text: str) -> str:
@@ -169,4 +183,4 @@ def top(record: Record) -> str:
     shown = cards(record)
     body = f'<div class="cards">{shown}</div>{strip(record)}{numbers(record)}' if shown else numbers(record)
     result = f'<section class="headline">{body}</section>' if body else ""
-    return hero(record) + status(record) + result + section("Where it comes from", origin(record))
+    return hero(record) + status(record) + result

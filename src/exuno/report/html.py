@@ -88,17 +88,17 @@ def hue(name: str) -> str:
     return next((role for role in ("teacher", "student") if role in name.split("/")), "other")
 
 
-def figure_uri(path: Path) -> tuple[str, int]:
-    """A picture file as a data URI, and its width. Raises OSError or ValueError if it is no picture."""
+def figure_uri(path: Path) -> tuple[str, int, int]:
+    """A picture file as a data URI, its width and height. Raises OSError or ValueError if it is no picture."""
     from PIL import Image
 
     with Image.open(path) as picture:
         picture.load()
-        width, data = picture.width, path.read_bytes()
+        (width, height), data = picture.size, path.read_bytes()
         if max(picture.size) > LARGEST:
             picture.thumbnail((LARGEST, LARGEST))
-            return _uri(picture, "JPEG" if picture.mode in ("RGB", "L") else "PNG"), width
-    return f"data:image/png;base64,{base64.b64encode(data).decode()}", width
+            return _uri(picture, "JPEG" if picture.mode in ("RGB", "L") else "PNG"), width, height
+    return f"data:image/png;base64,{base64.b64encode(data).decode()}", width, height
 
 
 def array_uri(image: NDArray[np.uint8]) -> str:

@@ -39,7 +39,9 @@ def _matrix(one: Evaluation) -> str:
         rows += f'<tr><th scope="row">{esc(name)}</th>{row}</tr>'
     wrong = len(one.labels) - int(np.trace(cells))
     title = f"<h3>{esc(one.name)} <small>{wrong:,} of {len(one.labels):,} wrong</small></h3>"
-    grid = f'<table class="matrix"><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    first = 0.7 * min(12, max(map(len, names))) + 0.8  # room for the row's name, in em
+    style = f"--first:{first:.1f}em;min-width:calc({first:.1f}em + {24 * len(names)}px)"
+    grid = f'<table class="matrix" style="{style}"><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>'
     return f'<div>{title}<div class="scroll">{grid}</div></div>'
 
 
@@ -72,7 +74,7 @@ def reliability(record: Record) -> str:
             charts.append(reliability_chart(one.name, hue(one.name), result))
     lead = "Bars: accuracy of the test images answered with that confidence (15 bins). On the dashed line a model is as"
     lead += " often right as it says; below it, it is too sure. Gray: how many images (square root)."
-    return section("Calibration", f'<div class="charts">{"".join(charts)}</div>' if charts else "", lead)
+    return section("Calibration", f'<div class="pair">{"".join(charts)}</div>' if charts else "", lead)
 
 
 def classes(record: Record) -> str:

@@ -37,6 +37,7 @@ def render(record: Record) -> str:
         mistakes.confusion(record),
         mistakes.reliability(record),
         mistakes.classes(record),
+        headline.origin(record),
         setup.replay(record),
         setup.configuration(record),
         setup.environment(record),

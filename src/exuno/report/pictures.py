@@ -14,14 +14,15 @@ def figures(record: Record) -> str:
     items = []
     for figure in record.figures:
         try:
-            uri, width = figure_uri(figure.path)
+            uri, width, height = figure_uri(figure.path)
         except (OSError, ValueError, SyntaxError):  # Pillow raises SyntaxError for a broken PNG
             record.notes.append(f"figures/{figure.path.name} is not a picture that can be read.")
             continue
         sharp = ' class="sharp"' if width <= 256 else ""
         text = f"<b>{esc(figure.title)}</b> {esc(figure.caption)}"
         image = f'<img{sharp} src="{uri}" alt="{esc(figure.title)}">'
-        items.append(f"<figure>{image}<figcaption>{text}</figcaption></figure>")
+        share = min(3.2, max(0.7, width / height))  # of the row: wide pictures get more of it
+        items.append(f'<figure style="--wide:{share:.2f}">{image}<figcaption>{text}</figcaption></figure>')
     return section("What went in", f'<div class="figures">{"".join(items)}</div>' if items else "")
 
 
@@ -46,7 +47,7 @@ def test_images(record: Record) -> str:
         )
     if correct:
         body += _gallery(
-            f"It is right on {len(right)}; {len(correct)} of them, the classes in turn", correct, same, shown
+            f"The {name} is right on {len(right)}; {len(correct)} of them, the classes in turn", correct, same, shown
         )
     keys = "".join(f'<li><i class="swatch {hue(one.name)}"></i>{esc(one.name)}</li>' for one in same)
     lead = "Above the line the true class, below what each model answers: ✓ right, ✗ wrong. Mistakes come first and are"
@@ -76,9 +77,8 @@ def _tile(index: int, models: list[Evaluation], shown: Evaluation) -> str:
     assert shown.images is not None
     image, truth = shown.images[index], shown.class_names[shown.labels[index]]
     answers = "".join(_answer(one, index) for one in models)
-    sharp = ' class="sharp"' if max(image.shape[:2]) <= 64 else ""
     alt = f"test image {index}, class {truth}"
-    picture = f'<img{sharp} src="{array_uri(image)}" alt="{esc(alt)}">'
+    picture = f'<img src="{array_uri(image)}" alt="{esc(alt)}">'
     caption = f'<figcaption><b title="{esc(truth)}">{esc(truth)}</b>{answers}</figcaption>'
     return f'<figure class="tile">{picture}{caption}</figure>'
 

@@ -11,8 +11,8 @@ import numpy as np
 from exuno.evaluate.metrics import Calibration
 from exuno.report.html import esc, percent
 
-WIDTH, HEIGHT = 400, 230
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 8, 34
+WIDTH, HEIGHT = 330, 200
+LEFT, RIGHT, TOP, BOTTOM = 44, 8, 8, 24
 POINTS = 300  # a longer curve is averaged down to so many points
 
 
@@ -63,7 +63,7 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
-def line_chart(title: str, lines: Sequence[Line], in_percent: bool = False) -> str:
+def line_chart(title: str, lines: Sequence[Line], in_percent: bool = False, may_log: bool = True) -> str:
     """Curves over steps, the last value of each in the legend; a logarithmic axis where they span 30 times."""
     lines = [Line(line.name, thin(line.points), line.colour, line.dashed) for line in lines if line.points]
     values = [y for line in lines for _, y in line.points]
@@ -71,7 +71,7 @@ def line_chart(title: str, lines: Sequence[Line], in_percent: bool = False) -> s
     if not values:
         return ""
     low, high = min(values), max(values)
-    log = not in_percent and low > 0 and high / low > 30
+    log = may_log and not in_percent and low > 0 and high / low > 30
     low, high = _span(low, high, in_percent, log)
     x_low, x_high = min(xs), max(max(xs), min(xs) + 1e-9)
 
@@ -94,9 +94,9 @@ def line_chart(title: str, lines: Sequence[Line], in_percent: bool = False) -> s
     axes += "".join(
         f'<text x="{x_of(x):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{esc(short(x))}</text>'
         for x in ticks(x_low, x_high, 4)
-        if x_of(x) < WIDTH - RIGHT - 4
+        if x_of(x) < WIDTH - RIGHT - 36
     )
-    axes += f'<text class="axis" x="{WIDTH - RIGHT}" y="{HEIGHT - 2}" text-anchor="end">step</text>'
+    axes += f'<text class="axis" x="{WIDTH - RIGHT}" y="{HEIGHT - BOTTOM + 16}" text-anchor="end">step</text>'
     curves = "".join(_curve(line, [(x_of(x), y_of(y)) for x, y in line.points]) for line in lines)
     legend = "".join(
         f'<li><i class="swatch {line.colour}{" dashed" if line.dashed else ""}"></i>{esc(line.name)} '

@@ -150,8 +150,11 @@ def _config(record: Record) -> dict[str, Any]:
     import yaml
 
     try:
-        return mapping(yaml.safe_load(record.config_text))
-    except yaml.YAMLError as error:
+        content = yaml.safe_load(record.config_text)
+        if record.config_text and not isinstance(content, dict):
+            record.notes.append("config.yaml holds no configuration.")
+        return mapping(content)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         record.notes.append(f"config.yaml is not valid YAML: {str(error).splitlines()[0]}.")
         return {}
 

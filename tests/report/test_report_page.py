@@ -1,0 +1,205 @@
+"""The page is well-formed, asks nobody for anything, escapes what it shows and survives what is missing or broken."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_run import make_run
+
+from exuno.engine.errors import ExunoError
+from exuno.report.page import write_report
+from exuno.report.record import read_record
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+DIGITS = [str(i) for i in range(10)]
+EVIL = "<script>alert('\"&amp;')</script>"
+
+
+class Page(HTMLParser):
+    """Raises where tags do not balance; collects tags, addresses and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert not self.open, f"never closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action", "data")]
+        assert not [name for name, _ in attrs if name.startswith("on")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"closed but never opened: {tag}"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.text += data + "\n"
+
+
+def read(path: Path) -> Page:
+    return Page(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return make_run(tmp_path / "run", DIGITS)
+
+
+def headings(page: Page) -> set[str]:
+    known = ("What went in", "Test images", "Training", "Confusion", "Calibration", "Classes", "Where it comes from")
+    known += ("Replay", "Configuration", "Environment", "Lineage", "Not shown")
+    return {title for title in known if f"\n{title}\n" in page.text}
+
+
+def test_everything_is_shown(run: Path) -> None:
+    path = write_report(run)
+    page = read(path)
+    assert path == run / "report.html"
+    assert headings(page) == headings(page) | {"What went in", "Test images", "Training", "Confusion", "Calibration"}
+    assert headings(page) >= {"Classes", "Where it comes from", "Replay", "Configuration", "Environment", "Lineage"}
+    assert "Not shown" not in headings(page)
+    result = json.loads((run / "result.json").read_text())
+    for model in ("teacher", "student"):
+        low, high = result["intervals"][f"{model}/top1"]
+        assert f"{100 * result['metrics'][f'{model}/top1']:.1f}\u202f%" in page.text
+        assert f"interval {100 * low:.1f} – {100 * high:.1f}" in page.text
+    assert "of 60 test images" in page.text
+    assert "published 90.00\u202f%" in page.text
+    assert "exuno distill digits" in page.text
+    assert "has not finished" not in page.text
+
+
+def test_it_asks_nobody_for_anything(run: Path) -> None:
+    page = read(write_report(run))
+    outside = [address for address in page.addresses if not address.startswith("data:image/")]
+    assert outside == ["https://arxiv.org/abs/2112.00725"]
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    text = (run / "report.html").read_text()
+    assert "@import" not in text
+    assert not re.search(r"url\(", text)
+
+
+def test_everything_is_escaped(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [f"{EVIL}{i}" for i in range(3)], evil=EVIL)
+    page = read(write_report(run))
+    assert "script" not in page.tags
+    assert "<script>" not in (run / "report.html").read_text()
+    assert page.text.count("<script>") > 20  # shown as text
+
+
+def test_many_classes_show_pairs_and_the_worst(tmp_path: Path) -> None:
+    page = read(write_report(make_run(tmp_path / "run", [f"class{i}" for i in range(30)], n=300)))
+    assert "most confused pairs" in page.text
+    assert "All 30 classes" in page.text
+
+
+def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
+    page = read(write_report(make_run(tmp_path / "run", DIGITS, finished=False)))
+    assert "has not finished" in page.text
+    assert "30 steps" in page.text
+    assert "of 60 test images" in page.text  # from the logits
+
+
+PIECES = ["config.yaml", "command.txt", "environment.json", "metrics.jsonl", "result.json", "figures", "evaluation"]
+
+
+@pytest.mark.parametrize("piece", [*PIECES, "figures/figures.json", "figures/source.png", "evaluation/teacher.npz"])
+@pytest.mark.parametrize("how", ["missing", "broken", "empty"])
+def test_a_piece_may_be_missing_or_broken(run: Path, piece: str, how: str) -> None:
+    path = run / piece
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    if how != "missing":
+        path.write_bytes(b"{[: \x80 not this\n" if how == "broken" else b"")
+    page = read(write_report(run))
+    assert len(headings(page)) >= 6
+    if how == "broken" and piece not in ("command.txt", "figures", "evaluation"):
+        assert "Not shown" in headings(page)
+
+
+def test_almost_nothing(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text("")
+    page = read(write_report(tmp_path))
+    assert not headings(page)
+    assert "has not finished" in page.text
+
+
+def test_values_of_other_kinds_are_survived(run: Path) -> None:
+    odd = {"metrics": {"student/top1": "high", "a": None, "b/top1": 7}, "intervals": [1], "n": {"student/top1": "x"}}
+    odd |= {"baselines": None, "published": "94.6 %", "lineage": "none", "wall_seconds": "long", "versions": 3}
+    (run / "result.json").write_text(json.dumps(odd))
+    assert "94.6 %" in read(write_report(run)).text
+
+
+def test_a_number_that_the_logits_do_not_give_is_named(run: Path) -> None:
+    result = json.loads((run / "result.json").read_text())
+    result["metrics"]["student/top1"] = 0.999
+    (run / "result.json").write_text(json.dumps(result))
+    assert "result.json says student/top1 is 0.9990" in read(write_report(run)).text
+
+
+def test_a_resumed_run_keeps_the_last_lines(tmp_path: Path) -> None:
+    rows = [(1, 5.0), (2, 4.0), (3, 3.0), (2, 40.0), (4, 20.0)]
+    lines = [json.dumps({"step": step, "train/loss": loss, "epoch": 0}) for step, loss in rows]
+    (tmp_path / "metrics.jsonl").write_text("\n".join([*lines, '{"step": 5, "train/loss": NaN}', '{"step": 6, "tr']))
+    record = read_record(tmp_path)
+    assert record.curves == {"train/loss": [(1, 5), (2, 40), (4, 20)]}
+    assert "1 line(s)" in record.notes[0]
+
+
+def test_figures_cannot_leave_their_folder(run: Path) -> None:
+    (run / "secret.png").write_bytes((run / "figures" / "source.png").read_bytes())
+    (run / "figures" / "figures.json").write_text(json.dumps([{"file": "../secret.png"}, "odd", {"title": "x"}]))
+    record = read_record(run)
+    assert record.figures == []
+    assert "secret.png" in record.notes[0]
+
+
+def test_mistakes_come_first_and_are_counted(run: Path) -> None:
+    record = read_record(run)
+    student = next(one for one in record.evaluations if one.name == "student")
+    wrong = int((student.predictions[:24] != student.labels[:24]).sum())
+    text = read(write_report(run)).text
+    assert f"The student is wrong on {wrong} of the first 24 test images" in text
+    assert f"is right on {24 - wrong}" in text
+
+
+def test_large_pictures_are_made_smaller(run: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 224, 224, 3), np.uint8)
+    with np.load(run / "evaluation" / "teacher.npz") as file:
+        content = dict(file)
+    np.savez(run / "evaluation" / "teacher.npz", **{**content, "images": images})
+    addresses = read(write_report(run)).addresses
+    assert sum(address.startswith("data:image/jpeg") for address in addresses) == 4
+
+
+def test_mistakes_of_the_user(tmp_path: Path, run: Path) -> None:
+    with pytest.raises(ExunoError, match="no directory"):
+        write_report(tmp_path / "nowhere")
+    with pytest.raises(ExunoError, match=r"is not a run directory\. Runs inside it: run"):
+        write_report(tmp_path)
+    other = tmp_path / "thesis.html"
+    other.write_text("<p>mine</p>")
+    with pytest.raises(ExunoError, match="no page of exuno"):
+        write_report(run, other)
+    assert other.read_text() == "<p>mine</p>"
+    with pytest.raises(ExunoError, match="is a directory"):
+        write_report(run, tmp_path)
+    assert write_report(run) == write_report(run)  # over its own page
