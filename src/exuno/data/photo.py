@@ -46,10 +46,10 @@ FORMS = "PATH of a picture, photo:NAME or noise:SEED"
 def load_photo(spec: str | Path) -> NDArray[np.uint8]:
     """The picture as uint8 [H, W, 3], RGB, in [0, 255].
 
-    ``noise:SEED`` is 512 x 512 pixels, each channel uniform and independent. A file is turned as its EXIF tag says;
-    the first frame is taken of several. Transparent pictures are laid on white, the colour of paper. 16 bits become 8 by
-    division (32-bit integers too, by their maximum where that is beyond 16 bits), float pictures in [0, 1] are
-    multiplied by 255 and others taken as they are.
+    ``noise:SEED`` is 512 x 512 pixels, each channel uniform and independent. A file is turned as its EXIF tag says; of
+    several frames the first is taken. Transparent pictures are laid on white, the colour of paper. 16 bits are scaled
+    to 8 (32-bit integers too, by their maximum where that is beyond 16 bits); float pictures in [0, 1] are multiplied
+    by 255 and others taken as they are.
 
     Raises:
         ExunoError: no such file or name, a folder, or not a complete picture.

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from exuno.synth.color import FLOOR, LUMA, hue_shifts
+from exuno.synth.color import FLOOR, LUMA, hue_shifts, saturation_matrices
 from exuno.synth.geometry import target_side
 from exuno.synth.image import Sampler
 from exuno.synth.parameters import BRIGHTNESS, CONTRAST, HUE, SATURATION, Parameters
@@ -27,7 +27,7 @@ class TorchSampler:
     def __init__(self, sampler: Sampler, device: torch.device | str = "cpu") -> None:
         self.sampler, self.device = sampler, torch.device(device)
         levels = sampler.levels
-        self.pixels = torch.cat([torch.from_numpy(level).reshape(-1, 3) for level in levels]).to(self.device)
+        self.pixels = torch.cat([torch.tensor(level).reshape(-1, 3) for level in levels]).to(self.device)
         self.widths = np.array([level.shape[1] for level in levels])
         self.starts = np.cumsum([0] + [level.shape[0] * level.shape[1] for level in levels])[:-1]
 
@@ -101,6 +101,7 @@ def _jitter(patches: Tensor, drawn: Parameters) -> Tensor:
     """Colour jitter of float32 [N, size, size, 3] patches in [0, 255]; see ``exuno.synth.color``."""
     factors = torch.from_numpy(drawn.factors).to(patches.device, torch.float32)[:, :, None, None, None]
     shifts = torch.from_numpy(hue_shifts(drawn.factors[:, HUE])).to(patches.device, torch.int32)[:, None, None]
+    saturate = torch.from_numpy(saturation_matrices(drawn.factors[:, SATURATION])).to(patches.device)
     luma = torch.tensor(LUMA, device=patches.device)
     for turn in range(4):
         for step in (BRIGHTNESS, CONTRAST, SATURATION, HUE):
@@ -110,15 +111,12 @@ def _jitter(patches: Tensor, drawn: Parameters) -> Tensor:
             old = patches[rows]
             if step == HUE:
                 new = _turn_hue(old.int(), shifts[rows])
+            elif step == SATURATION:
+                new = torch.einsum("nijc,ndc->nijd", old, saturate[rows, :, :3]) + saturate[rows, None, None, :, 3]
             else:
-                if step == BRIGHTNESS:
-                    base = torch.zeros((), device=patches.device)
-                elif step == CONTRAST:
-                    base = ((old.mean((1, 2)) @ luma) + 0.5).floor()[:, None, None, None]
-                else:
-                    base = (old @ luma)[..., None]
-                new = (old * factors[rows, step] + (1 - factors[rows, step]) * base + FLOOR).round().clamp(0, 255)
-            patches[rows] = new
+                base = 0 if step == BRIGHTNESS else ((old.mean((1, 2)) @ luma) + 0.5).floor()[:, None, None, None]
+                new = old * factors[rows, step] + (1 - factors[rows, step]) * base + FLOOR
+            patches[rows] = new.round().clamp(0, 255)
     return patches
 
 
@@ -137,13 +135,13 @@ def _turn_hue(rgb: Tensor, shift: Tensor) -> Tensor:
     hue = (((sixth * _reciprocal(256.0 / 6, chroma) + 2048) >> 12) + shift) % 256
 
     v, s = value / 255, saturation / 255
-    place = hue * (6 / 256)
+    place = hue * (6 / 255)  # OpenCV's circle has 256 steps on the way there and 255 on the way back
     sector = place.floor()
     f = place - sector
     shades = torch.stack([v, v * (1 - s), v * (1 - s * f), v * (1 - s * (1 - f))], -1)
     # Which shade red, green and blue take in each sixth of the circle.
     table = torch.tensor([[0, 3, 1], [2, 0, 1], [1, 0, 3], [1, 2, 0], [3, 1, 0], [0, 1, 2]], device=rgb.device)
-    return (shades.gather(-1, table[sector.long()]) * 255).round()
+    return (shades.gather(-1, table[sector.long() % 6]) * 255).round()
 
 
 def _reciprocal(numerator: float, denominator: Tensor) -> Tensor:

@@ -48,9 +48,13 @@ def saturation_matrices(factors: NDArray[np.float64]) -> NDArray[np.float32]:
     matrices = np.empty((len(factors), 3, 4), np.float32)
     matrices[:, :, :3] = factors[:, None, None] * np.eye(3) + (1 - factors)[:, None, None] * np.array(LUMA)
     matrices[:, :, 3] = FLOOR
-    return matrices
+    return np.rint(matrices * 1024) / 1024  # as OpenCV does inside, so that the torch path multiplies by the same
 
 
 def hue_shifts(factors: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Steps of OpenCV's circle of 256 for fractions of the circle; PIL's has 255, and it rounds down twice."""
-    return np.rint(np.trunc(factors * 255) * 256 / 255 - 0.5).astype(np.int64).astype(np.uint8)
+    """Steps of OpenCV's circle of hues for fractions of it.
+
+    PIL's circle has 255 steps both ways and it rounds down, OpenCV's 256 on the way there, to nearest, and 255 on the
+    way back; one step less makes up for the difference on average.
+    """
+    return (np.trunc(factors * 255) - 1).astype(np.int64).astype(np.uint8)

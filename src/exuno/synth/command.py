@@ -37,7 +37,7 @@ class Synth:
     quality: int = 75
     """Quality of jpeg and webp, 1 to 100."""
     container: Container = "folder"
-    """folder: OUT/patches/000000/000000123.jpg, an image folder of one class; wds: OUT/000000.tar, WebDataset shards."""
+    """folder: OUT/patches/000000/000000123.jpg, an image folder of one class; wds: WebDataset shards OUT/000000.tar."""
     group: int = 1000
     """Patches in a subfolder or tar file, the unit of sharding and of continuing."""
     shard: str = "0/1"
@@ -142,7 +142,8 @@ def explain(options: Synth, job: Job, mixture: Mixture, units: Sequence[int], wo
         {name: list(value) if isinstance(value, tuple) else value for name, value in resolved.pop("image").items()}
     )
     print(yaml.safe_dump(resolved, sort_keys=False, default_flow_style=None).rstrip())
-    mixture.prepare()
+    for _ in encoded(job, mixture, [0]):
+        pass  # the first patch also pays for the pyramid and the imports
     trial = range(min(job.count, 16))
     started = time.monotonic()
     size = sum(len(data) for _, data in encoded(job, mixture, trial)) / len(trial)

@@ -74,7 +74,7 @@ def plan(drawn: Parameters, size: int, level_shapes: NDArray[np.int64]) -> Plan:
     warp = rotate_shear_flip_crop(drawn, size)
     corners = np.array([[0, size - 1, 0, size - 1], [0, 0, size - 1, size - 1]], np.float64)
     mapped = warp[:, :, :2] @ corners + warp[:, :, 2:]
-    whole = ((mapped >= -0.5) & (mapped < target - 0.5)).all(axis=(1, 2))
+    whole = np.asarray(((mapped >= -0.5) & (mapped < target - 0.5)).all(axis=(1, 2)))
     return Plan(level, np.stack([x0, y0, x1, y1], 1), resize, warp, whole)
 
 

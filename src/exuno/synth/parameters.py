@@ -46,7 +46,7 @@ class Parameters:
     jitter: NDArray[np.bool_]
     """[N]: whether the colours change."""
     factors: NDArray[np.float64]
-    """[N, 4]: factors of brightness, contrast and saturation (1 = as it was); hue as a fraction of the colour circle."""
+    """[N, 4]: factors of brightness, contrast, saturation (1: as it was); hue as a fraction of the colour circle."""
     order: NDArray[np.int64]
     """[N, 4]: the order in which the four are applied."""
 

@@ -15,8 +15,8 @@ from exuno.synth.options import ImageOptions
 class PatchStream(Dataset[tuple[Tensor, int]]):
     """An endless, map-style data set of patches of one or several photographs.
 
-    Item i is (uint8 [3, size, size], -1), a pure function of (photographs, options, seed, i), whatever the worker or the
-    batch; photograph i mod n is its source. ``length`` is only what an epoch is called: an index beyond it gives a
+    Item i is (uint8 [3, size, size], -1), a pure function of (photographs, options, seed, i), whatever the worker or
+    the batch; photograph i mod n is its source. ``length`` is only what an epoch is called: an index beyond it gives a
     fresh patch, so that ``epoch * len(stream) + position`` never shows a patch twice.
 
     Args:
