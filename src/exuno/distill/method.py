@@ -13,13 +13,14 @@ from exuno.engine.loop import Batch, StepOutput
 from exuno.engine.options import Optim
 from exuno.engine.schedule import Progress
 from exuno.models.classifier import Classifier
+from exuno.models.frozen import frozen
 
 
 class Distillation(nn.Module):
     """Trains ``student`` to imitate ``teacher`` on whatever images come.
 
     Args:
-        teacher: frozen; in evaluation mode for good.
+        teacher: answers and does not learn; a frozen copy is made.
         student: the network that learns.
         loss: temperature and terms.
         mixing: CutMix, MixUp.
@@ -33,7 +34,7 @@ class Distillation(nn.Module):
         super().__init__()
         self.student, self.loss, self.mixing, self.seed = student, loss, mixing, seed
         # In a tuple, so that neither checkpoints nor DDP carry what never changes.
-        self.frozen = (teacher.eval().requires_grad_(False),)
+        self.frozen = (frozen(teacher),)
         self.cached = cached
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Distillation":

@@ -86,7 +86,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
         metrics |= {"teacher/top1": summarise(told, labels, names)["top1"]}
         metrics |= {"agreement/top1": both.top1, "agreement/kl": both.kl}
     if run:
-        from exuno.report import write_report
+        from exuno.report.page import write_report
 
         run.finish(metrics=metrics, intervals={"model/top1": summary["interval"]}, n={"model/top1": summary["n"]})
         write_report(run.dir)

@@ -15,7 +15,7 @@ def show(run: Run) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=run.about.get("summary") or f"exuno {run.verb}", title_justify="left")
+    table = Table()
     for name, side in (("", "left"), ("top-1", "right"), ("95 % interval", "right"), ("n", "right"), ("published", "right")):
         table.add_column(name, justify=side)  # pyright: ignore[reportArgumentType]
     published = result.get("published") or {}
@@ -28,5 +28,6 @@ def show(run: Run) -> None:
         paper = f"{100 * published[key]:.2f} %" if key in published else ""
         table.add_row(key.removesuffix("/top1"), f"{100 * value:.2f} %", interval, f"{count:,}" if count else "", paper)
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100)
+    console.print(run.about.get("summary") or f"exuno {run.verb}", soft_wrap=True)
     console.print(table)
     console.print(f"{result['wall_seconds']:.0f} s on {result['device']}.  Look at: {run.dir / 'report.html'}", soft_wrap=True)
