@@ -21,7 +21,7 @@ def load_hub(repo: str) -> Classifier:
         ExunoError: if it cannot be fetched, or is in neither format.
     """
     import huggingface_hub
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError
 
     if repo.count("/") != 1:
         raise ExunoError(f"'{repo}' is no repository of the hub", "Give hf-hub:ORG/NAME.")
@@ -30,10 +30,10 @@ def load_hub(repo: str) -> Classifier:
         return load_file(Path(huggingface_hub.hf_hub_download(repo, WEIGHTS)))
     except ExunoError:
         raise
+    except EntryNotFoundError:  # the repository has no card of exuno, or without a network the cache has none
+        net, card = _timm_format(repo)
+        return Classifier(net, card)
     except Exception as error:  # no network, no such repository, no access
-        if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
-            net, card = _timm_format(repo)
-            return Classifier(net, card)
         raise _unreachable(repo, error) from error
 
 

@@ -1,11 +1,13 @@
 """Foreign files of weights: which architecture is it? Told from the names and shapes of the tensors."""
 
 import re
+from dataclasses import replace
 from math import isqrt
 from pathlib import Path
 
 from exuno.data.constants import CIFAR10_CLASSES, IMAGENET
 from exuno.engine.errors import ExunoError
+from exuno.models.build import build_net
 from exuno.models.card import ModelCard
 from exuno.models.weights import State
 
@@ -87,19 +89,21 @@ def described(arch: str, state: State, path: Path) -> ModelCard:
         if card.arch != arch and (card.arch, arch) != ("exuno:convnet_3_128", "exuno:convnet"):
             raise ExunoError(f"the weights of {path} are those of {card.arch}, not of {arch}", f"Leave out @{arch}.")
         return card
-    classes = _last_rows(state)
     if prefix == "timm":
         from exuno.models.foreign import timm_card
 
-        return timm_card(name, classes, 3, None, None)
-    if prefix == "torchvision":
+        card = timm_card(name, None, 3, None, None)
+    elif prefix == "torchvision":
         from exuno.models.foreign import torchvision_card
 
-        return torchvision_card(name, classes, None, None)
-    raise ExunoError(f"unknown architecture '@{arch}'", "The forms are @exuno:NAME, @timm:NAME, @torchvision:NAME.")
+        card = torchvision_card(name, None, None, None)
+    else:
+        raise ExunoError(f"unknown architecture '@{arch}'", "The forms are @exuno:NAME, @timm:NAME, @torchvision:NAME.")
+    return replace(card, classes=_rows_of_head(state, card) or card.classes)
 
 
-def _last_rows(state: State) -> int | None:
-    """Rows of the last matrix (or 1x1 convolution): checkpoints list a network's layers from input to output."""
-    matrices = [t for t in state.values() if t.ndim == 2 or (t.ndim == 4 and t.shape[2:] == (1, 1))]
-    return len(matrices[-1]) if matrices else None
+def _rows_of_head(state: State, card: ModelCard) -> int | None:
+    """Number of classes of ``state``: rows of what is the last layer in the architecture (files may order layers by name)."""
+    own = build_net(card).state_dict()
+    heads = [key for key, value in own.items() if key.endswith("weight") and len(value) == card.classes]
+    return len(state[heads[-1]]) if heads and heads[-1] in state else None

@@ -40,6 +40,7 @@ def build_exuno(name: str, classes: int, in_chans: int, input_size: tuple[int, i
 
         depth, width = (int(part) for part in match.groups())
         _check_depth(name, depth, 4)
+        _check_positive(name, width=width)
         return WideResNet(depth, width, classes, in_chans)
     if match := re.fullmatch(r"resnet(\d+)", name):
         from exuno.models.cifar_resnet import CifarResNet
@@ -49,7 +50,9 @@ def build_exuno(name: str, classes: int, in_chans: int, input_size: tuple[int, i
     if match := re.fullmatch(r"convnet(?:_(\d+)_(\d+))?", name):
         from exuno.models.convnet import ConvNet
 
-        return ConvNet(int(match[1] or 3), int(match[2] or 128), classes, in_chans, input_size)
+        depth, width = int(match[1] or 3), int(match[2] or 128)
+        _check_positive(name, depth=depth, width=width)
+        return ConvNet(depth, width, classes, in_chans, input_size)
     near = get_close_matches(name, COMMON, 1)
     raise ExunoError(
         f"exuno has no model '{name}'",
@@ -72,3 +75,9 @@ def _check_depth(name: str, depth: int, offset: int) -> None:
             )
             + ".",
         )
+
+
+def _check_positive(name: str, **sizes: int) -> None:
+    for what, size in sizes.items():
+        if size < 1:
+            raise ExunoError(f"exuno:{name} has a {what} of {size}", f"Give a {what} of at least 1.")

@@ -57,15 +57,17 @@ def _read_torch(path: Path) -> State:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
-        reason = str(error).split("Please file an issue")[0].strip().splitlines()
-        told = next((line.strip() for line in reason if "Unsupported" in line or "GLOBAL" in line), reason[0])
+        lines = [line.strip() for line in str(error).splitlines()]
+        told = next((line for line in lines if "global" in line.lower() and "Unsupported" in line), "")
+        why = "it holds" if told else "it is damaged, or holds"
         raise ExunoError(
-            f"{path} was refused: it holds more than tensors, and loading it could run code ({told})",
+            f"{path} was refused: {why} more than tensors, and loading it could run code"
+            + (f" ({told})" if told else ""),
             "Save the bare state dict where you trust the file: safetensors.torch.save_file(model.state_dict(), PATH).",
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise ExunoError(
-            f"{path} is not a readable torch checkpoint ({path.stat().st_size} bytes): {str(error).splitlines()[0]}",
+            f"{path} is not a readable torch checkpoint ({path.stat().st_size} bytes): {type(error).__name__} {error}",
             "It may be cut off: fetch or write it again.",
         ) from error
     while isinstance(content, Mapping) and not _is_state(content):

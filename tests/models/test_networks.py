@@ -1,0 +1,111 @@
+"""Sizes, shapes and names of exuno's own networks."""
+
+import pytest
+import torch
+
+from exuno.engine.errors import ExunoError
+from exuno.models.registry import build_exuno, exuno_models
+
+
+def parameters(name: str, classes: int = 10, in_chans: int = 3, size: tuple[int, int] = (32, 32)) -> int:
+    return sum(p.numel() for p in build_exuno(name, classes, in_chans, size).parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        # As many as in the published weights; He et al., table 6: 0.27, 0.46, 0.85, 1.7 M.
+        ("resnet20", 269_722),
+        ("resnet32", 464_154),
+        ("resnet56", 853_018),
+        ("resnet110", 1_727_962),
+    ],
+)
+def test_parameters_of_cifar_resnets(name: str, count: int) -> None:
+    assert parameters(name) == count
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    # Zagoruyko and Komodakis, table 4 (for CIFAR): 0.6, 2.2, 8.9, 11.0, 36.5 M; 2.7 M for WRN-16-4.
+    [
+        ("wrn_40_1", 0.6),
+        ("wrn_40_2", 2.2),
+        ("wrn_40_4", 8.9),
+        ("wrn_16_8", 11.0),
+        ("wrn_28_10", 36.5),
+        ("wrn_16_4", 2.7),
+    ],
+)
+def test_parameters_of_wide_resnets(name: str, millions: float) -> None:
+    with torch.device("meta"):
+        assert parameters(name) / 1e6 == pytest.approx(millions, abs=0.06)
+
+
+def test_parameters_of_convnet() -> None:
+    # The ConvNet of the literature on CIFAR-10: 320,010.
+    assert parameters("convnet") == parameters("convnet_3_128") == 320_010
+
+
+@pytest.mark.parametrize("name", ["wrn_10_1", "resnet8", "convnet_2_8"])
+@pytest.mark.parametrize("side", [8, 32])
+@pytest.mark.parametrize("chans", [1, 3])
+def test_shapes(name: str, side: int, chans: int) -> None:
+    net = build_exuno(name, 7, chans, (side, side))
+    assert net(torch.rand(2, chans, side, side)).shape == (2, 7)
+    features = net.get_submodule("").forward_features(torch.rand(2, chans, side, side))  # pyright: ignore
+    assert features.ndim == 4
+    assert features.shape[-1] == side // 4
+
+
+def test_the_residual_branch_of_a_change_of_shape_has_no_parameters_in_resnets() -> None:
+    net = build_exuno("resnet8", 10, 3, (32, 32))
+    block = net.get_submodule("layer2.0")
+    for parameter in block.parameters():
+        torch.nn.init.zeros_(parameter)
+    x = torch.rand(1, 16, 8, 8)
+    out = block.eval()(x)
+    assert torch.equal(out[:, 8:24], x[:, :, ::2, ::2])
+    assert not out[:, :8].any()
+    assert not out[:, 24:].any()
+
+
+def test_wide_resnet_is_pre_activated() -> None:
+    net = build_exuno("wrn_10_1", 10, 3, (8, 8))
+    block = net.get_submodule("group1.0").eval()
+    assert block.shortcut is None  # 16 to 16 channels: the identity, untouched by BN or ReLU
+    torch.nn.init.zeros_(block.get_parameter("conv2.weight"))
+    x = torch.randn(1, 16, 8, 8)
+    assert torch.equal(block(x), x)
+
+
+def test_he_initialisation() -> None:
+    net = build_exuno("wrn_16_4", 10, 3, (32, 32))
+    weight = net.get_parameter("group3.1.conv1.weight")
+    assert weight.std().item() == pytest.approx((2 / (256 * 9)) ** 0.5, rel=0.02)
+
+
+@pytest.mark.parametrize("name", exuno_models())
+def test_every_listed_name_builds(name: str) -> None:
+    with torch.device("meta"):
+        build_exuno(name, 10, 3, (64, 64))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("wrn_40-4", "Did you mean exuno:wrn_40_4"),
+        ("resnet_56", "Did you mean exuno:resnet56"),
+        ("vgg", "The families are"),
+        ("wrn_17_4", "16 or 22"),
+        ("resnet55", "50 or 56"),
+        ("resnet18", "torchvision:resnet18"),
+        ("resnet2", "8 or 14"),
+        ("wrn_40_0", "width"),
+        ("convnet_0_8", "depth"),
+        ("convnet_4_8", "convnet_2_8"),
+    ],
+)
+def test_names_that_cannot_be_built(name: str, told: str) -> None:
+    with pytest.raises(ExunoError, match=told):
+        build_exuno(name, 10, 1, (8, 8))
