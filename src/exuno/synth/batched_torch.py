@@ -27,7 +27,7 @@ class TorchSampler:
     def __init__(self, sampler: Sampler, device: torch.device | str = "cpu") -> None:
         self.sampler, self.device = sampler, torch.device(device)
         levels = sampler.levels
-        self.pixels = torch.cat([torch.tensor(level).reshape(-1, 3) for level in levels]).to(self.device)
+        self.pixels = torch.cat([torch.from_numpy(level[..., :3].reshape(-1, 3)) for level in levels]).to(self.device)
         self.widths = np.array([level.shape[1] for level in levels])
         self.starts = np.cumsum([0] + [level.shape[0] * level.shape[1] for level in levels])[:-1]
 

@@ -81,14 +81,16 @@ def _warp(levels: list[NDArray[np.uint8]], how: Plan, patches: NDArray[np.uint8]
     size = patches.shape[1]
     target = target_side(size)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    square = np.empty((target, target, 3), np.uint8)
+    square = np.empty((target, target, 4), np.uint8)
+    warped = np.empty((size, size, 4), np.uint8)
     white = np.full((target, target, 3), 255, np.uint8)
     shown = np.empty((size, size, 3), np.uint8)
     rows = zip(how.level.tolist(), how.roi.tolist(), how.resize, how.warp, how.whole.tolist(), patches, strict=True)
     for level, (x0, y0, x1, y1), resize, warp, whole, patch in rows:
         source = levels[level][y0:y1, x0:x1]
         cv2.warpAffine(source, resize, (target, target), square, flags, cv2.BORDER_REPLICATE)
-        cv2.warpAffine(square, warp, (size, size), patch, flags, cv2.BORDER_REPLICATE)
+        cv2.warpAffine(square, warp, (size, size), warped, flags, cv2.BORDER_REPLICATE)
+        cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB, patch)
         if not whole:
             # PIL's border is sharp: a pixel is black when its centre is outside, and as bright as ever when inside.
             nearest = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
