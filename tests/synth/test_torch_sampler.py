@@ -20,8 +20,11 @@ DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
 @pytest.mark.parametrize("spec", ["photo:coffee", "noise:0"])
 @pytest.mark.parametrize("size", [32, 100])
 def test_agrees_with_opencv(device, spec, size):
-    """Without jitter by one step at most. With it a step can grow: the hue of a nearly gray pixel is a quotient of small
-    numbers, and strong contrast multiplies. Pixels on the black border may fall on the other side of it."""
+    """Without jitter by one step at most.
+
+    With it a step can grow: the hue of a nearly gray pixel is a quotient of small numbers, and contrast multiplies.
+    Pixels on the black border may fall on the other side of it.
+    """
     options = ImageOptions(size=size, hflip=0.5, vflip=0.5, interpolation="random")
     sampler = Sampler(load_photo(spec), options, 0)
     drawn = sampler.draw(np.arange(100))
