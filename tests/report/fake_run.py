@@ -38,6 +38,7 @@ def make_run(run_dir: Path, names: list[str], n: int = 60, finished: bool = True
     save_png(random.integers(0, 256, (20, 30, 3), np.uint8), run_dir / "figures" / "source.png")
     figure = {"file": "source.png", "title": f"The source{evil}", "caption": f"A photograph{evil}"}
     (run_dir / "figures" / "figures.json").write_text(json.dumps([figure]))
+    result["metrics"] |= {"agreement/top1": 0.75, "agreement/kl": 0.5}
     result |= {"exuno": "0", "command": ["exuno", "distill"], "preset": f"digits{evil}"}
     result |= {"baselines": {"chance/top1": 0.1, f"odd{evil}": 0.2}, "published": {"student/top1": 0.9}}
     result |= {"lineage": {f"source{evil}": [{"sha256": f"abc123{evil}"}]}, "versions": {"torch": f"2{evil}"}}

@@ -28,6 +28,14 @@ def test_several_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert not page.addresses
 
 
+def test_runs_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / name / "run", DIGITS) for name in ("a", "b")]
+    main([*map(str, runs), "--out", str(tmp_path / "both.html")])
+    text = read(tmp_path / "both.html").text
+    assert "a/run" in text
+    assert "b/run" in text
+
+
 def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(ExunoError, match="no run directory was given"):
         main([])

@@ -79,6 +79,7 @@ def test_everything_is_shown(run: Path) -> None:
         assert f"{100 * result['metrics'][f'{model}/top1']:.1f}\u202f%" in page.text
         assert f"interval {100 * low:.1f} – {100 * high:.1f}" in page.text
     assert "of 60 test images" in page.text
+    assert "same answer as the teacher\n75.0\u202f%\n" in page.text
     assert "published 90.00\u202f%" in page.text
     assert "exuno distill digits" in page.text
     assert "has not finished" not in page.text
@@ -113,6 +114,12 @@ def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
     assert "has not finished" in page.text
     assert "30 steps" in page.text
     assert "of 60 test images" in page.text  # from the logits
+
+
+def test_a_smoke_run_says_so(run: Path) -> None:
+    with (run / "config.yaml").open("a") as file:
+        file.write("  smoke: true\n")
+    assert "A smoke run" in read(write_report(run)).text
 
 
 PIECES = ["config.yaml", "command.txt", "environment.json", "metrics.jsonl", "result.json", "figures", "evaluation"]
@@ -177,8 +184,19 @@ def test_mistakes_come_first_and_are_counted(run: Path) -> None:
     student = next(one for one in record.evaluations if one.name == "student")
     wrong = int((student.predictions[:24] != student.labels[:24]).sum())
     text = read(write_report(run)).text
-    assert f"The student is wrong on {wrong} of the first 24 test images" in text
-    assert f"is right on {24 - wrong}" in text
+    assert f"The student is wrong on {wrong} of the 24 test images kept" in text
+    assert f"is right on {24 - wrong} of the 24" in text
+
+
+def test_images_may_come_from_anywhere_in_the_test_set(run: Path) -> None:
+    for path in (run / "evaluation").glob("*.npz"):
+        with np.load(path) as file:
+            content = dict(file)
+        np.savez(path, **{**content, "index": np.arange(24) * 2})
+    record = read_record(run)
+    student = next(one for one in record.evaluations if one.name == "student")
+    wrong = int((student.predictions[:48:2] != student.labels[:48:2]).sum())
+    assert f"is wrong on {wrong} of the 24" in read(write_report(run)).text
 
 
 def test_large_pictures_are_made_smaller(run: Path) -> None:

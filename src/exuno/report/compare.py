@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from exuno.report.headline import SCALE, Score, scores, strip_row
-from exuno.report.html import duration, esc, hue, section, table
+from exuno.report.html import duration, esc, hue, pretty, section, table
 from exuno.report.page import document, save
 from exuno.report.record import Record, read_record
 
-HEAD = ("run", "preset", "teacher", "student", "95 % interval", "n", "time")
+HEAD = ("run", "preset", "teacher", "result", "95 % interval", "n", "time")
 
 
 def write_comparison(run_dirs: Sequence[Path], out: Path) -> Path:
@@ -18,12 +18,21 @@ def write_comparison(run_dirs: Sequence[Path], out: Path) -> Path:
         ExunoError: a directory that is missing or no run, or ``out`` is another document.
     """
     records = [read_record(path) for path in run_dirs]
+    named = [(_label(record, records), record) for record in records]
     title = f"{len(records)} runs compared"
     header = f'<header><p class="eyebrow">exuno report</p><h1>{title}</h1></header>'
-    rows = table(HEAD, [_row(record) for record in records])
-    commands = "".join(f"<h3>{esc(one.name)}</h3><pre>{esc(_command(one))}</pre>" for one in records if _command(one))
-    body = section("Accuracy", _strip(records)) + section("Runs", rows) + section("Commands", commands)
+    rows = table(HEAD, [_row(label, record) for label, record in named])
+    commands = "".join(
+        f'<h3>{esc(label)}</h3><pre class="command">{esc(_command(one))}</pre>' for label, one in named if _command(one)
+    )
+    body = section("Accuracy", _strip(named)) + section("Runs", rows) + section("Commands", commands)
     return save(out, document(title, header + body))
+
+
+def _label(record: Record, records: list[Record]) -> str:
+    """Name of the folder, with its parent where two runs have the same."""
+    alone = sum(one.name == record.name for one in records) == 1
+    return record.name if alone else f"{record.dir.resolve().parent.name}/{record.name}"
 
 
 def _main(record: Record) -> Score | None:
@@ -32,19 +41,20 @@ def _main(record: Record) -> Score | None:
     return next((score for score in found if hue(score.name) == "student"), found[0] if found else None)
 
 
-def _row(record: Record) -> list[str]:
+def _row(label: str, record: Record) -> list[str]:
     found = {hue(score.name): score for score in reversed(scores(record))}
     main, seconds = _main(record), (record.result or {}).get("wall_seconds", record.seconds)
     interval = " – ".join(f"{100 * bound:.1f}" for bound in main.interval) if main and main.interval else "–"
-    cells = [found[role].text if role in found else "–" for role in ("teacher", "student")]
+    teacher = found["teacher"].text if "teacher" in found else "–"
+    result = f"{esc(main.text)} <small>{esc(pretty(main.name))}</small>" if main else "–"
     count = f"{main.n:,}" if main and main.n else "–"
     spent = duration(seconds) or "–"
-    time = spent if record.result is not None else f"{spent}, unfinished"
-    return [esc(cell) for cell in (record.name, record.preset or "–", *cells, interval, count, time)]
+    remark = ", unfinished" if record.result is None else ", smoke run" if record.smoke else ""
+    return [esc(label), esc(record.preset or "–"), esc(teacher), result, interval, count, esc(spent + remark)]
 
 
-def _strip(records: list[Record]) -> str:
-    shown = [(record.name, main) for record in records if (main := _main(record))]
+def _strip(named: list[tuple[str, Record]]) -> str:
+    shown = [(label, main) for label, record in named if (main := _main(record))]
     rows = "".join(strip_row(Score(name, main.value, main.interval, main.n), hue(main.name)) for name, main in shown)
     return f'<div class="strip">{rows}{SCALE}</div>' if rows else ""
 

@@ -29,7 +29,7 @@ def _chart(record: Record, kind: str, group: dict[str, list[tuple[float, float]]
     for name, curve in sorted(group.items()):
         colour = hue(name)
         if colour == "other" or colour in taken:
-            colour = next(spare, "other")
+            colour = next((one for one in spare if one not in taken), "other")
         taken.add(colour)
         lines.append(Line(_label(name, kind), curve, colour))
     if kind == "accuracy" and lines:
@@ -46,7 +46,8 @@ def _chart(record: Record, kind: str, group: dict[str, list[tuple[float, float]]
 def _label(name: str, kind: str) -> str:
     """``eval/student/top1`` -> ``student, test``; ``train/agreement`` -> ``agreement, training``."""
     *where, last = name.split("/")
-    side = {"train": "training", "eval": "test"}.get(where[0] if where else "", "")
+    measured = last in ("top1", "top5") or where[:1] == ["eval"]
+    side = "training" if where[:1] == ["train"] else "test" if measured else ""
     rest = [part for part in where if part not in ("train", "eval")]
     if last not in (kind, "top1"):
         rest.append(last.replace("top5", "top-5"))

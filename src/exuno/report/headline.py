@@ -8,7 +8,13 @@ from typing import Any
 from exuno.report.html import duration, esc, facts, flatten, hue, is_share, percent, pretty, section
 from exuno.report.record import Record, mapping
 
-WORDS = {"top5": "top-5 accuracy", "ece": "calibration error", "agreement": "agreement with the teacher"}
+WORDS = {
+    "top5": "top-5 accuracy",
+    "ece": "calibration error",
+    "agreement": "agreement with the teacher",
+    "agreement/top1": "same answer as the teacher",
+    "agreement/kl": "KL from the teacher, nats",
+}
 DIGITS = 2  # of a published number; ours show one, or two from 5,000 samples on
 
 
@@ -26,11 +32,16 @@ class Score:
         return percent(self.value, 2 if (self.n or 0) >= 5000 else 1)
 
 
+def is_accuracy(key: str) -> bool:
+    """Whether a name of result.json is the top-1 accuracy of a model (agreement with the teacher is none)."""
+    return key.endswith("/top1") and not key.startswith("agreement/")
+
+
 def scores(record: Record) -> list[Score]:
     """Every ``MODEL/top1``: from result.json, else from the files in ``evaluation/``."""
     counts, found = record.part("n"), []
     for key, value in record.part("metrics").items():
-        if key.endswith("/top1") and is_share(value):
+        if is_accuracy(key) and is_share(value):
             n = counts.get(key)
             found.append(Score(key, value, _interval(record, key), n if isinstance(n, int) else None))
     if not found:
@@ -61,9 +72,10 @@ def hero(record: Record) -> str:
 
 
 def status(record: Record) -> str:
-    """A banner while there is no result."""
+    """A banner while there is no result, or none that counts."""
     if record.result is not None:
-        return ""
+        text = "<b>A smoke run:</b> the same path on a sliver of the work. Its numbers say nothing about the method."
+        return f'<p class="banner">{text}</p>' if record.smoke else ""
     steps = max((curve[-1][0] for curve in record.curves.values()), default=0)
     after = f" It has logged {steps:,.0f} steps in {duration(record.seconds) or 'no time'}." if steps else ""
     todo = "What follows is what has been written so far; the command that started it continues it."
@@ -137,15 +149,15 @@ def numbers(record: Record) -> str:
     """The other metrics of the result, the baselines that are no accuracies, and what the paper says in words."""
     pairs = []
     for key, value in {**record.part("metrics"), **record.part("baselines")}.items():
-        if not key.endswith("/top1") and isinstance(value, int | float):
+        if not is_accuracy(key) and isinstance(value, int | float):
             shown = percent(value) if is_share(value) and _is_percent(key) else f"{value:.4g}"
             *where, last = key.split("/")
-            pairs.append((pretty("/".join([*where, WORDS.get(last, last)])), shown))
+            pairs.append((WORDS.get(key) or pretty("/".join([*where, WORDS.get(last, last)])), shown))
     return facts(pairs)
 
 
 def _is_percent(key: str) -> bool:
-    return key.rsplit("/", 1)[-1] in ("top5", "agreement", "accuracy", "ece") or "/" not in key
+    return key.rsplit("/", 1)[-1] in ("top1", "top5", "agreement", "accuracy", "ece") or "/" not in key
 
 
 def origin(record: Record) -> str:

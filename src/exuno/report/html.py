@@ -85,7 +85,8 @@ def pretty(name: str) -> str:
 
 def hue(name: str) -> str:
     """CSS class of a model's colour, the same all over the page."""
-    return next((role for role in ("teacher", "student") if role in name.split("/")), "other")
+    roles = {"teacher": "teacher", "student": "student", "model": "third"}
+    return next((roles[part] for part in name.split("/") if part in roles), "other")
 
 
 def figure_uri(path: Path) -> tuple[str, int, int]:

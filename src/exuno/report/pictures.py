@@ -33,21 +33,22 @@ def test_images(record: Record) -> str:
         return ""
     same = [one for one in record.evaluations if np.array_equal(one.labels, shown.labels)]
     judge = next((one for one in same if one.name == "student"), same[-1])
-    count = min(len(shown.images), len(shown.labels))
-    wrong = np.flatnonzero(judge.predictions[:count] != judge.labels[:count])
-    right = np.flatnonzero(judge.predictions[:count] == judge.labels[:count])
-    mistakes = _mixed(wrong, judge.labels)[:MISTAKES]
-    correct = _mixed(right, judge.labels)[: SHOWN - len(mistakes)]
+    count = len(shown.index)
+    is_right = (judge.predictions == judge.labels)[shown.index]
+    wrong, right = np.flatnonzero(~is_right), np.flatnonzero(is_right)
+    mistakes = _mixed(wrong, shown)[:MISTAKES]
+    correct = _mixed(right, shown)[: SHOWN - len(mistakes)]
     name = judge.name
     body = ""
     if mistakes:
-        head = f"The {name} is wrong on {len(wrong)} of the first {count} test images"
+        head = f"The {name} is wrong on {len(wrong)} of the {count} test images kept for this page"
         body += _gallery(
             head + (f"; {len(mistakes)} of them" if len(mistakes) < len(wrong) else ""), mistakes, same, shown
         )
     if correct:
+        share = f"{len(right)} of the {count}" if mistakes else f"all {count} test images kept for this page"
         body += _gallery(
-            f"The {name} is right on {len(right)}; {len(correct)} of them, the classes in turn", correct, same, shown
+            f"The {name} is right on {share}; {len(correct)} of them, the classes in turn", correct, same, shown
         )
     keys = "".join(f'<li><i class="swatch {hue(one.name)}"></i>{esc(one.name)}</li>' for one in same)
     lead = "Above the line the true class, below what each model answers: ✓ right, ✗ wrong. Mistakes come first and are"
@@ -55,27 +56,28 @@ def test_images(record: Record) -> str:
     return section("Test images", f'<ul class="legend">{keys}</ul>{body}', lead)
 
 
-def _mixed(indices: np.ndarray, labels: np.ndarray) -> list[int]:
-    """The indices with the classes in turn: first one of each class, then a second one, and so on."""
+def _mixed(places: np.ndarray, shown: Evaluation) -> list[int]:
+    """Places among the kept images, with the classes in turn: first one of each class, then a second one, and so on."""
     turn: dict[int, int] = {}
     ranked = []
-    for index in indices.tolist():
-        label = int(labels[index])
+    for place in places.tolist():
+        label = int(shown.labels[shown.index[place]])
         turn[label] = turn.get(label, -1) + 1
-        ranked.append((turn[label], label, index))
-    return [index for *_, index in sorted(ranked)]
+        ranked.append((turn[label], label, place))
+    return [place for *_, place in sorted(ranked)]
 
 
-def _gallery(title: str, indices: list[int], models: list[Evaluation], shown: Evaluation) -> str:
-    longest = max((len(shown.class_names[shown.labels[index]]) for index in indices), default=1)
+def _gallery(title: str, places: list[int], models: list[Evaluation], shown: Evaluation) -> str:
+    longest = max((len(shown.class_names[label]) for label in shown.labels[shown.index[places]]), default=1)
     kind = "gallery" if longest <= 4 else "gallery roomy"
-    tiles = "".join(_tile(index, models, shown) for index in indices)
+    tiles = "".join(_tile(place, models, shown) for place in places)
     return f'<h3>{esc(title)}</h3><div class="{kind}">{tiles}</div>'
 
 
-def _tile(index: int, models: list[Evaluation], shown: Evaluation) -> str:
+def _tile(place: int, models: list[Evaluation], shown: Evaluation) -> str:
     assert shown.images is not None
-    image, truth = shown.images[index], shown.class_names[shown.labels[index]]
+    image, index = shown.images[place], int(shown.index[place])
+    truth = shown.class_names[shown.labels[index]]
     answers = "".join(_answer(one, index) for one in models)
     alt = f"test image {index}, class {truth}"
     picture = f'<img src="{array_uri(image)}" alt="{esc(alt)}">'
@@ -90,4 +92,4 @@ def _answer(one: Evaluation, index: int) -> str:
     name, sure = one.class_names[prediction], float(one.probabilities[index, prediction])
     tip = esc(f"{one.name}: {name}, {100 * sure:.0f} % sure")
     kind, sign = ("good", "✓") if prediction == label else ("bad", "✗")
-    return f'<span class="{kind}" title="{tip}"><i class="swatch {hue(one.name)}"></i>{esc(name)} {sign}</span>'
+    return f'<span class="{kind}" title="{tip}"><i class="swatch {hue(one.name)}"></i>{sign} {esc(name)}</span>'

@@ -37,7 +37,9 @@ class Evaluation:
     """[N]"""
     class_names: list[str]
     images: NDArray[np.uint8] | None
-    """The first M test samples, [M, H, W] or [M, H, W, C]; None where the file has none."""
+    """M test samples, [M, H, W] or [M, H, W, C]; None where the file has none."""
+    index: NDArray[np.int64]
+    """Their places among the N samples, [M]: the file's ``index``, by default the first M."""
 
     @cached_property
     def predictions(self) -> NDArray[np.int64]:
@@ -82,6 +84,11 @@ class Record:
     @property
     def verb(self) -> str:
         return str(self.config.get("verb") or "run")
+
+    @property
+    def smoke(self) -> bool:
+        """Whether the run was only a trial of the path."""
+        return bool(mapping(self.config.get("config")).get("smoke"))
 
     @property
     def preset(self) -> str:
@@ -220,8 +227,12 @@ def _read_evaluations(record: Record) -> None:
 def _evaluation(path: Path) -> Evaluation:
     with np.load(path, allow_pickle=False) as file:
         images = file["images"] if "images" in file.files else None
+        index = file["index"].astype(np.int64) if "index" in file.files else None
         names = [str(name) for name in file["class_names"]]
         logits, labels = file["logits"].astype(np.float32), file["labels"].astype(np.int64)
     if images is not None and (images.dtype != np.uint8 or images.ndim not in (3, 4) or not images.size):
         images = None
-    return Evaluation(path.stem, logits, labels, names, images)
+    count = 0 if images is None else min(len(images), len(labels))
+    if index is None or len(index) != count or index.min() < 0 or index.max() >= len(labels):
+        index = np.arange(count)
+    return Evaluation(path.stem, logits, labels, names, images, index)
