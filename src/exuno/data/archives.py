@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from exuno.data.base import ArrayData, Data
-from exuno.data.constants import STL10
+from exuno.data.constants import IMAGENET
 from exuno.data.files import FileData
 from exuno.engine.errors import ExunoError
 
@@ -81,8 +81,7 @@ def stl10(root: Path, split: str) -> Data:
     else:
         labels = np.fromfile(_there(base / f"{split}_y.bin"), np.uint8).astype(np.int64) - 1
         classes = tuple(_there(base / "class_names.txt").read_text().split())
-    # Mean and std of the labelled training images, as rounded in the literature.
-    return ArrayData(f"stl10/{split}", images, labels, classes, stats=STL10)
+    return ArrayData(f"stl10/{split}", images, labels, classes, stats=IMAGENET)
 
 
 def tiny_imagenet(root: Path, split: str) -> Data:

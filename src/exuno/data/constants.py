@@ -5,5 +5,4 @@ Stats = tuple[tuple[float, ...], tuple[float, ...]]
 
 IMAGENET: Stats = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CIFAR: Stats = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
-STL10: Stats = ((0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713))
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -57,10 +57,11 @@ def _read(arrays: np.lib.npyio.NpzFile, path: Path, split: str, name: str, stats
         raise ExunoError(
             f"{path} names {len(classes)} classes, its labels go up to {num_classes - 1}", "Name them all."
         )
+    count = len(classes) if classes and num_classes else num_classes
     if stats is None:
         train = split if split == "train" or "train_images" not in arrays else "train"
         stats = channel_stats(images if train == split else _images(arrays, train, path))
-    return ArrayData(f"{name}/{split}", images, labels, classes if num_classes else None, num_classes, stats)
+    return ArrayData(f"{name}/{split}", images, labels, classes if num_classes else None, count, stats)
 
 
 def _images(arrays: np.lib.npyio.NpzFile, split: str, path: Path) -> NDArray[np.uint8]:

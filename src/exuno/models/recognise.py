@@ -103,7 +103,7 @@ def described(arch: str, state: State, path: Path) -> ModelCard:
 
 
 def _rows_of_head(state: State, card: ModelCard) -> int | None:
-    """Number of classes of ``state``: rows of what is the last layer in the architecture (files may order layers by name)."""
+    """Classes of ``state``: rows of the last layer of the architecture (files may order layers by name)."""
     own = build_net(card).state_dict()
     heads = [key for key, value in own.items() if key.endswith("weight") and len(value) == card.classes]
     return len(state[heads[-1]]) if heads and heads[-1] in state else None
