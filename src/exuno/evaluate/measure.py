@@ -70,15 +70,16 @@ def top1(name: str, model: Classifier, data: Any, size: tuple[int, int]) -> Call
 def record(
     folder: Path, name: str, model: Classifier, data: Any, size: tuple[int, int], device: torch.device
 ) -> tuple[Summary, np.ndarray]:
-    """Measures a model and writes ``folder/NAME.npz`` (logits, labels, class names, the first images) for the report.
+    """Measures a model and writes ``folder/NAME.npz`` (logits, labels, class names, some images) for the report.
 
     Returns:
         The summary and the logits [N, C].
     """
     found, labels = logits(model, data, size, device)
     names = np.array(data.classes or model.card.class_names or [str(i) for i in range(found.shape[1])])
-    first, _ = data.fetch(np.arange(min(GALLERY, len(data))))
-    shown = prepare(first, size, resize_for(data, size)).permute(0, 2, 3, 1).numpy()
+    index = np.linspace(0, len(data) - 1, min(GALLERY, len(data))).astype(np.int64)  # test sets are often sorted
+    chosen, _ = data.fetch(index)
+    shown = prepare(chosen, size, resize_for(data, size)).permute(0, 2, 3, 1).numpy()
     with atomic(folder / f"{name}.npz") as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, logits=found.astype(np.float32), labels=labels, class_names=names, images=shown)
+        np.savez_compressed(file, logits=found.astype(np.float32), labels=labels, class_names=names, images=shown, index=index)
     return summarise(found, labels, names), found

@@ -1,0 +1,181 @@
+"""Training throughput: ``fit`` against a bare loop of the same forward, backward and step, and against torchdistill.
+
+All sides train the same student from the same teacher on the same batches in memory, T = 8, Adam, in one process and in
+turn. The bare loop and ``fit`` use exuno's frozen teacher; torchdistill gets the plain networks, as its users would give
+them. ``fit`` pays for its logs, its clock and a checkpoint at the end; the last row adds the live patches and the loader.
+
+    make bench, or: uv sync --group bench; .venv/bin/python benchmarks/distill.py
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from common import record, spread
+from torch import Tensor
+from torch.utils.data import SequentialSampler, TensorDataset
+
+from exuno.data.loader import Loader
+from exuno.data.photo import load_photo
+from exuno.distill.losses import soft_target
+from exuno.distill.method import Distillation
+from exuno.distill.options import DistillConfig, Loss, Mix
+from exuno.distill.source import FreshPatches
+from exuno.engine.loop import Batch, fit, make_accelerator
+from exuno.engine.options import Augment, Optim, RunOptions
+from exuno.engine.run import open_run
+from exuno.models.classifier import Classifier
+from exuno.models.frozen import frozen
+from exuno.models.load import load_model
+from exuno.synth.options import ImageOptions
+
+TEMPERATURE = 8.0
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    teacher: str
+    student: str
+    side: int
+    batch: int
+    steps: int
+
+
+CASES = (
+    Case("digits: ConvNet 2x64, 8 px, batch 256", "exuno:convnet_2_64", "exuno:convnet_2_64", 8, 256, 200),
+    Case("CIFAR: ResNet-56 to ResNet-20, 32 px, batch 128", "exuno:resnet56", "exuno:resnet20", 32, 128, 20),
+)
+
+
+class Ready:
+    """The same few batches over and over, as the loop wants them."""
+
+    def __init__(self, images: Tensor, steps: int) -> None:
+        self.images, self.steps, self.batch_size = images, steps, images.shape[1]
+        self.labels = torch.full((self.batch_size,), -1)
+        self.index = torch.arange(self.batch_size)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
+        for step in range(start_batch, self.steps):
+            images = self.images[step % len(self.images)]
+            yield {"images": images, "labels": self.labels, "index": self.index}
+
+
+def models(case: Case) -> tuple[Classifier, Classifier]:
+    torch.manual_seed(0)
+    size = (case.side, case.side)
+    teacher, student = (
+        load_model(spec, classes=10, input_size=size, pretrained=False) for spec in (case.teacher, case.student)
+    )
+    return teacher.eval(), student
+
+
+def bare(case: Case, images: Tensor) -> float:
+    """Seconds of the loop that one writes by hand."""
+    teacher, student = models(case)
+    teacher = frozen(teacher)
+    optimizer = torch.optim.Adam(student.parameters(), fused=True)
+    student.train()
+    started = time.perf_counter()
+    for step in range(case.steps):
+        batch = images[step % len(images)]
+        with torch.no_grad():
+            target = teacher(batch)
+        soft_target(student(batch), target, TEMPERATURE).backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return time.perf_counter() - started
+
+
+def ours(case: Case, images: Tensor, live: bool = False) -> float:
+    """Seconds of ``fit``, its checkpoint included; with ``live``, on patches drawn from a photograph as it goes."""
+    teacher, student = models(case)
+    method = Distillation(teacher, student, Loss(TEMPERATURE), Mix(), seed=0)
+    batches = Ready(images, case.steps)
+    if live:
+        synth = ImageOptions(size=case.side)
+        config = DistillConfig("", "", "", patches=case.batch * case.steps, synth=synth)
+        augment = Augment(flip=0.5, pad=4 if case.side > 8 else 0)
+        batches = Loader(FreshPatches([load_photo("photo:astronaut")], config, 3), case.batch, augment)
+    options = RunOptions(devices="cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        run = open_run("distill", None, {}, {}, RunOptions(run_dir=Path(folder) / "run"))
+        started = time.perf_counter()
+        fit(method, batches, optim=Optim(), steps=case.steps, run=run, accelerator=make_accelerator(options))
+        seconds = time.perf_counter() - started
+        run.close()
+    return seconds
+
+
+def torchdistill(case: Case, images: Tensor) -> float:
+    """Seconds of torchdistill's distillation box on the same batches, through its own loader and step."""
+    from torchdistill.core.distillation import DistillationBox
+
+    teacher, student = models(case)
+    flat = images[torch.arange(case.steps) % len(images)].flatten(0, 1)
+    dataset = TensorDataset(flat, torch.zeros(len(flat), dtype=torch.int64))
+    loader = {"dataset_id": "all", "sampler": {"class_or_func": SequentialSampler}, "kwargs": {"batch_size": case.batch}}
+    logits = {"module_path": ".", "io": "output"}
+    kd = {f"{who}_module_{key}": logits["module_path" if key == "path" else key] for who in ("student", "teacher") for key in ("path", "io")}
+    config = {
+        "num_epochs": 1,
+        "train_data_loader": loader,
+        "val_data_loader": dict(loader),
+        "teacher": {"forward_proc": "forward_batch_only", "sequential": [], "requires_grad": False},
+        "student": {"forward_proc": "forward_batch_only", "sequential": []},
+        "optimizer": {"key": "Adam", "kwargs": {"lr": 1e-3}},
+        "criterion": {
+            "key": "WeightedSumLoss",
+            "kwargs": {
+                "sub_terms": {
+                    "kd": {"criterion": {"key": "KDLoss", "kwargs": {**kd, "temperature": TEMPERATURE, "alpha": 0}}, "weight": 1.0}
+                }
+            },
+        },
+    }
+    box = DistillationBox(teacher, student, {"all": dataset}, config, torch.device("cpu"), None, False, 1)
+    started = time.perf_counter()
+    box.pre_epoch_process(epoch=0)
+    for batch, targets, supplement in box.train_data_loader:
+        loss = box.forward_process(batch, targets, supplement)
+        box.post_forward_process(loss=loss)
+    return time.perf_counter() - started
+
+
+def main(rounds: int = 7) -> None:
+    rows = []
+    for case in CASES:
+        torch.manual_seed(0)
+        images = torch.rand(8, case.batch, 3, case.side, case.side)
+        sides: dict[str, Callable[[], float]] = {
+            "bare loop": lambda case=case, images=images: bare(case, images),
+            "fit": lambda case=case, images=images: ours(case, images),
+            "torchdistill": lambda case=case, images=images: torchdistill(case, images),
+            "fit, live patches": lambda case=case, images=images: ours(case, images, live=True),
+        }
+        for side in sides.values():
+            side()  # imports, allocations
+        times = {name: [] for name in sides}
+        for turn in range(rounds):
+            names = list(sides) if turn % 2 else list(sides)[::-1]
+            for name in names:
+                times[name].append(sides[name]())
+        for name in sides:
+            ratios = [b / t for b, t in zip(times["bare loop"], times[name], strict=True)]
+            median, low, high = spread(ratios)
+            rate = case.steps * case.batch / spread(times[name])[0]
+            rows.append(
+                {"case": case.name, "side": name, "images/s": f"{rate:,.0f}", "of the bare loop": f"{median:.3f} ({low:.3f} to {high:.3f})"}
+            )
+    record("distill", rows, f"Median (min to max) of {rounds} rounds in turn; ratio of the times of one round.")
+
+
+if __name__ == "__main__":
+    main()
