@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+# Tests work on small tensors, on which threads only wait for each other, and pytest-xdist runs several at once.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

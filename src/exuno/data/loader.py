@@ -95,7 +95,7 @@ class Loader:
         self.data, self.batch_size, self.shuffle, self.drop_last = data, batch_size, shuffle, drop_last
         self.seed, self.rank, self.world, self.workers = seed, rank, world, workers
         self.preparer = _Preparer(data, augment, seed, shape, resize)
-        self._keys: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        self._keys = _Keys()
         self._pool: DataLoader[Batch] | None = None
 
     def __len__(self) -> int:
@@ -127,9 +127,9 @@ class Loader:
             return map(self.preparer.__getitem__, keys)
         if self._pool is None:
             self._pool = DataLoader(
-                self.preparer, batch_size=None, sampler=_Keys(self), num_workers=self.workers, persistent_workers=True
+                self.preparer, batch_size=None, sampler=self._keys, num_workers=self.workers, persistent_workers=True
             )
-        self._keys = keys
+        self._keys.current = keys
         return iter(self._pool)
 
 
@@ -142,16 +142,19 @@ def rank_slice(count: int, rank: int, world: int) -> NDArray[np.int64]:
 
 
 class _Keys:
-    """The keys of the epoch at hand, read anew whenever the pool of workers starts over."""
+    """The keys of the epoch at hand, read anew whenever the pool of workers starts over.
 
-    def __init__(self, loader: Loader) -> None:
-        self.loader = loader
+    It does not know the loader: a cycle of references would leave the end of the pool to the garbage collector, under
+    which the workers miss their signal, and each is waited for 5 s.
+    """
+
+    current: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]] = ()
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        return iter(self.loader._keys)
+        return iter(self.current)
 
     def __len__(self) -> int:
-        return len(self.loader._keys)
+        return len(self.current)
 
 
 class _Preparer(Dataset[Batch]):
