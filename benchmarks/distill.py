@@ -1,8 +1,10 @@
 """Training throughput: ``fit`` against a bare loop of the same forward, backward and step, and against torchdistill.
 
 All sides train the same student from the same teacher on the same batches in memory, T = 8, Adam, in one process and in
-turn. The bare loop and ``fit`` use exuno's frozen teacher; torchdistill gets the plain networks, as its users would give
-them. ``fit`` pays for its logs, its clock and a checkpoint at the end; the last row adds the live patches and the loader.
+turn. The bare loop and ``fit`` use exuno's frozen teacher; torchdistill gets the plain networks, as its users would
+give them. ``fit`` pays for its logs, its clock and a checkpoint at the end; the last row adds the live patches and
+the
+loader.
 
     make bench, or: uv sync --group bench; .venv/bin/python benchmarks/distill.py
 """
@@ -14,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from common import record, spread
 from torch import Tensor
 from torch.utils.data import SequentialSampler, TensorDataset
 
+from common import record, spread
 from exuno.data.loader import Loader
 from exuno.data.photo import load_photo
 from exuno.distill.losses import soft_target
@@ -103,7 +105,8 @@ def ours(case: Case, images: Tensor, live: bool = False) -> float:
         synth = ImageOptions(size=case.side)
         config = DistillConfig("", "", "", patches=case.batch * case.steps, synth=synth)
         augment = Augment(flip=0.5, pad=4 if case.side > 8 else 0)
-        batches = Loader(FreshPatches([load_photo("photo:astronaut")], config, 3), case.batch, augment)
+        size = (case.side, case.side)
+        batches = Loader(FreshPatches([load_photo("photo:astronaut")], config, 3), case.batch, augment, size=size)
     options = RunOptions(devices="cpu")
     with tempfile.TemporaryDirectory() as folder:
         run = open_run("distill", None, {}, {}, RunOptions(run_dir=Path(folder) / "run"))
@@ -121,9 +124,17 @@ def torchdistill(case: Case, images: Tensor) -> float:
     teacher, student = models(case)
     flat = images[torch.arange(case.steps) % len(images)].flatten(0, 1)
     dataset = TensorDataset(flat, torch.zeros(len(flat), dtype=torch.int64))
-    loader = {"dataset_id": "all", "sampler": {"class_or_func": SequentialSampler}, "kwargs": {"batch_size": case.batch}}
+    loader = {
+        "dataset_id": "all",
+        "sampler": {"class_or_func": SequentialSampler},
+        "kwargs": {"batch_size": case.batch},
+    }
     logits = {"module_path": ".", "io": "output"}
-    kd = {f"{who}_module_{key}": logits["module_path" if key == "path" else key] for who in ("student", "teacher") for key in ("path", "io")}
+    kd = {
+        f"{who}_module_{key}": logits["module_path" if key == "path" else key]
+        for who in ("student", "teacher")
+        for key in ("path", "io")
+    }
     config = {
         "num_epochs": 1,
         "train_data_loader": loader,
@@ -135,7 +146,10 @@ def torchdistill(case: Case, images: Tensor) -> float:
             "key": "WeightedSumLoss",
             "kwargs": {
                 "sub_terms": {
-                    "kd": {"criterion": {"key": "KDLoss", "kwargs": {**kd, "temperature": TEMPERATURE, "alpha": 0}}, "weight": 1.0}
+                    "kd": {
+                        "criterion": {"key": "KDLoss", "kwargs": {**kd, "temperature": TEMPERATURE, "alpha": 0}},
+                        "weight": 1.0,
+                    }
                 }
             },
         },
@@ -143,6 +157,7 @@ def torchdistill(case: Case, images: Tensor) -> float:
     box = DistillationBox(teacher, student, {"all": dataset}, config, torch.device("cpu"), None, False, 1)
     started = time.perf_counter()
     box.pre_epoch_process(epoch=0)
+    assert box.train_data_loader is not None
     for batch, targets, supplement in box.train_data_loader:
         loss = box.forward_process(batch, targets, supplement)
         box.post_forward_process(loss=loss)
@@ -172,7 +187,12 @@ def main(rounds: int = 7) -> None:
             median, low, high = spread(ratios)
             rate = case.steps * case.batch / spread(times[name])[0]
             rows.append(
-                {"case": case.name, "side": name, "images/s": f"{rate:,.0f}", "of the bare loop": f"{median:.3f} ({low:.3f} to {high:.3f})"}
+                {
+                    "case": case.name,
+                    "side": name,
+                    "images/s": f"{rate:,.0f}",
+                    "of the bare loop": f"{median:.3f} ({low:.3f} to {high:.3f})",
+                }
             )
     record("distill", rows, f"Median (min to max) of {rounds} rounds in turn; ratio of the times of one round.")
 

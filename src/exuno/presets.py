@@ -1,7 +1,8 @@
 """Named configurations: YAML files beside the verb they belong to. Also the verb ``exuno presets``. No torch.
 
-A file holds ``verb``, ``about`` (summary, paper, command, published, cost), ``config`` (values of command-line options) and
-perhaps ``base``, the preset that it changes. Values are handed to tyro as if typed, so a file is checked like a command line.
+A file holds ``verb``, ``about`` (summary, paper, command, published, cost), ``config`` (values of command-line
+options) and perhaps ``base``, the preset that it changes. Values are handed to tyro as if typed, so a file is checked
+like a command line.
 """
 
 import sys
@@ -50,7 +51,9 @@ def read(verb: str, name: str) -> Preset:
                 f"'{name}' is no preset of {verb}", f"{hint}The presets are: {', '.join(known)}; or give a .yaml file."
             )
         if not path.is_file():
-            raise ExunoError(f"there is no file {path}", f"exuno presets copy {verb} NAME FILE.yaml writes one to edit.")
+            raise ExunoError(
+                f"there is no file {path}", f"exuno presets copy {verb} NAME FILE.yaml writes one to edit."
+            )
     import yaml  # here, because --help answers without it
 
     try:
@@ -101,7 +104,8 @@ def to_dict(config: Any) -> dict[str, Any]:
             return [plain(item) for item in value]
         return str(value) if isinstance(value, Path) else value
 
-    assert is_dataclass(config) and not isinstance(config, type)
+    assert is_dataclass(config)
+    assert not isinstance(config, type)
     merged = plain(asdict(config))
     execution = merged.pop("run", {})  # the options every verb has are typed without a prefix
     return merged | execution

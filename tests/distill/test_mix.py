@@ -56,7 +56,9 @@ def test_both_on_draws_one_and_probability_leaves_batches_alone() -> None:
 
 def test_small_alpha_mixes_little_or_much() -> None:
     shares = np.array([mix(numbered(2, 32), Mix(mixup=0.25), 0, step)[1] for step in range(2000)])
-    assert np.mean((shares < 0.05) | (shares > 0.95)) == pytest.approx(0.514, abs=0.04)  # of Beta(1/4, 1/4), scipy.stats
+    assert np.mean((shares < 0.05) | (shares > 0.95)) == pytest.approx(
+        0.514, abs=0.04
+    )  # of Beta(1/4, 1/4), scipy.stats
     assert shares.mean() == pytest.approx(0.5, abs=0.03)
 
 

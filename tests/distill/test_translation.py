@@ -10,7 +10,9 @@ import yaml
 from exuno.cli import main
 
 PAGE = Path(__file__).parents[2] / "docs/distill.md"
-ROWS = re.findall(r"^\| `([^`]+)` \| `([^`]+)` \|$", PAGE.read_text().split("## The published commands")[1], re.MULTILINE)
+ROWS = re.findall(
+    r"^\| `([^`]+)` \| `([^`]+)` \|$", PAGE.read_text().split("## The published commands")[1], re.MULTILINE
+)
 COMMANDS = [row for row in ROWS if row[1].startswith("exuno")]
 FLAGS = [row for row in ROWS if row[1].startswith("--")]
 # Exuno's names for what each published flag sets, worked out from the published code by hand.
@@ -70,6 +72,10 @@ def test_the_recipes_are_those_of_the_code(capsys: pytest.CaptureFixture[str]) -
     assert (cifar["optim"]["name"], cifar["optim"]["lr"], cifar["optim"]["weight_decay"]) == ("adam", 1e-3, 2.5e-4)
     imagenet = resolved(COMMANDS[1][1], capsys)
     assert (imagenet["epochs"], imagenet["batch_size"], imagenet["mix"]["cutmix"]) == (200, 512, 1)
-    assert (imagenet["optim"]["name"], imagenet["optim"]["lr"], imagenet["optim"]["weight_decay"]) == ("adamw", 0.01, 5e-4)
+    assert (imagenet["optim"]["name"], imagenet["optim"]["lr"], imagenet["optim"]["weight_decay"]) == (
+        "adamw",
+        0.01,
+        5e-4,
+    )
     assert imagenet["augment"]["resized_crop"] == [0.08, 1]
     assert (imagenet["augment"]["jitter"], imagenet["augment"]["jitter_p"]) == ([0.4] * 4, 0.8)

@@ -95,7 +95,16 @@ def test_several_photographs_and_a_fixed_set_of_patches(tmp_path: Path) -> None:
 
 def test_a_data_set_as_source_with_true_labels_and_another_size(run: Path, tmp_path: Path) -> None:
     args = ["distill", "digits", *SMOKE, "--teacher", f"run:{run / 'teacher'}", "--source", "digits"]
-    args += ["--loss.hard", "0.5", "--size", "16", "--student", "exuno:convnet_2_16", "--run-dir", str(tmp_path / "run")]
+    args += [
+        "--loss.hard",
+        "0.5",
+        "--size",
+        "16",
+        "--student",
+        "exuno:convnet_2_16",
+        "--run-dir",
+        str(tmp_path / "run"),
+    ]
     assert main(args) == 0
     assert json.loads((tmp_path / "run/model.json").read_text())["input_size"] == [16, 16]
 

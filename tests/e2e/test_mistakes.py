@@ -97,7 +97,9 @@ def test_photographs_of_every_kind_are_taken(tmp_path: Path, teacher: Path, mode
 
 def test_a_photograph_of_one_pixel_is_too_small(fails, tmp_path: Path, teacher: Path) -> None:
     path = picture(tmp_path / "dot.png", size=(1, 1))
-    said = fails("distill", "digits", *SMOKE, "--teacher", f"run:{teacher}", "--source", path, "--run-dir", tmp_path / "r")
+    said = fails(
+        "distill", "digits", *SMOKE, "--teacher", f"run:{teacher}", "--source", path, "--run-dir", tmp_path / "r"
+    )
     assert "too small" in said
 
 

@@ -1,4 +1,6 @@
-"""Same seed, same weights: after a kill, with any number of workers, on two processes. Real processes where only they can show it."""
+"""Same seed, same weights: after a kill, with any number of workers, on two processes. Real processes where only they
+can show it.
+"""
 
 import os
 import signal
@@ -26,7 +28,9 @@ def test_four_epochs_equal_two_and_kill_and_resume(tmp_path: Path) -> None:
     args = ["teach", "digits", "--model", "exuno:wrn_16_1", "--epochs", "4", "--evaluations", "8", "--devices", "cpu"]
     assert main([*args, "--run-dir", str(tmp_path / "whole")]) == 0
     cut = tmp_path / "cut"
-    process = subprocess.Popen(exuno(*args, "--run-dir", str(cut)), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        exuno(*args, "--run-dir", str(cut)), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     halfway = 2 * (1442 // 64)
     deadline = time.monotonic() + 120
     while not any(int(path.stem[5:]) >= halfway for path in cut.glob("checkpoints/step-*.pt")):
@@ -54,7 +58,18 @@ def test_two_processes_train_to_the_weights_of_one(tmp_path: Path) -> None:
     """A network without batch statistics, CutMix on: the pairs must meet on two processes as on one."""
     teacher = tmp_path / "teacher"
     assert main(["teach", "digits", "--smoke", "--devices", "cpu", "--run-dir", str(teacher)]) == 0
-    args = ["distill", "digits", "--teacher", f"run:{teacher}", "--patches", "640", "--epochs", "2", "--batch-size", "64"]
+    args = [
+        "distill",
+        "digits",
+        "--teacher",
+        f"run:{teacher}",
+        "--patches",
+        "640",
+        "--epochs",
+        "2",
+        "--batch-size",
+        "64",
+    ]
     args += ["--optim.name", "sgd", "--optim.lr", "0.1"]
     assert main([*args, "--devices", "cpu", "--run-dir", str(tmp_path / "one")]) == 0
     done = subprocess.run(
@@ -69,7 +84,17 @@ def test_two_processes_train_to_the_weights_of_one(tmp_path: Path) -> None:
 
 
 def test_a_mistake_on_two_processes_is_told_once(tmp_path: Path) -> None:
-    args = ["distill", "digits", "--smoke", "--devices", "2", "--source", "photo:nobody", "--run-dir", str(tmp_path / "r")]
+    args = [
+        "distill",
+        "digits",
+        "--smoke",
+        "--devices",
+        "2",
+        "--source",
+        "photo:nobody",
+        "--run-dir",
+        str(tmp_path / "r"),
+    ]
     done = subprocess.run(exuno(*args), capture_output=True, text=True, timeout=300)
     assert done.returncode == 2
     assert done.stderr.count("there is no photograph 'photo:nobody'") == 1

@@ -32,4 +32,5 @@ def cost(config: DistillConfig) -> list[str]:
     images = config.epochs * config.budget * config.patches
     steps = max(1, round(images / config.batch_size))
     made = images if config.fresh else config.patches
-    return [f"{steps:,} steps of {config.batch_size} images: {images:,.0f} images seen, {made:,.0f} patches made, 0 bytes of data on disk"]
+    seen = f"{steps:,} steps of {config.batch_size} images: {images:,.0f} images seen"
+    return [f"{seen}, {made:,.0f} patches made, none of them on disk"]

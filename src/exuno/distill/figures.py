@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from exuno.data.photo import load_photo
-from exuno.distill.options import DistillConfig
 from exuno.distill.kinds import is_photo
+from exuno.distill.options import DistillConfig
 from exuno.engine.files import write_json
 from exuno.report.grid import image_grid, save_png
 
@@ -25,7 +25,8 @@ def write_figures(folder: Path, config: DistillConfig, loader: Any) -> None:
         photo = load_photo(spec)
         scale = min(1.0, WIDEST / max(photo.shape[:2]))
         width, height = (max(1, round(side * scale)) for side in (photo.shape[1], photo.shape[0]))
-        save_png(cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA), folder / f"source{i}.png")
+        shrunk = np.asarray(cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        save_png(shrunk, folder / f"source{i}.png")
         caption = f"{spec}, {photo.shape[1]} x {photo.shape[0]} pixels: all that the student has seen comes from here."
         figures.append({"file": f"source{i}.png", "title": "The source", "caption": caption})
     batch = next(loader.epoch(0))["images"][:SHOWN]

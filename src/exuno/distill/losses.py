@@ -7,8 +7,8 @@ from torch import Tensor
 def soft_target(student: Tensor, teacher: Tensor, temperature: float, t2: bool = False) -> Tensor:
     """KL(softmax(teacher/T) || softmax(student/T)), summed over classes, mean over the batch.
 
-    Hinton, Vinyals and Dean (2015), section 2. They multiply by T², which keeps the size of the gradient as T grows; Asano
-    and Saeed (2021, eq. 1) do not.
+    Hinton, Vinyals and Dean (2015), section 2. They multiply by T², which keeps the size of the gradient as T grows;
+    Asano and Saeed (arXiv 2112.00725) do not.
 
     Args:
         student: logits [B, C].
@@ -26,7 +26,7 @@ def soft_target(student: Tensor, teacher: Tensor, temperature: float, t2: bool =
 
 
 def argmax_target(student: Tensor, teacher: Tensor) -> Tensor:
-    """Cross-entropy with the teacher's top class alone (Asano and Saeed 2021, table 6: 43.8 % where soft targets give more).
+    """Cross-entropy with the teacher's top class alone: an ablation of Asano and Saeed (arXiv 2112.00725).
 
     Args:
         student: logits [B, C].

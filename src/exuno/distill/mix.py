@@ -1,4 +1,5 @@
-"""CutMix and MixUp as the single-image papers use them: one box or share for a whole batch, partner = the batch reversed.
+"""CutMix and MixUp as the single-image papers use them: one box or share for a whole batch, partner = the batch
+reversed.
 
 A loader gives each process a mirrored slice of the batch, so that the same pairs meet on any number of processes.
 """
@@ -13,8 +14,8 @@ from exuno.distill.options import Mix
 def mix(images: Tensor, options: Mix, seed: int, step: int) -> tuple[Tensor, float]:
     """Mixes each image of a batch with its mirror image in the order of the batch.
 
-    CutMix: Yun et al. (ICCV 2019); a box of area 1 - λ with a uniform centre, cut off at the border, comes from the partner.
-    MixUp: Zhang et al. (ICLR 2018); λ x + (1 - λ) partner.
+    CutMix: Yun et al. (ICCV 2019); a box of area 1 - λ with a uniform centre, cut off at the border, comes from the
+    partner. MixUp: Zhang et al. (ICLR 2018); λ x + (1 - λ) partner.
 
     Args:
         images: [B, C, H, W].

@@ -40,7 +40,9 @@ class DistillConfig:
     """Train a student to imitate a teacher on patches of one photograph, or on any other source."""
 
     teacher: str
-    """Model spec of the teacher: run:DIR, file:PATH, timm:NAME, torchvision:NAME, hf-hub:NAME, or teach:PRESET (train it first)."""
+    """Trained model: run:DIR, file:PATH, timm:NAME, torchvision:NAME, hf-hub:NAME, or teach:PRESET (train it
+    first).
+    """
     student: str
     """Model spec of the student, trained from random weights: exuno:NAME, timm:NAME, torchvision:NAME."""
     data: str

@@ -7,14 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from exuno.data.open import open_data
 from exuno.data.memory import in_memory
+from exuno.data.open import open_data
 from exuno.data.photo import load_photo, photo_sha256
 from exuno.distill.kinds import is_photo
 from exuno.distill.options import DistillConfig
 from exuno.engine.errors import ExunoError
 from exuno.models.classifier import match_channels
 from exuno.synth.image import Sampler
+
 
 class Patches:
     """A fixed set of patches of one or several photographs; patch i comes from photograph i mod n.
@@ -70,17 +71,18 @@ def open_source(config: DistillConfig, channels: int) -> Any:
         kind = FreshPatches if config.fresh else Patches
         patches = kind([load_photo(spec) for spec in specs], config, channels)
         return patches if config.fresh else in_memory(patches)
-    if photos or len(specs) > 1:
+    if len(specs) != 1 or photos:
         raise ExunoError(
             f"--source {' '.join(specs)} mixes photographs with other data or names several data sets",
             "Give photographs only, or one folder or data spec.",
         )
-    spec = f"folder:{specs[0]}" if Path(specs[0]).is_dir() else specs[0]
-    return open_data(spec, "train", root=config.data_root)
+    [spec] = specs
+    return open_data(f"folder:{spec}" if Path(spec).is_dir() else spec, "train", root=config.data_root)
 
 
 def lineage(config: DistillConfig, source: Any) -> list[dict[str, str]]:
     """What the student saw: each spec with its sha256."""
     return [
-        {"spec": spec, "sha256": photo_sha256(spec) if is_photo(spec) else source.fingerprint()} for spec in config.source
+        {"spec": spec, "sha256": photo_sha256(spec) if is_photo(spec) else source.fingerprint()}
+        for spec in config.source
     ]

@@ -9,10 +9,10 @@ from accelerate import Accelerator
 
 from exuno.data.loader import Loader
 from exuno.data.open import open_data
+from exuno.distill import source as sources
 from exuno.distill.figures import write_figures
 from exuno.distill.method import Distillation
 from exuno.distill.options import DistillConfig
-from exuno.distill import source as sources
 from exuno.engine import session
 from exuno.engine.errors import ExunoError
 from exuno.engine.loop import fit, make_accelerator
@@ -47,7 +47,9 @@ def check(config: DistillConfig) -> None:
     """Raises ExunoError for numbers that no distillation can use."""
     loss, mixing = config.loss, config.mix
     if loss.temperature <= 0:
-        raise ExunoError(f"--loss.temperature is {loss.temperature}", "Give a temperature above 0; the papers use 1 to 64.")
+        raise ExunoError(
+            f"--loss.temperature is {loss.temperature}", "Give a temperature above 0; the papers use 1 to 64."
+        )
     if not 0 <= loss.hard <= 1:
         raise ExunoError(f"--loss.hard is {loss.hard}", "Give a weight from 0 to 1.")
     if min(mixing.cutmix, mixing.mixup) < 0:
@@ -97,7 +99,9 @@ def train(config: DistillConfig, run: Run) -> dict[str, Any]:
     check_classes(student, test, "the student")
     source = sources.open_source(config, channels=max(teacher.card.in_chans, student.card.in_chans))
     if config.loss.hard and not getattr(source, "num_classes", 0):
-        raise ExunoError(f"--loss.hard {config.loss.hard} needs true labels, which {config.source[0]} has not", "Leave it out.")
+        raise ExunoError(
+            f"--loss.hard {config.loss.hard} needs true labels, which {config.source[0]} has not", "Leave it out."
+        )
     if config.run.smoke:
         test = session.Head(test)
     loader = Loader(

@@ -18,7 +18,8 @@ KEEP = 2
 
 def rng_state() -> dict[str, Any]:
     """State of every global random generator of this process."""
-    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    # Libraries may draw from the old global generator, so its state is part of a run.
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002
     assert isinstance(name, str)
     return {
         "python": random.getstate(),
@@ -33,7 +34,7 @@ def set_rng_state(state: dict[str, Any]) -> None:
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     name, keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))  # noqa: NPY002
     torch.set_rng_state(state["torch"])
     if state["cuda"]:
         torch.cuda.set_rng_state_all(state["cuda"])

@@ -39,7 +39,11 @@ def launch(verb: str, args: Sequence[str], count: int) -> None:
     command = [sys.executable, "-m", "exuno", verb, *args]
     processes = []
     for rank in range(count):
-        own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
+        own = {
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads),
+        }
         quiet = subprocess.DEVNULL if rank else None  # every process says the same; one is enough
         processes.append(subprocess.Popen(command, env={**os.environ, **shared, **own}, stdout=quiet, stderr=quiet))
     try:

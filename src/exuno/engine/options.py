@@ -85,4 +85,3 @@ class Augment:
     """Probability of turning the image gray."""
     solarize: float = 0.0
     """Probability of solarisation at half brightness."""
-

@@ -44,7 +44,11 @@ def git_commit() -> str | None:
     here = Path(__file__).parent
     try:
         done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=here, capture_output=True, text=True, timeout=5
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            timeout=5,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -138,9 +142,7 @@ class Run:
         return open_run(verb, preset, config, about, options)
 
 
-def open_run(
-    verb: str, preset: str | None, config: dict[str, Any], about: dict[str, Any], options: RunOptions
-) -> Run:
+def open_run(verb: str, preset: str | None, config: dict[str, Any], about: dict[str, Any], options: RunOptions) -> Run:
     """Opens a new run directory, or one that the same configuration left unfinished or finished.
 
     Raises:
@@ -166,7 +168,9 @@ def open_run(
                 f"{folder} holds a run and --resume is never", "Choose another --run-dir, or --resume auto."
             )
     elif folder.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):
-        raise ExunoError(f"{folder} is not empty and holds no run", "Choose another --run-dir; nothing there was touched.")
+        raise ExunoError(
+            f"{folder} is not empty and holds no run", "Choose another --run-dir; nothing there was touched."
+        )
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         run.lock = (folder / ".lock").open("w")
@@ -207,7 +211,7 @@ def describe(run: Run) -> None:
         "git_commit": git_commit(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    replay = f"exuno {run.verb} {shlex.quote(str(run.dir / 'config.yaml'))} --run-dir {shlex.quote(str(run.dir) + '-replay')}"
+    replay = shlex.join(["exuno", run.verb, str(run.dir / "config.yaml"), "--run-dir", f"{run.dir}-replay"])
     typed = shlex.join(["exuno", *sys.argv[1:]])
     write_text(run.dir / "command.txt", f"{replay}\n# first typed as: {typed}\n# in: {Path.cwd()}\n")
     write_json(run.dir / "environment.json", environment)

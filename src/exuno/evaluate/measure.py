@@ -81,5 +81,7 @@ def record(
     chosen, _ = data.fetch(index)
     shown = prepare(chosen, size, resize_for(data, size)).permute(0, 2, 3, 1).numpy()
     with atomic(folder / f"{name}.npz") as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, logits=found.astype(np.float32), labels=labels, class_names=names, images=shown, index=index)
+        np.savez_compressed(
+            file, logits=found.astype(np.float32), labels=labels, class_names=names, images=shown, index=index
+        )
     return summarise(found, labels, names), found

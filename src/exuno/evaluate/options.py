@@ -13,7 +13,9 @@ class EvalConfig:
     """Measure a model on labelled data: accuracy with its interval, each class, confusion, calibration, agreement."""
 
     model: tyro.conf.Positional[str]
-    """Model spec: run:DIR (or the folder itself), file:PATH (or the file itself), timm:NAME, torchvision:NAME, hf-hub:NAME."""
+    """Model spec: run:DIR (or the folder itself), file:PATH (or the file itself), timm:NAME, torchvision:NAME, hf-
+    hub:NAME.
+    """
     data: str | None = None
     """Data spec; default: the data that the run of the model was tested on."""
     data_root: Path | None = None

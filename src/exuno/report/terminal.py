@@ -16,7 +16,13 @@ def show(run: Run) -> None:
     from rich.table import Table
 
     table = Table()
-    for name, side in (("", "left"), ("top-1", "right"), ("95 % interval", "right"), ("n", "right"), ("published", "right")):
+    for name, side in (
+        ("", "left"),
+        ("top-1", "right"),
+        ("95 % interval", "right"),
+        ("n", "right"),
+        ("published", "right"),
+    ):
         table.add_column(name, justify=side)  # pyright: ignore[reportArgumentType]
     published = result.get("published") or {}
     for key, value in {**result["metrics"], **result.get("baselines", {})}.items():
@@ -30,4 +36,6 @@ def show(run: Run) -> None:
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100)
     console.print(run.about.get("summary") or f"exuno {run.verb}", soft_wrap=True)
     console.print(table)
-    console.print(f"{result['wall_seconds']:.0f} s on {result['device']}.  Look at: {run.dir / 'report.html'}", soft_wrap=True)
+    console.print(
+        f"{result['wall_seconds']:.0f} s on {result['device']}.  Look at: {run.dir / 'report.html'}", soft_wrap=True
+    )
