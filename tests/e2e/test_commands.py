@@ -162,8 +162,11 @@ def test_a_preset_is_copied_edited_and_used(tmp_path: Path, capsys: pytest.Captu
     assert main(["presets", "copy", "distill", "digits", str(file)]) == 2
 
 
-def test_budget_scales_epochs_and_schedule_together(run: Path, tmp_path: Path) -> None:
-    from exuno.engine.session import plan
-
-    assert plan(100, 0.1, 50, smoke=False).total == 500
-    assert plan(100, 1e-9, 50, smoke=False).total == 1
+def test_budget_scales_epochs_and_schedule_together(tmp_path: Path) -> None:
+    args = ["teach", "digits", "--devices", "cpu", "--epochs", "10", "--budget", "0.1"]
+    assert main([*args, "--run-dir", str(tmp_path / "run")]) == 0
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["epoch"] == 1
+    rates = [line["lr"] for line in lines if "lr" in line]
+    assert max(rates) > 0.9 * 3e-3
+    assert rates[-1] < 0.05 * 3e-3

@@ -41,7 +41,7 @@ def uniforms(seed: int, stream: str, index: ArrayLike, slots: int, first: int = 
         slots: how many numbers each sample needs.
         first: the number of the first slot, to draw more for the same sample later.
     """
-    return (bits(seed, stream, index, slots, first) >> np.uint64(11)) * 2.0**-53
+    return (bits(seed, stream, index, slots, first) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def generator(seed: int, stream: str, index: int = 0) -> np.random.Generator:

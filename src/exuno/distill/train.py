@@ -1,5 +1,6 @@
 """``exuno distill`` from top to bottom."""
 
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from exuno.distill.method import Distillation
 from exuno.distill.options import DistillConfig
 from exuno.engine import session
 from exuno.engine.errors import ExunoError
-from exuno.engine.loop import fit, make_accelerator
+from exuno.engine.files import atomic
+from exuno.engine.loop import Result, fit, make_accelerator
 from exuno.engine.options import Augment
 from exuno.engine.run import Run, open_run
 from exuno.evaluate.measure import check_classes, logits, record, top1
@@ -23,8 +25,10 @@ from exuno.evaluate.metrics import agreement
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
 from exuno.models.save import save_model
-from exuno.presets import Preset, to_dict
+from exuno.presets import Preset, read, resolve, to_dict
 from exuno.report.page import write_report
+from exuno.teach.options import TeachConfig
+from exuno.teach.train import teach
 
 
 def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
@@ -62,26 +66,32 @@ def check(config: DistillConfig) -> None:
 
 
 def open_teacher(config: DistillConfig, run: Run) -> Classifier:
-    """The teacher; ``teach:PRESET`` trains it first, in ``RUN_DIR/teacher``."""
+    """The teacher; ``teach:PRESET`` trains it first, on the data of this run, in ``RUN_DIR/teacher``."""
     if not config.teacher.startswith("teach:"):
         return load_model(config.teacher, pretrained=True)
-    from dataclasses import replace
-
-    from exuno.presets import read, resolve
-    from exuno.teach.options import TeachConfig
-    from exuno.teach.train import teach
-
     preset = read("teach", config.teacher.removeprefix("teach:"))
     plan = resolve(TeachConfig, preset)
     execution = replace(plan.run, seed=config.run.seed, smoke=config.run.smoke, precision=config.run.precision)
-    plan = replace(plan, run=execution, data_root=config.data_root)
+    plan = replace(plan, run=execution, data=config.data, data_root=config.data_root)
     return load_model(f"run:{teach(plan, preset, parent=run).dir}", pretrained=True)
 
 
-def train(config: DistillConfig, run: Run) -> dict[str, Any]:
-    """Trains, tests, exports and reports in an open run directory."""
-    accelerator = make_accelerator(config.run)
-    test = open_data(config.data, "test", root=config.data_root)
+@dataclass(frozen=True)
+class Setup:
+    """Everything a distillation works with."""
+
+    teacher: Classifier
+    student: Classifier
+    test: Any
+    source: Any
+    loader: Loader
+    size: tuple[int, int]
+    """(H, W) of the images in training and test."""
+
+
+def prepare(config: DistillConfig, run: Run, accelerator: Accelerator) -> Setup:
+    """Opens data, source and models, and checks that they fit each other."""
+    test: Any = open_data(config.data, "test", root=config.data_root)
     teacher = open_teacher(config, run)
     check_classes(teacher, test, "the teacher")
     size = (config.size, config.size) if config.size else test.image_size
@@ -96,14 +106,13 @@ def train(config: DistillConfig, run: Run) -> dict[str, Any]:
         std=test.std,
         pretrained=False,
     )
-    check_classes(student, test, "the student")
     source = sources.open_source(config, channels=max(teacher.card.in_chans, student.card.in_chans))
-    if config.loss.hard and not getattr(source, "num_classes", 0):
-        raise ExunoError(
-            f"--loss.hard {config.loss.hard} needs true labels, which {config.source[0]} has not", "Leave it out."
-        )
-    if config.run.smoke:
-        test = session.Head(test)
+    if config.loss.hard:
+        if not getattr(source, "num_classes", 0):
+            raise ExunoError(
+                f"--loss.hard {config.loss.hard} needs true labels, which {config.source[0]} has not", "Leave it out."
+            )
+        check_classes(teacher, source, "the teacher")
     loader = Loader(
         source,
         config.batch_size,
@@ -114,57 +123,65 @@ def train(config: DistillConfig, run: Run) -> dict[str, Any]:
         rank=accelerator.process_index,
         world=accelerator.num_processes,
     )
-    cached = teacher_logits(teacher, source, size, accelerator, run.dir) if config.cache_logits else None
-    method = Distillation(teacher, student, config.loss, config.mix, config.run.seed, cached)
-    length = session.plan(config.epochs, config.budget, len(loader), config.run.smoke)
+    return Setup(teacher, student, session.Head(test) if config.run.smoke else test, source, loader, size)
+
+
+def train(config: DistillConfig, run: Run) -> None:
+    """Trains, tests, exports and reports in an open run directory."""
+    accelerator = make_accelerator(config.run)
+    setup = prepare(config, run, accelerator)
+    cached = teacher_logits(setup, accelerator, run.dir) if config.cache_logits else None
+    method = Distillation(setup.teacher, setup.student, config.loss, config.mix, config.run.seed, cached)
     outcome = fit(
         method,
-        loader,
+        setup.loader,
         optim=config.optim,
-        steps=length.total,
+        steps=session.steps(config.epochs, config.budget, len(setup.loader), config.run.smoke),
         run=run,
         accelerator=accelerator,
-        evaluators=[top1("student", student, test, size)],
+        evaluators=[top1("student", setup.student, setup.test, setup.size)],
         evaluations=config.evaluations,
         title="distill",
     )
-    if not accelerator.is_main_process:
-        return {}
-    lineage = {"source": sources.lineage(config, source), "teacher": teacher.card.lineage, "seed": config.run.seed}
-    student.card.lineage.update(lineage)
-    save_model(student, run.dir)
-    write_figures(run.dir / "figures", config, loader)
-    told, teacher_answers = record(run.dir / "evaluation", "teacher", teacher, test, size, accelerator.device)
-    learnt, student_answers = record(run.dir / "evaluation", "student", student, test, size, accelerator.device)
-    both = agreement(teacher_answers, student_answers)
+    if accelerator.is_main_process:
+        conclude(config, run, setup, outcome, accelerator.device)
+    accelerator.wait_for_everyone()
+
+
+def conclude(config: DistillConfig, run: Run, setup: Setup, outcome: Result, device: torch.device) -> None:
+    """Exports the student, measures both, draws and reports."""
+    lineage = {
+        "source": sources.lineage(config, setup.source),
+        "teacher": {"spec": config.teacher, **setup.teacher.card.lineage},
+        "data": config.data,
+        "seed": config.run.seed,
+    }
+    setup.student.card.lineage.update(lineage)
+    save_model(setup.student, run.dir)
+    write_figures(run.dir / "figures", config, setup.loader)
+    folder = run.dir / "evaluation"
+    told, asked = record(folder, "teacher", setup.teacher, setup.test, setup.size, device)
+    learnt, answered = record(folder, "student", setup.student, setup.test, setup.size, device)
+    both = agreement(asked, answered)
     named = {"teacher": told, "student": learnt}
-    result = run.finish(
+    run.finish(
         metrics={f"{name}/{key}": each[key] for name, each in named.items() for key in ("top1", "top5", "ece")}
         | {"agreement/top1": both.top1, "agreement/kl": both.kl},
         intervals={f"{name}/top1": each["interval"] for name, each in named.items()},
         n={f"{name}/top1": each["n"] for name, each in named.items()},
-        baselines={"chance/top1": 1 / student.card.classes},
+        baselines={"chance/top1": 1 / setup.student.card.classes},
         lineage=lineage,
-        training={"steps": length.total, "images": length.total * loader.batch_size, "source_images": len(source)},
-        wall_seconds=outcome.wall_seconds,
-        peak_memory_bytes=outcome.peak_memory_bytes,
-        device=outcome.device,
+        **asdict(outcome),
     )
     write_report(run.dir)
-    return result
 
 
-def teacher_logits(
-    teacher: Classifier, source: Any, size: tuple[int, int], accelerator: Accelerator, folder: Path
-) -> torch.Tensor:
+def teacher_logits(setup: Setup, accelerator: Accelerator, folder: Path) -> torch.Tensor:
     """The teacher's logits [N, C] on a fixed source, computed once and kept in the run directory."""
     path = folder / "teacher_logits.npy"
-    if not path.is_file():
-        if accelerator.is_main_process:
-            from exuno.engine.files import atomic
-
-            found, _ = logits(teacher, source, size, accelerator.device)
-            with atomic(path) as temporary, temporary.open("wb") as file:
-                np.save(file, found)
-        accelerator.wait_for_everyone()
+    if accelerator.is_main_process and not path.is_file():
+        found, _ = logits(setup.teacher, setup.source, setup.size, accelerator.device)
+        with atomic(path) as temporary, temporary.open("wb") as file:
+            np.save(file, found)
+    accelerator.wait_for_everyone()
     return torch.from_numpy(np.load(path))

@@ -54,20 +54,27 @@ Evaluator = Callable[[nn.Module, Accelerator], Iterable[tuple[str, float]]]
 
 @dataclass(frozen=True)
 class Result:
-    """What a training cost. ``metrics`` are those of the last evaluation."""
+    """What a training cost."""
 
-    metrics: dict[str, float]
+    steps: int
+    images: int
     wall_seconds: float
     peak_memory_bytes: int
     device: str
 
 
 def make_accelerator(options: RunOptions) -> Accelerator:
-    """Devices, precision and processes, by Hugging Face Accelerate."""
-    torch.backends.cudnn.benchmark = False
+    """Devices, precision and processes, by Hugging Face Accelerate.
+
+    Raises:
+        ExunoError: half precision without a GPU.
+    """
+    torch.backends.cudnn.benchmark = False  # the same seed gives the same weights
     torch.backends.cudnn.deterministic = True
-    precision = options.precision
-    return Accelerator(mixed_precision=precision, cpu=options.devices == "cpu" or not torch.cuda.is_available())
+    cpu = options.devices == "cpu" or not torch.cuda.is_available()
+    if cpu and options.precision == "fp16":
+        raise ExunoError("--precision fp16 needs a GPU", "Leave it out, or take bf16.")
+    return Accelerator(mixed_precision=options.precision, cpu=cpu)
 
 
 class Meter:
@@ -208,7 +215,7 @@ def fit(
                     break
     memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else peak_memory()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    return Result(metrics, clock(), memory, name)
+    return Result(steps, steps * batches.batch_size, clock(), memory, name)
 
 
 def _agreed(due: bool, accelerator: Accelerator, step: int, every: int) -> bool:

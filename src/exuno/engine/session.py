@@ -4,8 +4,6 @@ import random
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from exuno.engine.schedule import Progress
-
 SMOKE_STEPS = 4
 SMOKE_BATCH = 16
 
@@ -22,10 +20,9 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def plan(epochs: float, budget: float, per_epoch: int, smoke: bool) -> Progress:
-    """The length of a training: ``total`` optimizer steps, scaled by the budget, at least 1."""
-    total = SMOKE_STEPS if smoke else max(1, round(epochs * per_epoch * budget))
-    return Progress(0, total, per_epoch)
+def steps(epochs: float, budget: float, per_epoch: int, smoke: bool) -> int:
+    """The length of a training in optimizer steps, scaled by the budget, at least 1."""
+    return SMOKE_STEPS if smoke else max(1, round(epochs * per_epoch * budget))
 
 
 def smoke(config: Config) -> Config:

@@ -45,10 +45,11 @@ def jitter(patches: NDArray[np.uint8], drawn: Parameters) -> None:
 
 def saturation_matrices(factors: NDArray[np.float64]) -> NDArray[np.float32]:
     """[N, 3, 4]: the map (red, green, blue, 1) -> RGB that mixes a pixel with its gray value."""
-    matrices = np.empty((len(factors), 3, 4), np.float32)
+    matrices = np.empty((len(factors), 3, 4))
     matrices[:, :, :3] = factors[:, None, None] * np.eye(3) + (1 - factors)[:, None, None] * np.array(LUMA)
     matrices[:, :, 3] = FLOOR
-    return np.rint(matrices * 1024) / 1024  # as OpenCV does inside, so that the torch path multiplies by the same
+    # In steps of 1/1024, as OpenCV would round them itself, so that the torch path multiplies by the same numbers.
+    return (np.rint(matrices * 1024) / 1024).astype(np.float32)
 
 
 def hue_shifts(factors: NDArray[np.float64]) -> NDArray[np.uint8]:

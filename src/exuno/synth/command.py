@@ -78,13 +78,18 @@ def synth(options: Synth) -> None:
         return
     if options.out is None:
         raise ExunoError("no folder to write to was given", "Give --out DIR.")
-    from exuno.synth.pool import write_units
+    from exuno.synth.pool import writing
 
     claim(job, options.out)
     todo = [unit for unit in units if not job.place(options.out, unit).exists()]
     total, left = _patches(job, units), _patches(job, todo)
-    with ProgressBar("synth", total, "patches", done=total - left, quiet=not todo) as bar:
-        write_units(job, mixture, options.out, todo, workers, bar.advance)
+    # The processes start before the bar, which has a thread of its own on a terminal.
+    with (
+        writing(job, mixture, options.out, todo, workers) as amounts,
+        ProgressBar("synth", total, "patches", done=total - left, quiet=not todo) as bar,
+    ):
+        for amount in amounts:
+            bar.advance(amount)
     if options.contact_sheet:
         _write_contact_sheet(mixture, options.out / "contact-sheet.png", min(options.contact_sheet, job.count))
     print(

@@ -14,7 +14,8 @@ class Sampler:
     """Makes patches of one photograph: ``sampler(indices)`` is uint8 [N, size, size, 3], RGB.
 
     A patch is a pure function of (photograph, options, seed, index). Calling it changes nothing; it can be pickled
-    (only the photograph, the options and the seed travel) and used by many processes.
+    (only the photograph, the options and the seed travel) and used by many processes. Making one sets OpenCV to a
+    single thread: the work is shared among processes, and a process forked beside OpenCV's threads can hang.
 
     Args:
         photo: the photograph, uint8 [H, W, 3], RGB.
@@ -30,6 +31,7 @@ class Sampler:
         if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
             raise ValueError(f"photo must be uint8 [H, W, 3], not {photo.dtype} {list(photo.shape)}")
         check(options)
+        _use_one_thread()
         self.photo, self.options, self.seed = photo, options, seed
         height, width = photo.shape[:2]
         self.longest_crop = (
@@ -58,21 +60,25 @@ class Sampler:
 
     def render(self, drawn: Parameters) -> NDArray[np.uint8]:
         """The patches with these parameters, uint8 [N, size, size, 3]."""
-        import cv2
-
         size = self.options.size
         patches = np.empty((len(drawn), size, size, 3), np.uint8)
-        threads = cv2.getNumThreads()
-        cv2.setNumThreads(1)  # parallel work is over processes, and OpenCV's threads do not survive a fork
-        try:
-            _warp(self.levels, self.plan(drawn), patches)
-            color.jitter(patches, drawn)
-        finally:
-            cv2.setNumThreads(threads)
+        _warp(self.levels, self.plan(drawn), patches)
+        color.jitter(patches, drawn)
         return patches
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_levels": None}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        _use_one_thread()
+
+
+def _use_one_thread() -> None:
+    import cv2
+
+    if cv2.getNumThreads() != 1:  # in a fork, setting it would wait for threads that are not there
+        cv2.setNumThreads(1)
 
 
 def _warp(levels: list[NDArray[np.uint8]], how: Plan, patches: NDArray[np.uint8]) -> None:

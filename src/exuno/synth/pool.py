@@ -3,7 +3,8 @@
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -12,22 +13,23 @@ from typing import Any
 from exuno.engine.errors import ExunoError
 from exuno.synth.job import Job
 from exuno.synth.mixture import Mixture
-from exuno.synth.writer import Report, write_unit
+from exuno.synth.writer import write_unit
 
 _REPORT_EVERY = 64
 """Patches between two messages of a process; a process also looks then whether it still has a parent."""
 
 
-def write_units(job: Job, mixture: Mixture, out: Path, units: Sequence[int], workers: int, report: Report) -> None:
-    """Write these units with ``workers`` processes.
+@contextmanager
+def writing(job: Job, mixture: Mixture, out: Path, units: Sequence[int], workers: int) -> Iterator[Iterator[int]]:
+    """Write these units with ``workers`` processes, which have started when the block begins.
 
-    Raises:
-        ExunoError: the first mistake of any process, or a process was killed.
+    Yields:
+        An iterator of the numbers of patches newly written, to be followed to its end. It raises ExunoError for the
+        first mistake of any process, or when one was killed.
     """
     workers = min(workers, len(units))
     if workers <= 1:
-        for unit in units:
-            write_unit(job, mixture, out, unit, report)
+        yield (1 for unit in units for _ in write_unit(job, mixture, out, unit))
         return
     mixture.prepare()
     # A fork shares the pyramid and costs nothing; but it is not safe beside torch's threads.
@@ -44,7 +46,7 @@ def write_units(job: Job, mixture: Mixture, out: Path, units: Sequence[int], wor
             writer.close()  # so that a dead process shows as the end of its pipe
             processes.append(process)
             readers.append(reader)
-        _listen(readers, report)
+        yield _amounts(readers)
     finally:
         for process in processes:
             process.terminate()
@@ -52,7 +54,7 @@ def write_units(job: Job, mixture: Mixture, out: Path, units: Sequence[int], wor
             process.join()
 
 
-def _listen(readers: list[Connection], report: Report) -> None:
+def _amounts(readers: list[Connection]) -> Iterator[int]:
     open_readers = list(readers)
     while open_readers:
         for reader in connection.wait(open_readers):
@@ -67,7 +69,7 @@ def _listen(readers: list[Connection], report: Report) -> None:
             if message is None:
                 open_readers.remove(reader)
             elif isinstance(message, int):
-                report(message)
+                yield message
             else:
                 raise message
 
@@ -78,28 +80,25 @@ def _work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears of it, and ends its children
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an exit, so that half-written units are removed
     waiting = 0
-
-    def report(amount: int) -> None:
-        nonlocal waiting
-        waiting += amount
-        if waiting >= _REPORT_EVERY:
-            if os.getppid() != parent:
-                sys.exit(1)
-            writer.send(waiting)
-            waiting = 0
-
     try:
-        while True:
-            with position.get_lock():
-                turn = position.value
-                position.value += 1
-            if turn >= len(units):
-                break
-            write_unit(job, mixture, out, units[turn], report)
+        while (turn := _next(position)) < len(units):
+            for _ in write_unit(job, mixture, out, units[turn]):
+                waiting += 1
+                if waiting == _REPORT_EVERY:
+                    if os.getppid() != parent:
+                        sys.exit(1)
+                    writer.send(waiting)
+                    waiting = 0
         writer.send(waiting)
         writer.send(None)
     except ExunoError as error:
         writer.send(_Mistake(error.what, error.todo))
+
+
+def _next(position: Any) -> int:
+    with position.get_lock():
+        position.value += 1
+        return position.value - 1
 
 
 class _Mistake(ExunoError):

@@ -29,4 +29,4 @@ def pyramid(photo: NDArray[np.uint8], largest: float) -> list[NDArray[np.uint8]]
         source = levels[max(0, len(levels) - 2 * PER_OCTAVE)]
         size = max(1, round(width / factor)), max(1, round(height / factor))
         levels.append(np.asarray(Image.fromarray(source).resize(size, Image.Resampling.BICUBIC)))
-    return [cv2.cvtColor(level, cv2.COLOR_RGB2RGBA) for level in levels]
+    return [np.asarray(cv2.cvtColor(level, cv2.COLOR_RGB2RGBA), np.uint8) for level in levels]

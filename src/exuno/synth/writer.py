@@ -4,7 +4,7 @@ import io
 import os
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +14,15 @@ from exuno.engine.files import disk_errors
 from exuno.synth.job import Job
 from exuno.synth.mixture import Mixture
 
-Report = Callable[[int], None]
-"""Is told how many more patches were written."""
-
 _CHUNK_BYTES = 1 << 20
 """Pixels made at a time: few calls, and they stay in the cache until they are encoded."""
 
 
-def write_unit(job: Job, mixture: Mixture, out: Path, unit: int, report: Report) -> None:
+def write_unit(job: Job, mixture: Mixture, out: Path, unit: int) -> Iterator[int]:
     """Make and write the patches of one unit: first under a temporary name, then renamed in one step.
+
+    Yields:
+        The number of each patch when it is written.
 
     Raises:
         ExunoError: the disk is full or read-only. What was half-written is removed.
@@ -33,7 +33,7 @@ def write_unit(job: Job, mixture: Mixture, out: Path, unit: int, report: Report)
         place.parent.mkdir(parents=True, exist_ok=True)
         _remove(temporary)
         try:
-            (_write_tar if job.container == "wds" else _write_folder)(job, mixture, unit, temporary, report)
+            yield from (_write_tar if job.container == "wds" else _write_folder)(job, mixture, unit, temporary)
             temporary.rename(place)
         except BaseException:
             _remove(temporary)
@@ -71,20 +71,20 @@ def encode(bgr: NDArray[np.uint8], suffix: str, flags: list[int]) -> bytes:
     return data.tobytes()
 
 
-def _write_folder(job: Job, mixture: Mixture, unit: int, folder: Path, report: Report) -> None:
+def _write_folder(job: Job, mixture: Mixture, unit: int, folder: Path) -> Iterator[int]:
     folder.mkdir()
     for index, data in encoded(job, mixture, job.indices(unit)):
         write_bytes(folder / job.file_name(index), data)
-        report(1)
+        yield index
 
 
-def _write_tar(job: Job, mixture: Mixture, unit: int, path: Path, report: Report) -> None:
+def _write_tar(job: Job, mixture: Mixture, unit: int, path: Path) -> Iterator[int]:
     with path.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for index, data in encoded(job, mixture, job.indices(unit)):
             member = tarfile.TarInfo(job.file_name(index))  # time and owner are 0: equal patches give equal bytes
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
-            report(1)
+            yield index
 
 
 def write_bytes(path: Path, data: bytes) -> None:

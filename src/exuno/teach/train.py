@@ -1,14 +1,20 @@
 """``exuno teach`` from top to bottom."""
 
+from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+from accelerate import Accelerator
+
+from exuno.data.base import Data
 from exuno.data.loader import Loader
 from exuno.data.open import open_data
 from exuno.engine import session
 from exuno.engine.errors import ExunoError
-from exuno.engine.loop import fit, make_accelerator
+from exuno.engine.loop import Result, fit, make_accelerator
 from exuno.engine.run import Run, open_run
 from exuno.evaluate.measure import check_classes, record, top1
+from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
 from exuno.models.save import save_model
 from exuno.presets import Preset, to_dict
@@ -40,14 +46,25 @@ def teach(config: TeachConfig, preset: Preset | None = None, parent: Run | None 
     return run
 
 
-def train(config: TeachConfig, run: Run) -> dict[str, Any]:
-    """Trains, tests, exports and reports in an open run directory."""
-    session.seed_everything(config.run.seed)
-    accelerator = make_accelerator(config.run)
+@dataclass(frozen=True)
+class Setup:
+    """Everything a training works with."""
+
+    model: Classifier
+    training: Data
+    test: Any
+    loader: Loader
+    size: tuple[int, int]
+    """(H, W) of the images in training and test."""
+
+
+def prepare(config: TeachConfig, accelerator: Accelerator) -> Setup:
+    """Opens data and model, and checks that they fit each other."""
     training, test = (open_data(config.data, split, root=config.data_root) for split in ("train", "test"))
     if training.num_classes == 0:
         raise ExunoError(f"{config.data} has no labels to train on", "Use it as the --source of exuno distill.")
     size = (config.size, config.size) if config.size else training.image_size
+    session.seed_everything(config.run.seed)
     started = config.model.startswith(("run:", "file:", "hf-hub:")) or config.pretrained
     model = load_model(
         config.model,
@@ -61,8 +78,6 @@ def train(config: TeachConfig, run: Run) -> dict[str, Any]:
         pretrained=started,
         new_head=started,
     )
-    if config.run.smoke:
-        test = session.Head(test)
     check_classes(model, test, "the model")
     loader = Loader(
         training,
@@ -74,31 +89,40 @@ def train(config: TeachConfig, run: Run) -> dict[str, Any]:
         rank=accelerator.process_index,
         world=accelerator.num_processes,
     )
-    length = session.plan(config.epochs, config.budget, len(loader), config.run.smoke)
+    return Setup(model, training, session.Head(test) if config.run.smoke else test, loader, size)
+
+
+def train(config: TeachConfig, run: Run) -> None:
+    """Trains, tests, exports and reports in an open run directory."""
+    accelerator = make_accelerator(config.run)
+    setup = prepare(config, accelerator)
     outcome = fit(
-        Supervised(model, config.label_smoothing),
-        loader,
+        Supervised(setup.model, config.label_smoothing),
+        setup.loader,
         optim=config.optim,
-        steps=length.total,
+        steps=session.steps(config.epochs, config.budget, len(setup.loader), config.run.smoke),
         run=run,
         accelerator=accelerator,
-        evaluators=[top1("model", model, test, size)],
+        evaluators=[top1("model", setup.model, setup.test, setup.size)],
         evaluations=config.evaluations,
         title="teach",
     )
-    if not accelerator.is_main_process:
-        return {}
-    model.card.lineage.update(data=config.data, data_sha256=training.fingerprint(), seed=config.run.seed)
-    save_model(model, run.dir)
-    summary, _ = record(run.dir / "evaluation", "model", model, test, size, accelerator.device)
-    result = run.finish(
-        metrics={"model/top1": summary["top1"], "model/top5": summary["top5"], "model/ece": summary["ece"]},
+    if accelerator.is_main_process:
+        conclude(config, run, setup, outcome, accelerator.device)
+    accelerator.wait_for_everyone()  # the others may be about to load what the first one writes
+
+
+def conclude(config: TeachConfig, run: Run, setup: Setup, outcome: Result, device: torch.device) -> None:
+    """Exports, measures and reports the trained model."""
+    lineage = {"data": config.data, "data_sha256": setup.training.fingerprint(), "seed": config.run.seed}
+    setup.model.card.lineage.update(lineage)
+    save_model(setup.model, run.dir)
+    summary, _ = record(run.dir / "evaluation", "model", setup.model, setup.test, setup.size, device)
+    run.finish(
+        metrics={f"model/{key}": summary[key] for key in ("top1", "top5", "ece")},
         intervals={"model/top1": summary["interval"]},
         n={"model/top1": summary["n"]},
-        lineage=model.card.lineage,
-        wall_seconds=outcome.wall_seconds,
-        peak_memory_bytes=outcome.peak_memory_bytes,
-        device=outcome.device,
+        lineage=setup.model.card.lineage,
+        **asdict(outcome),
     )
     write_report(run.dir)
-    return result
