@@ -1,4 +1,4 @@
-"""What every benchmark shares: timing with a spread, and a section of RESULTS.md that says where a number comes from."""
+"""What every benchmark shares: timing with a spread, and sections of RESULTS.md that tell where numbers come from."""
 
 import os
 import platform

@@ -17,18 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks.common import record, shared, spread
 from PIL import Image
 
-from benchmarks.common import record, shared, spread
 from exuno.data.photo import load_photo
 from exuno.synth.image import Sampler
 from exuno.synth.job import Job
 from exuno.synth.mixture import Mixture
 from exuno.synth.options import ImageOptions
 from exuno.synth.writer import write_unit
-
-# pyright: reportAttributeAccessIssue=false
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "synth"))
 
 PROCESSES = 2
 REPEATS = 7
@@ -54,7 +51,7 @@ def _fast(indices: range) -> None:
 
 
 def _plain(indices: range) -> None:
-    import pil_chain
+    from tests.synth import pil_chain
 
     drawn = _state["sampler"].draw(indices)
     for row in range(len(indices)):
@@ -67,11 +64,12 @@ def _fast_files(indices: range) -> None:
         job = Job(("",), sampler.options, 0, indices.stop, "jpeg", 75, "wds", len(indices))
         mixture = Mixture.__new__(Mixture)  # with the sampler that is warm already
         mixture.samplers, mixture.options = [sampler], sampler.options
-        write_unit(job, mixture, Path(out), indices.start // len(indices), lambda _: None)
+        for _ in write_unit(job, mixture, Path(out), indices.start // len(indices)):
+            pass
 
 
 def _plain_files(indices: range) -> None:
-    import pil_chain
+    from tests.synth import pil_chain
 
     drawn = _state["sampler"].draw(indices)
     with tempfile.TemporaryDirectory() as out:
@@ -108,7 +106,7 @@ def row(what: str, required: float, rates: tuple[list[float], list[float]]) -> d
 
 def fidelity(photo: np.ndarray, size: int, count: int = 500) -> str:
     """PSNR in dB against the PIL chain, without and with jitter."""
-    import pil_chain
+    from tests.synth import pil_chain
 
     sampler = Sampler(photo, ImageOptions(size=size))
     drawn = sampler.draw(np.arange(count))
@@ -149,10 +147,10 @@ def main() -> None:
     ]
     memory = {count: peak_memory(spec, count) for count in (2000, 20000)}
     note = (
-        f"`python -m benchmarks.synth`, {Path(spec).name}, {photo.shape[1]} x {photo.shape[0]} pixels. Images per second "
-        f"of {PROCESSES} processes, all options at their defaults (jitter on), {REPEATS} repeats in turns, load average "
-        f"{os.getloadavg()[0]:.1f}. PIL chain: crop, resize bicubic, affine bilinear, centre crop, jitter, with the same "
-        "parameters, from the decoded photograph in memory.\n\n"
+        f"`python -m benchmarks.synth`, {Path(spec).name}, {photo.shape[1]} x {photo.shape[0]} pixels. Images per "
+        f"second of {PROCESSES} processes, options at their defaults (jitter on), {REPEATS} repeats in turns, load "
+        f"average {os.getloadavg()[0]:.1f}. PIL chain: crop, resize bicubic, affine bilinear, centre crop, jitter, "
+        "with the same parameters, from the decoded photograph in memory.\n\n"
         f"PSNR over 500 patches against that chain: {fidelity(photo, 32)}; {fidelity(photo, 256)}.\n\n"
         "Peak memory of a process: "
         + ", ".join(f"{size:.0f} MB writing {count:,} patches" for count, size in memory.items())

@@ -247,3 +247,16 @@ print([name for name in ("torch", "torchvision", "skimage", "scipy") if name in 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
     assert time.monotonic() - started < 10  # 1 s on an idle machine
+
+
+def test_processes_start_although_opencv_used_threads_before(tmp_path):
+    """A process forked beside OpenCV's threads waits for ever when it touches their pool."""
+    code = """
+import sys, cv2, numpy as np
+from exuno.cli import main
+for turn in range(8):
+    cv2.setNumThreads(2)
+    cv2.warpAffine(np.zeros((2000, 2000, 3), np.uint8), np.eye(2, 3), (2000, 2000))
+    assert main([*sys.argv[2:], "--out", f"{sys.argv[1]}/{turn}", "--workers", "2"]) == 0
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path), *BASE], check=True, capture_output=True, timeout=60)

@@ -5,6 +5,7 @@ import math
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,7 +125,7 @@ def test_each_colour_change_is_that_of_pil():
 
     from exuno.synth.color import jitter
 
-    changes = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue)
+    changes: Any = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue)
     photo = load_photo("photo:coffee")
     sampler = Sampler(photo, ImageOptions(jitter_p=0), 0)
     drawn = sampler.draw(np.arange(30))
