@@ -24,7 +24,7 @@ from exuno.data.loader import Loader
 from exuno.data.photo import load_photo
 from exuno.distill.losses import soft_target
 from exuno.distill.method import Distillation
-from exuno.distill.options import DistillConfig, Loss, Mix
+from exuno.distill.options import Loss, Mix
 from exuno.distill.source import FreshPatches
 from exuno.engine.loop import Batch, fit, make_accelerator
 from exuno.engine.options import Augment, Optim, RunOptions
@@ -33,6 +33,7 @@ from exuno.models.classifier import Classifier
 from exuno.models.frozen import frozen
 from exuno.models.load import load_model
 from exuno.synth.options import ImageOptions
+from exuno.synth.stream import PatchStream
 
 TEMPERATURE = 8.0
 
@@ -103,10 +104,10 @@ def ours(case: Case, images: Tensor, live: bool = False) -> float:
     batches = Ready(images, case.steps)
     if live:
         synth = ImageOptions(size=case.side)
-        config = DistillConfig("", "", "", patches=case.batch * case.steps, synth=synth)
+        stream = PatchStream(load_photo("photo:astronaut"), case.batch * case.steps, synth)
         augment = Augment(flip=0.5, pad=4 if case.side > 8 else 0)
         size = (case.side, case.side)
-        batches = Loader(FreshPatches([load_photo("photo:astronaut")], config, 3), case.batch, augment, size=size)
+        batches = Loader(FreshPatches(stream, 3), case.batch, augment, size=size)
     options = RunOptions(devices="cpu")
     with tempfile.TemporaryDirectory() as folder:
         run = open_run("distill", None, {}, {}, RunOptions(run_dir=Path(folder) / "run"))

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from exuno.data.memory import in_memory
@@ -14,45 +15,37 @@ from exuno.distill.kinds import is_photo
 from exuno.distill.options import DistillConfig
 from exuno.engine.errors import ExunoError
 from exuno.models.classifier import match_channels
-from exuno.synth.image import Sampler
+from exuno.synth.stream import PatchStream
 
 
 class Patches:
-    """A fixed set of patches of one or several photographs; patch i comes from photograph i mod n.
+    """A fixed set of patches, in the channels that the models want; the same in every epoch.
 
     Args:
-        photos: uint8 RGB arrays [H, W, 3].
-        config: patch options, number of patches, seed.
+        stream: makes the patches, uint8 RGB.
         channels: 3, or 1 for gray patches.
     """
 
     name = "the patches"
 
-    def __init__(self, photos: list[np.ndarray], config: DistillConfig, channels: int) -> None:
-        self.samplers = [Sampler(photo, config.synth, config.run.seed) for photo in photos]
-        self.length, self.channels = config.patches, channels
-        self.image_size = (config.synth.size, config.synth.size)
+    def __init__(self, stream: PatchStream, channels: int) -> None:
+        self.stream, self.channels, self.image_size = stream, channels, stream.image_size
 
     def __len__(self) -> int:
-        return self.length
+        return len(self.stream)
 
-    def fetch(self, positions: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Patches uint8 [B, C, H, W] of the given numbers, which may go beyond ``len``; labels -1."""
-        which = positions % len(self.samplers)
-        patches = np.empty((len(positions), *self.image_size, 3), np.uint8)
-        for i, sampler in enumerate(self.samplers):
-            if (chosen := which == i).any():
-                patches[chosen] = sampler(positions[chosen])
-        images = torch.from_numpy(patches).permute(0, 3, 1, 2)
+    def fetch(self, positions: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Patches uint8 [B, C, H, W] of the given numbers; labels -1."""
+        images, labels = self.stream.fetch(positions)
         if self.channels == 1:
             images = match_channels(images.float(), 1).round().to(torch.uint8)
-        return images.contiguous(), torch.full((len(positions),), -1)
+        return images, labels
 
 
 class FreshPatches(Patches):
     """An endless set: every epoch gets patches of its own."""
 
-    def fetch_draws(self, draws: np.ndarray) -> tuple[Tensor, Tensor]:
+    def fetch_draws(self, draws: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Patches of the given draw numbers."""
         return self.fetch(draws)
 
@@ -69,7 +62,8 @@ def open_source(config: DistillConfig, channels: int) -> Any:
     photos = [spec for spec in specs if is_photo(spec)]
     if len(photos) == len(specs):
         kind = FreshPatches if config.fresh else Patches
-        patches = kind([load_photo(spec) for spec in specs], config, channels)
+        stream = PatchStream([load_photo(spec) for spec in specs], config.patches, config.synth, config.run.seed)
+        patches = kind(stream, channels)
         return patches if config.fresh else in_memory(patches)
     if len(specs) != 1 or photos:
         raise ExunoError(
