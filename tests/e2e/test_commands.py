@@ -130,6 +130,14 @@ def test_teach_goes_on_from_a_run(run: Path, tmp_path: Path) -> None:
     assert result(tmp_path / "run")["n"]["model/top1"] == 64
 
 
+def test_mixed_precision_trains_and_delivers_full_precision(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    args = ["distill", "digits", *SMOKE, "--precision", "bf16", "--run-dir", str(tmp_path / "run")]
+    assert main(args) == 0
+    assert {str(value.dtype) for value in load_file(tmp_path / "run/model.safetensors").values()} == {"float32"}
+
+
 def test_metrics_go_to_tensorboard_on_request(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     args = ["teach", "digits", *SMOKE, "--track", "tensorboard", "--run-dir", str(tmp_path / "run")]

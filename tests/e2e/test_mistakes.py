@@ -113,6 +113,18 @@ def test_class_counts_that_do_not_match(fails, tmp_path: Path, teacher: Path) ->
     assert "7" in said
 
 
+def test_data_without_test_images_cannot_tell_an_accuracy(fails, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        picture(tmp_path / "data" / name / "1.png")
+    args = ["teach", "--model", "exuno:convnet_2_16", "--data", f"folder:{tmp_path / 'data'}", "--size", "16"]
+    assert "no test images" in fails(*args, *SMOKE, "--run-dir", tmp_path / "run")
+
+
+def test_half_precision_needs_a_gpu(fails, tmp_path: Path) -> None:
+    assert "needs a GPU" in fails("teach", "digits", *SMOKE, "--precision", "fp16", "--run-dir", tmp_path / "run")
+
+
 def test_a_checkpoint_of_another_architecture(fails, tmp_path: Path, teacher: Path) -> None:
     said = fails("eval", f"file:{teacher / 'model.safetensors'}@exuno:resnet20", "--data", "digits")
     assert "resnet20" in said

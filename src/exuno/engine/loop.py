@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
@@ -74,6 +76,8 @@ def make_accelerator(options: RunOptions) -> Accelerator:
     cpu = options.devices == "cpu" or not torch.cuda.is_available()
     if cpu and options.precision == "fp16":
         raise ExunoError("--precision fp16 needs a GPU", "Leave it out, or take bf16.")
+    # Accelerate keeps one state a process; a second run in it may want another precision or device.
+    AcceleratorState._reset_state(reset_partial_state=not dist.is_initialized())
     return Accelerator(mixed_precision=options.precision, cpu=cpu)
 
 
