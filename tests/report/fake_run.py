@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from exuno.evaluate.metrics import summarise
+from exuno.metrics import summarise
 from exuno.report.grid import save_png
 
 

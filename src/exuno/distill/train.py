@@ -21,7 +21,7 @@ from exuno.engine.loop import Result, fit, make_accelerator
 from exuno.engine.options import Augment
 from exuno.engine.run import Run, open_run
 from exuno.evaluate.measure import check_classes, logits, record, top1
-from exuno.evaluate.metrics import agreement
+from exuno.metrics import agreement
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
 from exuno.models.save import save_model

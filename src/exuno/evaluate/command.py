@@ -55,7 +55,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     from exuno.engine.loop import make_accelerator
     from exuno.engine.session import Head
     from exuno.evaluate.measure import check_classes, logits, record
-    from exuno.evaluate.metrics import agreement, summarise
+    from exuno.metrics import agreement, summarise
     from exuno.models.load import load_model
 
     spec = spec_of(config.model)

@@ -13,7 +13,7 @@ from exuno.data.augment import to_float
 from exuno.data.resize import prepare
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
-from exuno.evaluate.metrics import Summary, summarise
+from exuno.metrics import Summary, summarise
 from exuno.models.classifier import Classifier
 
 BATCH = 500

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from exuno.evaluate.metrics import agreement, calibration
+from exuno.metrics import agreement, calibration
 from exuno.report.html import esc, hue, percent, section, table
 from exuno.report.plot import reliability_chart
 from exuno.report.record import Evaluation, Record

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exuno.evaluate.metrics import Calibration
+from exuno.metrics import Calibration
 from exuno.report.html import esc, percent
 
 WIDTH, HEIGHT = 330, 200

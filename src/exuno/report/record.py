@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exuno.engine.errors import ExunoError
-from exuno.evaluate.metrics import Summary, predict, softmax, summarise
+from exuno.metrics import Summary, predict, softmax, summarise
 
 MARKS = ("config.yaml", "metrics.jsonl", "result.json")
 Curve = list[tuple[float, float]]

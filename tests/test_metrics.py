@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exuno import metrics
 from exuno.engine.errors import ExunoError
-from exuno.evaluate import metrics
 
 LOGITS = np.array([[3.0, 1, 0], [0, 2, 1], [1, 0, 5], [2, 1, 0]])  # predictions 0 1 2 0
 LABELS = np.array([0, 1, 2, 1])
