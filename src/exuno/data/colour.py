@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from exuno.models.classifier import LUMA
+from exuno.data.constants import LUMA
 
 ORDERS = np.array(list(permutations(range(4))))
 

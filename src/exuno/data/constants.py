@@ -6,3 +6,5 @@ Stats = tuple[tuple[float, ...], tuple[float, ...]]
 IMAGENET: Stats = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CIFAR: Stats = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in a gray value (ITU-R BT.601)."""

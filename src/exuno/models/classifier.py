@@ -4,10 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from exuno.data.constants import LUMA
 from exuno.engine.errors import ExunoError
 from exuno.models.card import ModelCard
-
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 def match_channels(pixels: Tensor, channels: int) -> Tensor:

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from exuno.synth.color import FLOOR, LUMA, hue_shifts, saturation_matrices
+from exuno.data.constants import LUMA
+from exuno.synth.color import FLOOR, hue_shifts, saturation_matrices
 from exuno.synth.geometry import target_side
 from exuno.synth.image import Sampler
 from exuno.synth.parameters import BRIGHTNESS, CONTRAST, HUE, SATURATION, Parameters

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from exuno.data.constants import LUMA
 from exuno.synth.parameters import BRIGHTNESS, CONTRAST, HUE, SATURATION, Parameters
 
-LUMA = (0.299, 0.587, 0.114)
 FLOOR = -0.4999
 """Added before rounding, because PIL cuts the fraction off."""
 
