@@ -95,6 +95,19 @@ def test_photographs_of_every_kind_are_taken(tmp_path: Path, teacher: Path, mode
     assert main([*base, "--run-dir", str(tmp_path / "run")]) == 0
 
 
+def test_a_photograph_turned_by_exif_is_seen_upright(tmp_path: Path) -> None:
+    upright = Image.open(picture(tmp_path / "upright.png"))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying on its side: turn clockwise to view
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
+    for name in ("upright", "turned"):
+        args = ["synth", str(tmp_path / f"{name}.png"), "--count", "8", "--format", "png", "--size", "16"]
+        assert main([*args, "--out", str(tmp_path / name)]) == 0
+    first, second = (sorted((tmp_path / name).rglob("0*.png")) for name in ("upright", "turned"))
+    assert len(first) == 8
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
 def test_a_photograph_of_one_pixel_is_too_small(fails, tmp_path: Path, teacher: Path) -> None:
     path = picture(tmp_path / "dot.png", size=(1, 1))
     said = fails(
