@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
@@ -69,6 +70,9 @@ def test_eval_measures_what_the_run_measured(run: Path, tmp_path: Path, capsys: 
     folder = tmp_path / "eval"
     args = ["eval", str(run), "--teacher", str(run / "teacher"), *SMOKE, "--run-dir", str(folder)]
     assert main(args) == 0
+    replay = (folder / "command.txt").read_text().splitlines()[0].split()
+    assert replay[:3] == ["exuno", "eval", f"run:{run}"]
+    assert main([*replay[1:], "--smoke"]) == 0
     found, expected = result(folder)["metrics"], result(run)["metrics"]
     assert found["model/top1"] == expected["student/top1"]
     assert found["teacher/top1"] == expected["teacher/top1"]
@@ -94,7 +98,7 @@ def test_several_photographs_and_a_fixed_set_of_patches(tmp_path: Path) -> None:
 
 
 def test_a_data_set_as_source_with_true_labels_and_another_size(run: Path, tmp_path: Path) -> None:
-    args = ["distill", "digits", *SMOKE, "--teacher", f"run:{run / 'teacher'}", "--source", "digits"]
+    args = ["distill", "digits", *SMOKE, "--teacher", f"run:{run / 'teacher'}", "--source", "digits", "--no-fresh"]
     args += [
         "--loss.hard",
         "0.5",
@@ -116,6 +120,27 @@ def test_cached_logits_teach_the_same_as_asking_each_time(run: Path, tmp_path: P
     assert (tmp_path / "cached/teacher_logits.npy").is_file()
     asked, cached = (result(tmp_path / name)["metrics"] for name in ("asked", "cached"))
     assert cached["agreement/kl"] == pytest.approx(asked["agreement/kl"], rel=1e-3)
+
+
+def test_cached_logits_are_of_the_pixels_that_the_student_sees(run: Path, tmp_path: Path) -> None:
+    """Also where test images are resized and centre-cropped another way: WebDataset shards."""
+    from exuno.distill.options import DistillConfig
+    from exuno.distill.train import open_teacher, prepare, teacher_logits
+    from exuno.engine.devices import make_accelerator
+    from exuno.engine.options import RunOptions
+    from exuno.engine.run import open_run
+
+    shards = tmp_path / "shards"
+    args = ["synth", "photo:coffee", "--out", str(shards), "--size", "12", "--count", "40", "--container", "wds"]
+    assert main(args) == 0
+    spec, options = f"run:{run / 'teacher'}", RunOptions(devices="cpu", run_dir=tmp_path / "run")
+    config = DistillConfig(spec, "exuno:convnet_2_16", "digits", (f"wds:{shards}/*.tar",), batch_size=8, run=options)
+    opened, accelerator = open_run("distill", None, {}, {}, options), make_accelerator(options)
+    setup = prepare(config, open_teacher(config, opened), accelerator)
+    cached = teacher_logits(setup, config, accelerator, opened.dir)
+    batch = next(setup.loader.epoch(0))
+    with torch.no_grad():
+        torch.testing.assert_close(cached[batch["index"]], setup.teacher.eval()(batch["images"]))
 
 
 @pytest.mark.parametrize("option", [["--loss.argmax"], ["--loss.t2", "--loss.temperature", "4"], ["--mix.mixup", "1"]])

@@ -71,7 +71,15 @@ def test_unknown_option(fails) -> None:
         (["--cache-logits"], "same in every epoch"),
         (["--optim.lr", "0"], "positive --optim.lr"),
         (["--devices", "many"], "number of processes"),
-        (["--mix.cutmix", "-1"], "negative"),
+        (["--mix.cutmix", "-1"], "--mix.cutmix is -1"),
+        (["--mix.probability", "5"], "a probability"),
+        (["--augment.pad", "-1"], "--augment.pad is -1"),
+        (["--augment.flip", "2"], "a probability"),
+        (["--optim.nesterov", "--optim.momentum", "0"], "momentum above 0"),
+        (["--workers", "-1"], "--workers is -1"),
+        (["--budget", "0"], "--budget is 0"),
+        (["--epochs", "0"], "at least 1"),
+        (["--source", "digits"], "--fresh makes new patches"),
     ],
 )
 def test_wrong_values(fails, tmp_path: Path, teacher: Path, args: list[str], words: str) -> None:
@@ -126,6 +134,34 @@ def test_class_counts_that_do_not_match(fails, tmp_path: Path, teacher: Path) ->
     assert "7" in said
 
 
+def test_label_smoothing_beyond_one(fails, tmp_path: Path) -> None:
+    assert "--label-smoothing is 2" in fails("teach", "digits", "--label-smoothing", "2", "--run-dir", tmp_path / "r")
+
+
+def test_a_photograph_that_changed_is_another_run(fails, tmp_path: Path, teacher: Path) -> None:
+    photo = picture(tmp_path / "mine.png")
+    args = [
+        "distill",
+        "digits",
+        *SMOKE,
+        "--teacher",
+        f"run:{teacher}",
+        "--source",
+        photo,
+        "--run-dir",
+        tmp_path / "run",
+    ]
+    assert main([str(arg) for arg in args]) == 0
+    picture(photo, size=(80, 80))
+    assert "mine.png has changed" in fails(*args)
+
+
+def test_a_checkpoint_of_another_model(fails, tmp_path: Path, teacher: Path) -> None:
+    checkpoint = next((teacher / "checkpoints").iterdir())
+    args = ["teach", "digits", *SMOKE, "--model", "exuno:convnet_2_16", "--resume", checkpoint]
+    assert "does not fit this model" in fails(*args, "--run-dir", tmp_path / "run")
+
+
 def test_data_without_test_images_cannot_tell_an_accuracy(fails, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / "data" / name).mkdir(parents=True)
@@ -170,13 +206,13 @@ def test_an_unfinished_run_is_no_model_yet(fails, tmp_path: Path) -> None:
     assert str(tmp_path) in fails("eval", tmp_path)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk(fails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
+    def full(self: Path, content: bytes) -> None:
+        with Path("/dev/full").open("wb", buffering=0) as device:
+            device.write(b"x")  # the real error of a real full device
 
-    def full(state: object, path: Path) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     assert "disk is full" in fails("teach", "digits", *SMOKE, "--run-dir", tmp_path / "run")
 
 
@@ -202,6 +238,11 @@ def test_a_preset_file_with_a_wrong_field(fails, tmp_path: Path) -> None:
     assert "its verb is distill" in fails("teach", file)
     file.write_text("{")
     assert "not YAML" in fails("teach", file)
+
+
+def test_a_damaged_run_directory(fails, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("{")
+    assert "damaged" in fails("teach", "digits", *SMOKE, "--run-dir", tmp_path)
 
 
 def test_report_of_no_run(fails, tmp_path: Path) -> None:

@@ -62,14 +62,17 @@ def test_a_malicious_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
     assert not sprung.exists()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint.save(tmp_path, 1, {"step": 1})
 
-    def full(state: object, path: Path) -> None:
-        Path(path).write_bytes(b"half")
-        raise OSError(28, "No space left on device")
+    def full(self: Path, content: bytes) -> None:
+        with self.open("wb") as file:
+            file.write(bytes(content)[:100])
+        with Path("/dev/full").open("wb", buffering=0) as device:
+            device.write(b"x")  # the real error of a real full device
 
-    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(ExunoError, match="disk is full"):
         checkpoint.save(tmp_path, 2, {"step": 2})
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000001.pt"]

@@ -10,8 +10,9 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
-from exuno.engine.loop import Batch, StepOutput, fit, make_accelerator
+from exuno.engine.loop import Batch, StepOutput, fit
 from exuno.engine.options import Optim, RunOptions
 from exuno.engine.run import Run, open_run
 from exuno.engine.schedule import Progress
@@ -122,3 +123,26 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_checkpoint(tmp_
     with pytest.raises(ExunoError, match="loss became nan by step 8"):
         train(tmp_path / "run", Toy(nan_at=7))
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["step-000000005.pt"]
+
+
+def test_workers_leave_the_random_state_of_training_alone() -> None:
+    from exuno.data.digits import open_digits
+    from exuno.data.loader import Loader
+
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    loader = Loader(open_digits("train"), 64, workers=1)
+    next(iter(loader.epoch(0)))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_resume_from_a_path_begins_there_once(tmp_path: Path) -> None:
+    train(tmp_path / "first", Toy(), steps=10)
+    path = str(tmp_path / "first/checkpoints/step-000000009.pt")
+    for turn in range(2):
+        toy, options = Toy(), RunOptions(run_dir=tmp_path / "second", devices="cpu", resume=path)
+        run = open_run("teach", None, {"a": 1}, {}, options)
+        optim = Optim(name="sgd")
+        fit(toy, Numbers(), optim=optim, steps=10, run=run, accelerator=make_accelerator(options), evaluations=5)
+        run.close()
+        assert [step for step, _ in toy.seen] == ([9] if turn == 0 else [])

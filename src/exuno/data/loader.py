@@ -127,7 +127,12 @@ class Loader:
             return map(self.preparer.__getitem__, keys)
         if self._pool is None:
             self._pool = DataLoader(
-                self.preparer, batch_size=None, sampler=self._keys, num_workers=self.workers, persistent_workers=True
+                self.preparer,
+                batch_size=None,
+                sampler=self._keys,
+                num_workers=self.workers,
+                persistent_workers=True,
+                generator=torch.Generator(),  # its own: the workers' seed must not be drawn from the training's
             )
         self._keys.current = keys
         return iter(self._pool)

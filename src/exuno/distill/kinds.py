@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2", ".ppm", ".pgm")
+from exuno.data.constants import PICTURES
 
 
 def is_photo(spec: str) -> bool:

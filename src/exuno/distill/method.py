@@ -66,7 +66,3 @@ class Distillation(nn.Module):
 
     def after_step(self, at: Progress) -> None:
         """Nothing follows a step."""
-
-    def deliverable(self) -> Classifier:
-        """The student."""
-        return self.student

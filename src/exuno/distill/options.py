@@ -70,6 +70,6 @@ class DistillConfig:
     loss: Loss = field(default_factory=Loss)
     mix: Mix = field(default_factory=Mix)
     augment: Augment = field(default_factory=Augment)
-    synth: ImageOptions = field(default_factory=ImageOptions)
+    synth: ImageOptions = field(default_factory=lambda: ImageOptions(size=0))
     optim: Optim = field(default_factory=Optim)
     run: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)

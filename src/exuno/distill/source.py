@@ -1,5 +1,7 @@
 """What a student sees: patches of photographs, or any data set."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +52,8 @@ class FreshPatches(Patches):
         return self.fetch(draws)
 
 
-def open_source(config: DistillConfig, channels: int) -> Any:
-    """The training set of ``config.source``.
+def open_source(config: DistillConfig, size: tuple[int, int], channels: int) -> Any:
+    """The training set of ``config.source``, for training at ``size`` (H, W) and in ``channels``.
 
     Raises:
         ExunoError: photographs mixed with other sources, or a source that is neither.
@@ -62,7 +64,10 @@ def open_source(config: DistillConfig, channels: int) -> Any:
     photos = [spec for spec in specs if is_photo(spec)]
     if len(photos) == len(specs):
         kind = FreshPatches if config.fresh else Patches
-        stream = PatchStream([load_photo(spec) for spec in specs], config.patches, config.synth, config.run.seed)
+        # A random crop comes out sharper if it is taken from a larger patch: 256 pixels for 224, as usual.
+        side = max(size) * 8 // 7 if config.augment.resized_crop else max(size)
+        synth = replace(config.synth, size=config.synth.size or side)
+        stream = PatchStream([load_photo(spec) for spec in specs], config.patches, synth, config.run.seed)
         patches = kind(stream, channels)
         return patches if config.fresh else in_memory(patches)
     if len(specs) != 1 or photos:
@@ -74,9 +79,12 @@ def open_source(config: DistillConfig, channels: int) -> Any:
     return open_data(f"folder:{spec}" if Path(spec).is_dir() else spec, "train", root=config.data_root)
 
 
+def photo_digests(specs: Sequence[str]) -> dict[str, str]:
+    """The sha256 of each photograph among the source specs."""
+    return {spec: photo_sha256(spec) for spec in specs if is_photo(spec)}
+
+
 def lineage(config: DistillConfig, source: Any) -> list[dict[str, str]]:
     """What the student saw: each spec with its sha256."""
-    return [
-        {"spec": spec, "sha256": photo_sha256(spec) if is_photo(spec) else source.fingerprint()}
-        for spec in config.source
-    ]
+    digests = photo_digests(config.source)
+    return [{"spec": spec, "sha256": digests.get(spec) or source.fingerprint()} for spec in config.source]

@@ -12,15 +12,18 @@ from exuno.data.loader import Loader
 from exuno.data.open import open_data
 from exuno.distill import source as sources
 from exuno.distill.figures import write_figures
+from exuno.distill.kinds import is_photo
 from exuno.distill.method import Distillation
 from exuno.distill.options import DistillConfig
 from exuno.engine import session
+from exuno.engine.check import check_augment, check_length, check_optim, check_run, need
+from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
-from exuno.engine.loop import Result, fit, make_accelerator
+from exuno.engine.loop import Result, fit
 from exuno.engine.options import Augment
 from exuno.engine.run import Run, open_run
-from exuno.evaluate.measure import check_classes, logits, record, top1
+from exuno.evaluate.measure import BATCH, check_classes, logits, record, top1
 from exuno.metrics import agreement
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
@@ -38,26 +41,32 @@ def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
         ExunoError: anything the user can put right.
     """
     check(config)
+    about = session.about_of(preset, to_dict(config), to_dict(resolve(DistillConfig, preset)) if preset else {})
     if config.run.smoke:
         config = session.smoke(config)
-    name, about = (preset.name, preset.about) if preset else (None, {})
-    run = open_run("distill", name, to_dict(config), about, config.run)
+    name = preset.name if preset else None
+    run = open_run("distill", name, to_dict(config), about, config.run, sources.photo_digests(config.source))
     if run.result is None:
         train(config, run)
+    run.close()
     return run
 
 
 def check(config: DistillConfig) -> None:
     """Raises ExunoError for numbers that no distillation can use."""
+    check_length(config.epochs, config.batch_size, config.budget, config.evaluations, config.size)
+    check_optim(config.optim)
+    check_augment(config.augment)
+    check_run(config.run)
     loss, mixing = config.loss, config.mix
-    if loss.temperature <= 0:
-        raise ExunoError(
-            f"--loss.temperature is {loss.temperature}", "Give a temperature above 0; the papers use 1 to 64."
-        )
-    if not 0 <= loss.hard <= 1:
-        raise ExunoError(f"--loss.hard is {loss.hard}", "Give a weight from 0 to 1.")
-    if min(mixing.cutmix, mixing.mixup) < 0:
-        raise ExunoError("α of CutMix or MixUp is negative", "Give 0 to turn it off, or a positive number.")
+    need(loss.temperature > 0, "--loss.temperature", loss.temperature, "a temperature above 0; the papers use 1 to 64")
+    need(0 <= loss.hard <= 1, "--loss.hard", loss.hard, "a weight from 0 to 1")
+    need(0 <= mixing.probability <= 1, "--mix.probability", mixing.probability, "a probability from 0 to 1")
+    need(mixing.cutmix >= 0, "--mix.cutmix", mixing.cutmix, "a positive number, or 0 to turn it off")
+    need(mixing.mixup >= 0, "--mix.mixup", mixing.mixup, "a positive number, or 0 to turn it off")
+    need(config.patches >= 1, "--patches", config.patches, "at least 1")
+    if config.fresh and not all(map(is_photo, config.source)):
+        raise ExunoError("--fresh makes new patches of photographs; this source is a data set", "Leave it out.")
     if config.cache_logits and (config.fresh or config.augment != Augment() or mixing.cutmix or mixing.mixup):
         raise ExunoError(
             "--cache-logits needs a source that is the same in every epoch",
@@ -70,10 +79,9 @@ def open_teacher(config: DistillConfig, run: Run) -> Classifier:
     if not config.teacher.startswith("teach:"):
         return load_model(config.teacher, pretrained=True)
     preset = read("teach", config.teacher.removeprefix("teach:"))
-    plan = resolve(TeachConfig, preset)
-    execution = replace(plan.run, seed=config.run.seed, smoke=config.run.smoke, precision=config.run.precision)
-    plan = replace(plan, run=execution, data=config.data, data_root=config.data_root)
-    return load_model(f"run:{teach(plan, preset, parent=run).dir}", pretrained=True)
+    execution = replace(config.run, run_dir=run.dir / "teacher", resume="auto")
+    plan = replace(resolve(TeachConfig, preset), run=execution, data=config.data, data_root=config.data_root)
+    return load_model(f"run:{teach(plan, preset).dir}", pretrained=True)
 
 
 @dataclass(frozen=True)
@@ -89,10 +97,9 @@ class Setup:
     """(H, W) of the images in training and test."""
 
 
-def prepare(config: DistillConfig, run: Run, accelerator: Accelerator) -> Setup:
-    """Opens data, source and models, and checks that they fit each other."""
+def prepare(config: DistillConfig, teacher: Classifier, accelerator: Accelerator) -> Setup:
+    """Opens data, source and student, and checks that they fit each other."""
     test: Any = open_data(config.data, "test", root=config.data_root)
-    teacher = open_teacher(config, run)
     check_classes(teacher, test, "the teacher")
     size = (config.size, config.size) if config.size else test.image_size
     session.seed_everything(config.run.seed)
@@ -106,7 +113,7 @@ def prepare(config: DistillConfig, run: Run, accelerator: Accelerator) -> Setup:
         std=test.std,
         pretrained=False,
     )
-    source = sources.open_source(config, channels=max(teacher.card.in_chans, student.card.in_chans))
+    source = sources.open_source(config, size, channels=max(teacher.card.in_chans, student.card.in_chans))
     if config.loss.hard:
         if not getattr(source, "num_classes", 0):
             raise ExunoError(
@@ -128,9 +135,10 @@ def prepare(config: DistillConfig, run: Run, accelerator: Accelerator) -> Setup:
 
 def train(config: DistillConfig, run: Run) -> None:
     """Trains, tests, exports and reports in an open run directory."""
+    teacher = open_teacher(config, run)  # before the devices are taken: it may have to be trained
     accelerator = make_accelerator(config.run)
-    setup = prepare(config, run, accelerator)
-    cached = teacher_logits(setup, accelerator, run.dir) if config.cache_logits else None
+    setup = prepare(config, teacher, accelerator)
+    cached = teacher_logits(setup, config, accelerator, run.dir) if config.cache_logits else None
     method = Distillation(setup.teacher, setup.student, config.loss, config.mix, config.run.seed, cached)
     outcome = fit(
         method,
@@ -139,7 +147,7 @@ def train(config: DistillConfig, run: Run) -> None:
         steps=session.steps(config.epochs, config.budget, len(setup.loader), config.run.smoke),
         run=run,
         accelerator=accelerator,
-        evaluators=[top1("student", setup.student, setup.test, setup.size)],
+        evaluators=[top1("student", setup.student, setup.test, setup.size, config.run.workers)],
         evaluations=config.evaluations,
         title="distill",
     )
@@ -159,9 +167,9 @@ def conclude(config: DistillConfig, run: Run, setup: Setup, outcome: Result, dev
     setup.student.card.lineage.update(lineage)
     save_model(setup.student, run.dir)
     write_figures(run.dir / "figures", config, setup.loader)
-    folder = run.dir / "evaluation"
-    told, asked = record(folder, "teacher", setup.teacher, setup.test, setup.size, device)
-    learnt, answered = record(folder, "student", setup.student, setup.test, setup.size, device)
+    folder, rest = run.dir / "evaluation", (setup.test, setup.size, device, config.run.workers)
+    told, asked = record(folder, "teacher", setup.teacher, *rest)
+    learnt, answered = record(folder, "student", setup.student, *rest)
     both = agreement(asked, answered)
     named = {"teacher": told, "student": learnt}
     run.finish(
@@ -176,11 +184,16 @@ def conclude(config: DistillConfig, run: Run, setup: Setup, outcome: Result, dev
     write_report(run.dir)
 
 
-def teacher_logits(setup: Setup, accelerator: Accelerator, folder: Path) -> torch.Tensor:
-    """The teacher's logits [N, C] on a fixed source, computed once and kept in the run directory."""
+def teacher_logits(setup: Setup, config: DistillConfig, accelerator: Accelerator, folder: Path) -> torch.Tensor:
+    """The teacher's logits [N, C] on a fixed source, computed once and kept in the run directory.
+
+    The images take the way that they take in training, so that teacher and student see the same pixels.
+    """
     path = folder / "teacher_logits.npy"
     if accelerator.is_main_process and not path.is_file():
-        found, _ = logits(setup.teacher, setup.source, setup.size, accelerator.device)
+        workers = config.run.workers
+        whole = Loader(setup.source, BATCH, Augment(), 0, setup.size, workers=workers, shuffle=False, drop_last=False)
+        found, _ = logits(setup.teacher, whole, accelerator.device)
         with atomic(path) as temporary, temporary.open("wb") as file:
             np.save(file, found)
     accelerator.wait_for_everyone()

@@ -3,12 +3,14 @@
 A file holds tensors, numbers and strings only and is read with ``weights_only=True``: no pickle is executed.
 """
 
+import io
 import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
@@ -25,7 +27,7 @@ def rng_state() -> dict[str, Any]:
         "python": random.getstate(),
         "numpy": (name, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, cached),
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None,
     }
 
 
@@ -36,15 +38,17 @@ def set_rng_state(state: dict[str, Any]) -> None:
     name, keys, position, has_gauss, cached = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))  # noqa: NPY002
     torch.set_rng_state(state["torch"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if state["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
 
 
 def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
     """Writes ``folder/step-N.pt`` in one step, then drops all but the newest two."""
     path = folder / f"step-{step:09d}.pt"
+    content = io.BytesIO()
+    torch.save(state, content)  # in memory first: torch reports a full disk as a RuntimeError like any other
     with atomic(path) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(content.getbuffer())
     for old in sorted(folder.glob("step-*.pt"))[:-KEEP]:
         old.unlink(missing_ok=True)
     return path
@@ -80,3 +84,30 @@ def latest(folder: Path) -> dict[str, Any] | None:
             if i == len(found) - 1:
                 raise
     return None
+
+
+def to_continue(folder: Path, resume: str) -> dict[str, Any] | None:
+    """The checkpoint from which ``--resume`` says to go on; None to begin.
+
+    A PATH is where a run begins; once it has checkpoints of its own, these count.
+    """
+    own = latest(folder) if resume != "never" else None
+    if own or resume in ("auto", "never"):
+        return own
+    return {**load(Path(resume)), "metrics_bytes": 0}
+
+
+def restore_weights(method: nn.Module, state: dict[str, Any], where: Path) -> None:
+    """Loads the weights of a checkpoint.
+
+    Raises:
+        ExunoError: they are those of another model.
+    """
+    try:
+        method.load_state_dict(state["method"])
+    except RuntimeError as error:
+        first = str(error).splitlines()
+        raise ExunoError(
+            f"the checkpoint does not fit this model: {' '.join(line.strip() for line in first[1:2])}",
+            f"Give one of the same configuration, or --resume never with another --run-dir than {where.parent}.",
+        ) from error

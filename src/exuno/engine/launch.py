@@ -5,28 +5,38 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from types import FrameType
+from typing import IO
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import RunOptions
+
+GRACE = 3.0  # seconds in which the first process may tell a mistake that all of them have found
 
 
 def wanted(options: RunOptions) -> int:
     """Processes that ``--devices`` asks for; 1 inside a distributed run, whose launcher has decided.
 
     Raises:
-        ExunoError: neither auto, nor cpu, nor a number.
+        ExunoError: neither auto, nor cpu, nor a number, nor cpu:NUMBER.
     """
     if options.devices in ("auto", "cpu"):
         return 1
-    if not options.devices.isdigit() or int(options.devices) < 1:
-        raise ExunoError(f"--devices {options.devices} is not understood", "Give auto, cpu, or a number of processes.")
-    return 1 if "RANK" in os.environ else int(options.devices)
+    count = options.devices.removeprefix("cpu:")
+    if not count.isdigit() or int(count) < 1:
+        raise ExunoError(
+            f"--devices {options.devices} is not understood", "Give auto, cpu, a number of processes, or cpu:NUMBER."
+        )
+    return 1 if "RANK" in os.environ else int(count)
 
 
 def launch(verb: str, args: Sequence[str], count: int) -> None:
     """Runs ``exuno VERB ARGS`` in ``count`` processes and waits. If one fails, the others are ended.
+
+    Only the first process speaks; what another one said is shown if it failed and the first had nothing to say.
 
     Raises:
         SystemExit: with the code of the process that failed.
@@ -35,27 +45,47 @@ def launch(verb: str, args: Sequence[str], count: int) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
-    threads = str(max(1, (os.cpu_count() or 1) // count))
+    shared |= {"LOCAL_WORLD_SIZE": str(count)}
+    threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
     command = [sys.executable, "-m", "exuno", verb, *args]
-    processes = []
-    for rank in range(count):
-        own = {
-            "RANK": str(rank),
-            "LOCAL_RANK": str(rank),
-            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads),
-        }
-        quiet = subprocess.DEVNULL if rank else None  # every process says the same; one is enough
-        processes.append(subprocess.Popen(command, env={**os.environ, **shared, **own}, stdout=quiet, stderr=quiet))
+    processes: list[subprocess.Popen[bytes]] = []
+    said: list[IO[bytes] | None] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt  # so that a terminated parent takes its processes along
+
+    before = signal.signal(signal.SIGTERM, stop)
     try:
-        while any(process.poll() is None for process in processes):
-            if any(process.poll() for process in processes):
-                break
-            time.sleep(0.1)
+        for rank in range(count):
+            own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": threads}
+            said.append(tempfile.TemporaryFile() if rank else None)  # noqa: SIM115 (goes with the process)
+            out = subprocess.DEVNULL if rank else None
+            environment = {**os.environ, **shared, **own}
+            processes.append(subprocess.Popen(command, env=environment, stdout=out, stderr=said[rank]))
+        wait(processes)
     finally:
+        ended = [process.poll() for process in processes]  # None: ended by us, below
         for process in processes:
             if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-        codes = [process.wait() for process in processes]
-    failed = [code for code in codes if code and code != -signal.SIGTERM]
+                process.terminate()
+        for process in processes:
+            process.wait()
+        signal.signal(signal.SIGTERM, before)
+    failed = [rank for rank, code in enumerate(ended) if code != 0]
     if failed:
-        raise SystemExit(failed[0])
+        first = next((rank for rank in failed if ended[rank] is not None), failed[0])
+        if 0 not in [rank for rank in failed if ended[rank] is not None] and (file := said[first]):
+            file.seek(0)
+            print(f"process {first} of {count}:\n{file.read().decode(errors='replace')[-4000:]}", file=sys.stderr)
+        raise SystemExit(ended[first] or 1)
+
+
+def wait(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Until all have ended, or one has failed and the first had its time to tell why."""
+    deadline = float("inf")
+    while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
+        if any(process.poll() for process in processes):
+            deadline = min(deadline, time.monotonic() + GRACE)
+            if processes[0].poll() is not None:
+                break
+        time.sleep(0.05)

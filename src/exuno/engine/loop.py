@@ -3,20 +3,19 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-import torch.distributed as dist
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from exuno.engine import checkpoint
+from exuno.engine.devices import share_buffers
 from exuno.engine.errors import ExunoError
+from exuno.engine.meter import Meter
 from exuno.engine.optim import make_optimizer
-from exuno.engine.options import Optim, RunOptions
+from exuno.engine.options import Optim
 from exuno.engine.progress import ProgressBar, peak_memory
 from exuno.engine.run import Run, Stopwatch
 from exuno.engine.schedule import Progress, learning_rate
@@ -65,45 +64,6 @@ class Result:
     device: str
 
 
-def make_accelerator(options: RunOptions) -> Accelerator:
-    """Devices, precision and processes, by Hugging Face Accelerate.
-
-    Raises:
-        ExunoError: half precision without a GPU.
-    """
-    torch.backends.cudnn.benchmark = False  # the same seed gives the same weights
-    torch.backends.cudnn.deterministic = True
-    cpu = options.devices == "cpu" or not torch.cuda.is_available()
-    if cpu and options.precision == "fp16":
-        raise ExunoError("--precision fp16 needs a GPU", "Leave it out, or take bf16.")
-    # Accelerate keeps one state a process; a second run in it may want another precision or device.
-    AcceleratorState._reset_state(reset_partial_state=not dist.is_initialized())
-    return Accelerator(mixed_precision=options.precision, cpu=cpu)
-
-
-class Meter:
-    """Means of the logs since the last log line, summed on the device so that no step waits for the host."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.count = 0
-
-    def add(self, logs: Mapping[str, Tensor]) -> None:
-        for name, value in logs.items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-        self.count += 1
-
-    def means(self) -> dict[str, float]:
-        return {name: (total / self.count).item() for name, total in self.sums.items()}
-
-    def state(self) -> dict[str, Any]:
-        return {"sums": self.sums, "count": self.count}
-
-    def restore(self, state: dict[str, Any], device: torch.device) -> None:
-        self.sums = {name: value.to(device) for name, value in state["sums"].items()}
-        self.count = state["count"]
-
-
 def fit(
     method: nn.Module,
     batches: Batches,
@@ -132,119 +92,138 @@ def fit(
         title: what the progress bar says.
 
     Raises:
-        ExunoError: the loss is not finite any more.
+        ExunoError: the loss is not finite any more, or the device is out of memory.
     """
-    device = accelerator.device
-    method.to(device)
-    optimizer = make_optimizer(method.parameter_groups(optim), optim, device)  # pyright: ignore[reportCallIssue]
-    state = _resume(run)
-    if state:
-        method.load_state_dict(state["method"])
-    module, optimizer = accelerator.prepare(method, optimizer)
-    meter, start = Meter(), 0
-    if state:
-        start = state["step"]
-        optimizer.load_state_dict(state["optimizer"])
-        if accelerator.scaler:
-            accelerator.scaler.load_state_dict(state["scaler"])
-        meter.restore(state["meter"], device)
-        checkpoint.set_rng_state(state["rng"][accelerator.process_index])
-    if accelerator.is_main_process and run.metrics.exists():
-        with run.metrics.open("r+b") as file:  # lines after the checkpoint will be written again
-            file.truncate(state["metrics_bytes"] if state else 0)
-    clock = Stopwatch(state["seconds"] if state else 0.0)
-    rate, per_epoch = learning_rate(optim), len(batches)
+    training = Training(method, optim, run, accelerator)
+    rate, per_epoch, size = learning_rate(optim), len(batches), batches.batch_size
     log_every = max(1, steps // LOG_POINTS)
     evaluate_every = max(1, math.ceil(steps / max(1, evaluations)))
-    metrics: dict[str, float] = state["evaluated"] if state else {}
-    saved = clock()
-
-    def save(step: int) -> None:
-        nonlocal saved
-        rng = gather_object([checkpoint.rng_state()])
-        if accelerator.is_main_process:
-            content = {
-                "step": step,
-                "method": method.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "scaler": accelerator.scaler.state_dict() if accelerator.scaler else None,
-                "meter": meter.state(),
-                "rng": rng,
-                "metrics_bytes": run.metrics.stat().st_size if run.metrics.exists() else 0,
-                "evaluated": metrics,
-                "seconds": clock(),
-            }
-            checkpoint.save(run.checkpoints, step, content)
-        saved = clock()
-
-    module.train()
-    step = start
-    quiet = not accelerator.is_main_process
-    with ProgressBar(title, steps * batches.batch_size, "images", start * batches.batch_size, quiet) as bar:
-        while step < steps:
-            epoch, first = divmod(step, per_epoch)
+    started = training.step
+    with ProgressBar(title, steps * size, "images", started * size, not accelerator.is_main_process) as bar:
+        while training.step < steps:
+            epoch, first = divmod(training.step, per_epoch)
             for batch in batches.epoch(epoch, first):
-                at = Progress(step, steps, per_epoch)
+                at = Progress(training.step, steps, per_epoch)
                 lr = rate(at)
-                for group in optimizer.param_groups:
-                    group["lr"] = lr * group.get("lr_scale", 1.0)
-                batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
-                out: StepOutput = module(batch, at)
-                accelerator.backward(out.loss)
-                if optim.clip is not None:
-                    accelerator.clip_grad_norm_(method.parameters(), optim.clip)
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-                method.after_step(at)  # pyright: ignore[reportCallIssue]
-                meter.add({"train/loss": out.loss.detach(), **out.logs})
-                step += 1
-                note = f"loss {out.loss.item():.4g}" if bar.due() else None
-                bar.advance(batches.batch_size, note)
+                loss = training.advance(batch, at, lr)
+                bar.advance(size, f"loss {loss.item():.4g}" if bar.due() else None)
+                step = training.step
                 if step % log_every == 0 or step == steps:
-                    means = meter.means()
-                    _finite(means["train/loss"], step, run)
-                    run.log({"step": step, "epoch": step / per_epoch, "time": clock(), "lr": lr, **means})
-                    meter = Meter()
+                    training.log(at, lr)
                 if step % evaluate_every == 0 or step == steps:
-                    module.eval()
-                    metrics = {name: value for each in evaluators for name, value in each(method, accelerator)}
-                    module.train()
-                    if metrics:
-                        run.log({"step": step, "epoch": step / per_epoch, "time": clock(), **metrics})
-                    save(step)
-                elif _agreed(clock() - saved > CHECKPOINT_SECONDS, accelerator, step, log_every):
-                    _finite(out.loss.item(), step, run)
-                    save(step)
+                    training.evaluate(evaluators, at)
+                    training.save(loss)
+                elif training.save_is_due(log_every):
+                    training.save(loss)
                 if step == steps:
                     break
+    device = accelerator.device
     memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else peak_memory()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    return Result(steps, steps * batches.batch_size, clock(), memory, name)
+    return Result(steps, steps * size, training.clock(), memory, name)
 
 
-def _agreed(due: bool, accelerator: Accelerator, step: int, every: int) -> bool:
-    """Whether to save now: saving is collective, so processes must agree; they ask each other at log points only."""
-    if accelerator.num_processes == 1:
-        return due
-    if step % every:
-        return False
-    votes = accelerator.reduce(torch.tensor(float(due), device=accelerator.device))
-    assert isinstance(votes, Tensor)
-    return votes.item() > 0
+class Training:
+    """A training at one moment: what moves from step to step, and what a checkpoint holds of it."""
 
+    def __init__(self, method: nn.Module, optim: Optim, run: Run, accelerator: Accelerator) -> None:
+        self.method, self.optim, self.run, self.accelerator = method, optim, run, accelerator
+        method.to(accelerator.device)
+        groups = method.parameter_groups(optim)  # pyright: ignore[reportCallIssue]
+        optimizer = make_optimizer(groups, optim, accelerator.device)
+        state = checkpoint.to_continue(run.checkpoints, run.options.resume)
+        if state:
+            checkpoint.restore_weights(method, state, run.checkpoints)
+        self.module, self.optimizer = accelerator.prepare(method, optimizer)
+        self.step, self.meter = 0, Meter()
+        self.clock = Stopwatch(state["seconds"] if state else 0.0)
+        if state:
+            self.step = state["step"]
+            self.optimizer.load_state_dict(state["optimizer"])
+            if accelerator.scaler:
+                accelerator.scaler.load_state_dict(state["scaler"])
+            self.meter.restore(state["meter"], accelerator.device)
+            # Another number of processes cannot go on bit by bit, but it can go on.
+            checkpoint.set_rng_state(state["rng"][min(accelerator.process_index, len(state["rng"]) - 1)])
+        run.cut_metrics(state["metrics_bytes"] if state else 0)
+        self.saved = self.clock()
+        self.module.train()
 
-def _resume(run: Run) -> dict[str, Any] | None:
-    choice = run.options.resume
-    if choice == "never":
-        return None
-    if choice == "auto":
-        return checkpoint.latest(run.checkpoints)
-    return checkpoint.load(Path(choice))
+    def advance(self, batch: Batch, at: Progress, lr: float) -> Tensor:
+        """One optimizer step; returns the loss, a scalar on the device."""
+        device = self.accelerator.device
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        try:
+            out: StepOutput = self.module({name: x.to(device, non_blocking=True) for name, x in batch.items()}, at)
+            self.accelerator.backward(out.loss)
+        except torch.OutOfMemoryError as error:
+            raise ExunoError(
+                f"the memory of {device} does not hold this batch", "Lower --batch-size, or give --precision bf16."
+            ) from error
+        if self.optim.clip is not None:
+            self.accelerator.clip_grad_norm_(self.method.parameters(), self.optim.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.method.after_step(at)  # pyright: ignore[reportCallIssue]
+        self.step += 1
+        loss = out.loss.detach()
+        self.meter.add({"train/loss": loss, **out.logs})
+        return loss
 
+    def log(self, at: Progress, lr: float) -> None:
+        """Writes the means since the last line."""
+        means = self.meter.pop()
+        self.check(means["train/loss"])
+        self.run.log({**self._when(at), "lr": lr, **means})
 
-def _finite(loss: float, step: int, run: Run) -> None:
-    if not math.isfinite(loss):
-        raise ExunoError(
-            f"the loss became {loss} by step {step}",
-            f"Lower --optim.lr or set --optim.clip 1; the last good checkpoint is in {run.checkpoints}.",
-        )
+    def evaluate(self, evaluators: Sequence[Evaluator], at: Progress) -> None:
+        """Asks every evaluator and writes what they say."""
+        share_buffers(self.method)
+        self.module.eval()
+        metrics = {name: value for each in evaluators for name, value in each(self.method, self.accelerator)}
+        self.module.train()
+        if metrics:
+            self.run.log({**self._when(at), **metrics})
+
+    def _when(self, at: Progress) -> dict[str, float]:
+        return {"step": self.step, "epoch": self.step / at.per_epoch, "time": self.clock()}
+
+    def save_is_due(self, every: int) -> bool:
+        """Whether the last checkpoint is old. Saving is collective, so processes must agree; they ask each other at
+        log points only."""
+        due = self.clock() - self.saved > CHECKPOINT_SECONDS
+        if self.accelerator.num_processes == 1:
+            return due
+        if self.step % every:
+            return False
+        votes = self.accelerator.reduce(torch.tensor(float(due), device=self.accelerator.device))
+        assert isinstance(votes, Tensor)
+        return votes.item() > 0
+
+    def save(self, loss: Tensor) -> None:
+        """Writes a checkpoint, unless the loss says that the weights are spoilt."""
+        self.check(loss.item())
+        rng = gather_object([checkpoint.rng_state()])
+        scaler = self.accelerator.scaler
+        if self.accelerator.is_main_process:
+            content = {
+                "step": self.step,
+                "method": self.method.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": scaler.state_dict() if scaler else None,
+                "meter": self.meter.state(),
+                "rng": rng,
+                "metrics_bytes": self.run.metrics_bytes,
+                "seconds": self.clock(),
+            }
+            checkpoint.save(self.run.checkpoints, self.step, content)
+        self.saved = self.clock()
+
+    def check(self, loss: float) -> None:
+        """Raises ExunoError for a loss that is not finite."""
+        if not math.isfinite(loss):
+            raise ExunoError(
+                f"the loss became {loss} by step {self.step}",
+                f"Lower --optim.lr or set --optim.clip 1; the last good checkpoint is in {self.run.checkpoints}.",
+            )

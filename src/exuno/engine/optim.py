@@ -13,10 +13,8 @@ def make_optimizer(groups: Iterable[dict[str, Any]], optim: Optim, device: torch
     """The optimizer of ``optim`` over parameter groups; one fused kernel for all parameters where torch has it.
 
     Raises:
-        ExunoError: a learning rate that is not positive, or nothing to train.
+        ExunoError: nothing to train.
     """
-    if optim.lr <= 0:
-        raise ExunoError(f"the learning rate is {optim.lr}", "Give a positive --optim.lr.")
     groups = list(groups)
     if not any(parameter.requires_grad for group in groups for parameter in group["params"]):
         raise ExunoError("no parameter of this model is trainable", "Choose a model that learns.")

@@ -14,7 +14,7 @@ class RunOptions:
     seed: int = 0
     """Seed of everything random."""
     devices: str = "auto"
-    """auto (a GPU if there is one), cpu, or a number of processes to start on this machine."""
+    """auto (a GPU if there is one), cpu, or a number of processes to start on this machine (cpu:N on its processor)."""
     precision: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision of the forward pass."""
     resume: str = "auto"
@@ -29,6 +29,10 @@ class RunOptions:
     """Show tracebacks."""
     track: tuple[Literal["tensorboard", "wandb"], ...] = ()
     """Also send the metrics there; never by default."""
+
+
+EXECUTION = ("run_dir", "devices", "resume", "workers", "dry_run", "debug", "track")
+"""The run options that say where and how, not what: they do not shape the result."""
 
 
 @dataclass(frozen=True)

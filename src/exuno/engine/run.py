@@ -20,13 +20,11 @@ import yaml
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import disk_errors, write_json, write_text
-from exuno.engine.options import RunOptions
+from exuno.engine.options import EXECUTION, RunOptions
 from exuno.engine.track import Sink, tracker
 from exuno.version import __version__
 
 LIBRARIES = ("torch", "numpy", "accelerate", "opencv-python-headless", "timm", "torchvision")
-# Options that say where and how a run is executed, not what it computes.
-EXECUTION = ("run_dir", "devices", "resume", "workers", "dry_run", "debug", "track")
 
 
 def identity(config: dict[str, Any]) -> dict[str, Any]:
@@ -119,6 +117,17 @@ class Run:
                 file.write(json.dumps(values) + "\n")
             self.track(values)
 
+    @property
+    def metrics_bytes(self) -> int:
+        """Length of metrics.jsonl."""
+        return self.metrics.stat().st_size if self.metrics.exists() else 0
+
+    def cut_metrics(self, length: int) -> None:
+        """Drops the lines after a checkpoint: they will be written again (first process only)."""
+        if rank() == 0 and self.metrics.exists():
+            with self.metrics.open("r+b") as file:
+                file.truncate(min(length, self.metrics_bytes))
+
     def finish(self, **content: Any) -> dict[str, Any]:
         """Writes result.json; with it the run counts as done."""
         command = (self.dir / "command.txt").read_text().split("\n")[0]
@@ -134,16 +143,26 @@ class Run:
             self.lock.close()
             self.lock = None
 
-    def child(self, name: str, verb: str, preset: str | None, config: dict[str, Any], about: dict[str, Any]) -> "Run":
-        """A run inside this one (``RUN_DIR/teacher``), executed the same way."""
-        from dataclasses import replace
 
-        options = replace(self.options, run_dir=self.dir / name, resume="auto")
-        return open_run(verb, preset, config, about, options)
-
-
-def open_run(verb: str, preset: str | None, config: dict[str, Any], about: dict[str, Any], options: RunOptions) -> Run:
+def open_run(
+    verb: str,
+    preset: str | None,
+    config: dict[str, Any],
+    about: dict[str, Any],
+    options: RunOptions,
+    inputs: dict[str, str] | None = None,
+    replay: list[str] | None = None,
+) -> Run:
     """Opens a new run directory, or one that the same configuration left unfinished or finished.
+
+    Args:
+        verb: the verb of the command line.
+        preset: name of the preset, if any.
+        config: the resolved configuration.
+        about: what is known of the preset.
+        options: where the run lives and how it is executed.
+        inputs: sha256 of the files that the configuration names; the same names with other content are another run.
+        replay: the command that repeats the run; default: its config.yaml in the place of a preset.
 
     Raises:
         ExunoError: the directory holds something else, or cannot be written, or another process works in it.
@@ -152,35 +171,48 @@ def open_run(verb: str, preset: str | None, config: dict[str, Any], about: dict[
     run = Run(folder, verb, preset, config, about, options)
     if rank() != 0:
         return run
-    if folder.exists() and not folder.is_dir():
-        raise ExunoError(f"{folder} is a file, not a folder", "Choose another --run-dir.")
-    known = folder / "config.yaml"
-    if known.is_file():
-        before = yaml.safe_load(known.read_text())
-        if before.get("verb") != verb or identity(before.get("config", {})) != identity(config):
-            changed = differences(before.get("config", {}), config)
-            raise ExunoError(
-                f"{folder} holds a run of another configuration ({changed or before.get('verb')})",
-                "Choose another --run-dir; nothing there was touched.",
-            )
-        if options.resume == "never":
-            raise ExunoError(
-                f"{folder} holds a run and --resume is never", "Choose another --run-dir, or --resume auto."
-            )
-    elif folder.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):
-        raise ExunoError(
-            f"{folder} is not empty and holds no run", "Choose another --run-dir; nothing there was touched."
-        )
     with disk_errors(folder):
+        if folder.exists() and not folder.is_dir():
+            raise ExunoError(f"{folder} is a file, not a folder", "Choose another --run-dir.")
+        if (folder / "config.yaml").is_file():
+            check_same(run, inputs or {})
+        elif folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+            raise ExunoError(
+                f"{folder} is not empty and holds no run", "Choose another --run-dir; nothing there was touched."
+            )
         folder.mkdir(parents=True, exist_ok=True)
         run.lock = (folder / ".lock").open("w")
         try:
             fcntl.flock(run.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ExunoError(f"another process is working in {folder}", "Wait for it, or stop it.") from None
-        if not known.is_file():
-            describe(run)
+        for leftover in folder.rglob(".*.tmp"):  # of a process that was killed while it wrote
+            leftover.unlink(missing_ok=True)
+        if not (folder / "command.txt").is_file():
+            describe(run, inputs or {}, replay)
     return run
+
+
+def check_same(run: Run, inputs: dict[str, str]) -> None:
+    """Raises ExunoError unless the directory holds a run of this configuration and these inputs that may go on."""
+    folder, config = run.dir, run.config
+    try:
+        before = yaml.safe_load((folder / "config.yaml").read_text())
+        verb, then, files = before["verb"], before["config"], before.get("inputs") or {}
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, AttributeError) as error:
+        raise ExunoError(f"{folder / 'config.yaml'} is damaged", "Choose another --run-dir.") from error
+    if verb != run.verb or identity(then) != identity(config):
+        raise ExunoError(
+            f"{folder} holds a run of another configuration ({differences(then, config) or verb})",
+            "Choose another --run-dir; nothing there was touched.",
+        )
+    changed = [name for name, digest in inputs.items() if files.get(name, digest) != digest]
+    if changed:
+        raise ExunoError(
+            f"{changed[0]} has changed since the run in {folder} began", "Choose another --run-dir for the new one."
+        )
+    if run.options.resume == "never":
+        raise ExunoError(f"{folder} holds a run and --resume is never", "Choose another --run-dir, or --resume auto.")
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
@@ -198,25 +230,27 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def describe(run: Run) -> None:
-    """Writes the files that say what the run is."""
+def describe(run: Run, inputs: dict[str, str], replay: list[str] | None) -> None:
+    """Writes the files that say what the run is; command.txt last, so that its presence says that all are there."""
     import torch
 
-    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() and run.options.devices != "cpu" else None
+    content = {"verb": run.verb, "preset": run.preset, "about": run.about, "config": identity(run.config)}
+    content |= {"inputs": inputs} if inputs else {}
+    write_text(run.dir / "config.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    cpu = run.options.devices.startswith("cpu") or not torch.cuda.is_available()
     environment = {
         **versions(),
-        "device": accelerator or "cpu",
+        "device": "cpu" if cpu else torch.cuda.get_device_name(),
         "cpu": processor(),
         "threads": torch.get_num_threads(),
         "git_commit": git_commit(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    replay = shlex.join(["exuno", run.verb, str(run.dir / "config.yaml"), "--run-dir", f"{run.dir}-replay"])
-    typed = shlex.join(["exuno", *sys.argv[1:]])
-    write_text(run.dir / "command.txt", f"{replay}\n# first typed as: {typed}\n# in: {Path.cwd()}\n")
     write_json(run.dir / "environment.json", environment)
-    content = {"verb": run.verb, "preset": run.preset, "about": run.about, "config": identity(run.config)}
-    write_text(run.dir / "config.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    again = replay or ["exuno", run.verb, str(run.dir / "config.yaml")]
+    again = shlex.join([*again, "--run-dir", f"{run.dir}-replay"])
+    typed = shlex.join(["exuno", *sys.argv[1:]])
+    write_text(run.dir / "command.txt", f"{again}\n# first typed as: {typed}\n# in: {Path.cwd()}\n")
 
 
 class Stopwatch:

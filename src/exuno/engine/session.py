@@ -4,6 +4,8 @@ import random
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from exuno.engine.options import EXECUTION
+
 SMOKE_STEPS = 4
 SMOKE_BATCH = 16
 
@@ -48,6 +50,24 @@ class Head:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.data, name)
+
+
+FREE = ("source", "data_root", "evaluations", "budget", "cache_logits", *EXECUTION, "seed", "precision", "smoke")
+
+
+def about_of(preset: Any, config: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
+    """What a preset says of itself, as far as it still holds for this configuration.
+
+    Summary and published numbers belong to the preset's own models, data and recipe; another photograph, a budget or
+    the way of execution leave them comparable, anything else does not.
+    """
+    if preset is None:
+        return {}
+    changed = [key for key in config if key not in FREE and config[key] != stated[key]]
+    if not changed:
+        return {**preset.about, **({"budget": config["budget"]} if config.get("budget", 1) != 1 else {})}
+    kept = {key: value for key, value in preset.about.items() if key not in ("summary", "published", "cost")}
+    return {**kept, "summary": f"{preset.name}, with another {', '.join(key.replace('_', ' ') for key in changed)}"}
 
 
 def explain(config: dict[str, Any], preset: Any, cost: list[str]) -> None:

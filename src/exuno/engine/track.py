@@ -1,5 +1,6 @@
 """Sending metrics to TensorBoard or Weights & Biases, on request."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ def _wandb(folder: Path, config: dict[str, Any]) -> Sink:
         import wandb  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise _missing("wandb") from error
-    # The folder's name is the run's identity there too, so that a resumed run goes on in the same curve.
-    run = wandb.init(project="exuno", name=folder.name, id=folder.name, dir=str(folder), config=config, resume="allow")
+    # The folder is the run's identity there too, so that a resumed run goes on in the same curve.
+    identity = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    run = wandb.init(project="exuno", name=str(folder), id=identity, dir=str(folder), config=config, resume="allow")
     return lambda values: run.log({k: v for k, v in values.items() if k != "step"}, step=values["step"])

@@ -1,13 +1,19 @@
 """``exuno eval MODEL --data DATA``."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from exuno.engine.check import need
 from exuno.engine.errors import ExunoError
+from exuno.engine.options import EXECUTION, RunOptions
 from exuno.engine.session import explain
 from exuno.evaluate.options import EvalConfig
-from exuno.presets import to_dict
+from exuno.presets import to_args, to_dict
+
+if TYPE_CHECKING:
+    from exuno.engine.run import Run
 
 MOST_ROWS = 20  # classes for which a terminal still shows the table of each class and the confusion matrix
 
@@ -17,7 +23,8 @@ def main(args: Sequence[str]) -> None:
     import tyro
 
     config = tyro.cli(EvalConfig, args=list(args), prog="exuno eval")
-    if config.run.dry_run:
+    config = complete(replace(config, model=spec_of(config.model)))
+    if config.dry_run:
         explain(to_dict(config), None, [])
         return
     evaluate(config)
@@ -31,67 +38,81 @@ def spec_of(model: str) -> str:
     return f"file:{model}" if ":" not in model and path.is_file() else model
 
 
-def data_of(spec: str) -> str:
-    """The data that a run was tested on.
+def complete(config: EvalConfig) -> EvalConfig:
+    """The configuration with what the run of the model knows: data, their root and size.
 
     Raises:
-        ExunoError: the model is no run.
+        ExunoError: no data were given and the model is no run.
     """
+    if config.data:
+        return config
+    file = Path(config.model.removeprefix("run:")) / "config.yaml"
+    if not config.model.startswith("run:") or not file.is_file():
+        raise ExunoError(f"what to test {config.model} on is unknown", "Give --data, for instance --data digits.")
     import yaml
 
-    config = Path(spec.removeprefix("run:")) / "config.yaml"
-    if not spec.startswith("run:") or not config.is_file():
-        raise ExunoError(f"what to test {spec} on is unknown", "Give --data, for instance --data digits.")
-    return yaml.safe_load(config.read_text())["config"]["data"]
+    known = yaml.safe_load(file.read_text())["config"]
+    root = config.data_root or (Path(known["data_root"]) if known.get("data_root") else None)
+    return replace(config, data=known["data"], data_root=root, size=config.size or known.get("size"))
 
 
 def evaluate(config: EvalConfig) -> dict[str, Any]:
-    """Measures the model of ``config``; returns metrics with their summary.
+    """Measures the model of a complete configuration, prints and returns its metrics.
 
     Raises:
         ExunoError: anything the user can put right.
     """
     from exuno.data.open import open_data
-    from exuno.engine.loop import make_accelerator
+    from exuno.engine.devices import make_accelerator
     from exuno.engine.session import Head
-    from exuno.evaluate.measure import check_classes, logits, record
-    from exuno.metrics import agreement, summarise
+    from exuno.evaluate.measure import check_classes, record
+    from exuno.metrics import agreement
     from exuno.models.load import load_model
+    from exuno.report.page import write_report
 
-    spec = spec_of(config.model)
-    test: Any = open_data(config.data or data_of(spec), config.split, root=config.data_root)
-    model = load_model(spec, pretrained=True)
-    check_classes(model, test, "the model")
-    if config.run.smoke:
+    assert config.data is not None
+    need(config.workers >= 0, "--workers", config.workers, "0 or more")
+    test: Any = open_data(config.data, config.split, root=config.data_root)
+    if config.smoke:
         test = Head(test)
     size = (config.size, config.size) if config.size else test.image_size
-    device = make_accelerator(config.run).device
-    names = test.classes or model.card.class_names or [str(i) for i in range(model.card.classes)]
-    folder = config.run.run_dir
-    if folder:
-        from exuno.engine.run import open_run
-
-        run = open_run("eval", None, to_dict(config), {"summary": f"{spec} on {test.name}"}, config.run)
-        summary, found = record(run.dir / "evaluation", "model", model, test, size, device)
-    else:
-        run = None
-        found, labels = logits(model, test, size, device)
-        summary = summarise(found, labels, names)
-    metrics: dict[str, Any] = {f"model/{key}": summary[key] for key in ("top1", "top5", "ece")}
+    device = make_accelerator(RunOptions(devices=config.devices)).device
+    specs = {"model": config.model} | ({"teacher": spec_of(config.teacher)} if config.teacher else {})
+    models = {name: load_model(spec, pretrained=True) for name, spec in specs.items()}
+    for name, model in models.items():
+        check_classes(model, test, f"the {name}")
+    run = open_eval(config) if config.run_dir else None
+    if run and run.result:
+        raise ExunoError(f"{run.dir} holds this measurement already", "Choose another --run-dir.")
+    folder = run.dir / "evaluation" if run else None
+    measured = {name: record(folder, name, model, test, size, device, config.workers) for name, model in models.items()}
+    summaries = {name: summary for name, (summary, _) in measured.items()}
+    metrics = {f"{name}/{key}": each[key] for name, each in summaries.items() for key in ("top1", "top5", "ece")}
     if config.teacher:
-        teacher = load_model(spec_of(config.teacher), pretrained=True)
-        check_classes(teacher, test, "the teacher")
-        told, labels = logits(teacher, test, size, device)
-        both = agreement(told, found)
-        metrics |= {"teacher/top1": summarise(told, labels, names)["top1"]}
+        both = agreement(measured["teacher"][1], measured["model"][1])
         metrics |= {"agreement/top1": both.top1, "agreement/kl": both.kl}
     if run:
-        from exuno.report.page import write_report
-
-        run.finish(metrics=metrics, intervals={"model/top1": summary["interval"]}, n={"model/top1": summary["n"]})
+        run.finish(
+            metrics=metrics,
+            intervals={f"{name}/top1": each["interval"] for name, each in summaries.items()},
+            n={f"{name}/top1": each["n"] for name, each in summaries.items()},
+            lineage={name: model.card.lineage for name, model in models.items()},
+        )
         write_report(run.dir)
-    show(spec, test.name, summary, metrics)
-    return {**metrics, "summary": summary}
+        run.close()
+    show(config.model, test.name, summaries["model"], metrics)
+    return metrics
+
+
+def open_eval(config: EvalConfig) -> "Run":
+    """The run directory of a measurement; its command repeats the one that was typed."""
+    from exuno.engine.run import open_run
+
+    options = RunOptions(run_dir=config.run_dir, devices=config.devices)
+    values = to_dict(config)
+    given = {key: value for key, value in values.items() if value is not None and key not in (*EXECUTION, "model")}
+    replay = ["exuno", "eval", config.model, *to_args(given)]
+    return open_run("eval", None, values, {"summary": f"{config.model} on {config.data}"}, options, replay=replay)
 
 
 def show(spec: str, data: str, summary: Any, metrics: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Runs models over labelled data: during training (an evaluator of the loop) and at its end (logits to disk)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,10 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from exuno.data.augment import to_float
-from exuno.data.resize import prepare
+from exuno.data.loader import Loader
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
+from exuno.engine.loop import Evaluator
 from exuno.metrics import Summary, summarise
 from exuno.models.classifier import Classifier
 
@@ -29,37 +29,33 @@ def check_classes(model: Classifier, data: Any, what: str) -> None:
         )
 
 
-def resize_for(data: Any, size: tuple[int, int]) -> int | None:
-    """The short side before the centre crop of a test photograph, in proportion to ``size``."""
-    own = getattr(data, "resize", None)
-    return round(own * min(size) / min(data.image_size)) if own else None
-
-
-def batches(data: Any, size: tuple[int, int], positions: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
-    """(pixels [B, C, H, W] in [0, 1], labels [B]) of the given positions, in their order."""
-    for start in range(0, len(positions), BATCH):
-        images, labels = data.fetch(positions[start : start + BATCH])
-        yield to_float(prepare(images, size, resize_for(data, size))), labels
+def in_order(data: Any, size: tuple[int, int], workers: int = 0, rank: int = 0, world: int = 1) -> Loader:
+    """All of a test set in its order, resized and centre-cropped; each process gets its share."""
+    options: dict[str, Any] = {"workers": workers, "rank": rank, "world": world}
+    return Loader(data, BATCH, None, 0, size, shuffle=False, drop_last=False, **options)
 
 
 @torch.inference_mode()
-def logits(model: nn.Module, data: Any, size: tuple[int, int], device: torch.device) -> tuple[np.ndarray, np.ndarray]:
-    """Logits [N, C] float32 and labels [N] int64 of a whole data set; ``model`` takes pixels in [0, 1]."""
+def logits(model: nn.Module, batches: Loader, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
+    """Logits [N, C] float32 and labels [N] int64 of one pass; ``model`` takes pixels in [0, 1]."""
     model.to(device).eval()
-    found = [(model(x.to(device)).float().cpu(), y) for x, y in batches(data, size, np.arange(len(data)))]
+    found = [(model(batch["images"].to(device)).float().cpu(), batch["labels"]) for batch in batches.epoch(0)]
     return torch.cat([x for x, _ in found]).numpy(), torch.cat([y for _, y in found]).numpy()
 
 
-def top1(name: str, model: Classifier, data: Any, size: tuple[int, int]) -> Callable[..., Iterator[tuple[str, float]]]:
+def top1(name: str, model: Classifier, data: Any, size: tuple[int, int], workers: int) -> Evaluator:
     """An evaluator of the loop that yields ``NAME/top1``; processes share the test set."""
+    loaders: list[Loader] = []
 
     @torch.inference_mode()
     def run(method: nn.Module, accelerator: Accelerator) -> Iterator[tuple[str, float]]:
-        model.eval()
+        if not loaders:
+            loaders.append(in_order(data, size, workers, accelerator.process_index, accelerator.num_processes))
         right = torch.zeros((), device=accelerator.device)
-        share = np.arange(accelerator.process_index, len(data), accelerator.num_processes)
-        for x, y in batches(data, size, share):
-            right += (model(x.to(accelerator.device)).argmax(1).cpu() == y).sum().to(right)
+        for batch in loaders[0].epoch(0):
+            if len(batch["labels"]):
+                answers = model(batch["images"].to(accelerator.device)).argmax(1).cpu()
+                right += (answers == batch["labels"]).sum().to(right)
         total = accelerator.reduce(right) if accelerator.num_processes > 1 else right
         assert isinstance(total, Tensor)
         yield f"{name}/top1", total.item() / len(data)
@@ -68,20 +64,26 @@ def top1(name: str, model: Classifier, data: Any, size: tuple[int, int]) -> Call
 
 
 def record(
-    folder: Path, name: str, model: Classifier, data: Any, size: tuple[int, int], device: torch.device
+    folder: Path | None,
+    name: str,
+    model: Classifier,
+    data: Any,
+    size: tuple[int, int],
+    device: torch.device,
+    workers: int = 0,
 ) -> tuple[Summary, np.ndarray]:
-    """Measures a model and writes ``folder/NAME.npz`` (logits, labels, class names, some images) for the report.
+    """Measures a model; with a folder, writes ``NAME.npz`` (logits, labels, class names, some images) for the report.
 
     Returns:
         The summary and the logits [N, C].
     """
-    found, labels = logits(model, data, size, device)
+    batches = in_order(data, size, workers)
+    found, labels = logits(model, batches, device)
     names = np.array(data.classes or model.card.class_names or [str(i) for i in range(found.shape[1])])
-    index = np.linspace(0, len(data) - 1, min(GALLERY, len(data))).astype(np.int64)  # test sets are often sorted
-    chosen, _ = data.fetch(index)
-    shown = prepare(chosen, size, resize_for(data, size)).permute(0, 2, 3, 1).numpy()
-    with atomic(folder / f"{name}.npz") as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file, logits=found.astype(np.float32), labels=labels, class_names=names, images=shown, index=index
-        )
+    if folder:
+        index = np.linspace(0, len(data) - 1, min(GALLERY, len(data))).astype(np.int64)  # test sets are often sorted
+        images = batches.preparer[index, index]["images"].mul(255).round().to(torch.uint8)
+        content = {"logits": found, "labels": labels, "class_names": names, "index": index}
+        with atomic(folder / f"{name}.npz") as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, images=images.permute(0, 2, 3, 1).numpy(), **content)
     return summarise(found, labels, names), found

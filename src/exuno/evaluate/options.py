@@ -1,11 +1,10 @@
 """The configuration of ``exuno eval``. Plain frozen dataclasses; no torch."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tyro
-
-from exuno.engine.options import RunOptions
 
 
 @dataclass(frozen=True)
@@ -13,17 +12,26 @@ class EvalConfig:
     """Measure a model on labelled data: accuracy with its interval, each class, confusion, calibration, agreement."""
 
     model: tyro.conf.Positional[str]
-    """Model spec: run:DIR (or the folder itself), file:PATH (or the file itself), timm:NAME, torchvision:NAME, hf-
-    hub:NAME.
-    """
+    """Model spec: run:DIR (or the folder itself), file:PATH (or the file), timm:NAME, torchvision:NAME, hf-hub:NAME."""
     data: str | None = None
-    """Data spec; default: the data that the run of the model was tested on."""
+    """Data spec; default: what the run of the model was tested on, at its size and from its --data-root."""
     data_root: Path | None = None
     """Folder that holds the benchmark data sets."""
     split: str = "test"
     """Which part of the data."""
-    teacher: str | None = None
-    """Another model, to measure agreement with."""
     size: int | None = None
     """Side of the images; default: that of the data."""
-    run: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)
+    teacher: str | None = None
+    """Another model, to measure agreement with."""
+    run_dir: Path | None = None
+    """Also write a run directory with result.json and a page."""
+    devices: Literal["auto", "cpu"] = "auto"
+    """auto (a GPU if there is one) or cpu."""
+    workers: int = 0
+    """Processes that decode images; 0 decodes them in this one."""
+    smoke: bool = False
+    """A sliver of the data."""
+    dry_run: bool = False
+    """Print the resolved configuration, measure nothing."""
+    debug: bool = False
+    """Show tracebacks."""

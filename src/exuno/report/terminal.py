@@ -36,6 +36,8 @@ def show(run: Run) -> None:
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100)
     console.print(run.about.get("summary") or f"exuno {run.verb}", soft_wrap=True)
     console.print(table)
+    if budget := run.about.get("budget"):
+        console.print(f"trained with {100 * budget:g} % of the preset's budget")
     console.print(
         f"{result['wall_seconds']:.0f} s on {result['device']}.  Look at: {run.dir / 'report.html'}", soft_wrap=True
     )

@@ -35,7 +35,3 @@ class Supervised(nn.Module):
 
     def after_step(self, at: Progress) -> None:
         """Nothing follows a step."""
-
-    def deliverable(self) -> Classifier:
-        """The trained model."""
-        return self.model

@@ -10,40 +10,50 @@ from exuno.data.base import Data
 from exuno.data.loader import Loader
 from exuno.data.open import open_data
 from exuno.engine import session
+from exuno.engine.check import check_augment, check_length, check_optim, check_run, need
+from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
-from exuno.engine.loop import Result, fit, make_accelerator
+from exuno.engine.loop import Result, fit
 from exuno.engine.run import Run, open_run
 from exuno.evaluate.measure import check_classes, record, top1
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
 from exuno.models.save import save_model
-from exuno.presets import Preset, to_dict
+from exuno.presets import Preset, resolve, to_dict
 from exuno.report.page import write_report
 from exuno.teach.method import Supervised
 from exuno.teach.options import TeachConfig
 
 
-def teach(config: TeachConfig, preset: Preset | None = None, parent: Run | None = None) -> Run:
+def teach(config: TeachConfig, preset: Preset | None = None) -> Run:
     """Trains and tests a model in a run directory; returns at once if that run is done.
 
     Args:
         config: what to do.
         preset: where the configuration came from, for the record.
-        parent: the run that needs this model; then it is trained inside (``RUN_DIR/teacher``).
 
     Raises:
         ExunoError: anything the user can put right.
     """
+    check(config)
+    about = session.about_of(preset, to_dict(config), to_dict(resolve(TeachConfig, preset)) if preset else {})
     if config.run.smoke:
         config = session.smoke(config)
-    name, about = (preset.name, preset.about) if preset else (None, {})
-    if parent:
-        run = parent.child("teacher", "teach", name, to_dict(config), about)
-    else:
-        run = open_run("teach", name, to_dict(config), about, config.run)
+    run = open_run("teach", preset.name if preset else None, to_dict(config), about, config.run)
     if run.result is None:
         train(config, run)
+    run.close()
     return run
+
+
+def check(config: TeachConfig) -> None:
+    """Raises ExunoError for numbers that no training can use."""
+    check_length(config.epochs, config.batch_size, config.budget, config.evaluations, config.size)
+    check_optim(config.optim)
+    check_augment(config.augment)
+    check_run(config.run)
+    smoothing = config.label_smoothing
+    need(0 <= smoothing < 1, "--label-smoothing", smoothing, "a number from 0 to below 1; 0.1 is usual")
 
 
 @dataclass(frozen=True)
@@ -108,7 +118,7 @@ def train(config: TeachConfig, run: Run) -> None:
         steps=session.steps(config.epochs, config.budget, len(setup.loader), config.run.smoke),
         run=run,
         accelerator=accelerator,
-        evaluators=[top1("model", setup.model, setup.test, setup.size)],
+        evaluators=[top1("model", setup.model, setup.test, setup.size, config.run.workers)],
         evaluations=config.evaluations,
         title="teach",
     )
@@ -122,7 +132,9 @@ def conclude(config: TeachConfig, run: Run, setup: Setup, outcome: Result, devic
     lineage = {"data": config.data, "data_sha256": setup.training.fingerprint(), "seed": config.run.seed}
     setup.model.card.lineage.update(lineage)
     save_model(setup.model, run.dir)
-    summary, _ = record(run.dir / "evaluation", "model", setup.model, setup.test, setup.size, device)
+    summary, _ = record(
+        run.dir / "evaluation", "model", setup.model, setup.test, setup.size, device, config.run.workers
+    )
     run.finish(
         metrics={f"model/{key}": summary[key] for key in ("top1", "top5", "ece")},
         intervals={"model/top1": summary["interval"]},

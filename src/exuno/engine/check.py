@@ -1,0 +1,51 @@
+"""Numbers that no training can use, told before anything is opened."""
+
+from exuno.engine.errors import ExunoError
+from exuno.engine.options import Augment, Optim, RunOptions
+
+
+def need(good: bool, flag: str, value: object, wanted: str) -> None:
+    """Raises ExunoError, ``--FLAG is VALUE``, unless ``good``."""
+    if not good:
+        raise ExunoError(f"{flag} is {value}", f"Give {wanted}.")
+
+
+def check_length(epochs: int, batch_size: int, budget: float, evaluations: int, size: int | None) -> None:
+    """Checks the length of a training and the size of its batches and images."""
+    need(epochs >= 1, "--epochs", epochs, "at least 1")
+    need(batch_size >= 1, "--batch-size", batch_size, "at least 1")
+    need(budget > 0, "--budget", budget, "a positive number; 0.1 is a tenth of the training")
+    need(evaluations >= 0, "--evaluations", evaluations, "0 or more")
+    need(size is None or size >= 1, "--size", size, "at least 1 pixel")
+
+
+def check_optim(optim: Optim) -> None:
+    """Checks optimizer and schedule."""
+    need(optim.lr > 0, "--optim.lr", optim.lr, "a positive --optim.lr")
+    need(optim.weight_decay >= 0, "--optim.weight-decay", optim.weight_decay, "0 or more")
+    need(0 <= optim.momentum < 1, "--optim.momentum", optim.momentum, "a number from 0 to below 1")
+    need(0 <= optim.warmup < 1, "--optim.warmup", optim.warmup, "a fraction from 0 to below 1")
+    need(optim.clip is None or optim.clip > 0, "--optim.clip", optim.clip, "a positive norm, or None")
+    need(not optim.nesterov or optim.momentum > 0, "--optim.nesterov", "on", "a momentum above 0, or leave it out")
+
+
+def check_augment(augment: Augment) -> None:
+    """Checks the augmentation."""
+    for name in ("flip", "jitter_p", "gray", "solarize"):
+        value = getattr(augment, name)
+        need(0 <= value <= 1, f"--augment.{name.replace('_', '-')}", value, "a probability from 0 to 1")
+    for name in ("pad", "cutout", "rotate", "shift"):
+        value = getattr(augment, name)
+        need(value >= 0, f"--augment.{name}", value, "0 or more")
+    need(0 <= augment.zoom < 1, "--augment.zoom", augment.zoom, "a fraction from 0 to below 1")
+    need(min(augment.jitter) >= 0, "--augment.jitter", augment.jitter, "four numbers from 0")
+    for name in ("resized_crop", "aspect"):
+        if pair := getattr(augment, name):
+            need(0 < pair[0] <= pair[1], f"--augment.{name.replace('_', '-')}", pair, "a range of positive numbers")
+    crop = augment.resized_crop
+    need(crop is None or crop[1] <= 1, "--augment.resized-crop", crop, "fractions of the image, at most 1")
+
+
+def check_run(options: RunOptions) -> None:
+    """Checks how a run is executed."""
+    need(options.workers >= 0, "--workers", options.workers, "0 or more")

@@ -1,0 +1,46 @@
+"""Devices, precision and processes, by Hugging Face Accelerate."""
+
+import os
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator, InitProcessGroupKwargs
+from accelerate.state import AcceleratorState
+from torch import nn
+
+from exuno.engine.errors import ExunoError
+from exuno.engine.options import RunOptions
+
+
+def make_accelerator(options: RunOptions) -> Accelerator:
+    """The devices that the options ask for.
+
+    Raises:
+        ExunoError: half precision without a GPU, or more processes than GPUs.
+    """
+    cpu = options.devices.startswith("cpu") or not torch.cuda.is_available()
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
+    if cpu and options.precision == "fp16":
+        raise ExunoError("--precision fp16 needs a GPU", "Leave it out, or take bf16.")
+    if not cpu and processes > torch.cuda.device_count():
+        raise ExunoError(
+            f"{processes} processes were asked for, but this machine has {torch.cuda.device_count()} GPUs",
+            f"Give --devices {torch.cuda.device_count()}, or --devices cpu:{processes}.",
+        )
+    if not cpu:  # the same seed gives the same weights, as far as CUDA's kernels allow
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False
+    # Accelerate keeps one state a process; a second run in it may want another precision or device.
+    AcceleratorState._reset_state(reset_partial_state=not dist.is_initialized())
+    # The others wait while the first process measures and writes, which may take longer than NCCL's ten minutes.
+    patience = InitProcessGroupKwargs(timeout=timedelta(days=1))
+    return Accelerator(mixed_precision=options.precision, cpu=cpu, kwargs_handlers=[patience])
+
+
+def share_buffers(module: nn.Module) -> None:
+    """Gives every process the buffers of the first: the statistics of batch normalisation, before a test."""
+    if dist.is_initialized():
+        for buffer in module.buffers():
+            dist.broadcast(buffer, 0)
