@@ -79,7 +79,6 @@ def test_unknown_option(fails) -> None:
         (["--workers", "-1"], "--workers is -1"),
         (["--budget", "0"], "--budget is 0"),
         (["--epochs", "0"], "at least 1"),
-        (["--source", "digits"], "--fresh makes new patches"),
     ],
 )
 def test_wrong_values(fails, tmp_path: Path, teacher: Path, args: list[str], words: str) -> None:

@@ -60,19 +60,9 @@ def test_two_processes_train_to_the_weights_of_one(tmp_path: Path) -> None:
     """A network without batch statistics, CutMix on: the pairs must meet on two processes as on one."""
     teacher = tmp_path / "teacher"
     assert main(["teach", "digits", "--smoke", "--devices", "cpu", "--run-dir", str(teacher)]) == 0
-    args = [
-        "distill",
-        "digits",
-        "--teacher",
-        f"run:{teacher}",
-        "--patches",
-        "640",
-        "--epochs",
-        "2",
-        "--batch-size",
-        "64",
-    ]
-    args += ["--optim.name", "sgd", "--optim.lr", "0.1"]
+    args = ["distill", "digits", "--teacher", f"run:{teacher}", "--patches", "640", "--epochs", "2"]
+    args += ["--batch-size", "64"]
+    args += ["--optim.name", "sgd", "--optim.lr", "0.05", "--loss.t2"]
     assert main([*args, "--devices", "cpu", "--run-dir", str(tmp_path / "one")]) == 0
     done = subprocess.run(
         exuno(*args, "--devices", "cpu:2", "--run-dir", str(tmp_path / "two")),
@@ -84,23 +74,15 @@ def test_two_processes_train_to_the_weights_of_one(tmp_path: Path) -> None:
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     seed_everything(0)
     first = load_model("exuno:convnet_2_64", classes=10, in_chans=1, input_size=(8, 8), pretrained=False)
-    for name, value in first.net.state_dict().items():
+    initial = first.net.state_dict()
+    assert max((one[name] - value).abs().max() for name, value in initial.items()) > 0.01, "nothing was learned"
+    for name in initial:
         torch.testing.assert_close(two[name], one[name], atol=1e-5, rtol=0)
-        assert (one[name] - value).abs().max() > 1e-3, "nothing was learned"
 
 
 def test_a_mistake_on_two_processes_is_told_once(tmp_path: Path) -> None:
-    args = [
-        "distill",
-        "digits",
-        "--smoke",
-        "--devices",
-        "2",
-        "--source",
-        "photo:nobody",
-        "--run-dir",
-        str(tmp_path / "r"),
-    ]
+    args = ["distill", "digits", "--smoke", "--devices", "cpu:2", "--source", "photo:nobody"]
+    args += ["--run-dir", str(tmp_path / "r")]
     done = subprocess.run(exuno(*args), capture_output=True, text=True, timeout=300)
     assert done.returncode == 2
     assert done.stderr.count("there is no photograph 'photo:nobody'") == 1

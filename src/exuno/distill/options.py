@@ -52,9 +52,9 @@ class DistillConfig:
     data_root: Path | None = None
     """Folder that holds the benchmark data sets."""
     patches: int = 50_000
-    """Patches of the photographs that make one epoch."""
+    """Patches of the photographs that make one epoch; a data set has its own number."""
     fresh: bool = False
-    """New patches in every epoch instead of the same ones again."""
+    """New patches in every epoch instead of the same ones again; a source that is a data set has none to make."""
     size: int | None = None
     """Side of the images in training; default: that of the test data."""
     epochs: int = 100

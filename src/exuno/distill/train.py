@@ -12,7 +12,6 @@ from exuno.data.loader import Loader
 from exuno.data.open import open_data
 from exuno.distill import source as sources
 from exuno.distill.figures import write_figures
-from exuno.distill.kinds import is_photo
 from exuno.distill.method import Distillation
 from exuno.distill.options import DistillConfig
 from exuno.engine import session
@@ -65,8 +64,6 @@ def check(config: DistillConfig) -> None:
     need(mixing.cutmix >= 0, "--mix.cutmix", mixing.cutmix, "a positive number, or 0 to turn it off")
     need(mixing.mixup >= 0, "--mix.mixup", mixing.mixup, "a positive number, or 0 to turn it off")
     need(config.patches >= 1, "--patches", config.patches, "at least 1")
-    if config.fresh and not all(map(is_photo, config.source)):
-        raise ExunoError("--fresh makes new patches of photographs; this source is a data set", "Leave it out.")
     if config.cache_logits and (config.fresh or config.augment != Augment() or mixing.cutmix or mixing.mixup):
         raise ExunoError(
             "--cache-logits needs a source that is the same in every epoch",
