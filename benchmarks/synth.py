@@ -1,7 +1,9 @@
 """Speed, fidelity and memory of ``exuno synth`` against the plain PIL and torchvision chain.
 
-Run from the repository root: ``python -m benchmarks.synth``. Both sides make the same patches (equal parameters), use
-the same two processes, and take turns, so that whatever else the machine does hits both.
+Both sides make the same patches (equal parameters), use the same two processes, and take turns, so that whatever else
+the machine does hits both.
+
+    .venv/bin/python benchmarks/synth.py
 """
 
 import dataclasses
@@ -17,15 +19,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.common import record, shared, spread
 from PIL import Image
 
+from common import record, shared, spread
 from exuno.data.photo import load_photo
 from exuno.synth.image import Sampler
 from exuno.synth.job import Job
 from exuno.synth.mixture import Mixture
 from exuno.synth.options import ImageOptions
 from exuno.synth.writer import write_unit
+
+# The plain chain is the one that tests compare with, and a script sees its own folder only. It is imported where it is
+# used: it brings torchvision, and Linux counts the memory of who starts a process as a peak of that process.
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 PROCESSES = 2
 REPEATS = 7
@@ -147,7 +153,7 @@ def main() -> None:
     ]
     memory = {count: peak_memory(spec, count) for count in (2000, 20000)}
     note = (
-        f"`python -m benchmarks.synth`, {Path(spec).name}, {photo.shape[1]} x {photo.shape[0]} pixels. Images per "
+        f"`benchmarks/synth.py`, {Path(spec).name}, {photo.shape[1]} x {photo.shape[0]} pixels. Images per "
         f"second of {PROCESSES} processes, options at their defaults (jitter on), {REPEATS} repeats in turns, load "
         f"average {os.getloadavg()[0]:.1f}. PIL chain: crop, resize bicubic, affine bilinear, centre crop, jitter, "
         "with the same parameters, from the decoded photograph in memory.\n\n"

@@ -15,9 +15,13 @@ import pytest
 from PIL import Image
 
 from exuno.cli import main
+from exuno.data.folder import open_folder
 from exuno.data.photo import load_photo
+from exuno.synth import job as jobs
 from exuno.synth import writer
+from exuno.synth.command import parse, resolve
 from exuno.synth.image import Sampler
+from exuno.synth.mixture import Mixture
 from exuno.synth.options import ImageOptions
 
 BASE = ["synth", "photo:coffee", "--count", "50", "--group", "8", "--size", "16"]
@@ -135,6 +139,67 @@ def test_orphans_end_when_their_parent_is_killed(tmp_path):
     before = len(list(tmp_path.glob("o/patches/0*")))
     time.sleep(0.5)
     assert len(list(tmp_path.glob("o/patches/0*"))) == before < 400
+
+
+def test_a_second_writer_of_the_same_patches_is_refused_and_the_first_ends_complete(
+    tmp_path, whole, monkeypatch, capsys
+):
+    monkeypatch.setattr(jobs, "PATIENCE", 0.1)
+    job = resolve(parse([*BASE[1:], "--out", str(tmp_path)]))
+    mixture = Mixture([load_photo("photo:coffee")], job.options, job.seed)
+    with jobs.claim(job, tmp_path):
+        first = writer.write_unit(job, mixture, tmp_path, 0)
+        next(first)
+        for shard in ("0/1", "0/2", "3/7"):
+            told = mistake(capsys, *BASE[1:], "--out", str(tmp_path), "--workers", "1", "--shard", shard)
+            assert "another process is writing" in told
+        assert sum(1 for _ in first) == 7
+    assert run(tmp_path) == whole
+
+
+def test_shards_of_one_folder_can_run_at_once(tmp_path, whole, capsys):
+    job = resolve(parse([*BASE[1:], "--out", str(tmp_path)]))
+    tmp_path.joinpath(".synth.json.99.tmp").write_text("{")  # another shard is just starting
+    tmp_path.joinpath(".lock-2-of-3").touch()
+    with jobs.claim(job, tmp_path, 1, 3):
+        run(tmp_path, "--shard", "0/3")
+        run(tmp_path, "--shard", "2/3")
+    tmp_path.joinpath(".synth.json.99.tmp").unlink()
+    assert run(tmp_path, "--shard", "1/3") == whole
+
+
+def test_the_lock_of_a_killed_run_lives_as_long_as_its_processes(tmp_path):
+    """They may still write; then they see that their parent is gone, and the same command goes on."""
+    base = ["synth", "photo:coffee", "--count", "3000", "--group", "100"]
+    undivided = run(tmp_path / "undivided", base=base)
+    out = tmp_path / "o"
+    command = [sys.executable, "-m", "exuno", *base, "--out", str(out), "--workers", "2"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    while not list(out.glob("patches/0*")):
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    assert len(list(out.glob("patches/0*"))) < 30
+    assert run(out, base=base) == undivided
+
+
+@pytest.mark.parametrize("container", ["folder", "wds"])
+def test_what_a_killed_run_left_is_no_content_and_goes(tmp_path, container):
+    datasets = pytest.importorskip("torchvision.datasets")
+    more = ("--container", container)
+    undivided = run(tmp_path / "undivided", *more)
+    out = tmp_path / "o"
+    job = resolve(parse([*BASE[1:], "--out", str(out), *more]))
+    run(out, *more, "--shard", "1/2")
+    unfinished = writer.write_unit(job, Mixture([load_photo("photo:coffee")], job.options, job.seed), out, 0)
+    next(unfinished)  # a killed process leaves what is on the disk at such a moment
+    left = [path for path in out.rglob("*") if "partial" in path.name]
+    assert left
+    if container == "folder":
+        assert len(datasets.ImageFolder(str(out))) == len(open_folder(out, "train")) == 26 - 2
+    else:
+        assert len(list(out.glob("*.tar"))) == 3
+    assert run(out, *more) == undivided
 
 
 def test_a_finished_run_writes_nothing_again(tmp_path, capsys):

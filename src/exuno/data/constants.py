@@ -8,3 +8,18 @@ CIFAR: Stats = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in a gray value (ITU-R BT.601)."""
+PICTURES: tuple[str, ...] = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".webp",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".gif",
+    ".avif",
+    ".jp2",
+    ".ppm",
+    ".pgm",
+)
+"""Suffixes of files that are taken for pictures, in lower case."""

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from exuno.data.base import Data, Positions
-from exuno.data.constants import IMAGENET, Stats
+from exuno.data.constants import IMAGENET, PICTURES, Stats
 from exuno.data.photo import load_photo
 
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif"))
+SUFFIXES = frozenset(PICTURES)
 PHOTO_SIZE, PHOTO_RESIZE = (224, 224), 256
 SMALL = 96
 PROBED = 16

@@ -17,11 +17,9 @@ import torch
 from torch import Tensor
 
 from exuno.data.base import Data, Positions
-from exuno.data.constants import IMAGENET
+from exuno.data.constants import IMAGENET, PICTURES
 from exuno.data.files import PHOTO_RESIZE, PHOTO_SIZE
 from exuno.engine.errors import ExunoError
-
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @dataclass(frozen=True)

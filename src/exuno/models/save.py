@@ -1,11 +1,11 @@
 """Writing a model: ``model.safetensors`` (weights, with the card in its metadata) and ``model.json`` (the card)."""
 
-import os
 from pathlib import Path
 
 from safetensors.torch import save
 
 from exuno.engine.errors import ExunoError
+from exuno.engine.files import atomic
 from exuno.models.classifier import Classifier
 
 WEIGHTS = "model.safetensors"
@@ -25,23 +25,12 @@ def save_model(classifier: Classifier, folder: Path) -> Path:
     # Clones, because tied parameters share memory and safetensors stores each tensor by itself.
     state = {key: value.detach().cpu().contiguous().clone() for key, value in classifier.net.state_dict().items()}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / WEIGHTS, save(state, {"model.json": text}))
-        _replace(folder / CARD, text.encode())
+        with atomic(folder / WEIGHTS) as temporary:
+            temporary.write_bytes(save(state, {"model.json": text}))
+        with atomic(folder / CARD) as temporary:
+            temporary.write_bytes(text.encode())
     except OSError as error:
         raise ExunoError(
             f"cannot write the model to {folder}: {error.strerror or error}", "Free or choose a folder."
         ) from error
     return folder / WEIGHTS
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

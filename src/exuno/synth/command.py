@@ -78,23 +78,25 @@ def synth(options: Synth) -> None:
         return
     if options.out is None:
         raise ExunoError("no folder to write to was given", "Give --out DIR.")
+    with claim(job, options.out, share, shares):
+        _write(options, options.out, job, mixture, units, workers)
+
+
+def _write(options: Synth, out: Path, job: Job, mixture: Mixture, units: Sequence[int], workers: int) -> None:
     from exuno.synth.pool import writing
 
-    claim(job, options.out)
-    todo = [unit for unit in units if not job.place(options.out, unit).exists()]
+    todo = [unit for unit in units if not job.place(out, unit).exists()]
     total, left = _patches(job, units), _patches(job, todo)
     # The processes start before the bar, which has a thread of its own on a terminal.
     with (
-        writing(job, mixture, options.out, todo, workers) as amounts,
+        writing(job, mixture, out, todo, workers) as amounts,
         ProgressBar("synth", total, "patches", done=total - left, quiet=not todo) as bar,
     ):
         for amount in amounts:
             bar.advance(amount)
     if options.contact_sheet:
-        _write_contact_sheet(mixture, options.out / "contact-sheet.png", min(options.contact_sheet, job.count))
-    print(
-        f"{total:,} patches of {job.options.size} px in {options.out}" + ("" if todo else " (they were there already)")
-    )
+        _write_contact_sheet(mixture, out / "contact-sheet.png", min(options.contact_sheet, job.count))
+    print(f"{total:,} patches of {job.options.size} px in {out}" + ("" if todo else " (they were there already)"))
 
 
 def resolve(options: Synth) -> Job:

@@ -1,12 +1,19 @@
 """What one ``exuno synth`` writes, and how it is cut into units."""
 
+import fcntl
 import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from math import gcd
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from exuno.engine.errors import ExunoError
-from exuno.engine.files import write_json
+from exuno.engine.files import disk_errors, write_json
 from exuno.synth.options import ImageOptions
 
 MANIFEST = "synth.json"
@@ -14,6 +21,9 @@ MANIFEST = "synth.json"
 Format = Literal["jpeg", "png", "webp"]
 Container = Literal["folder", "wds"]
 SUFFIX = {"jpeg": "jpg", "png": "png", "webp": "webp"}
+
+PATIENCE = 2.0
+"""Seconds to wait for another writer: the processes of a killed run need a moment to see that their parent is gone."""
 
 
 @dataclass(frozen=True)
@@ -47,21 +57,38 @@ class Job:
         return f"{index:09d}.{SUFFIX[self.format]}"
 
 
-def claim(job: Job, out: Path) -> None:
-    """Make ``out`` the folder of this job: write its manifest, or compare with the one that is there.
+@contextmanager
+def claim(job: Job, out: Path, share: int = 0, shares: int = 1) -> Iterator[None]:
+    """Make ``out`` the folder of this job, and every ``shares``-th unit from ``share`` on this process's to write.
+
+    The manifest is written, or compared with the one that is there. Processes forked within the block keep the claim
+    for as long as they live, even when their parent was killed.
 
     Raises:
-        ExunoError: the folder holds something else, or patches of other options.
+        ExunoError: the folder holds something else, or patches of other options, or another process writes the units.
     """
-    manifest = json.loads(json.dumps(asdict(job)))
+    _is_there(job, out)  # before anything is written: a folder that is refused stays as it was
+    with _lock(out, share, shares):
+        if not _is_there(job, out):
+            write_json(out / MANIFEST, _manifest(job))
+        yield
+
+
+def _manifest(job: Job) -> dict[str, object]:
+    return json.loads(json.dumps(asdict(job)))
+
+
+def _is_there(job: Job, out: Path) -> bool:
+    """Whether ``out`` is the folder of this job already; raises ExunoError if it is something else's."""
+    manifest = _manifest(job)
     path = out / MANIFEST
     if out.exists() and not out.is_dir():
         raise ExunoError(f"'{out}' is a file", "Give --out a folder.")
     if not path.exists():
-        if out.exists() and any(out.iterdir()):
+        # Hidden: the locks and temporary files of other shares, which may start at the same moment.
+        if out.exists() and any(not entry.name.startswith(".") for entry in out.iterdir()):
             raise ExunoError(f"the folder '{out}' is not empty and holds no {MANIFEST}", "Give --out a new folder.")
-        write_json(path, manifest)
-        return
+        return False
     try:
         there = json.loads(path.read_text())
     except ValueError as error:
@@ -73,6 +100,63 @@ def claim(job: Job, out: Path) -> None:
             f"the folder '{out}' holds patches made with other options ({changes})",
             "Give the same options to continue it, or --out another folder.",
         )
+    return True
+
+
+@contextmanager
+def _lock(out: Path, share: int, shares: int) -> Iterator[None]:
+    path = out / f".lock-{share}-of-{shares}"
+    with disk_errors(path):
+        out.mkdir(parents=True, exist_ok=True)
+        file = _take(path, out)
+    try:
+        # Another way to divide the work has other lock files. Each side looks after it holds its own, so never both
+        # pass; both may be refused.
+        for other in out.glob(".lock-*-of-*"):
+            numbers = re.fullmatch(r"\.lock-(\d+)-of-([1-9]\d*)", other.name)
+            if numbers and other != path:
+                first, step = map(int, numbers.groups())
+                if (first - share) % gcd(step, shares) == 0 and _held(other):
+                    raise _occupied(out)
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # while it is held: who opened it before sees that it is gone
+        file.close()
+
+
+def _take(path: Path, out: Path) -> IO[str]:
+    """The file, opened and locked."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        file = path.open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(file.fileno()).st_nlink:
+                return file
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                file.close()
+                raise _occupied(out) from None
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+        time.sleep(0.02)
+
+
+def _held(path: Path) -> bool:
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _occupied(out: Path) -> ExunoError:
+    return ExunoError(f"another process is writing the same patches to '{out}'", "Wait for it, or stop it.")
 
 
 def _short(value: object) -> str:

@@ -21,7 +21,8 @@ _REPORT_EVERY = 64
 
 @contextmanager
 def writing(job: Job, mixture: Mixture, out: Path, units: Sequence[int], workers: int) -> Iterator[Iterator[int]]:
-    """Write these units with ``workers`` processes, which have started when the block begins.
+    """Write these units, which the caller has claimed, with ``workers`` processes, which have started when the block
+    begins.
 
     Yields:
         An iterator of the numbers of patches newly written, to be followed to its end. It raises ExunoError for the

@@ -17,9 +17,16 @@ from exuno.synth.mixture import Mixture
 _CHUNK_BYTES = 1 << 20
 """Pixels made at a time: few calls, and they stay in the cache until they are encoded."""
 
+_UNFINISHED = ".partial"
+"""Ends the name of what is being written. Readers of image folders walk into hidden folders too; no picture in one may
+have its suffix, or what a killed run leaves counts as content."""
+
 
 def write_unit(job: Job, mixture: Mixture, out: Path, unit: int) -> Iterator[int]:
     """Make and write the patches of one unit: first under a temporary name, then renamed in one step.
+
+    The temporary name is always the same, so that what a killed run left is cleared; the caller must have claimed the
+    unit (``exuno.synth.job.claim``), or two writers clear each other's work.
 
     Yields:
         The number of each patch when it is written.
@@ -28,7 +35,7 @@ def write_unit(job: Job, mixture: Mixture, out: Path, unit: int) -> Iterator[int
         ExunoError: the disk is full or read-only. What was half-written is removed.
     """
     place = job.place(out, unit)
-    temporary = place.with_name(f".{place.name}.partial")
+    temporary = place.with_name(f".{place.name}{_UNFINISHED}")
     with disk_errors(place):
         place.parent.mkdir(parents=True, exist_ok=True)
         _remove(temporary)
@@ -74,8 +81,11 @@ def encode(bgr: NDArray[np.uint8], suffix: str, flags: list[int]) -> bytes:
 def _write_folder(job: Job, mixture: Mixture, unit: int, folder: Path) -> Iterator[int]:
     folder.mkdir()
     for index, data in encoded(job, mixture, job.indices(unit)):
-        write_bytes(folder / job.file_name(index), data)
+        write_bytes(folder / f"{job.file_name(index)}{_UNFINISHED}", data)
         yield index
+    for index in job.indices(unit):
+        name = f"{folder}/{job.file_name(index)}"
+        os.rename(name + _UNFINISHED, name)  # noqa: PTH104 (a Path for each takes as long as the call)
 
 
 def _write_tar(job: Job, mixture: Mixture, unit: int, path: Path) -> Iterator[int]:
