@@ -12,7 +12,7 @@ class ImageOptions:
     """How one photograph becomes patches. Defaults are the paper's."""
 
     size: int = 32
-    """Side of a patch in pixels."""
+    """Side of a patch in pixels; 0 in `exuno distill`: that of training, 8/7 of it before a random resized crop."""
     first_crop: float | None = 0.5
     """Side of the square first crop as a fraction of the short side of the photograph; None leaves it out."""
     area: tuple[float, float] = (1 / 500, 1.0)
