@@ -121,7 +121,7 @@ def ours(case: Case, images: Tensor, live: bool = False) -> float:
 
 def torchdistill(case: Case, images: Tensor) -> float:
     """Seconds of torchdistill's distillation box on the same batches, through its own loader and step."""
-    from torchdistill.core.distillation import DistillationBox
+    from torchdistill.core.distillation import DistillationBox  # pyright: ignore[reportMissingImports] (group bench)
 
     teacher, student = models(case)
     flat = images[torch.arange(case.steps) % len(images)].flatten(0, 1)
