@@ -15,22 +15,23 @@ from exuno.distill.figures import write_figures
 from exuno.distill.method import Distillation
 from exuno.distill.options import DistillConfig
 from exuno.engine import session
-from exuno.engine.check import check_augment, check_length, check_optim, check_run, need
+from exuno.engine.check import need
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
 from exuno.engine.loop import Result, fit
 from exuno.engine.options import Augment
-from exuno.engine.run import Run, open_run
+from exuno.engine.run import Run
 from exuno.evaluate.measure import BATCH, check_classes, logits, record, top1
 from exuno.metrics import agreement
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
 from exuno.models.save import save_model
-from exuno.presets import Preset, read, resolve, to_dict
+from exuno.presets import Preset, read, resolve
 from exuno.report.page import write_report
 from exuno.teach.options import TeachConfig
 from exuno.teach.train import teach
+from exuno.training import carry_out, check_training, steps_of, training_loader
 
 
 def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
@@ -40,23 +41,12 @@ def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
         ExunoError: anything the user can put right.
     """
     check(config)
-    about = session.about_of(preset, to_dict(config), to_dict(resolve(DistillConfig, preset)) if preset else {})
-    if config.run.smoke:
-        config = session.smoke(config)
-    name = preset.name if preset else None
-    run = open_run("distill", name, to_dict(config), about, config.run, sources.photo_digests(config.source))
-    if run.result is None:
-        train(config, run)
-    run.close()
-    return run
+    return carry_out("distill", config, preset, train, sources.photo_digests(config.source))
 
 
 def check(config: DistillConfig) -> None:
     """Raises ExunoError for numbers that no distillation can use."""
-    check_length(config.epochs, config.batch_size, config.budget, config.evaluations, config.size)
-    check_optim(config.optim)
-    check_augment(config.augment)
-    check_run(config.run)
+    check_training(config)
     loss, mixing = config.loss, config.mix
     need(loss.temperature > 0, "--loss.temperature", loss.temperature, "a temperature above 0; the papers use 1 to 64")
     need(0 <= loss.hard <= 1, "--loss.hard", loss.hard, "a weight from 0 to 1")
@@ -117,16 +107,7 @@ def prepare(config: DistillConfig, teacher: Classifier, accelerator: Accelerator
                 f"--loss.hard {config.loss.hard} needs true labels, which {config.source[0]} has not", "Leave it out."
             )
         check_classes(teacher, source, "the teacher")
-    loader = Loader(
-        source,
-        config.batch_size,
-        augment=config.augment,
-        seed=config.run.seed,
-        size=size,
-        workers=config.run.workers,
-        rank=accelerator.process_index,
-        world=accelerator.num_processes,
-    )
+    loader = training_loader(source, config, size, accelerator)
     return Setup(teacher, student, session.Head(test) if config.run.smoke else test, source, loader, size)
 
 
@@ -141,7 +122,7 @@ def train(config: DistillConfig, run: Run) -> None:
         method,
         setup.loader,
         optim=config.optim,
-        steps=session.steps(config.epochs, config.budget, len(setup.loader), config.run.smoke),
+        steps=steps_of(config, setup.loader),
         run=run,
         accelerator=accelerator,
         evaluators=[top1("student", setup.student, setup.test, setup.size, config.run.workers)],

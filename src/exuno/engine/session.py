@@ -49,6 +49,8 @@ class Head:
         return self.data.fetch(positions * (len(self.data) // len(self)))
 
     def __getattr__(self, name: str) -> Any:
+        if name == "data":  # asked for before it is set, when a worker process unpickles this
+            raise AttributeError(name)
         return getattr(self.data, name)
 
 

@@ -31,11 +31,19 @@ def main(args: Sequence[str]) -> None:
 
 
 def spec_of(model: str) -> str:
-    """A model spec; a bare path of a folder or file gets its prefix."""
+    """A model spec; a bare path of a folder or file gets its prefix.
+
+    Raises:
+        ExunoError: neither a spec nor a path.
+    """
     path = Path(model)
     if ":" not in model and path.is_dir():
         return f"run:{model}"
-    return f"file:{model}" if ":" not in model and path.is_file() else model
+    if ":" not in model and not path.is_file():
+        raise ExunoError(
+            f"there is no run and no file '{model}'", "Give a run's folder, a file of weights or a model spec."
+        )
+    return model if ":" in model else f"file:{model}"
 
 
 def complete(config: EvalConfig) -> EvalConfig:

@@ -10,19 +10,20 @@ from exuno.data.base import Data
 from exuno.data.loader import Loader
 from exuno.data.open import open_data
 from exuno.engine import session
-from exuno.engine.check import check_augment, check_length, check_optim, check_run, need
+from exuno.engine.check import need
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Result, fit
-from exuno.engine.run import Run, open_run
+from exuno.engine.run import Run
 from exuno.evaluate.measure import check_classes, record, top1
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
 from exuno.models.save import save_model
-from exuno.presets import Preset, resolve, to_dict
+from exuno.presets import Preset
 from exuno.report.page import write_report
 from exuno.teach.method import Supervised
 from exuno.teach.options import TeachConfig
+from exuno.training import carry_out, check_training, steps_of, training_loader
 
 
 def teach(config: TeachConfig, preset: Preset | None = None) -> Run:
@@ -35,25 +36,10 @@ def teach(config: TeachConfig, preset: Preset | None = None) -> Run:
     Raises:
         ExunoError: anything the user can put right.
     """
-    check(config)
-    about = session.about_of(preset, to_dict(config), to_dict(resolve(TeachConfig, preset)) if preset else {})
-    if config.run.smoke:
-        config = session.smoke(config)
-    run = open_run("teach", preset.name if preset else None, to_dict(config), about, config.run)
-    if run.result is None:
-        train(config, run)
-    run.close()
-    return run
-
-
-def check(config: TeachConfig) -> None:
-    """Raises ExunoError for numbers that no training can use."""
-    check_length(config.epochs, config.batch_size, config.budget, config.evaluations, config.size)
-    check_optim(config.optim)
-    check_augment(config.augment)
-    check_run(config.run)
+    check_training(config)
     smoothing = config.label_smoothing
     need(0 <= smoothing < 1, "--label-smoothing", smoothing, "a number from 0 to below 1; 0.1 is usual")
+    return carry_out("teach", config, preset, train)
 
 
 @dataclass(frozen=True)
@@ -94,16 +80,7 @@ def prepare(config: TeachConfig, accelerator: Accelerator) -> Setup:
         new_head=started,
     )
     check_classes(model, test, "the model")
-    loader = Loader(
-        training,
-        config.batch_size,
-        augment=config.augment,
-        seed=config.run.seed,
-        size=size,
-        workers=config.run.workers,
-        rank=accelerator.process_index,
-        world=accelerator.num_processes,
-    )
+    loader = training_loader(training, config, size, accelerator)
     return Setup(model, training, session.Head(test) if config.run.smoke else test, loader, size)
 
 
@@ -115,7 +92,7 @@ def train(config: TeachConfig, run: Run) -> None:
         Supervised(setup.model, config.label_smoothing),
         setup.loader,
         optim=config.optim,
-        steps=session.steps(config.epochs, config.budget, len(setup.loader), config.run.smoke),
+        steps=steps_of(config, setup.loader),
         run=run,
         accelerator=accelerator,
         evaluators=[top1("model", setup.model, setup.test, setup.size, config.run.workers)],

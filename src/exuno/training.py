@@ -1,0 +1,98 @@
+"""What the verbs that train share around the loop: checks, the run directory, the loader."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from accelerate import Accelerator
+
+from exuno.data.loader import Loader, Source
+from exuno.engine import session
+from exuno.engine.check import check_augment, check_length, check_optim, check_run
+from exuno.engine.options import Augment, Optim, RunOptions
+from exuno.engine.run import Run, open_run
+from exuno.presets import Preset, resolve, to_dict
+
+
+class TrainingConfig(Protocol):
+    """The fields that every configuration of a training has."""
+
+    @property
+    def data(self) -> str: ...
+    @property
+    def data_root(self) -> Path | None: ...
+    @property
+    def size(self) -> int | None: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def budget(self) -> float: ...
+    @property
+    def evaluations(self) -> int: ...
+    @property
+    def augment(self) -> Augment: ...
+    @property
+    def optim(self) -> Optim: ...
+    @property
+    def run(self) -> RunOptions: ...
+
+
+Config = TypeVar("Config", bound=TrainingConfig)
+
+
+def check_training(config: TrainingConfig) -> None:
+    """Raises ExunoError for numbers that no training can use."""
+    check_length(config.epochs, config.batch_size, config.budget, config.evaluations, config.size)
+    check_optim(config.optim)
+    check_augment(config.augment)
+    check_run(config.run)
+
+
+def carry_out(
+    verb: str,
+    config: Config,
+    preset: Preset | None,
+    train: Callable[[Config, Run], None],
+    inputs: Mapping[str, str] | None = None,
+) -> Run:
+    """Calls ``train(config, run)`` in the run directory of a configuration, unless that run is done.
+
+    Args:
+        verb: the verb of the command line.
+        config: a checked configuration.
+        preset: where it came from, for the record.
+        train: trains, measures, exports and reports.
+        inputs: sha256 of the files that the configuration names.
+    """
+    about = session.about_of(preset, to_dict(config), to_dict(resolve(type(config), preset)) if preset else {})
+    if config.run.smoke:
+        config = session.smoke(config)
+    name = preset.name if preset else None
+    run = open_run(verb, name, to_dict(config), about, config.run, dict(inputs or {}))
+    try:
+        if run.result is None:
+            train(config, run)
+    finally:
+        run.close()
+    return run
+
+
+def training_loader(data: Source, config: TrainingConfig, size: tuple[int, int], accelerator: Accelerator) -> Loader:
+    """The batches of a training: augmented, shuffled, this process's share of each."""
+    return Loader(
+        data,
+        config.batch_size,
+        augment=config.augment,
+        seed=config.run.seed,
+        size=size,
+        workers=config.run.workers,
+        rank=accelerator.process_index,
+        world=accelerator.num_processes,
+    )
+
+
+def steps_of(config: TrainingConfig, loader: Loader) -> int:
+    """The length of a training in optimizer steps."""
+    return session.steps(config.epochs, config.budget, len(loader), config.run.smoke)
