@@ -69,7 +69,7 @@ def about_of(preset: Any, config: dict[str, Any], stated: dict[str, Any]) -> dic
     if not changed:
         return {**preset.about, **({"budget": config["budget"]} if config.get("budget", 1) != 1 else {})}
     kept = {key: value for key, value in preset.about.items() if key not in ("summary", "published", "cost")}
-    return {**kept, "summary": f"{preset.name}, with another {', '.join(key.replace('_', ' ') for key in changed)}"}
+    return {**kept, "summary": f"{preset.name}, but for its {', '.join(key.replace('_', ' ') for key in changed)}"}
 
 
 def explain(config: dict[str, Any], preset: Any, cost: list[str]) -> None:
