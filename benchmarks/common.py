@@ -1,7 +1,6 @@
 """What every benchmark shares: timing with a spread, and sections of RESULTS.md that tell where numbers come from."""
 
 import os
-import platform
 import re
 import statistics
 import subprocess
@@ -9,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
+
+from exuno.engine.run import processor
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
@@ -32,12 +33,7 @@ def shared() -> Path:
 
 def machine() -> str:
     """CPU model, cores that this process may use, and the GPU if torch sees one."""
-    model = platform.processor() or platform.machine()
-    if (info := Path("/proc/cpuinfo")).exists():
-        found = re.search(r"model name\s*:\s*(.+)", info.read_text())
-        model = found.group(1) if found else model
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{model}, {cores} cores, {_gpu() or 'no GPU'}"
+    return f"{processor()}, {_gpu() or 'no GPU'}"
 
 
 def _gpu() -> str:

@@ -1,7 +1,6 @@
 """What the verbs that train share around the loop: checks, the run directory, the loader."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 from accelerate import Accelerator
@@ -15,12 +14,8 @@ from exuno.presets import Preset, resolve, to_dict
 
 
 class TrainingConfig(Protocol):
-    """The fields that every configuration of a training has."""
+    """The fields of a configuration that say how it trains."""
 
-    @property
-    def data(self) -> str: ...
-    @property
-    def data_root(self) -> Path | None: ...
     @property
     def size(self) -> int | None: ...
     @property

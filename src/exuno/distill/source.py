@@ -1,6 +1,6 @@
 """What a student sees: patches of photographs, or any data set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,6 @@ def photo_digests(specs: Sequence[str]) -> dict[str, str]:
     return {spec: photo_sha256(spec) for spec in specs if is_photo(spec)}
 
 
-def lineage(config: DistillConfig, source: Any) -> list[dict[str, str]]:
-    """What the student saw: each spec with its sha256."""
-    digests = photo_digests(config.source)
+def lineage(config: DistillConfig, source: Any, digests: Mapping[str, str]) -> list[dict[str, str]]:
+    """What the student saw: each spec with its sha256; ``digests`` are those of the photographs."""
     return [{"spec": spec, "sha256": digests.get(spec) or source.fingerprint()} for spec in config.source]

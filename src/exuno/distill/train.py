@@ -137,7 +137,7 @@ def train(config: DistillConfig, run: Run) -> None:
 def conclude(config: DistillConfig, run: Run, setup: Setup, outcome: Result, device: torch.device) -> None:
     """Exports the student, measures both, draws and reports."""
     lineage = {
-        "source": sources.lineage(config, setup.source),
+        "source": sources.lineage(config, setup.source, run.inputs),
         "teacher": {"spec": config.teacher, **setup.teacher.card.lineage},
         "data": config.data,
         "seed": config.run.seed,

@@ -65,13 +65,14 @@ def versions() -> dict[str, str]:
 
 
 def processor() -> str:
-    """Model name of the processor."""
+    """Model name of the processor, and the cores that this process may use."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         name = platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name}, {cores} cores"
 
 
 def rank() -> int:
@@ -89,6 +90,8 @@ class Run:
     config: dict[str, Any]
     about: dict[str, Any]
     options: RunOptions
+    inputs: dict[str, str] = field(default_factory=dict)
+    """sha256 of the files that the configuration names, as they were when the run was opened."""
     lock: IO[str] | None = field(default=None, repr=False)
 
     @property
@@ -168,14 +171,14 @@ def open_run(
         ExunoError: the directory holds something else, or cannot be written, or another process works in it.
     """
     folder = options.run_dir or Path("runs") / "-".join(filter(None, (verb, preset, fingerprint(config))))
-    run = Run(folder, verb, preset, config, about, options)
+    run = Run(folder, verb, preset, config, about, options, inputs or {})
     if rank() != 0:
         return run
     with disk_errors(folder):
         if folder.exists() and not folder.is_dir():
             raise ExunoError(f"{folder} is a file, not a folder", "Choose another --run-dir.")
         if (folder / "config.yaml").is_file():
-            check_same(run, inputs or {})
+            check_same(run)
         elif folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
             raise ExunoError(
                 f"{folder} is not empty and holds no run", "Choose another --run-dir; nothing there was touched."
@@ -189,11 +192,11 @@ def open_run(
         for leftover in folder.rglob(".*.tmp"):  # of a process that was killed while it wrote
             leftover.unlink(missing_ok=True)
         if not (folder / "command.txt").is_file():
-            describe(run, inputs or {}, replay)
+            describe(run, replay)
     return run
 
 
-def check_same(run: Run, inputs: dict[str, str]) -> None:
+def check_same(run: Run) -> None:
     """Raises ExunoError unless the directory holds a run of this configuration and these inputs that may go on."""
     folder, config = run.dir, run.config
     try:
@@ -206,7 +209,7 @@ def check_same(run: Run, inputs: dict[str, str]) -> None:
             f"{folder} holds a run of another configuration ({differences(then, config) or verb})",
             "Choose another --run-dir; nothing there was touched.",
         )
-    changed = [name for name, digest in inputs.items() if files.get(name, digest) != digest]
+    changed = [name for name, digest in run.inputs.items() if files.get(name, digest) != digest]
     if changed:
         raise ExunoError(
             f"{changed[0]} has changed since the run in {folder} began", "Choose another --run-dir for the new one."
@@ -230,12 +233,12 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def describe(run: Run, inputs: dict[str, str], replay: list[str] | None) -> None:
+def describe(run: Run, replay: list[str] | None) -> None:
     """Writes the files that say what the run is; command.txt last, so that its presence says that all are there."""
     import torch
 
     content = {"verb": run.verb, "preset": run.preset, "about": run.about, "config": identity(run.config)}
-    content |= {"inputs": inputs} if inputs else {}
+    content |= {"inputs": run.inputs} if run.inputs else {}
     write_text(run.dir / "config.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     cpu = run.options.devices.startswith("cpu") or not torch.cuda.is_available()
     environment = {

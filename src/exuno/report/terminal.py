@@ -4,8 +4,6 @@ import sys
 
 from exuno.engine.run import Run, rank
 
-NAMES = {"top1": "top-1", "top5": "top-5", "ece": "calibration error"}
-
 
 def show(run: Run) -> None:
     """Prints accuracies of a finished run with n and 95 % interval, and the path of its page."""
