@@ -1,0 +1,7 @@
+"""Many to one: a labelled data set distilled into one small poster that trains a network from scratch.
+
+- ``options.PosterConfig``: what to do; ``train.make_poster(config) -> Run``: do it in a run directory.
+- ``layout``, ``areas``, ``labels``, ``order``: where the classes lie (PoDD, PoDDL, PoCO).
+- ``unroll`` (RaT-BPTT), ``dm``, ``gm``: the algorithms; ``method.Distiller``: one outer step; ``protocol``: training from
+  a poster and testing; ``baselines``: real images at the same budget; ``command``: ``exuno poster``.
+"""

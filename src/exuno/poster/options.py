@@ -1,0 +1,124 @@
+"""The configuration of ``exuno poster``. Plain frozen dataclasses; no torch."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from exuno.engine.options import Optim, RunOptions
+
+
+@dataclass(frozen=True)
+class Inner:
+    """How a network learns from the poster: the same in the distillation and in its test."""
+
+    name: Literal["adam", "sgd"] = "adam"
+    """Optimizer of the inner loop."""
+    lr: float = 1e-3
+    """Its learning rate."""
+    momentum: float = 0.9
+    """Momentum of sgd."""
+    weight_decay: float = 0.0
+    """Weight decay, added to the gradient (the published sgd: 5e-4)."""
+    batch: int | None = None
+    """Patches of an inner step, drawn anew for each; default: all, at most 128."""
+    augment: str = "flip_rotate"
+    """Differentiable augmentation: names of flip, rotate, scale, crop, color, cutout joined by _, of which each batch gets
+    one; all: in front (all:flip_rotate) applies every one; none."""
+
+
+@dataclass(frozen=True)
+class Unroll:
+    """Random truncated backpropagation through time (RaT-BPTT, arXiv 2311.07025, algorithm 1)."""
+
+    window: int = 60
+    """Last inner steps, through which the gradient is taken."""
+    total: int = 200
+    """The most inner steps of an outer step: steps before the window are drawn from `least` .. total - window."""
+    least: int = 0
+    """The fewest inner steps before the window."""
+    backend: Literal["checkpointed", "reverse"] = "checkpointed"
+    """How the gradient is taken; both exact. reverse keeps the graph of every inner step, checkpointed one at a time."""
+    runs: int = 1
+    """Independent inner runs whose gradients an outer step averages; processes share them."""
+    clip: float = 2.0
+    """Largest norm of the outer gradient, as a multiple of its moving average; 0 does not clip."""
+    clip_decay: float = 0.9
+    """Decay of that moving average."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How a poster is tested: fresh networks trained on it from scratch, after its pixels were rounded to 8 bits."""
+
+    networks: int = 8
+    """Networks of the test at the end."""
+    steps: tuple[int, ...] = (300, 600, 1000, 2000)
+    """Training steps after which they are tested; the number that counts is that of the steps chosen on held-out data."""
+    holdout: float = 0.1
+    """Share of the training set held out; the poster and the number of steps are chosen on it, never on test data."""
+    trials: int = 2
+    """Networks that judge the poster on the way."""
+    baselines: int = 3
+    """Draws of each baseline of real images at the same number of pixels; 0 leaves them out."""
+
+
+@dataclass(frozen=True)
+class PosterConfig:
+    """Distill a labelled data set into one poster."""
+
+    data: str
+    """What to distill and test on."""
+    data_root: Path | None = None
+    """Folder that holds the benchmark data sets."""
+    ipc: float | None = None
+    """Budget in images per class: pixels / (classes x pixels of an image)."""
+    size: str | None = None
+    """Budget as WIDTHxHEIGHT in pixels."""
+    bytes: int | None = None
+    """Budget in bytes of 8-bit pixels and labels together."""
+    grid: str | None = None
+    """Classes as COLUMNSxROWS; default: the most nearly square one."""
+    patch: int | None = None
+    """Side of a patch in poster pixels, enlarged to the image where smaller; default: the image's where it fits."""
+    patches: str | None = None
+    """Patches as COLUMNSxROWS; default: every quarter of a patch."""
+    area: str | None = None
+    """Class area as WIDTHxHEIGHT in pixels; neighbours that overlap fade into each other. Default: the grid's cell."""
+    image_size: int | None = None
+    """Side of the images; default: that of the data."""
+    model: str = "exuno:convnet"
+    """Network that learns from the poster; any model spec."""
+    algorithm: Literal["rat-bptt", "dm", "gm"] = "rat-bptt"
+    """Backpropagation through training (rat-bptt), distribution matching (dm) or gradient matching (gm)."""
+    order: str = "features"
+    """Order of the classes: features (neighbours look alike), clip (their names mean alike; needs exuno[clip]), given, or
+    the numbers of all classes, row by row, joined by commas."""
+    labels: Literal["fixed", "learned"] = "fixed"
+    """Soft labels by the shares of the class areas in a patch, or learned with the pixels."""
+    label_formula: Literal["paper", "reference"] = "paper"
+    """Fixed labels: shares of areas (paper), or the softmax of the pixel counts (reference)."""
+    label_cells: float = 1.0
+    """Learned labels: size of the label array in cells for each class."""
+    label_lr_scale: float = 1.0
+    """Learned labels: the learning rate is --optim.lr divided by this."""
+    init: Literal["noise", "real"] = "noise"
+    """What the poster starts from: Gaussian class areas, or real images of the classes."""
+    zca: bool = False
+    """Whiten the images (ZCA with regularisation 0.1), and distill in that space."""
+    real_augment: str = "flip_rotate"
+    """Augmentation of the real batch; see inner.augment."""
+    steps: int = 1000
+    """Outer steps: updates of the poster."""
+    batch_size: int = 500
+    """Real images in an outer step."""
+    budget: float = 1.0
+    """Scales the length of the distillation."""
+    evaluations: int = 10
+    """How often the poster is tested on held-out data on the way."""
+    inner: Inner = field(default_factory=Inner)
+    unroll: Unroll = field(default_factory=Unroll)
+    proof: Proof = field(default_factory=Proof)
+    optim: Optim = field(default_factory=lambda: Optim(schedule="constant"))
+    run: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)
