@@ -18,7 +18,7 @@ def trained_looking(spec: str) -> Classifier:
     return model
 
 
-@pytest.mark.parametrize("spec", ["exuno:resnet20", "exuno:wrn_16_1", "exuno:convnet_2_16"])
+@pytest.mark.parametrize("spec", ["exuno:resnet20", "exuno:wrn_16_1", "exuno:convnet_2_16", "exuno:convnet_2_8-batch"])
 def test_the_logits_are_the_same_and_the_model_is_untouched(spec: str) -> None:
     model, pixels = trained_looking(spec), torch.rand(4, 3, 32, 32)
     state = {name: value.clone() for name, value in model.net.state_dict().items()}

@@ -47,7 +47,38 @@ def test_parameters_of_convnet() -> None:
     assert parameters("convnet") == parameters("convnet_3_128") == 320_010
 
 
-@pytest.mark.parametrize("name", ["wrn_10_1", "resnet8", "convnet_2_8"])
+@pytest.mark.parametrize(
+    ("name", "count"),
+    # By hand: convolutions and linear layer of 128 channels have 319,242 parameters, of 128, 256 and 512 channels
+    # 1,560,842; a norm has 2 a channel, the layer norm 2 a channel and pixel.
+    [
+        ("convnet-none", 319_242),
+        ("convnet-batch", 320_010),
+        ("convnet_3_128-group", 320_010),
+        ("convnet-layer", 319_242 + 2 * 128 * (32**2 + 16**2 + 8**2)),
+        ("convnet-none-doubling", 1_560_842),
+        ("convnet_3_128-batch-doubling", 1_560_842 + 2 * (128 + 256 + 512)),
+    ],
+)
+def test_parameters_of_convnet_variants(name: str, count: int) -> None:
+    with torch.device("meta"):
+        assert parameters(name) == count
+
+
+def test_normalisations_of_convnets() -> None:
+    """Over what an activation is normalised shows in what a change of the input elsewhere does to it."""
+    x = torch.rand(3, 1, 8, 8)
+    other = torch.cat([x[:1], torch.rand(2, 1, 8, 8)])
+    for name, alone in (("instance", True), ("none", True), ("layer", True), ("group", True), ("batch", False)):
+        net = build_exuno("convnet_1_8" + f"-{name}" * (name != "instance"), 5, 1, (8, 8))
+        assert torch.allclose(net(x)[0], net(other)[0], atol=1e-6) == alone, name
+        first = net.get_submodule("blocks.0.1")(net.get_submodule("blocks.0.0")(x))[0]
+        parts = {"instance": first.flatten(1), "group": first.reshape(4, -1), "layer": first.reshape(1, -1)}
+        if name in parts:
+            assert torch.allclose(parts[name].mean(1), torch.zeros(len(parts[name])), atol=1e-5), name
+
+
+@pytest.mark.parametrize("name", ["wrn_10_1", "resnet8", "convnet_2_8", "convnet_2_8-layer-doubling"])
 @pytest.mark.parametrize("side", [8, 32])
 @pytest.mark.parametrize("chans", [1, 3])
 def test_shapes(name: str, side: int, chans: int) -> None:
@@ -104,6 +135,8 @@ def test_every_listed_name_builds(name: str) -> None:
         ("wrn_40_0", "width"),
         ("convnet_0_8", "depth"),
         ("convnet_4_8", "convnet_2_8"),
+        ("convnet_2_6-group", "multiple of 4"),
+        ("convnet-doubling-none", "then -doubling"),
     ],
 )
 def test_names_that_cannot_be_built(name: str, told: str) -> None:

@@ -80,6 +80,21 @@ def test_foreign_files_are_recognised(wrap: str, suffix: str, arch: str, tmp_pat
     assert all(torch.equal(value, again.net.state_dict()[key]) for key, value in model.net.state_dict().items())
 
 
+@pytest.mark.parametrize("variant", ["-none", "-batch", "-layer", "-doubling", "-none-doubling", "-batch-doubling"])
+def test_variants_of_convnets_are_recognised(variant: str, tmp_path: Path) -> None:
+    torch.save(small(f"exuno:convnet_2_8{variant}").net.state_dict(), tmp_path / "a.pt")
+    assert load_model(f"file:{tmp_path}/a.pt", pretrained=True).card.arch == f"exuno:convnet_2_8{variant}"
+
+
+def test_four_groups_are_taken_at_the_user_s_word(tmp_path: Path) -> None:
+    model = small("exuno:convnet_2_8-group")
+    torch.save(model.net.state_dict(), tmp_path / "a.pt")
+    again = load_model(f"file:{tmp_path}/a.pt@exuno:convnet_2_8-group", pretrained=True)
+    assert again.card.arch == "exuno:convnet_2_8-group"
+    pixels = torch.rand(2, 1, 8, 8)
+    assert torch.allclose(again.net.eval()(pixels), model.net.eval()(pixels), atol=1e-6)
+
+
 def test_recognised_cifar_resnets_expect_imagenet_statistics(tmp_path: Path) -> None:
     torch.save(small(classes=10, in_chans=3).net.state_dict(), tmp_path / "a.pt")
     card = load_model(f"file:{tmp_path}/a.pt", pretrained=True).card

@@ -5,24 +5,37 @@ from torch import Tensor, nn
 
 from exuno.engine.errors import ExunoError
 
+GROUPS = 4  # of the normalisation called group
+
 
 class ConvNet(nn.Module):
-    """``depth`` blocks of 3x3 convolution, instance normalisation, ReLU and 2x2 average pooling, then a linear layer.
-
-    Instance normalisation is GroupNorm with as many groups as channels, with learnt scale and shift.
+    """``depth`` blocks of 3x3 convolution, normalisation, ReLU and 2x2 average pooling, then a linear layer.
 
     Args:
         depth: number of blocks (3 for 32 px, 4 for 64 px, 2 for the 8 px digits).
-        width: channels of each block.
+        width: channels of each block; with ``doubling``, of the first.
         classes: number of logits.
         in_chans: channels of the input.
         input_size: (H, W) of the input, which fixes the size of the linear layer.
+        norm: ``instance`` (GroupNorm with as many groups as channels), ``group`` (4 groups), ``layer`` (over channels
+            and pixels, each with its own scale and shift), ``batch`` or ``none``; all with learnt scale and shift.
+        doubling: whether each block has twice the channels of the one before.
 
     Raises:
-        ExunoError: if the input is too small for so many poolings.
+        ExunoError: if the input is too small for so many poolings, or the width is no multiple of the groups.
     """
 
-    def __init__(self, depth: int, width: int, classes: int, in_chans: int, input_size: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        depth: int,
+        width: int,
+        classes: int,
+        in_chans: int,
+        input_size: tuple[int, int],
+        norm: str = "instance",
+        *,
+        doubling: bool = False,
+    ) -> None:
         super().__init__()
         height, wide = (side >> depth for side in input_size)
         if min(height, wide) < 1:
@@ -30,23 +43,36 @@ class ConvNet(nn.Module):
                 f"a ConvNet of depth {depth} halves an input of {input_size[0]}x{input_size[1]} pixels to nothing",
                 f"Take a smaller depth, such as exuno:convnet_{max(1, min(input_size).bit_length() - 2)}_{width}.",
             )
+        if norm == "group" and width % GROUPS:
+            raise ExunoError(f"{width} channels do not divide into {GROUPS} groups", f"Take a multiple of {GROUPS}.")
+        widths = [width << i if doubling else width for i in range(depth)]
         self.blocks = nn.Sequential(
             *(
                 nn.Sequential(
-                    nn.Conv2d(in_chans if i == 0 else width, width, 3, padding=1),
-                    nn.GroupNorm(width, width),
+                    nn.Conv2d(widths[i - 1] if i else in_chans, channels, 3, padding=1),
+                    *_norm(norm, channels, (input_size[0] >> i, input_size[1] >> i)),
                     nn.ReLU(),
                     nn.AvgPool2d(2),
                 )
-                for i in range(depth)
+                for i, channels in enumerate(widths)
             )
         )
-        self.linear = nn.Linear(width * height * wide, classes)
+        self.linear = nn.Linear(widths[-1] * height * wide, classes)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Activations before the linear layer: [B, width, H / 2^depth, W / 2^depth]."""
+        """Activations before the linear layer: [B, channels, H / 2^depth, W / 2^depth]."""
         return self.blocks(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised pixels [B, in_chans, H, W] -> logits [B, classes]."""
         return self.linear(self.forward_features(x).flatten(1))
+
+
+def _norm(name: str, channels: int, size: tuple[int, int]) -> list[nn.Module]:
+    if name == "none":
+        return []
+    if name == "batch":
+        return [nn.BatchNorm2d(channels)]
+    if name == "layer":
+        return [nn.LayerNorm([channels, *size])]
+    return [nn.GroupNorm(GROUPS if name == "group" else channels, channels)]

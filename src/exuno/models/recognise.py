@@ -67,9 +67,14 @@ def _convnet(state: State) -> tuple[str, int, tuple[int, int]] | None:
     first = state["blocks.0.0.weight"]
     if first.ndim != 4:
         return None
+    width, last = first.shape[0], state[f"blocks.{depth - 1}.0.weight"].shape[0]
     # The linear layer tells the input's area; that it is square is a guess.
-    side = isqrt(state["linear.weight"].shape[1] // first.shape[0]) << depth
-    return f"exuno:convnet_{depth}_{first.shape[0]}", first.shape[1], (side, side)
+    side = isqrt(state["linear.weight"].shape[1] // last) << depth
+    norm = state.get("blocks.0.1.weight")
+    kind = "-none" if norm is None else "-layer" if norm.ndim == 3 else ""  # group is shaped as instance: a guess, too
+    kind = "-batch" if "blocks.0.1.running_mean" in state else kind
+    doubling = "-doubling" if last > width else ""
+    return f"exuno:convnet_{depth}_{width}{kind}{doubling}", first.shape[1], (side, side)
 
 
 def _count(state: State, pattern: str) -> int:
@@ -86,9 +91,10 @@ def described(arch: str, state: State, path: Path) -> ModelCard:
     prefix, _, name = arch.partition(":")
     if prefix == "exuno":
         card = recognise(state, path)
-        if card.arch != arch and (card.arch, arch) != ("exuno:convnet_3_128", "exuno:convnet"):
+        full = re.sub(r"^exuno:convnet(?!_)", "exuno:convnet_3_128", arch)
+        if card.arch != full.replace("-group", ""):
             raise ExunoError(f"the weights of {path} are those of {card.arch}, not of {arch}", f"Leave out @{arch}.")
-        return card
+        return replace(card, arch=full)
     if prefix == "timm":
         from exuno.models.foreign import timm_card
 

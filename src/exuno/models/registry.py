@@ -15,11 +15,20 @@ COMMON = (
     "convnet",
     "convnet_2_64",
     "convnet_4_128",
+    "convnet-none",
+    "convnet-doubling",
+    "convnet-batch-doubling",
 )
+CONVNET = r"convnet(?:_(\d+)_(\d+))?(?:-(none|batch|layer|group))?(-doubling)?"
 
 
 def exuno_models() -> tuple[str, ...]:
-    """The usual names. Any ``wrn_DEPTH_WIDTH``, ``resnetDEPTH`` and ``convnet_DEPTH_WIDTH`` can be built."""
+    """The usual names. Any ``wrn_DEPTH_WIDTH``, ``resnetDEPTH`` and ``convnet_DEPTH_WIDTH`` can be built.
+
+    A ConvNet has instance normalisation unless ``-none``, ``-batch``, ``-layer`` or ``-group`` follows, and one width
+    unless ``-doubling`` comes last. (PoDD's names: convnet2 is convnet-none, convnetw convnet-doubling, convnetw2
+    convnet-batch-doubling, convnet4 convnet_4_128, convnetw4 convnet_4_128-doubling.)
+    """
     return COMMON
 
 
@@ -47,17 +56,18 @@ def build_exuno(name: str, classes: int, in_chans: int, input_size: tuple[int, i
 
         _check_depth(name, int(match[1]), 2)
         return CifarResNet(int(match[1]), classes, in_chans)
-    if match := re.fullmatch(r"convnet(?:_(\d+)_(\d+))?", name):
+    if match := re.fullmatch(CONVNET, name):
         from exuno.models.convnet import ConvNet
 
         depth, width = int(match[1] or 3), int(match[2] or 128)
         _check_positive(name, depth=depth, width=width)
-        return ConvNet(depth, width, classes, in_chans, input_size)
+        return ConvNet(depth, width, classes, in_chans, input_size, match[3] or "instance", doubling=bool(match[4]))
     near = get_close_matches(name, COMMON, 1)
     raise ExunoError(
         f"exuno has no model '{name}'",
         (f"Did you mean exuno:{near[0]}? " if near else "")
-        + "The families are wrn_DEPTH_WIDTH, resnetDEPTH and convnet_DEPTH_WIDTH; the usual ones: "
+        + "The families are wrn_DEPTH_WIDTH, resnetDEPTH and convnet_DEPTH_WIDTH (with -none, -batch, -layer or "
+        + "-group for another normalisation, then -doubling for widths that double); the usual ones: "
         + f"{', '.join(COMMON)}.",
     )
 
