@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from exuno.data.loader import Loader, Source
 from exuno.engine import session
 from exuno.engine.check import check_augment, check_length, check_optim, check_run
+from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment, Optim, RunOptions
 from exuno.engine.run import Run, open_run
 from exuno.presets import Preset, resolve, to_dict
@@ -75,11 +76,21 @@ def carry_out(
 
 
 def training_loader(data: Source, config: TrainingConfig, size: tuple[int, int], accelerator: Accelerator) -> Loader:
-    """The batches of a training: augmented, shuffled, this process's share of each."""
+    """The batches of a training: augmented, shuffled, this process's share of each.
+
+    Raises:
+        ExunoError: an augmentation of colours for images that are whitened.
+    """
+    augment = config.augment
+    if getattr(data, "whitening", None) is not None and (any(augment.jitter) or augment.gray or augment.solarize):
+        raise ExunoError(
+            "the images are whitened, so they have no colours to change",
+            "Leave out --augment.jitter, --augment.gray and --augment.solarize.",
+        )
     return Loader(
         data,
         config.batch_size,
-        augment=config.augment,
+        augment=augment,
         seed=config.run.seed,
         size=size,
         workers=config.run.workers,

@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from exuno.data.whitening import Whitening
+
 Images = Tensor | list[Tensor]
-"""uint8 [B, C, H, W], or a list of B uint8 [C, h, w] of varying size."""
+"""uint8 [B, C, H, W], or a list of B uint8 [C, h, w] of varying size; of a poster float [B, C, H, W]."""
 
 Positions = NDArray[np.int64]
 
 
-class Data(Dataset[tuple[Tensor, int]]):
+class Data(Dataset[tuple[Tensor, int | Tensor]]):
     """A labelled or unlabelled set of images; map-style, so that torch's own tools take it too.
 
     Attributes:
@@ -27,6 +29,7 @@ class Data(Dataset[tuple[Tensor, int]]):
             ``image_size``.
         channels: 1 or 3.
         mean, std: of each channel over the *training* split, for pixels in [0, 1].
+        whitening: what the images went through, if they are whitened and so no pixels any more.
     """
 
     name: str
@@ -37,23 +40,27 @@ class Data(Dataset[tuple[Tensor, int]]):
     channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    whitening: Whitening | None = None
 
     @abstractmethod
     def __len__(self) -> int: ...
 
     @abstractmethod
     def fetch(self, positions: Positions) -> tuple[Images, Tensor]:
-        """Images (uint8) and labels (int64 [B], -1 where there is none) at B positions, int64 [B]."""
+        """Images (uint8) and labels (int64 [B], -1 where there is none) at B positions, int64 [B].
+
+        A poster gives float images in units of [0, 1], which may leave that range, and soft labels, float32 [B, K].
+        """
 
     @abstractmethod
     def fingerprint(self) -> str:
         """A hexadecimal digest of the content, for the lineage of a run."""
 
-    def __getitem__(self, position: int) -> tuple[Tensor, int]:
+    def __getitem__(self, position: int) -> tuple[Tensor, int | Tensor]:
         if not 0 <= position < len(self):
             raise IndexError(position)
         images, labels = self.fetch(np.array([position], np.int64))
-        return images[0], int(labels[0])
+        return images[0], labels[0] if labels.ndim == 2 else int(labels[0])
 
 
 class ArrayData(Data):
@@ -99,6 +106,22 @@ class ArrayData(Data):
         digest.update(self.images.numpy().data)
         digest.update(self.labels.numpy().data)
         return digest.hexdigest()
+
+
+def classes_of(labels: Tensor) -> Tensor:
+    """The class of each label, int64 [B]: hard labels as they are, of soft ones [B, K] the most likely."""
+    return labels.argmax(1) if labels.ndim == 2 else labels
+
+
+def pictures(data: object, images: Tensor) -> NDArray[np.uint8]:
+    """Images that a loader of ``data`` delivered, float [B, C, H, W], to look at: uint8 [B, H, W, C].
+
+    Whitened ones are unwhitened as far as that goes.
+    """
+    whitening: Whitening | None = getattr(data, "whitening", None)
+    if whitening is not None and tuple(images.shape[1:]) == whitening.shape:
+        images = whitening.picture(images)
+    return images.mul(255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def channel_stats(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -17,8 +17,8 @@ S = TypeVar("S", bound=Source)
 
 
 def in_memory(data: S, limit: int = LIMIT) -> S | ArrayData:
-    """``data`` as an ArrayData with the same samples, if its images are of equal size and take at most ``limit`` bytes;
-    else itself.
+    """``data`` as an ArrayData with the same samples, if its images are uint8, of equal size and take at most ``limit``
+    bytes; else itself.
 
     Args:
         data: a data set; what it knows of its classes and statistics is kept.
@@ -26,9 +26,10 @@ def in_memory(data: S, limit: int = LIMIT) -> S | ArrayData:
     """
     if isinstance(data, ArrayData) or hasattr(data, "fetch_draws") or not len(data):
         return data
-    first, _ = data.fetch(np.zeros(1, np.int64))
+    first, label = data.fetch(np.zeros(1, np.int64))
     shape = tuple(first[0].shape)
-    if len(data) * prod(shape) > limit:
+    # A poster is in memory already, and neither its float images nor its soft labels may be rounded.
+    if len(data) * prod(shape) > limit or first[0].dtype != torch.uint8 or label.ndim != 1:
         return data
     images = torch.empty((len(data), *shape), dtype=torch.uint8)
     labels = torch.empty(len(data), dtype=torch.int64)

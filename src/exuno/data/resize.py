@@ -9,24 +9,27 @@ from exuno.data.base import Images
 
 
 def resize(images: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:
-    """Resize [B, C, H, W], uint8 or float, with antialiasing; bicubic results are clipped to the range of the type."""
+    """Resize [B, C, H, W], uint8 or float, with antialiasing; bicubic results are clipped to the range of
+    the type, those of float images to [0, 1] or what the images themselves span beyond it."""
     if tuple(images.shape[-2:]) == size:
         return images
     out = interpolate(images, size, mode=mode, antialias=True, align_corners=False)
-    return out.clamp(0, 1) if mode == "bicubic" and out.is_floating_point() else out
+    if mode != "bicubic" or not out.is_floating_point():
+        return out
+    return out.clamp(min(0.0, images.min().item()), max(1.0, images.max().item()))
 
 
 def prepare(images: Images, size: tuple[int, int], short: int | None = None) -> Tensor:
     """Resize the short side, keep the aspect ratio, cut out the centre.
 
     Args:
-        images: uint8 [B, C, H, W], or a list of uint8 [C, h, w] of varying size.
+        images: uint8 or float [B, C, H, W], or a list of uint8 [C, h, w] of varying size.
         size: (H, W) of the result.
         short: the short side before the centre crop (ImageNet: 256 for a result of 224); None: just enough to cover
             ``size``.
 
     Returns:
-        uint8 [B, C, H, W].
+        [B, C, H, W] of the type of the images.
     """
     if isinstance(images, Tensor):
         return _cover(images, size, short)

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from exuno.data.base import pictures
 from exuno.data.photo import load_photo
 from exuno.distill.kinds import is_photo
 from exuno.distill.options import DistillConfig
@@ -30,9 +30,9 @@ def write_figures(folder: Path, config: DistillConfig, loader: Any) -> None:
         caption = f"{spec}, {photo.shape[1]} x {photo.shape[0]} pixels: all that the student has seen comes from here."
         figures.append({"file": f"source{i}.png", "title": "The source", "caption": caption})
     batch = next(loader.epoch(0))["images"][:SHOWN]
-    pixels = (batch * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    pixels = pictures(loader.data, batch)
     scale = max(1, 48 // pixels.shape[1])
-    save_png(image_grid(np.ascontiguousarray(pixels), columns=16, scale=scale), folder / "samples.png")
+    save_png(image_grid(pixels, columns=16, scale=scale), folder / "samples.png")
     caption = f"{len(batch)} of the images that the student learned from, as they entered training (before mixing)."
     figures.append({"file": "samples.png", "title": "What the student saw", "caption": caption})
     write_json(folder / "figures.json", figures)

@@ -43,14 +43,14 @@ def hard_label(student: Tensor, labels: Tensor, partner: Tensor, share: float) -
 
     Args:
         student: logits [B, C].
-        labels: int64 [B]; -1 where there is none, which counts for nothing.
-        partner: labels of the images mixed in, int64 [B].
+        labels: int64 [B], -1 where there is none, which counts for nothing; or soft labels float32 [B, C].
+        partner: labels of the images mixed in, likewise.
         share: λ in [0, 1].
 
     Returns:
         A scalar, in nats, mean over the labelled images (0 if there are none).
     """
-    known = (labels >= 0).sum().clamp(min=1)
+    known = len(labels) if labels.ndim == 2 else (labels >= 0).sum().clamp(min=1)
 
     def term(target: Tensor) -> Tensor:
         return F.cross_entropy(student.float(), target, ignore_index=-1, reduction="sum") / known

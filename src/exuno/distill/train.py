@@ -101,6 +101,11 @@ def prepare(config: DistillConfig, teacher: Classifier, accelerator: Accelerator
         pretrained=False,
     )
     source = sources.open_source(config, size, channels=max(teacher.card.in_chans, student.card.in_chans))
+    if (getattr(source, "whitening", None) is None) != (getattr(test, "whitening", None) is None):
+        raise ExunoError(
+            f"only one of --source {config.source[0]} and --data {config.data} is whitened",
+            "Give a whitened poster as both (--data poster:PATH has whitened test images).",
+        )
     if config.loss.hard:
         if not getattr(source, "num_classes", 0):
             raise ExunoError(

@@ -19,7 +19,7 @@ from typing import IO, Any
 import yaml
 
 from exuno.engine.errors import ExunoError
-from exuno.engine.files import disk_errors, write_json, write_text
+from exuno.engine.files import disk_errors, remove, write_json, write_text
 from exuno.engine.options import EXECUTION, RunOptions
 from exuno.engine.track import Sink, tracker
 from exuno.version import __version__
@@ -189,8 +189,8 @@ def open_run(
             fcntl.flock(run.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ExunoError(f"another process is working in {folder}", "Wait for it, or stop it.") from None
-        for leftover in folder.rglob(".*.tmp"):  # of a process that was killed while it wrote
-            leftover.unlink(missing_ok=True)
+        for leftover in [*folder.rglob(".*.tmp")]:  # of a process that was killed while it wrote
+            remove(leftover)
         if not (folder / "command.txt").is_file():
             describe(run, replay)
     return run

@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from exuno.data.base import classes_of, pictures
 from exuno.data.loader import Loader
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
@@ -40,7 +41,7 @@ def logits(model: nn.Module, batches: Loader, device: torch.device) -> tuple[np.
     """Logits [N, C] float32 and labels [N] int64 of one pass; ``model`` takes pixels in [0, 1]."""
     model.to(device).eval()
     found = [(model(batch["images"].to(device)).float().cpu(), batch["labels"]) for batch in batches.epoch(0)]
-    return torch.cat([x for x, _ in found]).numpy(), torch.cat([y for _, y in found]).numpy()
+    return torch.cat([x for x, _ in found]).numpy(), classes_of(torch.cat([y for _, y in found])).numpy()
 
 
 def top1(name: str, model: Classifier, data: Any, size: tuple[int, int], workers: int) -> Evaluator:
@@ -55,7 +56,7 @@ def top1(name: str, model: Classifier, data: Any, size: tuple[int, int], workers
         for batch in loaders[0].epoch(0):
             if len(batch["labels"]):
                 answers = model(batch["images"].to(accelerator.device)).argmax(1).cpu()
-                right += (answers == batch["labels"]).sum().to(right)
+                right += (answers == classes_of(batch["labels"])).sum().to(right)
         total = accelerator.reduce(right) if accelerator.num_processes > 1 else right
         assert isinstance(total, Tensor)
         yield f"{name}/top1", total.item() / len(data)
@@ -82,8 +83,8 @@ def record(
     names = np.array(data.classes or model.card.class_names or [str(i) for i in range(found.shape[1])])
     if folder:
         index = np.linspace(0, len(data) - 1, min(GALLERY, len(data))).astype(np.int64)  # test sets are often sorted
-        images = batches.preparer[index, index]["images"].mul(255).round().to(torch.uint8)
+        images = pictures(data, batches.preparer[index, index]["images"])
         content = {"logits": found, "labels": labels, "class_names": names, "index": index}
         with atomic(folder / f"{name}.npz") as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, images=images.permute(0, 2, 3, 1).numpy(), **content)
+            np.savez_compressed(file, images=images, **content)
     return summarise(found, labels, names), found

@@ -5,6 +5,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import nn
 
+from exuno.data.base import classes_of
 from exuno.engine.loop import Batch, StepOutput
 from exuno.engine.options import Optim
 from exuno.engine.schedule import Progress
@@ -24,10 +25,10 @@ class Supervised(nn.Module):
         self.model, self.label_smoothing = model, label_smoothing
 
     def forward(self, batch: Batch, at: Progress) -> StepOutput:
-        """One step. ``batch``: images [B, C, H, W] in [0, 1], labels int64 [B]."""
+        """One step. ``batch``: images [B, C, H, W] in [0, 1]; labels int64 [B], or soft ones float32 [B, K]."""
         logits, labels = self.model(batch["images"]).float(), batch["labels"]
         loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-        return StepOutput(loss, {"train/top1": (logits.detach().argmax(1) == labels).float().mean()})
+        return StepOutput(loss, {"train/top1": (logits.detach().argmax(1) == classes_of(labels)).float().mean()})
 
     def parameter_groups(self, optim: Optim) -> list[dict[str, Any]]:
         """All parameters, alike."""
