@@ -1,4 +1,4 @@
-"""Overlapping patches of one picture: where they lie, and the gather that cuts them all out at once."""
+"""Overlapping patches of one picture: where they lie."""
 
 from dataclasses import dataclass
 
@@ -37,3 +37,13 @@ class Layout:
 def offsets(full: int, part: int, count: int) -> NDArray[np.int64]:
     """Starts of ``count`` parts spread evenly over ``full``: round(linspace(0, full - part, count)), int64 [count]."""
     return np.linspace(0, full - part, count).round().astype(np.int64)
+
+
+def boxes(layout: Layout) -> NDArray[np.int64]:
+    """(top, left, bottom, right) of each patch in poster pixels, int64 [P, 4].
+
+    Patches are numbered column by column: number = column * patches down + row.
+    """
+    tops, lefts = (offsets(*axis) for axis in zip(layout.size, layout.patch, layout.patches, strict=True))
+    left, top = (side.ravel() for side in np.meshgrid(lefts, tops, indexing="ij"))
+    return np.stack([top, left, top + layout.patch[0], left + layout.patch[1]], axis=1)

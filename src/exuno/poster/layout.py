@@ -1,0 +1,127 @@
+"""From pixels to a layout: the places of classes and patches in the poster. No torch."""
+
+import math
+from fractions import Fraction
+
+from exuno.data.canvas import Layout, offsets
+from exuno.engine.check import need
+from exuno.engine.errors import ExunoError
+from exuno.poster.budget import Pair, enough, poster_size, read_pair, show
+from exuno.poster.options import PosterConfig
+
+DISTINCT = 92
+"""Where there are several class rows, a patch is at most so many hundredths of the poster's height, and so for columns:
+patches of the whole height would have one label whatever their row."""
+
+
+def plan(config: PosterConfig, image: Pair, classes: int, channels: int) -> Layout:
+    """The layout of a poster.
+
+    Args:
+        config: budget (``ipc``, ``size`` or ``bytes``), and what the user fixed of ``grid``, ``patch``, ``patches``
+            and ``area``; the rest follows.
+        image: (h, w) of the images that networks see.
+        classes: number of classes.
+        channels: of the poster, one byte a pixel each.
+
+    Raises:
+        ExunoError: a value that cannot be read, none or several budgets, a poster too small for its classes or for
+            one patch, patches or areas that do not fit or leave a class out.
+    """
+    grid = class_grid(config.grid, classes)
+    size = poster_size(config, grid, image, classes, channels)
+    if size[0] < grid[0] or size[1] < grid[1]:
+        raise ExunoError(
+            f"a poster of {show(size)} pixels is smaller than its grid of {show(grid)} classes",
+            f"Give a larger budget, such as {enough(grid, grid, image, classes)}, or another --grid.",
+        )
+    patch = patch_size(config.patch, size, grid, image, classes)
+    area = (
+        read_pair(config.area, "--area")
+        if config.area
+        else (math.ceil(Fraction(size[0], grid[0])), math.ceil(Fraction(size[1], grid[1])))
+    )
+    if area[0] > size[0] or area[1] > size[1]:
+        raise ExunoError(
+            f"--area {show(area)} does not fit into a poster of {show(size)} pixels",
+            "Give a smaller --area, or leave it out.",
+        )
+    layout = Layout(size, image, patch, patch_grid(config.patches, size, patch), grid, area)
+    _check_seen(layout, 0, "row")
+    _check_seen(layout, 1, "column")
+    return layout
+
+
+def class_grid(text: str | None, classes: int) -> Pair:
+    """Classes (down, across); by default the most nearly square grid, wider than high."""
+    if text is None:
+        rows = max(count for count in range(1, math.isqrt(classes) + 1) if classes % count == 0)
+        return rows, classes // rows
+    grid = read_pair(text, "--grid")
+    if math.prod(grid) != classes:
+        raise ExunoError(
+            f"--grid {text} has {math.prod(grid)} places for {classes} classes",
+            f"Give columns x rows whose product is {classes}, such as {show(class_grid(None, classes))}.",
+        )
+    return grid
+
+
+def patch_size(side: int | None, size: Pair, grid: Pair, image: Pair, classes: int) -> Pair:
+    """(h, w) of a patch in poster pixels: by default the image's where it fits, else smaller at the same aspect.
+
+    Args:
+        side: its longer side, if given.
+        size: (H, W) of the poster.
+        grid: classes (down, across).
+        image: (h, w) of the images that networks see.
+        classes: number of classes, to name a budget that is large enough.
+    """
+    if side is None:
+        limits = [full * DISTINCT // 100 if count > 1 else full for full, count in zip(size, grid, strict=True)]
+        scale = min(1, *(Fraction(limit, whole) for limit, whole in zip(limits, image, strict=True)))
+        patch = (int(image[0] * scale), int(image[1] * scale))
+        if min(patch) < 2:
+            least = [math.ceil(math.ceil(Fraction(2 * whole, min(image))) * 100 / DISTINCT) for whole in image]
+            raise ExunoError(
+                f"a poster of {show(size)} pixels has no room for several patches of at least 2x2",
+                f"Give a larger budget, such as {enough((least[0], least[1]), grid, image, classes)}.",
+            )
+        return patch
+    need(2 <= side <= max(image), "--patch", side, f"2 to {max(image)} pixels, the side of the images")
+    patch = (max(2, round(image[0] * side / max(image))), max(2, round(image[1] * side / max(image))))
+    if patch[0] > size[0] or patch[1] > size[1]:
+        raise ExunoError(
+            f"a poster of {show(size)} pixels is smaller than one patch of {show(patch)}",
+            f"Give a larger budget, such as {enough(patch, grid, image, classes)}, or a smaller --patch.",
+        )
+    return patch
+
+
+def patch_grid(text: str | None, size: Pair, patch: Pair) -> Pair:
+    """Patches (down, across); by default one every quarter of a patch, and at least two where two fit."""
+    places = (size[0] - patch[0] + 1, size[1] - patch[1] + 1)
+    if text is None:
+        rows, columns = (
+            min(free, max(2, round((free - 1) * 4 / part) + 1)) for free, part in zip(places, patch, strict=True)
+        )
+        return rows, columns
+    grid = read_pair(text, "--patches")
+    if grid[0] > places[0] or grid[1] > places[1]:
+        raise ExunoError(
+            f"--patches {text} is more than the {show(places)} places that a patch of {show(patch)} has in a poster of "
+            f"{show(size)} pixels",
+            "Give fewer --patches, or leave it out.",
+        )
+    return grid
+
+
+def _check_seen(layout: Layout, axis: int, name: str) -> None:
+    """Raises ExunoError if a class row (axis 0) or column (axis 1) lies outside all patches."""
+    full, part, area = layout.size[axis], layout.patch[axis], layout.area[axis]
+    patches = offsets(full, part, layout.patches[axis])
+    for number, start in enumerate(offsets(full, area, layout.grid[axis]), 1):
+        if not ((patches < start + area) & (start < patches + part)).any():
+            raise ExunoError(
+                f"--patches {show(layout.patches)} leaves out class {name} {number} of the poster",
+                "Give more --patches, or leave it out.",
+            )
