@@ -15,6 +15,7 @@ from exuno.presets import to_args, to_dict
 if TYPE_CHECKING:
     from exuno.engine.run import Run
 
+POSTER = "poster:"
 MOST_ROWS = 20  # classes for which a terminal still shows the table of each class and the confusion matrix
 
 
@@ -27,7 +28,12 @@ def main(args: Sequence[str]) -> None:
     if config.dry_run:
         explain(to_dict(config), None, [])
         return
-    evaluate(config)
+    if config.model.startswith(POSTER):
+        from exuno.poster.evaluate import evaluate as evaluate_poster
+
+        evaluate_poster(config)
+    else:
+        evaluate(config)
 
 
 def spec_of(model: str) -> str:
@@ -38,7 +44,8 @@ def spec_of(model: str) -> str:
     """
     path = Path(model)
     if ":" not in model and path.is_dir():
-        return f"run:{model}"
+        poster = (path / "poster.json").is_file() or path.suffix == ".poster" or (path / "distilled.poster").is_dir()
+        return f"{POSTER if poster else 'run:'}{model}"
     if ":" not in model and not path.is_file():
         raise ExunoError(
             f"there is no run and no file '{model}'", "Give a run's folder, a file of weights or a model spec."
@@ -52,7 +59,8 @@ def complete(config: EvalConfig) -> EvalConfig:
     Raises:
         ExunoError: no data were given and the model is no run.
     """
-    if config.data:
+    check_flags(config)
+    if config.data or config.model.startswith(POSTER):
         return config
     file = Path(config.model.removeprefix("run:")) / "config.yaml"
     if not config.model.startswith("run:") or not file.is_file():
@@ -62,6 +70,18 @@ def complete(config: EvalConfig) -> EvalConfig:
     known = yaml.safe_load(file.read_text())["config"]
     root = config.data_root or (Path(known["data_root"]) if known.get("data_root") else None)
     return replace(config, data=known["data"], data_root=root, size=config.size or known.get("size"))
+
+
+def check_flags(config: EvalConfig) -> None:
+    """Raises ExunoError for an option that the model or poster at hand has no use for."""
+    poster = config.model.startswith(POSTER)
+    idle = ("size", "teacher") if poster else ("networks", "steps", "arch", "baselines")
+    given = [name for name in idle if getattr(config, name) not in (None, ())]
+    if given:
+        raise ExunoError(
+            f"--{given[0]} says nothing about {config.model}, which is {'a' if poster else 'no'} poster",
+            "Leave it out.",
+        )
 
 
 def evaluate(config: EvalConfig) -> dict[str, Any]:
@@ -118,7 +138,9 @@ def open_eval(config: EvalConfig) -> "Run":
 
     options = RunOptions(run_dir=config.run_dir, devices=config.devices)
     values = to_dict(config)
-    given = {key: value for key, value in values.items() if value is not None and key not in (*EXECUTION, "model")}
+    given = {
+        key: value for key, value in values.items() if value not in (None, [], ()) and key not in (*EXECUTION, "model")
+    }
     replay = ["exuno", "eval", config.model, *to_args(given)]
     return open_run("eval", None, values, {"summary": f"{config.model} on {config.data}"}, options, replay=replay)
 

@@ -9,12 +9,15 @@ import tyro
 
 @dataclass(frozen=True)
 class EvalConfig:
-    """Measure a model on labelled data: accuracy with its interval, each class, confusion, calibration, agreement."""
+    """Measure a model on labelled data: accuracy with its interval, each class, confusion, calibration, agreement. Or
+    measure a poster: fresh networks trained on it, beside real images of as many pixels."""
 
     model: tyro.conf.Positional[str]
-    """Model spec: run:DIR (or the folder itself), file:PATH (or the file), timm:NAME, torchvision:NAME, hf-hub:NAME."""
+    """Model spec: run:DIR (or the folder itself), file:PATH (or the file), timm:NAME, torchvision:NAME, hf-hub:NAME.
+    Or poster:PATH (or the folder itself, or the run that made it)."""
     data: str | None = None
-    """Data spec; default: what the run of the model was tested on, at its size and from its --data-root."""
+    """Data spec; default: what the run of the model was tested on, at its size and from its --data-root; of a poster,
+    what it was distilled from."""
     data_root: Path | None = None
     """Folder that holds the benchmark data sets."""
     split: str = "test"
@@ -23,6 +26,16 @@ class EvalConfig:
     """Side of the images; default: that of the data."""
     teacher: str | None = None
     """Another model, to measure agreement with."""
+    networks: int | None = None
+    """Of a poster: fresh networks to train on it; default 8."""
+    steps: tuple[int, ...] | None = None
+    """Of a poster: numbers of training steps after which to test; that of its protocol is always among them."""
+    arch: tuple[str, ...] = ()
+    """Of a poster: model specs of other networks to train on it, such as exuno:resnet20."""
+    baselines: int | None = None
+    """Of a poster: draws of each baseline of real images; default 3, 0 leaves them out."""
+    seed: int = 0
+    """Of a poster: seed of networks, batches and baselines."""
     run_dir: Path | None = None
     """Also write a run directory with result.json and a page."""
     devices: Literal["auto", "cpu"] = "auto"

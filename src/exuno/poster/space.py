@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from exuno.data.base import Data
-from exuno.data.loader import Loader
+from exuno.data.base import Data, Positions
+from exuno.data.loader import Batch, Loader
 from exuno.data.poster import Poster
 from exuno.data.whitening import Whitening
 from exuno.engine.errors import ExunoError
@@ -49,15 +49,17 @@ class Space:
         Raises:
             ExunoError: an image has no label.
         """
-        loader = Loader(data, CHUNK, None, size=self.image, shuffle=False, drop_last=False)
-        places = np.arange(len(data), dtype=np.int64)
-        if most is not None and most < len(data):
-            places = np.linspace(0, len(data) - 1, most).astype(np.int64)
-        batches = [loader.preparer[part, part] for part in np.split(places, range(CHUNK, len(places), CHUNK))]
+        places = np.linspace(0, len(data) - 1, min(len(data), most or len(data))).astype(np.int64)
+        batches = [pixels(data, self.image, part) for part in np.split(places, range(CHUNK, len(places), CHUNK))]
         labels = torch.cat([batch["labels"] for batch in batches])
         if labels.ndim != 1 or (labels < 0).any():
             raise ExunoError(f"{data.name} is not labelled", "Give labelled images.")
         return torch.cat([self(batch["images"]) for batch in batches]), labels
+
+
+def pixels(data: Data, size: tuple[int, int], places: Positions) -> Batch:
+    """Images and labels at ``places``, int64 [B], resized and centre-cropped: see ``Loader``."""
+    return Loader(data, CHUNK, None, size=size, shuffle=False, drop_last=False).preparer[places, places]
 
 
 def memory_limit(space: Space, limit: int = 1 << 30) -> int:
