@@ -40,7 +40,7 @@ def poster_size(config: PosterConfig, grid: Pair, image: Pair, classes: int, cha
 
 
 def _size_in_bytes(config: PosterConfig, budget: int, grid: Pair, image: Pair, classes: int, channels: int) -> Pair:
-    """The largest size whose pixels and labels fit; the label array depends on it, so each length of one is tried."""
+    """The size that fills what the labels leave. Their array depends on its aspect, so each length of one is tried."""
     if config.labels == "fixed":
         need(budget >= channels, "--bytes", budget, f"at least {channels}")
         return shape(budget // channels, grid, image)

@@ -33,7 +33,7 @@ def plan(config: PosterConfig, image: Pair, classes: int, channels: int) -> Layo
     if size[0] < grid[0] or size[1] < grid[1]:
         raise ExunoError(
             f"a poster of {show(size)} pixels is smaller than its grid of {show(grid)} classes",
-            f"Give a larger budget, such as {enough(grid, grid, image, classes)}, or another --grid.",
+            f"Give a larger budget, such as {enough(smallest(grid, image), grid, image, classes)}, or another --grid.",
         )
     patch = patch_size(config.patch, size, grid, image, classes)
     area = (
@@ -81,10 +81,9 @@ def patch_size(side: int | None, size: Pair, grid: Pair, image: Pair, classes: i
         scale = min(1, *(Fraction(limit, whole) for limit, whole in zip(limits, image, strict=True)))
         patch = (int(image[0] * scale), int(image[1] * scale))
         if min(patch) < 2:
-            least = [math.ceil(math.ceil(Fraction(2 * whole, min(image))) * 100 / DISTINCT) for whole in image]
             raise ExunoError(
                 f"a poster of {show(size)} pixels has no room for several patches of at least 2x2",
-                f"Give a larger budget, such as {enough((least[0], least[1]), grid, image, classes)}.",
+                f"Give a larger budget, such as {enough(smallest(grid, image), grid, image, classes)}.",
             )
         return patch
     need(2 <= side <= max(image), "--patch", side, f"2 to {max(image)} pixels, the side of the images")
@@ -95,6 +94,15 @@ def patch_size(side: int | None, size: Pair, grid: Pair, image: Pair, classes: i
             f"Give a larger budget, such as {enough(patch, grid, image, classes)}, or a smaller --patch.",
         )
     return patch
+
+
+def smallest(grid: Pair, image: Pair) -> Pair:
+    """(H, W) that hold a pixel for each class, and patches of two pixels that differ from row to row."""
+    patch = [math.ceil(Fraction(2 * side, min(image))) for side in image]
+    height, width = (
+        max(count, math.ceil(Fraction(side * 100, DISTINCT))) for count, side in zip(grid, patch, strict=True)
+    )
+    return height, width
 
 
 def patch_grid(text: str | None, size: Pair, patch: Pair) -> Pair:
