@@ -21,6 +21,7 @@ VERBS = {
     "synth": Verb("exuno.synth.command", "one photograph -> a data set of patches"),
     "teach": Verb("exuno.teach.command", "train a model on labelled data"),
     "distill": Verb("exuno.distill.command", "train a student to imitate a teacher on any source"),
+    "poster": Verb("exuno.poster.command", "a labelled data set -> one small poster that trains a network"),
     "eval": Verb("exuno.evaluate.command", "measure a model on labelled data"),
     "report": Verb("exuno.report.command", "write the HTML page of a run"),
     "presets": Verb("exuno.presets", "list, show or copy the named configurations"),

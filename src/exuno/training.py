@@ -35,7 +35,14 @@ class TrainingConfig(Protocol):
     def run(self) -> RunOptions: ...
 
 
-Config = TypeVar("Config", bound=TrainingConfig)
+class Configured(Protocol):
+    """A configuration that says how it is executed."""
+
+    @property
+    def run(self) -> RunOptions: ...
+
+
+Config = TypeVar("Config", bound=Configured)
 
 
 def check_training(config: TrainingConfig) -> None:
@@ -52,6 +59,7 @@ def carry_out(
     preset: Preset | None,
     train: Callable[[Config, Run], None],
     inputs: Mapping[str, str] | None = None,
+    smoke: Callable[[Config], Config] = session.smoke,
 ) -> Run:
     """Calls ``train(config, run)`` in the run directory of a configuration, unless that run is done.
 
@@ -61,10 +69,11 @@ def carry_out(
         preset: where it came from, for the record.
         train: trains, measures, exports and reports.
         inputs: sha256 of the files that the configuration names.
+        smoke: the same configuration on a sliver of work.
     """
     about = session.about_of(preset, to_dict(config), to_dict(resolve(type(config), preset)) if preset else {})
     if config.run.smoke:
-        config = session.smoke(config)
+        config = smoke(config)
     name = preset.name if preset else None
     run = open_run(verb, name, to_dict(config), about, config.run, dict(inputs or {}))
     try:

@@ -53,6 +53,7 @@ class Toy(nn.Module):
     def parameter_groups(self, optim: Optim) -> list[dict[str, Any]]:
         return [{"params": [self.weight]}]
 
+    def before_step(self, at: Progress) -> None: ...
     def after_step(self, at: Progress) -> None: ...
 
 

@@ -64,5 +64,8 @@ class Distillation(nn.Module):
         """All parameters of the student, alike."""
         return [{"params": list(self.student.parameters())}]
 
+    def before_step(self, at: Progress) -> None:
+        """The gradient is used as it is."""
+
     def after_step(self, at: Progress) -> None:
         """Nothing follows a step."""

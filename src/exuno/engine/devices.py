@@ -1,5 +1,6 @@
 """Devices, precision and processes, by Hugging Face Accelerate."""
 
+import ctypes
 import os
 from datetime import timedelta
 
@@ -11,6 +12,8 @@ from torch import nn
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import RunOptions
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def make_accelerator(options: RunOptions) -> Accelerator:
@@ -37,6 +40,20 @@ def make_accelerator(options: RunOptions) -> Accelerator:
     # The others wait while the first process measures and writes, which may take longer than NCCL's ten minutes.
     patience = InitProcessGroupKwargs(timeout=timedelta(days=1))
     return Accelerator(mixed_precision=options.precision, cpu=cpu, kwargs_handlers=[patience])
+
+
+def reuse_memory() -> None:
+    """Keeps freed memory in the process instead of handing every large block back to the kernel.
+
+    glibc maps each block of more than 32 MB anew, and the kernel clears it page by page; work that makes and drops such
+    blocks all the time, as an unrolled training does, runs a third faster without. No effect elsewhere.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    for parameter in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
+        mallopt(parameter, 2**31 - 1)
 
 
 def share_buffers(module: nn.Module) -> None:

@@ -34,10 +34,15 @@ class StepOutput:
 
 
 class Method(Protocol):
-    """A module that knows the paper and not the loop. Its training step is its ``forward``, so that DDP sees it."""
+    """A module that knows the paper and not the loop. Its training step is its ``forward``, so that DDP sees it.
+
+    ``before_step`` finds the gradients of all processes averaged. A parameter group may have a ``scale`` of its own, by
+    which the learning rate is multiplied.
+    """
 
     def __call__(self, batch: Batch, at: Progress) -> StepOutput: ...
     def parameter_groups(self, optim: Optim) -> list[dict[str, Any]]: ...
+    def before_step(self, at: Progress) -> None: ...
     def after_step(self, at: Progress) -> None: ...
 
 
@@ -153,7 +158,7 @@ class Training:
         """One optimizer step; returns the loss, a scalar on the device."""
         device = self.accelerator.device
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("scale", 1.0)
         try:
             out: StepOutput = self.module({name: x.to(device, non_blocking=True) for name, x in batch.items()}, at)
             self.accelerator.backward(out.loss)
@@ -163,6 +168,7 @@ class Training:
             ) from error
         if self.optim.clip is not None:
             self.accelerator.clip_grad_norm_(self.method.parameters(), self.optim.clip)
+        self.method.before_step(at)  # pyright: ignore[reportCallIssue]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.method.after_step(at)  # pyright: ignore[reportCallIssue]

@@ -2,6 +2,7 @@
 
 - ``options.PosterConfig``: what to do; ``train.make_poster(config) -> Run``: do it in a run directory.
 - ``layout``, ``areas``, ``labels``, ``order``: where the classes lie (PoDD, PoDDL, PoCO).
-- ``unroll`` (RaT-BPTT), ``dm``, ``gm``: the algorithms; ``method.Distiller``: one outer step; ``protocol``: training from
-  a poster and testing; ``baselines``: real images at the same budget; ``command``: ``exuno poster``.
+- ``rat`` (RaT-BPTT, on ``unroll``), ``dm``, ``gm``: the algorithms; ``method.Distiller``: one outer step.
+- ``measure``: training from a poster and testing; ``baselines``: real images at the same budget.
+- ``command``: ``exuno poster``; the file of a poster is ``exuno.data.poster``.
 """

@@ -24,8 +24,8 @@ class Inner:
     batch: int | None = None
     """Patches of an inner step, drawn anew for each; default: all, at most 128."""
     augment: str = "flip_rotate"
-    """Differentiable augmentation: names of flip, rotate, scale, crop, color, cutout joined by _, of which each batch gets
-    one; all: in front (all:flip_rotate) applies every one; none."""
+    """Differentiable augmentation: names of flip, rotate, scale, crop, color, cutout joined by _, of which each batch
+    gets one; all: in front (all:flip_rotate) applies every one; none."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Unroll:
     least: int = 0
     """The fewest inner steps before the window."""
     backend: Literal["checkpointed", "reverse"] = "checkpointed"
-    """How the gradient is taken; both exact. reverse keeps the graph of every inner step, checkpointed one at a time."""
+    """How the gradient is taken, exactly: reverse keeps the graphs of all inner steps, checkpointed one at a time."""
     runs: int = 1
     """Independent inner runs whose gradients an outer step averages; processes share them."""
     clip: float = 2.0
@@ -55,7 +55,7 @@ class Proof:
     networks: int = 8
     """Networks of the test at the end."""
     steps: tuple[int, ...] = (300, 600, 1000, 2000)
-    """Training steps after which they are tested; the number that counts is that of the steps chosen on held-out data."""
+    """Training steps after which they are tested; which of them counts is chosen on held-out data."""
     holdout: float = 0.1
     """Share of the training set held out; the poster and the number of steps are chosen on it, never on test data."""
     trials: int = 2
@@ -93,8 +93,8 @@ class PosterConfig:
     algorithm: Literal["rat-bptt", "dm", "gm"] = "rat-bptt"
     """Backpropagation through training (rat-bptt), distribution matching (dm) or gradient matching (gm)."""
     order: str = "features"
-    """Order of the classes: features (neighbours look alike), clip (their names mean alike; needs exuno[clip]), given, or
-    the numbers of all classes, row by row, joined by commas."""
+    """Order of the classes: features (neighbours look alike), clip (their names mean alike; needs exuno[clip]), given,
+    or the numbers of all classes, row by row, joined by commas."""
     labels: Literal["fixed", "learned"] = "fixed"
     """Soft labels by the shares of the class areas in a patch, or learned with the pixels."""
     label_formula: Literal["paper", "reference"] = "paper"

@@ -34,5 +34,8 @@ class Supervised(nn.Module):
         """All parameters, alike."""
         return [{"params": list(self.model.parameters())}]
 
+    def before_step(self, at: Progress) -> None:
+        """The gradient is used as it is."""
+
     def after_step(self, at: Progress) -> None:
         """Nothing follows a step."""

@@ -1,0 +1,36 @@
+"""``exuno poster``. Imports no torch until the run begins."""
+
+from collections.abc import Sequence
+
+from exuno.engine.launch import launch, wanted
+from exuno.engine.session import explain
+from exuno.poster.options import PosterConfig
+from exuno.presets import parse, to_dict
+
+
+def main(args: Sequence[str]) -> None:
+    """Parses the command line, then explains or runs it."""
+    config, preset = parse("poster", PosterConfig, args)
+    if config.run.dry_run:
+        explain(to_dict(config), preset, cost(config))
+        return
+    if (processes := wanted(config.run)) > 1:
+        launch("poster", args, processes)
+        return
+    from exuno.poster.train import make_poster
+    from exuno.report.terminal import show
+
+    show(make_poster(config, preset))
+
+
+def cost(config: PosterConfig) -> list[str]:
+    """What a distillation takes, in inner steps."""
+    unroll, steps = config.unroll, max(1, round(config.steps * config.budget))
+    before = (unroll.least + unroll.total - unroll.window) / 2
+    passes = before + unroll.window * (4 if unroll.backend == "checkpointed" else 3)
+    return [
+        f"{steps:,} outer steps, each {unroll.runs} x ({before:g} inner steps on average, then {unroll.window} with a "
+        "gradient)",
+        f"about {steps * unroll.runs * passes:,.0f} times forward and backward on a batch of patches",
+        f"then {config.proof.networks} networks of {max(config.proof.steps)} steps, and the baselines",
+    ]

@@ -1,0 +1,62 @@
+"""The poster on the way: judged on held-out data as it would be stored, the best one kept, a picture of each."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from exuno.data import rng
+from exuno.data.poster import Poster
+from exuno.engine.loop import Evaluator
+from exuno.poster.bench import Bench
+from exuno.poster.method import Distiller
+from exuno.poster.protocol import prove
+from exuno.poster.sets import Set
+from exuno.report.grid import save_png
+
+Press = Callable[[Tensor, Tensor], Poster]
+"""Pixels [C, H, W] and labels (of patches, or the array) -> the poster as it is stored, rounded."""
+
+
+def judge(held: Set, bench: Bench, press: Press, steps: Sequence[int], networks: int, frames: Path) -> Evaluator:
+    """An evaluator of the loop that yields ``held/top1``, the mean accuracy of fresh networks on held-out data.
+
+    Args:
+        held: images and labels of the distilled space.
+        bench: networks and inner options.
+        press: see :data:`Press`.
+        steps: training steps after which they are tested; the best of them counts.
+        networks: how many.
+        frames: folder for a picture of each poster that was judged.
+    """
+
+    def run(method: nn.Module, accelerator: Accelerator) -> Iterator[tuple[str, float]]:
+        assert isinstance(method, Distiller)
+        if accelerator.is_main_process:
+            poster = press(method.pixels, method.labels)
+            save_frame(poster, frames, method.done)
+            best = float(score(poster, held, bench, steps, networks, accelerator.device).max())
+            method.remember(best)
+            yield "held/top1", best
+
+    return run
+
+
+def score(
+    poster: Poster, held: Set, bench: Bench, steps: Sequence[int], networks: int, device: torch.device
+) -> np.ndarray:
+    """Mean accuracy on held-out data after each number of steps; not of the networks of the test at the end."""
+    images, labels = poster.patches()
+    seed = int(rng.bits(bench.seed, "poster/judge", [0], 1)[0, 0] >> np.uint64(1))
+    proven = prove(images, labels, bench.network, bench.inner, {"held": held}, steps, networks, seed, device)
+    return proven.accuracies["held"].mean(0)
+
+
+def save_frame(poster: Poster, frames: Path, done: int) -> None:
+    """Writes a poster as ``frames/STEPS.png``."""
+    frames.mkdir(parents=True, exist_ok=True)
+    pixels = poster.pixels
+    save_png(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0), frames / f"{done:09d}.png")

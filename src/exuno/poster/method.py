@@ -1,0 +1,125 @@
+"""One outer step of a distillation, as a method of the loop."""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from exuno.data.canvas import Layout
+from exuno.data.gather import Canvas
+from exuno.engine.errors import ExunoError
+from exuno.engine.loop import Batch, StepOutput
+from exuno.engine.options import Optim
+from exuno.engine.schedule import Progress
+from exuno.poster.bench import Algorithm, Bench
+from exuno.poster.labels import array_labels
+
+
+class Distiller(nn.Module):
+    """A poster that learns.
+
+    Args:
+        start: the initial poster, float [C, H, W] of the distilled space.
+        labels: fixed soft labels of the patches [P, K], or the initial label array [K, h, w] to learn.
+        layout: geometry.
+        algorithm: tells the outer loss.
+        bench: what it works with.
+        label_lr_scale: divides the learning rate of the labels.
+    """
+
+    norm: Tensor
+    steps: Tensor
+    labels: Tensor
+    best_pixels: Tensor
+    best_labels: Tensor
+    best_score: Tensor
+
+    def __init__(
+        self,
+        start: Tensor,
+        labels: Tensor,
+        layout: Layout,
+        algorithm: Algorithm,
+        bench: Bench,
+        label_lr_scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.algorithm, self.bench, self.canvas = algorithm, bench, Canvas(layout)
+        self.label_lr_scale = label_lr_scale
+        self.pixels = nn.Parameter(start.clone())
+        if labels.ndim == 3:
+            self.labels = nn.Parameter(labels.clone())
+        else:
+            self.register_buffer("labels", labels.clone())
+        self.register_buffer("norm", torch.zeros(()))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("best_pixels", start.clone())
+        self.register_buffer("best_labels", labels.clone())
+        self.register_buffer("best_score", torch.tensor(-1.0))
+
+    def forward(self, batch: Batch, at: Progress) -> StepOutput:
+        """One outer step. ``batch``: real images [B, C, h, w] of the distilled space, labels int64 [B].
+
+        Each process computes its share of the inner runs; the loop averages their gradients.
+        """
+        real, classes = batch["images"], batch["labels"]
+        images = self.canvas.patches(self.pixels)
+        labels = array_labels(self.labels, self.canvas.layout) if self.labels.ndim == 3 else self.labels
+        world, rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
+        runs = self.bench.unroll.runs
+        losses = []
+        for run in range(rank, runs, world):
+            number = at.step * runs + run
+            seen = self.bench.real.draw(len(real), self.bench.seed, "poster/real", number)(real)
+            losses.append(self.algorithm(self.bench, images, labels, seen, classes, number))
+        return StepOutput(torch.stack(losses).mean(), {"train/gradient_norm": self.norm.clone()})
+
+    def parameter_groups(self, optim: Optim) -> list[dict[str, Any]]:
+        """The pixels, and learned labels with a rate of their own."""
+        groups: list[dict[str, Any]] = [{"params": [self.pixels]}]
+        if isinstance(self.labels, nn.Parameter):
+            groups.append({"params": [self.labels], "scale": 1 / self.label_lr_scale})
+        return groups
+
+    def before_step(self, at: Progress) -> None:
+        """Clips the gradient of the pixels to a multiple of the moving average of its norm.
+
+        Raises:
+            ExunoError: the gradient is not finite.
+        """
+        grad = self.pixels.grad
+        assert grad is not None
+        options = self.bench.unroll
+        norm = grad.norm()
+        if not norm.isfinite():
+            raise ExunoError(
+                f"the gradient of the poster became {norm.item()} at outer step {at.step + 1}",
+                "Lower --inner.lr or --optim.lr, or shorten --unroll.window; the last checkpoint is still good.",
+            )
+        if at.step:
+            self.norm.lerp_(norm, 1 - options.clip_decay)
+        else:
+            self.norm.copy_(norm)
+        if options.clip:
+            grad.mul_((options.clip * self.norm / norm.clamp(min=1e-30)).clamp(max=1))
+
+    @torch.no_grad()
+    def after_step(self, at: Progress) -> None:
+        """Learned labels stay non-negative."""
+        self.steps += 1
+        if isinstance(self.labels, nn.Parameter):
+            self.labels.clamp_(min=0)
+
+    @property
+    def done(self) -> int:
+        """Outer steps done."""
+        return int(self.steps)
+
+    @torch.no_grad()
+    def remember(self, score: float) -> None:
+        """Keeps the poster as it is if none before had so high a score."""
+        if score > self.best_score.item():
+            self.best_score.fill_(score)
+            self.best_pixels.copy_(self.pixels)
+            self.best_labels.copy_(self.labels)

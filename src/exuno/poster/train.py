@@ -1,0 +1,187 @@
+"""``exuno poster`` from top to bottom."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from exuno.data.canvas import Layout
+from exuno.data.loader import Loader
+from exuno.data.poster import SUFFIX, Poster, quantise, save
+from exuno.engine import session
+from exuno.engine.check import check_optim, check_run, need
+from exuno.engine.devices import make_accelerator, reuse_memory
+from exuno.engine.errors import ExunoError
+from exuno.engine.loop import Result, fit
+from exuno.engine.run import Run
+from exuno.poster.bench import Algorithm, Bench, make_bench
+from exuno.poster.dm import distribution_matching
+from exuno.poster.evaluate import content, record
+from exuno.poster.gm import gradient_matching
+from exuno.poster.judge import judge, save_frame, score
+from exuno.poster.layout import plan
+from exuno.poster.measure import measure
+from exuno.poster.method import Distiller
+from exuno.poster.options import PosterConfig, Proof
+from exuno.poster.rat import rat_bptt
+from exuno.poster.recipe import Recipe
+from exuno.poster.sets import Images, Sets, open_sets
+from exuno.poster.start import first_labels, first_poster, order_of
+from exuno.presets import Preset
+from exuno.report.page import write_report
+from exuno.training import carry_out
+
+FRAMES = "frames"
+ALGORITHMS: dict[str, Algorithm] = {"rat-bptt": rat_bptt, "dm": distribution_matching, "gm": gradient_matching}
+
+
+def make_poster(config: PosterConfig, preset: Preset | None = None) -> Run:
+    """Distills a data set into a poster in a run directory; returns at once if that run is done.
+
+    Raises:
+        ExunoError: anything the user can put right.
+    """
+    check(config)
+    return carry_out("poster", config, preset, train, smoke=smoke)
+
+
+def smoke(config: PosterConfig) -> PosterConfig:
+    """The same configuration on a sliver of work."""
+    unroll = replace(config.unroll, window=min(2, config.unroll.window), total=min(4, config.unroll.total), least=0)
+    proof = Proof(networks=2, steps=(2, 4), holdout=config.proof.holdout, trials=1, baselines=1)
+    return replace(config, batch_size=min(32, config.batch_size), evaluations=2, unroll=unroll, proof=proof)
+
+
+def check(config: PosterConfig) -> None:
+    """Raises ExunoError for numbers that no distillation can use."""
+    inner, unroll, proof = config.inner, config.unroll, config.proof
+    need(config.steps >= 1, "--steps", config.steps, "at least 1")
+    need(config.batch_size >= 1, "--batch-size", config.batch_size, "at least 1")
+    need(config.budget > 0, "--budget", config.budget, "a positive number; 0.1 is a tenth of the distillation")
+    need(config.evaluations >= 1, "--evaluations", config.evaluations, "at least 1")
+    need(config.image_size is None or config.image_size >= 2, "--image-size", config.image_size, "at least 2 pixels")
+    need(config.label_lr_scale > 0, "--label-lr-scale", config.label_lr_scale, "a positive number")
+    need(inner.lr > 0, "--inner.lr", inner.lr, "a positive number")
+    need(0 <= inner.momentum < 1, "--inner.momentum", inner.momentum, "a number from 0 to below 1")
+    need(inner.weight_decay >= 0, "--inner.weight-decay", inner.weight_decay, "0 or more")
+    need(inner.batch is None or inner.batch >= 1, "--inner.batch", inner.batch, "at least 1")
+    need(unroll.window >= 1, "--unroll.window", unroll.window, "at least 1 inner step")
+    need(unroll.total >= unroll.window, "--unroll.total", unroll.total, f"at least the window, {unroll.window}")
+    most = unroll.total - unroll.window
+    need(0 <= unroll.least <= most, "--unroll.least", unroll.least, f"0 to {most}, what the window leaves of the total")
+    need(unroll.runs >= 1, "--unroll.runs", unroll.runs, "at least 1")
+    need(unroll.clip >= 0, "--unroll.clip", unroll.clip, "0 or more")
+    need(0 <= unroll.clip_decay < 1, "--unroll.clip-decay", unroll.clip_decay, "a number from 0 to below 1")
+    need(proof.networks >= 1, "--proof.networks", proof.networks, "at least 1")
+    need(min(proof.steps, default=0) >= 1, "--proof.steps", " ".join(map(str, proof.steps)), "numbers from 1")
+    need(0 <= proof.holdout < 1, "--proof.holdout", proof.holdout, "a share from 0 to below 1")
+    need(proof.trials >= 1, "--proof.trials", proof.trials, "at least 1")
+    need(proof.baselines >= 0, "--proof.baselines", proof.baselines, "0 or more")
+    check_optim(config.optim)
+    check_run(config.run)
+    if config.run.precision != "no":
+        raise ExunoError(
+            f"--precision {config.run.precision} is too coarse for a gradient through a training", "Leave it out."
+        )
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything a distillation works with."""
+
+    config: PosterConfig
+    sets: Sets
+    layout: Layout
+    order: NDArray[np.int64]
+    bench: Bench
+    lineage: Mapping[str, Any]
+
+    def press(self, pixels: Tensor, labels: Tensor, steps: int | None = None) -> Poster:
+        """The poster as it is stored: pixels rounded to 8 bits, a learned label array to 16."""
+        source, space, config = self.sets.source, self.sets.space, self.config
+        rounded, low, high = quantise(pixels)
+        recipe = Recipe(config.model, config.inner, steps or max(config.proof.steps), config.proof.steps)
+        return Poster(
+            rounded,
+            low,
+            high,
+            self.layout,
+            self.order,
+            source.classes or tuple(map(str, range(source.num_classes))),
+            config.data,
+            self.lineage["data_sha256"],
+            space.mean,
+            space.std,
+            labels.detach().cpu().numpy().astype(np.float16) if labels.ndim == 3 else None,
+            config.label_formula,
+            space.whitening,
+            recipe.to_dict(),
+            self.lineage,
+        )
+
+
+def prepare(config: PosterConfig, device: torch.device) -> Setup:
+    """Opens the data, and lays the poster out."""
+    sets = open_sets(config)
+    classes, channels = sets.source.num_classes, len(sets.space.mean)
+    layout = plan(config, sets.space.image, classes, channels)
+    order = order_of(config, layout, sets)
+    bench = make_bench(config, classes, channels, layout.image, device)
+    lineage = {"data": config.data, "data_sha256": sets.source.fingerprint(), "seed": config.run.seed}
+    return Setup(config, sets, layout, order, bench, lineage)
+
+
+def train(config: PosterConfig, run: Run) -> None:
+    """Distills, tests, exports and reports in an open run directory."""
+    reuse_memory()
+    accelerator = make_accelerator(config.run)
+    if config.unroll.runs % accelerator.num_processes:
+        raise ExunoError(
+            f"--unroll.runs {config.unroll.runs} cannot be shared by {accelerator.num_processes} processes",
+            f"Give a multiple of {accelerator.num_processes}.",
+        )
+    session.seed_everything(config.run.seed)
+    setup = prepare(config, accelerator.device)
+    start = first_poster(config, setup.layout, setup.order, setup.sets)
+    labels = first_labels(config, setup.layout, setup.order, setup.sets.source.num_classes)
+    algorithm = ALGORITHMS[config.algorithm]
+    method = Distiller(start, labels, setup.layout, algorithm, setup.bench, config.label_lr_scale)
+    if accelerator.is_main_process:
+        save_frame(setup.press(start, labels), run.dir / FRAMES, 0)
+    loader = Loader(Images(*setup.sets.train, config.data), config.batch_size, None, config.run.seed)
+    first = min(config.proof.steps)
+    outcome = fit(
+        method,
+        loader,
+        optim=config.optim,
+        steps=session.steps(config.steps, config.budget, 1, config.run.smoke),
+        run=run,
+        accelerator=accelerator,
+        evaluators=[judge(setup.sets.held, setup.bench, setup.press, (first,), config.proof.trials, run.dir / FRAMES)],
+        evaluations=config.evaluations,
+        title="poster",
+    )
+    if accelerator.is_main_process:
+        conclude(run, setup, method, outcome, accelerator.device)
+    accelerator.wait_for_everyone()
+
+
+def conclude(run: Run, setup: Setup, method: Distiller, outcome: Result, device: torch.device) -> None:
+    """Exports, measures and reports the poster that did best on held-out data."""
+    config, sets, proof = setup.config, setup.sets, setup.config.proof
+    best = method.best_pixels, method.best_labels
+    means = score(setup.press(*best), sets.held, setup.bench, proof.steps, proof.trials, device)
+    poster = setup.press(*best, sorted(set(proof.steps))[int(means.argmax())])
+    save(poster, run.dir / f"distilled{SUFFIX}")
+    measured = measure(poster, sets.test, sets.train, proof, config.run.seed, device)
+    record(run.dir / "evaluation", measured, sets.proof, sets.test[1], poster)
+    # write_figures(run.dir / "figures", poster, sorted((run.dir / FRAMES).glob("*.png")))
+    told = content(measured, poster, len(sets.test[0]))
+    told["metrics"] |= {"held/accuracy": method.best_score.item()}
+    told["baselines"] |= {"chance/top1": 1 / poster.classes}
+    run.finish(**told, **asdict(outcome))
+    write_report(run.dir)

@@ -1,0 +1,148 @@
+"""The gradient of a network's final loss by what it was trained on, exact, through the last steps of its training.
+
+Both back-ends walk the same recurrence: the network is trained forward, then the gradient of the outer loss is pulled
+back step by step. ``reverse`` keeps the graph of every inner gradient, as plain unrolling does. ``checkpointed`` keeps
+one at a time and computes it anew on the way back; of the states in between it keeps every one while they are small,
+else every sqrt(window)-th, and recomputes those between, so that memory grows with the square root of the window.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import isqrt
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from exuno.poster.inner import Optimizer, State
+from exuno.poster.network import Function
+
+STATES = 256 << 20  # bytes of inner states that are kept without a second thought
+
+Batch = Callable[[int], tuple[Tensor, Tensor]]
+"""Inner step -> (patches [B, C, h, w], soft labels [B, K]), differentiable functions of the poster."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is differentiated: a network, its optimizer, its batches.
+
+    Args:
+        network: logits as a function of the parameters.
+        shapes: shapes of the parameters.
+        optimizer: of the inner loop.
+        batch: see :data:`Batch`.
+    """
+
+    network: Function
+    shapes: Sequence[torch.Size]
+    optimizer: Optimizer
+    batch: Batch
+
+    def leaves(self, flat: Tensor) -> list[Tensor]:
+        """The parameters in their shapes, as leaves that share the memory of ``flat``."""
+        parts = flat.detach().split([shape.numel() for shape in self.shapes])
+        return [part.view(shape).requires_grad_() for part, shape in zip(parts, self.shapes, strict=True)]
+
+    @torch.enable_grad()
+    def gradient(self, flat: Tensor, step: int, keep: bool) -> "Gradient":
+        """The gradient of the inner loss at ``flat``; with ``keep`` it can be differentiated itself."""
+        leaves = self.leaves(flat)
+        images, labels = self.batch(step)
+        if not keep:
+            images, labels = images.detach(), labels.detach()
+        loss = F.cross_entropy(self.network(leaves, images), labels)
+        grads = torch.autograd.grad(loss, leaves, create_graph=keep)
+        return Gradient(leaves, grads)
+
+    def walk(self, state: State, steps: Iterable[int]) -> State:
+        """The state after the given steps, without a graph."""
+        for step in steps:
+            state = self.optimizer.step(state, self.gradient(state[0], step, False).flat(), step)
+        return state
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """An inner gradient, perhaps with its graph."""
+
+    leaves: Sequence[Tensor]
+    grads: Sequence[Tensor]
+
+    def flat(self) -> Tensor:
+        """All of it as one vector, detached."""
+        return torch.cat([grad.detach().reshape(-1) for grad in self.grads])
+
+    def pull(self, cotangent: Tensor, sources: Sequence[Tensor]) -> tuple[Tensor, list[Tensor | None]]:
+        """The gradient of <cotangent, self> by the parameters (one vector) and by the sources."""
+        parts = cotangent.split([grad.numel() for grad in self.grads])
+        parts = [part.view_as(grad) for part, grad in zip(parts, self.grads, strict=True)]
+        wanted = [*self.leaves, *sources]
+        found = torch.autograd.grad(self.grads, wanted, parts, allow_unused=True)
+        count = len(self.leaves)
+        own = [
+            torch.zeros_like(leaf) if grad is None else grad
+            for leaf, grad in zip(self.leaves, found[:count], strict=True)
+        ]
+        return torch.cat([grad.reshape(-1) for grad in own]), list(found[count:])
+
+
+def unroll(
+    training: Training,
+    parameters: Sequence[Tensor],
+    before: int,
+    window: int,
+    outer: Callable[[Sequence[Tensor]], Tensor],
+    sources: Sequence[Tensor],
+    backend: Literal["reverse", "checkpointed"],
+) -> tuple[Tensor, list[Tensor]]:
+    """Trains ``before + window`` steps; the gradient goes through the last ``window`` (RaT-BPTT, arXiv 2311.07025).
+
+    Args:
+        training: see :class:`Training`.
+        parameters: where the network starts.
+        before: steps without gradient.
+        window: steps with gradient; 0 gives zeros.
+        outer: (trained parameters, leaves) -> scalar; it accumulates its gradient into their ``grad`` and returns its
+            value, detached, so that it may work in pieces.
+        sources: the leaves from which ``training.batch`` makes its batches.
+        backend: see above.
+
+    Returns:
+        The outer loss, detached, and its gradient by each source.
+    """
+    optimizer, keep = training.optimizer, backend == "reverse"
+    state = optimizer.begin(torch.cat([p.detach().reshape(-1) for p in parameters]))
+    state = training.walk(state, range(before))
+    end = before + window
+    kept: dict[int, State] = {}
+    graphs: dict[int, Gradient] = {}
+    small = sum(part.nbytes for part in state) * window <= STATES
+    stride = 1 if keep or small else isqrt(window - 1) + 1
+    for step in range(before, end):
+        if (step - before) % stride == 0:
+            kept[step] = state
+        gradient = training.gradient(state[0], step, keep)
+        if keep:
+            graphs[step] = gradient
+        state = optimizer.step(state, gradient.flat(), step)
+    leaves = training.leaves(state[0])
+    with torch.enable_grad():
+        loss = outer(leaves)
+    by_parameters = torch.cat([torch.zeros_like(p).view(-1) if p.grad is None else p.grad.view(-1) for p in leaves])
+    after = (by_parameters, *(torch.zeros_like(part) for part in state[1:]))
+    totals = [torch.zeros_like(source) for source in sources]
+    for step in reversed(range(before, end)):
+        if step not in kept:  # the states of this segment, from its start
+            start = before + (step - before) // stride * stride
+            for between in range(start, step):
+                kept[between + 1] = training.walk(kept[between], (between,))
+        gradient = graphs.pop(step) if keep else training.gradient(kept[step][0], step, True)
+        after, cotangent = optimizer.pull(kept.pop(step), gradient.flat(), step, after)
+        direct, found = gradient.pull(cotangent, sources)
+        after = (after[0] + direct, *after[1:])
+        for total, grad in zip(totals, found, strict=True):
+            if grad is not None:
+                total += grad
+    return loss, totals
