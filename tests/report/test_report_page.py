@@ -221,3 +221,16 @@ def test_mistakes_of_the_user(tmp_path: Path, run: Path) -> None:
     with pytest.raises(ExunoError, match="is a directory"):
         write_report(run, tmp_path)
     assert write_report(run) == write_report(run)  # over its own page
+
+
+def test_tables_of_the_result_are_shown(run: Path) -> None:
+    result = json.loads((run / "result.json").read_text())
+    good = {"title": f"Steps{EVIL}", "head": ["on", f"10{EVIL}"], "rows": [["poster", f"8.5{EVIL}"]]}
+    broken = [{**good, "rows": [["poster"]]}, {"title": "x"}, 3]
+    (run / "result.json").write_text(json.dumps({**result, "tables": [good, *broken]}))
+    page = write_report(run).read_text()
+    assert EVIL not in page
+    text = Page(page).text
+    assert f"Steps{EVIL}" in text
+    assert f"8.5{EVIL}" in text
+    assert text.count("A table of result.json makes no sense.") == 3

@@ -104,7 +104,7 @@ def content(measured: Measured, poster: Poster, n: int) -> dict[str, Any]:
         "baselines": measured.baselines,
         "architectures": measured.architectures,
         "n": {"poster/top1": n},
-        "steps": {"chosen": measured.chosen, "tested": list(measured.steps)},
+        "training_steps": {"chosen": measured.chosen, "tested": list(measured.steps)},
         "networks": {name: each.tolist() for name, each in curves.items()},
         "ledger": ledger(poster),
         "tables": measured.tables,

@@ -8,6 +8,7 @@ from exuno.engine.files import write_text
 from exuno.report import curves, headline, mistakes, pictures, setup
 from exuno.report.html import esc
 from exuno.report.record import Record, read_record
+from exuno.report.tables import tables
 from exuno.version import __version__
 
 STAMP = "<!doctype html><!-- exuno report -->"
@@ -31,6 +32,7 @@ def render(record: Record) -> str:
     check(record)
     body = [
         headline.top(record),
+        tables(record),
         pictures.figures(record),
         pictures.test_images(record),
         curves.curves(record),
