@@ -55,6 +55,8 @@ def test_class_means_are_centred_and_may_come_in_batches() -> None:
     flat = images.reshape(7, 6)
     np.testing.assert_allclose(means[2], flat[3:6].mean(0) - flat.mean(0))
     assert means.shape == (3, 6)
+    many = class_means([(np.tile(images, (300, 1, 1)), np.tile(labels, 300))], 3)
+    np.testing.assert_allclose(many, means)
     with pytest.raises(ExunoError, match="class 3 has no image"):
         class_means([(images, labels)], 4)
 

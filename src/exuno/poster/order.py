@@ -110,9 +110,11 @@ def class_means(batches: Iterable[tuple[Features, NDArray[np.int64]]], classes: 
     """
     sums, counts = np.zeros((classes, 1)), np.zeros(classes, np.int64)
     for images, labels in batches:
-        owner = np.arange(classes)[:, None] == labels
-        sums = sums + owner.astype(np.float64) @ images.reshape(len(images), -1).astype(np.float64)
-        counts += owner.sum(1)
+        for start in range(0, len(images), 1024):  # a float64 copy of all of Tiny ImageNet would take 10 GB
+            part = slice(start, start + 1024)
+            owner = np.arange(classes)[:, None] == labels[part]
+            sums = sums + owner.astype(np.float64) @ images[part].reshape(owner.shape[1], -1).astype(np.float64)
+            counts += owner.sum(1)
     if not counts.all():
         raise ExunoError(
             f"class {int(counts.argmin())} has no image to train on", "Leave it out, or give more data for it."
