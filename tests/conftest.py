@@ -1,7 +1,9 @@
 """Fixtures of all tests. The shared folder is beside the checkout or at EXUNO_SHARED; without it, its tests skip."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,3 +35,39 @@ def cifar10_test(shared: Path) -> tuple[np.ndarray, np.ndarray]:
         tiles = pixels.reshape(rows, 32, columns, 32, 3).transpose(0, 2, 4, 1, 3)
         images.append(tiles.reshape(-1, 3, 32, 32))
     return np.concatenate(images), np.repeat(np.arange(10), [len(part) for part in images])
+
+
+@pytest.fixture(scope="session")
+def tiny_poster() -> Callable[..., Any]:
+    """``tiny_poster(whitened=False, learned=False, **changes)``: a poster of the digits on 16 x 20 pixels with 12
+    patches, its values random; nothing was distilled."""
+    import torch
+
+    from exuno.data.canvas import Layout
+    from exuno.data.open import open_data
+    from exuno.data.poster import Poster, quantise
+    from exuno.data.whitening import fit
+
+    def make(whitened: bool = False, learned: bool = False, **changes: Any) -> Poster:
+        random = np.random.default_rng(0)
+        data: Any = open_data("digits", "train")
+        pixels, low, high = quantise(torch.from_numpy(random.normal(size=(1, 16, 20))))
+        parts: dict[str, Any] = {
+            "pixels": pixels,
+            "low": low,
+            "high": high,
+            "layout": Layout(size=(16, 20), image=(8, 8), patch=(8, 8), patches=(3, 4), grid=(2, 5), area=(8, 4)),
+            "order": random.permutation(10).reshape(2, 5),
+            "class_names": data.classes,
+            "data": "digits",
+            "data_sha256": data.fingerprint(),
+            "mean": data.mean,
+            "std": data.std,
+            "labels": random.random((10, 4, 5)).astype(np.float16) if learned else None,
+            "whitening": fit(data.images[:500]) if whitened else None,
+            "protocol": {"network": "exuno:convnet_2_16", "lr": 1e-3},
+            "lineage": {"seed": 3},
+        }
+        return Poster(**{**parts, **changes})
+
+    return make

@@ -8,7 +8,7 @@ from exuno.engine.errors import ExunoError
 
 FORMS = (
     "digits; cifar10, cifar100, imagenet, in100, places365, flowers102, pets37, stl10, cub200, tiny-imagenet (with "
-    "--data-root); folder:PATH, npz:PATH, wds:PATTERN, torchvision:NAME (with --data-root)"
+    "--data-root); folder:PATH, npz:PATH, wds:PATTERN, poster:PATH, torchvision:NAME (with --data-root)"
 )
 
 
@@ -16,8 +16,8 @@ def open_data(spec: str, split: str = "train", *, root: Path | None = None) -> D
     """Open the data set that ``spec`` names.
 
     Args:
-        spec: ``digits``, the name of a benchmark, ``folder:PATH``, ``npz:PATH``, ``wds:PATTERN`` or
-            ``torchvision:NAME``.
+        spec: ``digits``, the name of a benchmark, ``folder:PATH``, ``npz:PATH``, ``wds:PATTERN``,
+            ``poster:PATH`` or ``torchvision:NAME``.
         split: ``train``, ``test`` or another one that the data set has. A ``folder:`` without split folders and a
             ``wds:`` pattern without ``{split}`` are one set, which is returned for every split.
         root: folder in which the files of a named data set lie.
@@ -42,6 +42,10 @@ def open_data(spec: str, split: str = "train", *, root: Path | None = None) -> D
         from exuno.data.shards import ShardData, expand
 
         return ShardData(spec, expand(rest, split))
+    if prefix == "poster":
+        from exuno.data.poster_data import open_poster
+
+        return open_poster(Path(rest), split, root)
     if prefix == "torchvision":
         from exuno.data.torchvision_data import open_torchvision
 
@@ -59,7 +63,7 @@ def _named(name: str, split: str, root: Path | None) -> Data:
     if name in BENCHMARKS:
         return open_benchmark(name, split, root)
     if Path(name).is_dir():
-        hint = f"Did you mean folder:{name}? "
+        hint = f"Did you mean {'poster' if name.rstrip('/').endswith('.poster') else 'folder'}:{name}? "
     else:
         near = get_close_matches(name, ("digits", *BENCHMARKS), 1)
         hint = f"Did you mean {near[0]}? " if near else ""
