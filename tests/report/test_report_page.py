@@ -1,5 +1,7 @@
 """The page is well-formed, asks nobody for anything, escapes what it shows and survives what is missing or broken."""
 
+import base64
+import io
 import json
 import re
 import shutil
@@ -9,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_run import make_run
+from PIL import Image
 
 from exuno.engine.errors import ExunoError
 from exuno.report.page import write_report
@@ -234,3 +237,33 @@ def test_tables_of_the_result_are_shown(run: Path) -> None:
     assert f"Steps{EVIL}" in text
     assert f"8.5{EVIL}" in text
     assert text.count("A table of result.json makes no sense.") == 3
+
+
+def test_an_animation_stays_one(run: Path) -> None:
+    frames = [Image.new("L", (1700, 4), shade) for shade in (0, 128, 255)]  # wider than a still may be
+    path = run / "figures" / "progress.gif"
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=100, loop=0)
+    (run / "figures" / "figures.json").write_text(json.dumps([{"file": "progress.gif", "title": "How it grew"}]))
+    [address] = [one for one in read(write_report(run)).addresses if one.startswith("data:image/gif")]
+    content = base64.b64decode(address.partition("base64,")[2])
+    assert content == path.read_bytes()
+    with Image.open(io.BytesIO(content)) as picture:
+        assert getattr(picture, "n_frames", 1) == 3
+
+
+def test_the_page_of_a_poster(run: Path) -> None:
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config.replace("verb: distill", "verb: poster"))
+    shutil.rmtree(run / "evaluation")
+    found = {"metrics": {"poster/top1": 0.8512}, "intervals": {"poster/top1": [0.84, 0.86]}, "n": {"poster/top1": 355}}
+    networks = {"poster": [0.85, 0.8524], "random real images": [0.3]}
+    found |= {"baselines": {"random real images/top1": 0.31}, "networks": networks}
+    (run / "result.json").write_text(json.dumps(found))
+    text = read(write_report(run)).text
+    assert "top-1 accuracy of 355 test images, mean of 2 networks" in text
+    assert "95\u202f% interval 84.0 – 86.0" in text
+    assert "random real images" in text
+    assert "\nThe poster\n" in text
+    assert "What went in" not in text
+    (run / "result.json").write_text(json.dumps({**found, "networks": 3}))
+    assert "top-1 accuracy of 355 test images\n" in read(write_report(run)).text

@@ -20,12 +20,14 @@ DIGITS = 2  # of a published number; ours show one, or two from 5,000 samples on
 
 @dataclass(frozen=True)
 class Score:
-    """A top-1 accuracy (a fraction) with its 95 % interval and number of test samples, where known."""
+    """A top-1 accuracy (a fraction) with its 95 % interval and numbers of test samples and networks, where known."""
 
     name: str
     value: float
     interval: tuple[float, float] | None = None
     n: int | None = None
+    networks: int = 1
+    """How many networks it is the mean of."""
 
     @property
     def text(self) -> str:
@@ -39,11 +41,12 @@ def is_accuracy(key: str) -> bool:
 
 def scores(record: Record) -> list[Score]:
     """Every ``MODEL/top1``: from result.json, else from the files in ``evaluation/``."""
-    counts, found = record.part("n"), []
+    counts, networks, found = record.part("n"), record.part("networks"), []
     for key, value in record.part("metrics").items():
         if is_accuracy(key) and is_share(value):
-            n = counts.get(key)
-            found.append(Score(key, value, _interval(record, key), n if isinstance(n, int) else None))
+            n, runs = counts.get(key), networks.get(key.removesuffix("/top1"))
+            many = len(runs) if isinstance(runs, list) and runs else 1
+            found.append(Score(key, value, _interval(record, key), n if isinstance(n, int) else None, many))
     if not found:
         for one in record.evaluations:
             summary = one.summary
@@ -91,7 +94,8 @@ def cards(record: Record) -> str:
 def _card(score: Score, paper: Any) -> str:
     name = pretty(score.name)
     share = f" of {score.n:,} test images" if score.n else ""
-    lines = [f"top-1 accuracy{share}"]
+    mean = f", mean of {score.networks} networks" if score.networks > 1 else ""
+    lines = [f"top-1 accuracy{share}{mean}"]
     if score.interval:
         low, high = (f"{100 * bound:.1f}" for bound in score.interval)
         lines.append(f"95\u202f% interval {low} – {high}")

@@ -85,17 +85,22 @@ def pretty(name: str) -> str:
 
 def hue(name: str) -> str:
     """CSS class of a model's colour, the same all over the page."""
-    roles = {"teacher": "teacher", "student": "student", "model": "third"}
+    roles = {"teacher": "teacher", "student": "student", "model": "third", "poster": "third"}
     return next((roles[part] for part in name.split("/") if part in roles), "other")
 
 
 def figure_uri(path: Path) -> tuple[str, int, int]:
-    """A picture file as a data URI, its width and height. Raises OSError or ValueError if it is no picture."""
+    """A picture file as a data URI, its width and height: large ones made smaller, an animation as it is.
+
+    Raises OSError or ValueError if it is no picture.
+    """
     from PIL import Image
 
     with Image.open(path) as picture:
         picture.load()
         (width, height), data = picture.size, path.read_bytes()
+        if picture.format == "GIF":
+            return f"data:image/gif;base64,{base64.b64encode(data).decode()}", width, height
         if max(picture.size) > LARGEST:
             picture.thumbnail((LARGEST, LARGEST))
             return _uri(picture, "JPEG" if picture.mode in ("RGB", "L") else "PNG"), width, height

@@ -7,6 +7,7 @@ from exuno.report.record import Evaluation, Record
 
 SHOWN = 24  # test images on the page
 MISTAKES = 12  # of them wrong ones, at most
+TITLES = {"poster": "The poster"}  # of the section with the figures, where a verb has its own
 
 
 def figures(record: Record) -> str:
@@ -23,7 +24,8 @@ def figures(record: Record) -> str:
         image = f'<img{sharp} src="{uri}" alt="{esc(figure.title)}">'
         share = min(3.2, max(0.7, width / height))  # of the row: wide pictures get more of it
         items.append(f'<figure style="--wide:{share:.2f}">{image}<figcaption>{text}</figcaption></figure>')
-    return section("What went in", f'<div class="figures">{"".join(items)}</div>' if items else "")
+    title = TITLES.get(record.verb, "What went in")
+    return section(title, f'<div class="figures">{"".join(items)}</div>' if items else "")
 
 
 def test_images(record: Record) -> str:
