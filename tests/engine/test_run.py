@@ -86,3 +86,13 @@ def test_finish_writes_a_result_that_replays(tmp_path: Path) -> None:
     assert result["command"][:2] == ["exuno", "teach"]
     assert result["command"][2].endswith("config.yaml")
     run.close()
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    begin(tmp_path / "run").close()
+    (tmp_path / "run/.distilled.poster.123.tmp/deep").mkdir(parents=True)
+    (tmp_path / "run/.distilled.poster.123.tmp/deep/.poster.png.123.tmp").write_text("half")
+    (tmp_path / "run/.result.json.123.tmp").write_text("{")
+    before = {path.name for path in (tmp_path / "run").iterdir() if not path.name.endswith(".tmp")}
+    begin(tmp_path / "run").close()
+    assert {path.name for path in (tmp_path / "run").iterdir()} == before

@@ -228,7 +228,12 @@ def test_mistakes_of_the_user(tmp_path: Path, run: Path) -> None:
 
 def test_tables_of_the_result_are_shown(run: Path) -> None:
     result = json.loads((run / "result.json").read_text())
-    good = {"title": f"Steps{EVIL}", "head": ["on", f"10{EVIL}"], "rows": [["poster", f"8.5{EVIL}"]]}
+    good = {
+        "title": f"Steps{EVIL}",
+        "head": ["on", f"10{EVIL}"],
+        "rows": [["poster", f"8.5{EVIL}"]],
+        "note": f"Read{EVIL}",
+    }
     broken = [{**good, "rows": [["poster"]]}, {"title": "x"}, 3]
     (run / "result.json").write_text(json.dumps({**result, "tables": [good, *broken]}))
     page = write_report(run).read_text()
@@ -236,6 +241,7 @@ def test_tables_of_the_result_are_shown(run: Path) -> None:
     text = Page(page).text
     assert f"Steps{EVIL}" in text
     assert f"8.5{EVIL}" in text
+    assert f"Read{EVIL}" in text
     assert text.count("A table of result.json makes no sense.") == 3
 
 

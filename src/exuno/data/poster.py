@@ -28,7 +28,7 @@ from exuno.engine.files import atomic_folder
 VERSION = 1
 """Of the format; what reads it refuses newer ones."""
 SUFFIX = ".poster"
-CODE = "To cut the patches out, exuno or any code that follows poster.json; an 8-bit PNG reader."
+CODE = "Besides, code that reads a PNG file and cuts patches and labels out as poster.json says: exuno, for instance."
 
 
 @dataclass(frozen=True, eq=False)

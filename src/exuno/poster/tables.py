@@ -1,7 +1,7 @@
 """The tables of a measured poster: text in cells, for the terminal and for the page."""
 
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,12 @@ PARTS = {
 
 
 class Table(TypedDict):
-    """All strings; every row as long as the head."""
+    """All strings; every row as long as the head; ``note``, a sentence on it."""
 
     title: str
     head: list[str]
     rows: list[list[str]]
+    note: NotRequired[str]
 
 
 def accuracy_table(
@@ -57,7 +58,9 @@ def ledger_table(poster: Poster) -> Table:
     """What it takes to learn from the poster, in bytes."""
     spent = ledger(poster)
     rows = [[text, f"{spent[part]:,}"] for part, text in PARTS.items() if spent[part]]
-    return Table(title=f"Bytes, at {poster.ipc:.3g} images per class", head=["part", "bytes"], rows=rows)
+    return Table(
+        title=f"Bytes, at {poster.ipc:.3g} images per class", head=["part", "bytes"], rows=rows, note=spent["code"]
+    )
 
 
 def plain(table: Table) -> str:
@@ -70,4 +73,5 @@ def plain(table: Table) -> str:
         )
         for line in lines
     ]
-    return "\n".join([table["title"], *(line.rstrip() for line in text)])
+    note = [table["note"]] if "note" in table else []
+    return "\n".join([table["title"], *(line.rstrip() for line in text), *note])

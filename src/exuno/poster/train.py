@@ -21,6 +21,7 @@ from exuno.engine.run import Run
 from exuno.poster.bench import Algorithm, Bench, make_bench
 from exuno.poster.dm import distribution_matching
 from exuno.poster.evaluate import content, record
+from exuno.poster.figures import write_figures
 from exuno.poster.gm import gradient_matching
 from exuno.poster.judge import judge, save_frame, score
 from exuno.poster.layout import plan
@@ -179,7 +180,7 @@ def conclude(run: Run, setup: Setup, method: Distiller, outcome: Result, device:
     save(poster, run.dir / f"distilled{SUFFIX}")
     measured = measure(poster, sets.test, sets.train, proof, config.run.seed, device)
     record(run.dir / "evaluation", measured, sets.proof, sets.test[1], poster)
-    # write_figures(run.dir / "figures", poster, sorted((run.dir / FRAMES).glob("*.png")))
+    write_figures(run.dir / "figures", poster, sorted((run.dir / FRAMES).glob("*.png")))
     told = content(measured, poster, len(sets.test[0]))
     told["metrics"] |= {"held/accuracy": method.best_score.item()}
     told["baselines"] |= {"chance/top1": 1 / poster.classes}

@@ -1,4 +1,4 @@
-"""Tables that a command has put into result.json as text: a title, a head and rows."""
+"""Tables that a command has put into result.json as text: a title, a head, rows, and perhaps a note."""
 
 from typing import Any
 
@@ -20,4 +20,4 @@ def _section(record: Record, content: Any) -> str:
         record.notes.append("A table of result.json makes no sense.")
         return ""
     body = table([str(cell) for cell in head], [[esc(cell) for cell in row] for row in rows])
-    return section(str(content.get("title") or "Table"), body)
+    return section(str(content.get("title") or "Table"), body, str(content.get("note") or ""))
