@@ -53,7 +53,8 @@ class Training:
         if not keep:
             images, labels = images.detach(), labels.detach()
         loss = F.cross_entropy(self.network(leaves, images), labels)
-        grads = torch.autograd.grad(loss, leaves, create_graph=keep)
+        # A parameter that the loss does not depend on has the gradient 0.
+        grads = torch.autograd.grad(loss, leaves, create_graph=keep, materialize_grads=True)
         return Gradient(leaves, grads)
 
     def walk(self, state: State, steps: Iterable[int]) -> State:
@@ -77,9 +78,9 @@ class Gradient:
     def pull(self, cotangent: Tensor, sources: Sequence[Tensor]) -> tuple[Tensor, list[Tensor | None]]:
         """The gradient of <cotangent, self> by the parameters (one vector) and by the sources."""
         parts = cotangent.split([grad.numel() for grad in self.grads])
-        parts = [part.view_as(grad) for part, grad in zip(parts, self.grads, strict=True)]
+        used = [(grad, part.view_as(grad)) for part, grad in zip(parts, self.grads, strict=True) if grad.requires_grad]
         wanted = [*self.leaves, *sources]
-        found = torch.autograd.grad(self.grads, wanted, parts, allow_unused=True)
+        found = torch.autograd.grad([grad for grad, _ in used], wanted, [part for _, part in used], allow_unused=True)
         count = len(self.leaves)
         own = [
             torch.zeros_like(leaf) if grad is None else grad
