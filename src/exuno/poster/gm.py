@@ -40,9 +40,11 @@ def gradient_matching(
         if share.sum() <= 0:
             continue
         its = classes == label
-        target = torch.autograd.grad(F.cross_entropy(network(weights, real[its]), classes[its]), weights)
+        wanted = F.cross_entropy(network(weights, real[its]), classes[its])
+        target = torch.autograd.grad(wanted, weights, materialize_grads=True)
         part = -(share * told[:, label]).sum() / share.sum()
-        loss = loss + distance(torch.autograd.grad(part, weights, create_graph=True), target)
+        found = torch.autograd.grad(part, weights, create_graph=True, materialize_grads=True)
+        loss = loss + distance(found, target)
     return loss
 
 

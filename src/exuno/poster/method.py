@@ -56,7 +56,7 @@ class Distiller(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("best_pixels", start.clone())
         self.register_buffer("best_labels", labels.clone())
-        self.register_buffer("best_score", torch.tensor(-1.0))
+        self.register_buffer("best_score", torch.tensor(-1.0, dtype=torch.float64))
 
     def forward(self, batch: Batch, at: Progress) -> StepOutput:
         """One outer step. ``batch``: real images [B, C, h, w] of the distilled space, labels int64 [B].
@@ -92,11 +92,13 @@ class Distiller(nn.Module):
         assert grad is not None
         options = self.bench.unroll
         norm = grad.norm()
-        if not norm.isfinite():
-            raise ExunoError(
-                f"the gradient of the poster became {norm.item()} at outer step {at.step + 1}",
-                "Lower --inner.lr or --optim.lr, or shorten --unroll.window; the last checkpoint is still good.",
-            )
+        by_labels = self.labels.grad
+        for name, size in (("poster", norm), ("labels", None if by_labels is None else by_labels.norm())):
+            if size is not None and not size.isfinite():
+                raise ExunoError(
+                    f"the gradient of the {name} became {size.item()} at outer step {at.step + 1}",
+                    "Lower --inner.lr or --optim.lr, or shorten --unroll.window; the last checkpoint is still good.",
+                )
         if at.step:
             self.norm.lerp_(norm, 1 - options.clip_decay)
         else:
