@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from exuno.data.canvas import Layout, boxes, offsets
+from exuno.data.patch_labels import array_labels, fixed_labels
 from exuno.poster.areas import faded
-from exuno.poster.labels import array_labels, fixed_labels, initial_label_array
+from exuno.poster.labels import initial_label_array
 from exuno.poster.order import arrange
 
 GOLDEN = json.loads((Path(__file__).parent / "golden/podd.json").read_text())

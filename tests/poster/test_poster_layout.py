@@ -11,9 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from exuno.data.canvas import Layout, boxes
+from exuno.data.patch_labels import fixed_labels
 from exuno.engine.errors import ExunoError
 from exuno.poster.budget import label_bytes, label_shape, read_pair
-from exuno.poster.labels import fixed_labels
 from exuno.poster.layout import class_grid, plan
 from exuno.poster.options import PosterConfig
 

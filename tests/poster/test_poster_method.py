@@ -6,12 +6,13 @@ from torch import Tensor, nn
 
 from exuno.data.canvas import Layout
 from exuno.data.gather import Canvas
+from exuno.data.patch_labels import array_labels, fixed_labels
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Optim
 from exuno.engine.schedule import Progress
 from exuno.poster.augment import Augmentation
 from exuno.poster.bench import Bench
-from exuno.poster.labels import array_labels, fixed_labels, initial_label_array
+from exuno.poster.labels import initial_label_array
 from exuno.poster.method import Distiller
 from exuno.poster.options import Inner, Unroll
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from exuno.data.canvas import Layout
 from exuno.data.gather import Canvas
+from exuno.data.patch_labels import array_labels
 from exuno.engine.errors import ExunoError
 from exuno.poster import rat
 from exuno.poster import unroll as module
@@ -20,7 +21,6 @@ from exuno.poster.augment import Augmentation
 from exuno.poster.bench import Bench
 from exuno.poster.fresh import fresh_network
 from exuno.poster.inner import Adam, Optimizer, Sgd
-from exuno.poster.labels import array_labels
 from exuno.poster.network import Function, as_function
 from exuno.poster.options import Inner, Unroll
 from exuno.poster.unroll import Training, unroll

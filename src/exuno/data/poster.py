@@ -20,6 +20,7 @@ from torch import Tensor
 
 from exuno.data.canvas import Layout
 from exuno.data.gather import Canvas
+from exuno.data.patch_labels import array_labels, fixed_labels
 from exuno.data.poster_check import check
 from exuno.data.whitening import Whitening
 from exuno.engine.errors import ExunoError
@@ -59,7 +60,7 @@ class Poster:
     labels: NDArray[np.float16] | None = None
     """Learned label array [K, lh, lw]; None for labels by the class areas."""
     label_formula: Literal["paper", "reference"] = "paper"
-    """How labels follow from class areas; see exuno.poster.labels."""
+    """How labels follow from class areas; see exuno.data.patch_labels."""
     whitening: Whitening | None = None
     protocol: Mapping[str, Any] = field(default_factory=dict)
     """How a network learns from it: network, optimizer, batch, augmentation, steps."""
@@ -87,8 +88,6 @@ class Poster:
 
     def patches(self) -> tuple[Tensor, Tensor]:
         """All P patches, float32 [P, C, h, w] in the distilled space, and their soft labels, float32 [P, K]."""
-        from exuno.poster.labels import array_labels, fixed_labels
-
         if self.labels is None:
             labels = fixed_labels(self.layout, self.order, self.classes, self.label_formula)
         else:

@@ -7,10 +7,13 @@ from exuno.engine.session import explain
 from exuno.poster.options import PosterConfig
 from exuno.presets import parse, to_dict
 
+BUDGETS = ("--ipc", "--size", "--bytes")
+LAYOUT = ("--patches", "--area")
+
 
 def main(args: Sequence[str]) -> None:
     """Parses the command line, then explains or runs it."""
-    config, preset = parse("poster", PosterConfig, args)
+    config, preset = parse("poster", PosterConfig, with_budget(args))
     if config.run.dry_run:
         explain(to_dict(config), preset, cost(config))
         return
@@ -21,6 +24,15 @@ def main(args: Sequence[str]) -> None:
     from exuno.report.terminal import show
 
     show(make_poster(config, preset))
+
+
+def with_budget(args: Sequence[str]) -> list[str]:
+    """The command line in which a budget that was typed replaces that of the preset, and the layout made for it."""
+    typed = {arg.partition("=")[0] for arg in args}
+    if not args or args[0].startswith("-") or not typed & set(BUDGETS):
+        return list(args)
+    other = [flag for flag in (*BUDGETS, *LAYOUT) if flag not in typed]
+    return [args[0], *(word for flag in other for word in (flag, "None")), *args[1:]]
 
 
 def cost(config: PosterConfig) -> list[str]:

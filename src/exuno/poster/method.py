@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from exuno.data.canvas import Layout
 from exuno.data.gather import Canvas
+from exuno.data.patch_labels import array_labels
 from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Batch, StepOutput
 from exuno.engine.options import Optim
 from exuno.engine.schedule import Progress
 from exuno.poster.bench import Algorithm, Bench
-from exuno.poster.labels import array_labels
 
 
 class Distiller(nn.Module):

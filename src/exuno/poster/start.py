@@ -7,9 +7,10 @@ from torch import Tensor
 
 from exuno.data import rng
 from exuno.data.canvas import Layout
+from exuno.data.patch_labels import fixed_labels
 from exuno.data.resize import resize
 from exuno.poster.areas import faded, noise_areas
-from exuno.poster.labels import fixed_labels, initial_label_array
+from exuno.poster.labels import initial_label_array
 from exuno.poster.options import PosterConfig
 from exuno.poster.order import class_means, class_order
 from exuno.poster.sets import Sets
