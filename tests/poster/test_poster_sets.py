@@ -1,0 +1,150 @@
+"""The real images of a distillation: three parts that share none, of which the test images decide nothing."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_images import make, write
+
+from exuno.data.whitening import fit
+from exuno.engine.errors import ExunoError
+from exuno.engine.options import Optim, RunOptions
+from exuno.poster.options import Inner, PosterConfig, Proof, Unroll
+from exuno.poster.sets import Images, hold_out, open_sets
+from exuno.poster.train import make_poster
+
+
+def config(spec: str, **changes: object) -> PosterConfig:
+    plain = PosterConfig(spec, ipc=1, run=RunOptions(devices="cpu"))
+    return replace(plain, **changes)  # pyright: ignore[reportArgumentType]
+
+
+def rows(images: torch.Tensor) -> set[bytes]:
+    return {image.numpy().tobytes() for image in images}
+
+
+def test_every_class_gives_the_same_share() -> None:
+    labels = torch.tensor([0] * 50 + [1] * 20 + [2] * 7)[torch.randperm(77, generator=torch.Generator().manual_seed(0))]
+    held = hold_out(labels, 0.1, 3)
+    assert labels[held].bincount(minlength=3).tolist() == [5, 2, 1]
+    assert torch.equal(held, hold_out(labels, 0.1, 3))
+    assert not torch.equal(held, hold_out(labels, 0.1, 4))
+    assert not hold_out(labels, 0.0, 3).any()
+
+
+def test_a_class_keeps_at_least_one_image() -> None:
+    labels = torch.tensor([0, 1, 1, 2, 2, 2, 2])
+    held = hold_out(labels, 0.9, 0)
+    assert labels[~held].bincount().tolist() == [1, 1, 1]
+    assert labels[held].bincount(minlength=3).tolist() == [0, 1, 3]
+
+
+def test_the_three_parts_share_no_image_and_lose_none(tmp_path: Path) -> None:
+    spec = write(tmp_path / "a.npz")
+    sets = open_sets(config(spec, proof=Proof(holdout=0.25)))
+    train, held, test = (rows(part[0]) for part in (sets.train, sets.held, sets.test))
+    assert (len(train), len(held), len(test)) == (90, 30, 60)
+    assert not train & held
+    assert not (train | held) & test
+    assert sets.held[1].bincount().tolist() == [10, 10, 10]
+    assert len(train | held) == len(sets.source)
+    again = open_sets(config(spec, proof=Proof(holdout=0.25)))
+    assert torch.equal(again.train[0], sets.train[0])
+    other = open_sets(config(spec, proof=Proof(holdout=0.25), run=RunOptions(devices="cpu", seed=1)))
+    assert rows(other.held[0]) != held
+
+
+def test_without_a_holdout_posters_are_judged_on_what_they_learn_from(tmp_path: Path) -> None:
+    sets = open_sets(config(write(tmp_path / "a.npz"), proof=Proof(holdout=0.0)))
+    assert torch.equal(sets.held[0], sets.train[0])
+    assert len(sets.train[0]) == 120
+
+
+def test_images_are_normalised_by_the_training_split_alone(tmp_path: Path) -> None:
+    images = make(120, 3, 3, 8, 0)[0] / 255
+    mean, std = images.mean((0, 1, 2)), images.std((0, 1, 2))
+    sets = open_sets(config(write(tmp_path / "a.npz", channels=3), proof=Proof(holdout=0.0)))
+    np.testing.assert_allclose(sets.train[0].permute(0, 2, 3, 1), (images - mean) / std, atol=1e-4)
+    test = make(60, 3, 3, 8, 1)[0] / 255
+    np.testing.assert_allclose(sets.test[0].permute(0, 2, 3, 1), (test - mean) / std, atol=1e-4)
+
+
+def test_the_whitening_is_fitted_to_the_training_split_alone(tmp_path: Path) -> None:
+    spec = write(tmp_path / "a.npz", channels=3)
+    sets = open_sets(config(spec, zca=True, proof=Proof(holdout=0.0)))
+    train, test = (torch.from_numpy(make(n, 3, 3, 8, seed)[0]).permute(0, 3, 1, 2) for n, seed in ((120, 0), (60, 1)))
+    expected = fit(train)
+    assert sets.space.whitening is not None
+    torch.testing.assert_close(sets.space.whitening.matrix, expected.matrix, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(sets.test[0], expected.apply(test), rtol=1e-3, atol=1e-3)
+
+
+def test_images_can_be_of_another_size(tmp_path: Path) -> None:
+    sets = open_sets(config(write(tmp_path / "a.npz"), image_size=5))
+    assert sets.train[0].shape[1:] == (1, 5, 5)
+    assert sets.test[0].shape[1:] == (1, 5, 5)
+
+
+def test_the_loader_gets_images_and_labels_by_position() -> None:
+    images, labels = torch.rand(9, 1, 4, 6), torch.arange(9)
+    data = Images(images, labels, "nine")
+    found, own = data.fetch(np.array([3, 0]))
+    assert torch.equal(found, images[[3, 0]])
+    assert torch.equal(own, labels[[3, 0]])
+    assert (len(data), data.image_size) == (9, (4, 6))
+
+
+def test_data_without_test_images_or_labels(tmp_path: Path) -> None:
+    images, labels = make(30, 3, 1, 8, 0)
+    for split in ("a", "b"):
+        np.savez(
+            tmp_path / f"{split}.npz", train_images=images, train_labels=labels, test_images=images, test_labels=labels
+        )
+    with pytest.raises(ExunoError, match="no test images of its own"):
+        open_sets(config(f"npz:{tmp_path}/a.npz"))
+    np.savez(tmp_path / "b.npz", train_images=images, test_images=images)
+    with pytest.raises(ExunoError, match="no classes to distill"):
+        open_sets(config(f"npz:{tmp_path}/b.npz"))
+
+
+def test_poisoned_test_images_change_nothing_but_the_number_at_the_end(tmp_path: Path) -> None:
+    """The same training images with other test images, and with test labels that lie: the same poster, whole."""
+    made = {}
+    for name in ("true", "noise", "lies"):
+        spec = write(tmp_path / "a.npz")
+        if name != "true":
+            arrays = dict(np.load(tmp_path / "a.npz"))
+            if name == "noise":
+                arrays["test_images"] = np.random.default_rng(5).integers(0, 256, arrays["test_images"].shape, np.uint8)
+            arrays["test_labels"] = (arrays["test_labels"] + 1) % 3
+            np.savez(tmp_path / "a.npz", **arrays)
+        run = make_poster(
+            config(
+                spec,
+                model="exuno:convnet_1_8",
+                labels="learned",
+                zca=True,
+                steps=6,
+                batch_size=30,
+                evaluations=3,
+                inner=Inner(lr=0.01),
+                unroll=Unroll(window=2, total=4),
+                proof=Proof(networks=2, steps=(2, 10), holdout=0.2, trials=1, baselines=1),
+                optim=Optim(lr=0.05, schedule="constant"),
+                run=RunOptions(devices="cpu", run_dir=tmp_path / name),
+            )
+        )
+        assert run.result is not None
+        files = sorted((run.dir / "distilled.poster").iterdir()) + sorted((run.dir / "frames").iterdir())
+        judged = [line for line in (run.dir / "metrics.jsonl").read_text().splitlines() if "held/top1" in line]
+        assert len(judged) == 3
+        made[name] = (
+            {file.name: file.read_bytes() for file in files},
+            run.result["metrics"]["held/accuracy"],
+            run.result["training_steps"],
+            run.result["metrics"]["poster/top1"],
+        )
+    assert made["true"][:3] == made["noise"][:3] == made["lies"][:3]
+    assert made["true"][3] != made["lies"][3]
