@@ -51,7 +51,8 @@ def test_each_input_alone_may_need_a_gradient() -> None:
     for wanted in range(3):
         parts = [each.detach().requires_grad_(i == wanted) for i, each in enumerate(inputs((2, 2, 4, 4)))]
         found, expected = (
-            torch.autograd.grad(block(*parts).square().sum(), parts[wanted])[0] for block in (norm_relu_pool, plain)
+            torch.autograd.grad(block(parts[0], parts[1], parts[2]).square().sum(), parts[wanted])[0]
+            for block in (norm_relu_pool, plain)
         )
         torch.testing.assert_close(found, expected)
 

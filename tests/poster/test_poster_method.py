@@ -42,7 +42,9 @@ def clipped(method: Distiller, norm: float, step: int) -> float:
     """The norm of the gradient after clipping one of ``norm``."""
     method.pixels.grad = torch.ones_like(method.pixels) * norm / method.pixels.numel() ** 0.5
     method.before_step(at(step))
-    return method.pixels.grad.norm().item()
+    grad = method.pixels.grad
+    assert grad is not None
+    return grad.norm().item()
 
 
 def test_the_gradient_is_clipped_to_twice_its_moving_average() -> None:

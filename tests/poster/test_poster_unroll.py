@@ -271,8 +271,8 @@ def test_a_network_of_tanh_with_frozen_and_unused_parameters() -> None:
             self.unused = nn.Parameter(torch.ones(5))
             self.scale = nn.Parameter(torch.tensor(2.0), requires_grad=False)
 
-        def forward(self, x: Tensor) -> Tensor:
-            return super().forward(x) * self.scale
+        def forward(self, input: Tensor) -> Tensor:
+            return super().forward(input) * self.scale
 
     given = problem()
     net = Odd().double()

@@ -9,6 +9,7 @@ from exuno.data import rng
 from exuno.data.canvas import Layout
 from exuno.data.patch_labels import fixed_labels
 from exuno.data.resize import resize
+from exuno.engine.errors import ExunoError
 from exuno.poster.areas import faded, noise_areas
 from exuno.poster.labels import initial_label_array
 from exuno.poster.options import PosterConfig
@@ -40,8 +41,11 @@ def first_poster(config: PosterConfig, layout: Layout, order: NDArray[np.int64],
 
 
 def one_of_each(images: Tensor, labels: Tensor, classes: int, seed: int) -> Tensor:
-    """A random image of each class, [classes, C, h, w]."""
+    """A random image of each class, [classes, C, h, w]. Raises ExunoError for a class that has none."""
     found = [np.flatnonzero(labels.numpy() == label) for label in range(classes)]
+    for label, own in enumerate(found):
+        if not len(own):
+            raise ExunoError(f"class {label} has no image to start from", "Take --init noise, or give it some.")
     draws = rng.uniforms(seed, "poster/first", np.arange(classes), 1)[:, 0]
     return images[torch.tensor([int(own[int(u * len(own))]) for own, u in zip(found, draws, strict=True)])]
 

@@ -1,0 +1,362 @@
+"""``exuno poster`` as a user types it, on slivers of work: what it leaves, that it resumes, what it refuses."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from exuno.cli import main
+from exuno.data.poster import Poster, load
+from exuno.poster.start import first_labels
+
+SHORT = (
+    "--devices cpu --batch-size 30 --steps 4 --evaluations 2 --optim.lr 0.05 --model exuno:convnet_1_8 --inner.lr 0.01"
+    " --unroll.window 2 --unroll.total 4 --proof.networks 2 --proof.steps 2 6 --proof.trials 1 --proof.baselines 1"
+)
+
+
+def poster(folder: Path, *args: str | Path, code: int = 0) -> Path:
+    """Runs ``exuno poster`` in a folder, short; later arguments win."""
+    assert main(["poster", *SHORT.split(), *map(str, args), "--run-dir", str(folder)]) == code
+    return folder
+
+
+def result(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "result.json").read_text())
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    found = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    assert found
+    return found
+
+
+def logged(folder: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "time"} for line in lines]
+
+
+def write_images(path: Path, classes: int, channels: int, height: int = 8, width: int = 8) -> str:
+    """An .npz file of random images, brighter from class to class; returns its spec."""
+    random, arrays = np.random.default_rng(0), {}
+    for split, count in (("train", 30), ("test", 10)):
+        labels = np.arange(count * classes) % classes
+        images = random.integers(0, 100, (len(labels), height, width, channels)) + 30 * labels[:, None, None, None]
+        arrays |= {f"{split}_images": images.squeeze().astype(np.uint8), f"{split}_labels": labels}
+    np.savez(path, **arrays)
+    return f"npz:{path}"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with learned labels, on the digits."""
+    folder = tmp_path_factory.mktemp("posters") / "run"
+    args = ["--data", "digits", "--ipc", "0.5", "--labels", "learned", "--model", "exuno:convnet_2_16", "--steps", "12"]
+    return poster(folder, *args, "--evaluations", "3", "--proof.steps", "5", "20")
+
+
+def test_a_run_directory_holds_all_that_a_reader_needs(run: Path) -> None:
+    assert {path.name for path in run.iterdir()} >= {
+        "config.yaml",
+        "command.txt",
+        "environment.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "distilled.poster",
+        "frames",
+        "evaluation",
+        "result.json",
+        "report.html",
+    }
+    assert set(files(run / "distilled.poster")) == {"poster.png", "poster.json", "labels.safetensors"}
+    assert list(files(run / "frames")) == [f"{step:09d}.png" for step in (0, 4, 8, 12)]
+    content = result(run)
+    names = {"random real images", "random real images, shrunk", "herded real images", "herded real images, shrunk"}
+    assert set(content["metrics"]) == {"poster/top1", "held/accuracy"}
+    assert set(content["baselines"]) == {"chance/top1", *(f"{name}/top1" for name in names)}
+    assert content["baselines"]["chance/top1"] == 0.1
+    assert set(content["intervals"]) == {"poster/top1"}
+    assert content["n"] == {"poster/top1": 355}
+    assert content["training_steps"]["tested"] == [5, 20]
+    assert content["training_steps"]["chosen"] in (5, 20)
+    assert [table["title"].split(",")[0] for table in content["tables"]] == ["Test accuracy", "Bytes"]
+    made = load(run)
+    assert content["lineage"]["poster"]["sha256"] == made.fingerprint
+    assert content["lineage"]["poster"]["data"] == "digits"
+    assert content["steps"] == 12
+    page = (run / "report.html").read_text()
+    assert "result.json says" not in page  # no number contradicts another
+
+
+def test_the_ledger_counts_what_lies_on_disk(run: Path) -> None:
+    made, ledger = load(run), result(run)["ledger"]
+    assert made.labels is not None
+    assert ledger["pixels"] == made.pixels.size == made.layout.pixels <= 320
+    assert ledger["labels"] == made.labels.nbytes
+    assert ledger["png"] == (run / "distilled.poster/poster.png").stat().st_size
+    assert ledger["total"] == ledger["pixels"] + ledger["labels"] + 10 + 16
+    assert ledger["ipc"] == pytest.approx(0.5, abs=0.03)
+
+
+def test_what_was_measured_is_the_poster_on_disk(run: Path, tmp_path: Path) -> None:
+    """``exuno eval`` reads the rounded poster and finds the very same accuracies."""
+    args = ["eval", f"poster:{run}", "--devices", "cpu", "--networks", "2", "--baselines", "1"]
+    assert main([*args, "--run-dir", str(tmp_path / "eval")]) == 0
+    found, expected = result(tmp_path / "eval"), result(run)
+    assert found["networks"]["poster"] == expected["networks"]["poster"]
+    assert found["metrics"]["poster/top1"] == expected["metrics"]["poster/top1"]
+    assert found["training_steps"] == expected["training_steps"]
+    assert found["ledger"] == expected["ledger"]
+
+
+def test_the_poster_that_did_best_on_held_out_data_is_the_one_that_is_kept(run: Path) -> None:
+    held = [line["held/top1"] for line in logged(run) if "held/top1" in line]
+    assert len(held) == 3
+    best = 4 * (1 + held.index(max(held)))
+    assert files(run / "frames")[f"{best:09d}.png"] != files(run / "frames")["000000000.png"]
+    from PIL import Image
+
+    with Image.open(run / f"frames/{best:09d}.png") as picture:
+        np.testing.assert_array_equal(np.asarray(picture), load(run).pixels[0])
+
+
+def test_distilling_moves_pixels_and_labels(run: Path) -> None:
+    made = load(run)
+    assert made.labels is not None
+    from exuno.poster.options import PosterConfig
+
+    begun = first_labels(PosterConfig("digits", labels="learned"), made.layout, made.order, 10)
+    assert begun.shape == made.labels.shape
+    assert np.abs(begun.numpy() - made.labels).max() > 0.01
+    assert made.labels.min() >= 0
+
+
+def test_a_finished_run_answers_at_once_and_its_config_replays_it(run: Path, tmp_path: Path) -> None:
+    before = (run / "result.json").stat().st_mtime_ns
+    assert main(["poster", str(run / "config.yaml"), "--run-dir", str(run)]) == 0
+    assert (run / "result.json").stat().st_mtime_ns == before
+    assert main(["poster", str(run / "config.yaml"), "--run-dir", str(tmp_path / "again")]) == 0
+    assert files(tmp_path / "again/distilled.poster") == files(run / "distilled.poster")
+    assert result(tmp_path / "again")["networks"] == result(run)["networks"]
+    assert logged(tmp_path / "again") == logged(run)
+
+
+def test_both_back_ends_make_the_same_poster(run: Path, tmp_path: Path) -> None:
+    args = ["poster", str(run / "config.yaml"), "--unroll.backend", "reverse", "--run-dir", str(tmp_path / "run")]
+    assert main(args) == 0
+    assert files(tmp_path / "run/distilled.poster") == files(run / "distilled.poster")
+
+
+def test_teach_learns_from_a_poster(run: Path, tmp_path: Path) -> None:
+    args = ["teach", "--data", f"poster:{run}", "--model", "exuno:convnet_2_16", "--devices", "cpu", "--epochs", "20"]
+    assert main([*args, "--batch-size", "16", "--optim.lr", "0.01", "--run-dir", str(tmp_path / "taught")]) == 0
+    assert result(tmp_path / "taught")["n"]["model/top1"] == 355
+
+
+@pytest.mark.parametrize("algorithm", ["rat-bptt", "dm", "gm"])
+def test_every_algorithm_changes_the_poster(tmp_path: Path, algorithm: str) -> None:
+    spec = write_images(tmp_path / "a.npz", 3, 1)
+    made = poster(tmp_path / "run", "--data", spec, "--ipc", "1", "--algorithm", algorithm)
+    pictures = list(files(made / "frames").values())
+    assert len(set(pictures)) == 3
+    assert load(made).lineage["seed"] == 0
+
+
+def test_whitened_posters_from_real_images_in_colour(tmp_path: Path) -> None:
+    spec = write_images(tmp_path / "a.npz", 4, 3)
+    args = ["--data", spec, "--size", "20x16", "--zca", "--grid", "2x2", "--proof.baselines", "0"]
+    made = poster(tmp_path / "run", *args, "--init", "real")
+    found = load(made)
+    assert (found.pixels.shape, found.layout.grid) == ((3, 16, 20), (2, 2))
+    assert found.whitening is not None
+    assert set(files(made / "distilled.poster")) == {"poster.png", "poster.json", "whitening.safetensors"}
+    assert result(made)["ledger"]["whitening"] == 4 * (3 * 64) ** 2
+    noise = load(poster(tmp_path / "noise", *args))
+    assert not np.array_equal(noise.pixels, found.pixels)
+    args = ["teach", "--data", f"poster:{made}", "--model", "exuno:convnet_1_8", "--devices", "cpu", "--smoke"]
+    assert main([*args, "--run-dir", str(tmp_path / "taught")]) == 0
+
+
+def test_a_budget_of_bytes_is_kept(tmp_path: Path) -> None:
+    spec = write_images(tmp_path / "a.npz", 3, 3, 8, 10)
+    made = poster(tmp_path / "run", "--data", spec, "--bytes", "600", "--labels", "learned", "--order", "2,0,1")
+    found, ledger = load(made), result(made)["ledger"]
+    assert 540 <= ledger["pixels"] + ledger["labels"] <= 600
+    assert found.order.ravel().tolist() == [2, 0, 1]
+    assert found.layout.image == (8, 10)
+
+
+def test_half_an_image_for_all_classes_together(tmp_path: Path) -> None:
+    """0.05 images per class: patches smaller than an image, labels that differ."""
+    made = load(poster(tmp_path / "run", "--data", "digits", "--ipc", "0.05"))
+    assert made.layout.pixels <= 32
+    images, labels = made.patches()
+    assert images.shape[1:] == (1, 8, 8)
+    assert len(labels.unique(dim=0)) > 1
+
+
+def test_several_inner_runs_sgd_and_another_network(tmp_path: Path) -> None:
+    args = ["--data", write_images(tmp_path / "a.npz", 3, 1), "--ipc", "1", "--unroll.runs", "2", "--inner.name", "sgd"]
+    args += ["--model", "exuno:resnet8", "--inner.augment", "all:flip_rotate_scale_crop_color_cutout"]
+    made = poster(tmp_path / "run", *args, "--inner.batch", "3", "--label-formula", "reference", "--proof.holdout", "0")
+    assert load(made).label_formula == "reference"
+    assert load(made).protocol["inner"]["name"] == "sgd"
+
+
+def test_smoke(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["poster", "--data", "digits", "--ipc", "1", "--model", "exuno:convnet_2_16", "--smoke", "--devices", "cpu"]
+    assert main([*args, "--run-dir", str(tmp_path / "run")]) == 0
+    assert result(tmp_path / "run")["steps"] == 4
+    assert "report.html" in capsys.readouterr().out
+    assert main([*args, "--dry-run"]) == 0
+    assert "outer steps" in capsys.readouterr().out
+
+
+def exuno(*args: str | Path) -> list[str]:
+    return [sys.executable, "-m", "exuno", "poster", *SHORT.split(), *map(str, args)]
+
+
+def test_a_killed_run_ends_with_the_same_poster_bit_for_bit(tmp_path: Path) -> None:
+    args = ["--data", "digits", "--ipc", "0.5", "--labels", "learned", "--steps", "30", "--evaluations", "10"]
+    args += ["--unroll.runs", "2", "--unroll.window", "4", "--unroll.total", "8", "--inner.batch", "6"]
+    whole, cut = poster(tmp_path / "whole", *args), tmp_path / "cut"
+    process = subprocess.Popen(
+        exuno(*args, "--run-dir", cut), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while not any(int(path.stem[5:]) >= 6 for path in cut.glob("checkpoints/step-*.pt")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    reached = max(int(path.stem[5:]) for path in cut.glob("checkpoints/step-*.pt"))
+    assert reached < 30
+    assert not (cut / "result.json").exists()
+    before = (cut / "frames/000000003.png").stat().st_mtime_ns
+    poster(cut, *args)
+    assert (cut / "frames/000000003.png").stat().st_mtime_ns == before, "it began again"
+    assert files(cut / "frames") == files(whole / "frames")
+    assert len(files(cut / "frames")) == 11
+    assert files(cut / "distilled.poster") == files(whole / "distilled.poster")
+    assert logged(cut) == logged(whole)
+    for name in ("networks", "metrics", "training_steps", "ledger"):
+        assert result(cut)[name] == result(whole)[name]
+
+
+def test_two_processes_make_the_poster_of_one(tmp_path: Path) -> None:
+    spec = write_images(tmp_path / "a.npz", 3, 1)
+    args = ["--data", spec, "--ipc", "1", "--unroll.runs", "2", "--labels", "learned", "--optim.name", "sgd"]
+    args += ["--optim.lr", "1"]
+    one = poster(tmp_path / "one", *args)
+    command = exuno(*args, "--devices", "cpu:2", "--run-dir", tmp_path / "two")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    states = [
+        torch.load(tmp_path / name / "checkpoints/step-000000004.pt", weights_only=True)["method"]
+        for name in ("one", "two")
+    ]
+    for name in ("pixels", "labels", "best_pixels", "norm"):
+        torch.testing.assert_close(states[1][name], states[0][name], atol=1e-5, rtol=1e-5)
+    frames = list(files(one / "frames").values())
+    assert frames[0] != frames[-1], "nothing was learned"
+    both = [load(tmp_path / name).pixels.astype(int) for name in ("one", "two")]
+    assert np.abs(both[0] - both[1]).max() <= 1
+
+
+@pytest.fixture
+def fails(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    """Runs a short ``exuno poster`` that must fail; returns what it told the user."""
+
+    def run(*args: str | Path) -> str:
+        poster(tmp_path / "run", *args, code=2)
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err + said.out
+        assert not (tmp_path / "run/distilled.poster").exists()
+        return " ".join(said.err.split())
+
+    return run
+
+
+DIGITS = ["--data", "digits", "--ipc", "1"]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--data", "digits"], "the poster has no budget"),
+        ([*DIGITS, "--size", "40x16"], "--ipc and --size are 2 budgets"),
+        ([*DIGITS, "--bytes", "400"], "--ipc and --bytes are 2 budgets"),
+        (["--data", "digits", "--ipc", "0"], "--ipc is 0"),
+        (["--data", "digits", "--ipc", "0.001"], "smaller than its grid of 5x2"),
+        (["--data", "digits", "--size", "40by16"], "--size 40by16 is not understood"),
+        (["--data", "digits", "--size", "20x6", "--patch", "8"], "smaller than one patch of 8x8"),
+        (["--data", "digits", "--bytes", "50", "--labels", "learned"], "does not hold the learned labels"),
+        ([*DIGITS, "--grid", "3x3"], "--grid 3x3 has 9 places for 10 classes"),
+        ([*DIGITS, "--grid", "ten"], "--grid ten is not understood"),
+        ([*DIGITS, "--patches", "200x200"], "--patches 200x200 is more than the"),
+        ([*DIGITS, "--patches", "1x1"], "leaves out class"),
+        ([*DIGITS, "--area", "200x2"], "--area 200x2 does not fit"),
+        ([*DIGITS, "--patch", "9"], "--patch is 9"),
+        ([*DIGITS, "--order", "1,2,3"], "--order has class 0 0 times"),
+        (
+            [*DIGITS, "--unroll.window", "10", "--unroll.total", "5"],
+            "--unroll.total is 5. Give at least the window",
+        ),
+        ([*DIGITS, "--unroll.least", "3"], "--unroll.least is 3"),
+        ([*DIGITS, "--inner.augment", "mirror"], "'mirror' in 'mirror' is no augmentation"),
+        ([*DIGITS, "--real-augment", "flip_tilt"], "'tilt' in 'flip_tilt' is no augmentation"),
+        ([*DIGITS, "--precision", "bf16"], "too coarse for a gradient through a training"),
+        ([*DIGITS, "--model", "exuno:convnet_4_8"], "halves an input of 8x8 pixels to nothing"),
+        ([*DIGITS, "--model", "file:weights.pt"], "no network with random weights"),
+        ([*DIGITS, "--algorithm", "dm", "--model", "torchvision:squeezenet1_1", "--image-size", "32"], "features"),
+        ([*DIGITS, "--proof.holdout", "1"], "--proof.holdout is 1"),
+        ([*DIGITS, "--proof.steps", "0"], "--proof.steps is 0"),
+        ([*DIGITS, "--inner.momentum", "1"], "--inner.momentum is 1"),
+        ([*DIGITS, "--steps", "0"], "--steps is 0"),
+        ([*DIGITS, "--optim.lr", "-1"], "--optim.lr"),
+        (["--data", "nowhere", "--ipc", "1"], "nowhere"),
+        ([*DIGITS, "--inner.lr", "1e30"], "became nan"),
+        ([*DIGITS, "--optim.lr", "1e38", "--optim.name", "sgd"], "became nan"),
+    ],
+    ids=lambda value: " ".join(value)[-40:] if isinstance(value, list) else "",
+)
+def test_mistakes(fails, args: list[str], words: str) -> None:
+    assert words in fails(*args)
+
+
+def test_a_class_without_training_images(fails, tmp_path: Path) -> None:
+    write_images(tmp_path / "a.npz", 4, 1)
+    arrays = dict(np.load(tmp_path / "a.npz"))
+    keep = arrays["train_labels"] != 2
+    arrays |= {name: arrays[name][keep] for name in ("train_images", "train_labels")}
+    np.savez(tmp_path / "a.npz", **arrays)
+    args = ["--data", f"npz:{tmp_path}/a.npz", "--ipc", "1"]
+    assert "class 2 has no image to train on" in fails(*args)
+    (tmp_path / "run").rename(tmp_path / "features")
+    assert "class 2 has no image to start from" in fails(*args, "--init", "real", "--order", "given")
+
+
+def test_a_run_of_another_command_is_not_touched(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = files(run / "distilled.poster")
+    assert main(["poster", *SHORT.split(), *DIGITS, "--run-dir", str(run)]) == 2
+    assert re.search(r"configuration|other", capsys.readouterr().err)
+    assert files(run / "distilled.poster") == before
+
+
+def test_a_poster_cannot_be_made_of_a_poster_that_is_damaged(run: Path, tmp_path: Path, fails) -> None:
+    folder = tmp_path / "broken.poster"
+    folder.mkdir()
+    for name, content in files(run / "distilled.poster").items():
+        (folder / name).write_bytes(content[: len(content) // 2])
+    assert "broken.poster" in fails("--data", f"poster:{folder}", "--ipc", "1")
+    assert isinstance(load(run), Poster)
