@@ -50,10 +50,9 @@ def test_derivatives_by_differences(shape: tuple[int, int, int, int]) -> None:
 def test_each_input_alone_may_need_a_gradient() -> None:
     for wanted in range(3):
         parts = [each.detach().requires_grad_(i == wanted) for i, each in enumerate(inputs((2, 2, 4, 4)))]
-        found, expected = (
-            torch.autograd.grad(block(parts[0], parts[1], parts[2]).square().sum(), parts[wanted])[0]
-            for block in (norm_relu_pool, plain)
-        )
+        x, weight, bias = parts
+        outputs = (block(x, weight, bias).square().sum() for block in (norm_relu_pool, plain))
+        found, expected = (torch.autograd.grad(output, parts[wanted])[0] for output in outputs)
         torch.testing.assert_close(found, expected)
 
 
