@@ -38,7 +38,7 @@ def one_hot(classes: Tensor) -> Tensor:
     return F.one_hot(classes, CLASSES).double()
 
 
-PATCHES, REAL = images(10, 1), images(24, 2)
+PATCHES, REAL = images(10, 1).requires_grad_(), images(24, 2)
 OWN, CLASS = torch.arange(10) % CLASSES, torch.arange(24) % 3  # the real batch lacks class 3
 
 
@@ -66,7 +66,7 @@ def test_hard_labels_give_the_loss_of_gradient_matching() -> None:
     assert before > 0
     for _ in range(before):
         optimizer.zero_grad()
-        F.cross_entropy(net(PATCHES), OWN).backward()
+        F.cross_entropy(net(PATCHES.detach()), OWN).backward()
         optimizer.step()
     weights = [p for p in net.parameters() if p.ndim > 1]
     expected = 0.0
@@ -84,7 +84,7 @@ def test_hard_labels_give_the_loss_of_gradient_matching() -> None:
 
 @BOTH
 def test_equal_distributions_have_no_loss(algorithm: Algorithm) -> None:
-    same = algorithm(bench(), REAL, one_hot(CLASS), REAL, CLASS, 1).item()
+    same = algorithm(bench(), REAL.clone().requires_grad_(), one_hot(CLASS), REAL, CLASS, 1).item()
     other = algorithm(bench(), PATCHES, one_hot(OWN), REAL, CLASS, 1).item()
     assert abs(same) < 1e-9
     assert other > 0.01
@@ -92,7 +92,7 @@ def test_equal_distributions_have_no_loss(algorithm: Algorithm) -> None:
 
 @BOTH
 def test_following_the_gradient_lowers_the_loss(algorithm: Algorithm) -> None:
-    patches, labels = PATCHES.clone().requires_grad_(), (one_hot(OWN) * 0.7 + 0.075).requires_grad_()
+    patches, labels = PATCHES.detach().clone().requires_grad_(), (one_hot(OWN) * 0.7 + 0.075).requires_grad_()
     given = bench(unroll=Unroll(window=1, total=0))  # what the training before does to the loss is not followed
     loss = algorithm(given, patches, labels, REAL, CLASS, 1)
     by_patches, by_labels = torch.autograd.grad(loss, [patches, labels])
@@ -134,7 +134,7 @@ def test_a_class_that_only_one_side_has_does_not_count(algorithm: Algorithm) -> 
 @pytest.mark.parametrize("spec", ["exuno:resnet8", "exuno:convnet_1_4-none"])
 @BOTH
 def test_other_networks(algorithm: Algorithm, spec: str) -> None:
-    patches = PATCHES.clone().requires_grad_()
+    patches = PATCHES.detach().clone().requires_grad_()
     algorithm(bench(spec), patches, one_hot(OWN), REAL, CLASS, 1).backward()
     assert patches.grad is not None
     assert patches.grad.isfinite().all()

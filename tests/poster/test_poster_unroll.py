@@ -313,6 +313,23 @@ def test_rat_bptt_is_that_gradient_at_a_random_moment(monkeypatch: pytest.Monkey
     assert distance((loss.detach(), [grad / 3 for grad in found]), expected) < 1e-7
 
 
+def test_dropout_is_the_same_whenever_a_step_is_computed() -> None:
+    def network(seed: int) -> nn.Module:
+        net = fresh_network("exuno:convnet_1_4-none", CLASSES, CHANNELS, LAYOUT.image, seed)
+        return nn.Sequential(nn.Dropout(0.3), net).double()
+
+    given = problem()
+    found = []
+    for backend in ("reverse", "checkpointed", "checkpointed"):
+        options = replace(given.bench.unroll, backend=backend, least=2)
+        bench = replace(given.bench, network=network, unroll=options)
+        torch.manual_seed(len(found))
+        loss = rat.rat_bptt(bench, *given.patches(), given.real, given.classes, 0)
+        found.append((loss.detach(), list(torch.autograd.grad(loss, given.sources))))
+    assert equal(found[0], found[1])
+    assert equal(found[0], found[2])
+
+
 def test_rat_bptt_with_fixed_labels_asks_for_no_gradient_of_them() -> None:
     given = problem()
     images, labels = given.patches()
