@@ -12,13 +12,17 @@ from exuno.data.whitening import fit
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Optim, RunOptions
 from exuno.poster.options import Inner, PosterConfig, Proof, Unroll
-from exuno.poster.sets import Images, hold_out, open_sets
+from exuno.poster.sets import Images, Sets, hold_out, open_splits, read_sets
 from exuno.poster.train import make_poster
 
 
 def config(spec: str, **changes: object) -> PosterConfig:
     plain = PosterConfig(spec, ipc=1, run=RunOptions(devices="cpu"))
     return replace(plain, **changes)  # pyright: ignore[reportArgumentType]
+
+
+def opened(config: PosterConfig, folder: Path) -> Sets:
+    return read_sets(config, open_splits(config), folder)
 
 
 def rows(images: torch.Tensor) -> set[bytes]:
@@ -43,21 +47,21 @@ def test_a_class_keeps_at_least_one_image() -> None:
 
 def test_the_three_parts_share_no_image_and_lose_none(tmp_path: Path) -> None:
     spec = write(tmp_path / "a.npz")
-    sets = open_sets(config(spec, proof=Proof(holdout=0.25)))
+    sets = opened(config(spec, proof=Proof(holdout=0.25)), tmp_path)
     train, held, test = (rows(part[0]) for part in (sets.train, sets.held, sets.test))
     assert (len(train), len(held), len(test)) == (90, 30, 60)
     assert not train & held
     assert not (train | held) & test
     assert sets.held[1].bincount().tolist() == [10, 10, 10]
     assert len(train | held) == len(sets.source)
-    again = open_sets(config(spec, proof=Proof(holdout=0.25)))
+    again = opened(config(spec, proof=Proof(holdout=0.25)), tmp_path)
     assert torch.equal(again.train[0], sets.train[0])
-    other = open_sets(config(spec, proof=Proof(holdout=0.25), run=RunOptions(devices="cpu", seed=1)))
+    other = opened(config(spec, proof=Proof(holdout=0.25), run=RunOptions(devices="cpu", seed=1)), tmp_path)
     assert rows(other.held[0]) != held
 
 
 def test_without_a_holdout_posters_are_judged_on_what_they_learn_from(tmp_path: Path) -> None:
-    sets = open_sets(config(write(tmp_path / "a.npz"), proof=Proof(holdout=0.0)))
+    sets = opened(config(write(tmp_path / "a.npz"), proof=Proof(holdout=0.0)), tmp_path)
     assert torch.equal(sets.held[0], sets.train[0])
     assert len(sets.train[0]) == 120
 
@@ -65,7 +69,7 @@ def test_without_a_holdout_posters_are_judged_on_what_they_learn_from(tmp_path: 
 def test_images_are_normalised_by_the_training_split_alone(tmp_path: Path) -> None:
     images = make(120, 3, 3, 8, 0)[0] / 255
     mean, std = images.mean((0, 1, 2)), images.std((0, 1, 2))
-    sets = open_sets(config(write(tmp_path / "a.npz", channels=3), proof=Proof(holdout=0.0)))
+    sets = opened(config(write(tmp_path / "a.npz", channels=3), proof=Proof(holdout=0.0)), tmp_path)
     np.testing.assert_allclose(sets.train[0].permute(0, 2, 3, 1), (images - mean) / std, atol=1e-4)
     test = make(60, 3, 3, 8, 1)[0] / 255
     np.testing.assert_allclose(sets.test[0].permute(0, 2, 3, 1), (test - mean) / std, atol=1e-4)
@@ -73,7 +77,7 @@ def test_images_are_normalised_by_the_training_split_alone(tmp_path: Path) -> No
 
 def test_the_whitening_is_fitted_to_the_training_split_alone(tmp_path: Path) -> None:
     spec = write(tmp_path / "a.npz", channels=3)
-    sets = open_sets(config(spec, zca=True, proof=Proof(holdout=0.0)))
+    sets = opened(config(spec, zca=True, proof=Proof(holdout=0.0)), tmp_path)
     train, test = (torch.from_numpy(make(n, 3, 3, 8, seed)[0]).permute(0, 3, 1, 2) for n, seed in ((120, 0), (60, 1)))
     expected = fit(train)
     assert sets.space.whitening is not None
@@ -82,7 +86,7 @@ def test_the_whitening_is_fitted_to_the_training_split_alone(tmp_path: Path) -> 
 
 
 def test_images_can_be_of_another_size(tmp_path: Path) -> None:
-    sets = open_sets(config(write(tmp_path / "a.npz"), image_size=5))
+    sets = opened(config(write(tmp_path / "a.npz"), image_size=5), tmp_path)
     assert sets.train[0].shape[1:] == (1, 5, 5)
     assert sets.test[0].shape[1:] == (1, 5, 5)
 
@@ -103,10 +107,10 @@ def test_data_without_test_images_or_labels(tmp_path: Path) -> None:
             tmp_path / f"{split}.npz", train_images=images, train_labels=labels, test_images=images, test_labels=labels
         )
     with pytest.raises(ExunoError, match="no test images of its own"):
-        open_sets(config(f"npz:{tmp_path}/a.npz"))
+        opened(config(f"npz:{tmp_path}/a.npz"), tmp_path)
     np.savez(tmp_path / "b.npz", train_images=images, test_images=images)
     with pytest.raises(ExunoError, match="no classes to distill"):
-        open_sets(config(f"npz:{tmp_path}/b.npz"))
+        opened(config(f"npz:{tmp_path}/b.npz"), tmp_path)
 
 
 def test_poisoned_test_images_change_nothing_but_the_number_at_the_end(tmp_path: Path) -> None:

@@ -22,18 +22,17 @@ class Canvas:
         self.layout = layout
         self._indices: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
-    def patches(self, poster: Tensor, which: Tensor | None = None) -> Tensor:
+    def patches(self, poster: Tensor) -> Tensor:
         """Patches as networks see them; differentiable in the poster, as often as wished.
 
         Args:
             poster: float [C, H, W].
-            which: numbers of B patches, int64 [B], counted as by ``boxes``; default: all, in order.
 
         Returns:
-            float [B, C, *layout.image]; patches of another size are resized (bilinear, corners not aligned).
+            float [P, C, *layout.image], in the order of ``boxes``; patches of another size are resized (bilinear,
+            corners not aligned).
         """
         first, within = self._index(poster.device)
-        first = first if which is None else first[which]
         index = (first[:, None] + within).flatten()
         pixels = poster.flatten(1).index_select(1, index)
         cut = pixels.view(len(poster), len(first), *self.layout.patch).transpose(0, 1)

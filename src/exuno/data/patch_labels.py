@@ -46,20 +46,18 @@ def _overlaps(layout: Layout, axis: int) -> NDArray[np.int64]:
     return (np.minimum(patch + part, place + area) - np.maximum(patch, place)).clip(0)
 
 
-def array_labels(array: Tensor, layout: Layout, which: Tensor | None = None) -> Tensor:
+def array_labels(array: Tensor, layout: Layout) -> Tensor:
     """The labels of patches from a learned label array, cropped in step with the patches, summed and normalised.
 
     Args:
         array: non-negative float [classes, h, w].
         layout: geometry of the poster.
-        which: numbers of B patches, int64 [B]; default: all.
 
     Returns:
-        float [B, classes], rows of sum 1; differentiable in ``array``. Where all cells of a patch are 0, the label is
+        float [P, classes], rows of sum 1; differentiable in ``array``. Where all cells of a patch are 0, the label is
         uniform and passes no gradient.
     """
     member = _cells(layout, (array.shape[1], array.shape[2]), array.device, array.dtype)
-    member = member if which is None else member[which]
     return _normalised(member @ array.flatten(1).T)
 
 

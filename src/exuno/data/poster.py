@@ -65,7 +65,7 @@ class Poster:
     protocol: Mapping[str, Any] = field(default_factory=dict)
     """How a network learns from it: network, optimizer, batch, augmentation, steps."""
     lineage: Mapping[str, Any] = field(default_factory=dict)
-    """Where it comes from: the run, the seed."""
+    """Where it comes from: seed and algorithm."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -91,8 +91,7 @@ class Poster:
         if self.labels is None:
             labels = fixed_labels(self.layout, self.order, self.classes, self.label_formula)
         else:
-            every = torch.arange(self.layout.count)
-            labels = array_labels(torch.from_numpy(self.labels).float(), self.layout, every)
+            labels = array_labels(torch.from_numpy(self.labels).float(), self.layout)
         return Canvas(self.layout).patches(self.values), labels
 
     @cached_property

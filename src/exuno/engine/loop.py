@@ -80,6 +80,7 @@ def fit(
     evaluators: Sequence[Evaluator] = (),
     evaluations: int = 10,
     title: str = "training",
+    thrift: str = "Lower --batch-size, or give --precision bf16.",
 ) -> Result:
     """Trains ``method`` for ``steps`` optimizer steps, continuing from the newest checkpoint of ``run``.
 
@@ -95,11 +96,12 @@ def fit(
         evaluators: each yields (name, value) and is called ``evaluations`` times, evenly spread, and at the end.
         evaluations: see above.
         title: what the progress bar says.
+        thrift: what to do where memory does not suffice.
 
     Raises:
         ExunoError: the loss is not finite any more, or the device is out of memory.
     """
-    training = Training(method, optim, run, accelerator)
+    training = Training(method, optim, run, accelerator, thrift)
     rate, per_epoch, size = learning_rate(optim), len(batches), batches.batch_size
     log_every = max(1, steps // LOG_POINTS)
     evaluate_every = max(1, math.ceil(steps / max(1, evaluations)))
@@ -131,7 +133,8 @@ def fit(
 class Training:
     """A training at one moment: what moves from step to step, and what a checkpoint holds of it."""
 
-    def __init__(self, method: nn.Module, optim: Optim, run: Run, accelerator: Accelerator) -> None:
+    def __init__(self, method: nn.Module, optim: Optim, run: Run, accelerator: Accelerator, thrift: str) -> None:
+        self.thrift = thrift
         self.method, self.optim, self.run, self.accelerator = method, optim, run, accelerator
         method.to(accelerator.device)
         groups = method.parameter_groups(optim)  # pyright: ignore[reportCallIssue]
@@ -163,9 +166,7 @@ class Training:
             out: StepOutput = self.module({name: x.to(device, non_blocking=True) for name, x in batch.items()}, at)
             self.accelerator.backward(out.loss)
         except torch.OutOfMemoryError as error:
-            raise ExunoError(
-                f"the memory of {device} does not hold this batch", "Lower --batch-size, or give --precision bf16."
-            ) from error
+            raise ExunoError(f"the memory of {device} does not hold this batch", self.thrift) from error
         if self.optim.clip is not None:
             self.accelerator.clip_grad_norm_(self.method.parameters(), self.optim.clip)
         self.method.before_step(at)  # pyright: ignore[reportCallIssue]

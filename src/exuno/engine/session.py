@@ -46,7 +46,7 @@ class Head:
         return min(self.limit, len(self.data))
 
     def fetch(self, positions: Any) -> Any:
-        return self.data.fetch(positions * (len(self.data) // len(self)))
+        return self.data.fetch(positions * len(self.data) // len(self))
 
     def __getattr__(self, name: str) -> Any:
         if name == "data":  # asked for before it is set, when a worker process unpickles this

@@ -1,15 +1,17 @@
 """What every algorithm works with: fresh networks, inner batches, augmentation; all functions of (seed, number)."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from exuno.data import rng
 from exuno.poster.augment import Augmentation
-from exuno.poster.fresh import fresh_network
+from exuno.poster.fresh import fresh_network, seeded
 from exuno.poster.options import Inner, PosterConfig, Unroll
 from exuno.poster.protocol import batch_size, subset
 
@@ -30,7 +32,15 @@ class Bench:
 
     def fresh(self, number: int) -> nn.Module:
         """The network of inner run ``number``."""
-        return self.network(int(rng.bits(self.seed, "poster/weights", [number], 1)[0, 0] >> 1))
+        return self.network(int(rng.bits(self.seed, "poster/weights", [number], 1)[0, 0] >> np.uint64(1)))
+
+    def noise(self, net: nn.Module, number: int, step: int) -> AbstractContextManager[None]:
+        """A context in which dropout draws what belongs to one step of one inner run; nothing for a network without."""
+        if not any("Drop" in type(module).__name__ for module in net.modules()):
+            return nullcontext()
+        index = number * (self.unroll.total + 1) + step
+        device = next(net.parameters()).device
+        return seeded(int(rng.bits(self.seed, "poster/dropout", [index], 1)[0, 0] >> np.uint64(1)), device)
 
     def batch(self, images: Tensor, labels: Tensor, index: int) -> tuple[Tensor, Tensor]:
         """Patches [P, C, h, w] and labels [P, K] -> the augmented batch ``index``, differentiable in both."""

@@ -36,13 +36,16 @@ def with_budget(args: Sequence[str]) -> list[str]:
 
 
 def cost(config: PosterConfig) -> list[str]:
-    """What a distillation takes, in inner steps."""
+    """What a distillation takes, in times forward and backward on a batch of patches."""
     unroll, steps = config.unroll, max(1, round(config.steps * config.budget))
-    before = (unroll.least + unroll.total - unroll.window) / 2
-    passes = before + unroll.window * (4 if unroll.backend == "checkpointed" else 3)
+    window = unroll.window if config.algorithm == "rat-bptt" else 0
+    before = 0 if config.algorithm == "dm" else (unroll.least + unroll.total - window) / 2
+    passes = before + (window * (4 if unroll.backend == "checkpointed" else 3) if window else 1)
+    judged = config.evaluations * config.proof.trials * min(config.proof.steps)
     return [
-        f"{steps:,} outer steps, each {unroll.runs} x ({before:g} inner steps on average, then {unroll.window} with a "
+        f"{steps:,} outer steps, each {unroll.runs} x ({before:g} inner steps on average, then {window or 1} with a "
         "gradient)",
         f"about {steps * unroll.runs * passes:,.0f} times forward and backward on a batch of patches",
-        f"then {config.proof.networks} networks of {max(config.proof.steps)} steps, and the baselines",
+        f"{judged:,} for the tests on the way, {config.proof.networks * max(config.proof.steps):,} at the end, and the "
+        "baselines",
     ]

@@ -20,9 +20,10 @@ from exuno.engine.session import Head
 from exuno.evaluate.command import POSTER, open_eval
 from exuno.evaluate.measure import GALLERY
 from exuno.evaluate.options import EvalConfig
-from exuno.poster.measure import Measured, Set, measure
+from exuno.poster.measure import Measured, measure
 from exuno.poster.options import Proof
 from exuno.poster.recipe import Recipe
+from exuno.poster.sets import Set
 from exuno.poster.space import Space, memory_limit, pixels
 from exuno.poster.tables import plain
 from exuno.report.page import write_report
@@ -52,6 +53,8 @@ def evaluate(config: EvalConfig) -> Measured:
     real = labelled(train, space, poster, memory_limit(space))
     measured = measure(poster, images, real, proof, config.seed, device, config.arch)
     print(f"{config.model} on {test.name}, n = {len(test):,}")
+    if not config.smoke and train.fingerprint() != poster.data_sha256:
+        print(f"(not the {poster.data} that it was distilled from: their checksums differ)")
     print("\n\n".join(plain(table) for table in measured.tables))
     if run:
         record(run.dir / "evaluation", measured, test, images[1], poster)
@@ -62,7 +65,11 @@ def evaluate(config: EvalConfig) -> Measured:
 
 
 def proof_of(config: EvalConfig, recipe: Recipe) -> Proof:
-    """How to test: the options, else what the poster was tested with. Raises ExunoError for numbers below 1."""
+    """How to test: the options, else the defaults, and the steps that the poster was tested with.
+
+    Raises:
+        ExunoError: numbers below 1.
+    """
     if config.smoke:
         return SMOKE
     proof = Proof()

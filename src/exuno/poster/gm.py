@@ -9,8 +9,9 @@ from torch import Tensor
 
 from exuno.poster.bench import Bench
 from exuno.poster.inner import make_inner
-from exuno.poster.network import as_function
+from exuno.poster.network import Function, as_function
 from exuno.poster.rat import warm_up
+from exuno.poster.taken import taken
 from exuno.poster.unroll import Training
 
 
@@ -23,29 +24,68 @@ def gradient_matching(
     the real images of c, so that hard labels give the paper's classes.
     """
     options = bench.unroll
-    parameters, network = as_function(bench.fresh(number).train())
-
-    def batch(step: int) -> tuple[Tensor, Tensor]:
-        return bench.batch(images.detach(), labels.detach(), number * (options.total + 1) + step)
-
-    training = Training(network, [p.shape for p in parameters], make_inner(bench.inner), batch)
-    start = training.optimizer.begin(torch.cat([p.reshape(-1) for p in parameters]))
     before = warm_up(options.least, options.total, bench.seed, number)
-    weights = training.leaves(training.walk(start, range(before))[0])
-    patches, soft = bench.batch(images, labels, number * (options.total + 1) + options.total)
-    told = F.log_softmax(network(weights, patches), 1)
-    loss = torch.zeros((), device=images.device)
+    net = bench.fresh(number).train()
+    parameters, network = as_function(net)
+    first = number * (options.total + 1)
+
+    def work(images: Tensor, labels: Tensor, wanted: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
+        training = Training(
+            network,
+            [p.shape for p in parameters],
+            make_inner(bench.inner),
+            lambda step: bench.batch(images, labels, first + step),
+            lambda step: bench.noise(net, number, step),
+        )
+        start = training.optimizer.begin(torch.cat([p.reshape(-1) for p in parameters]))
+        weights = training.leaves(training.walk(start, range(before))[0])
+        with torch.enable_grad():
+            patches, soft = bench.batch(images, labels, first + options.total)
+            told = F.log_softmax(network(weights, patches), 1)
+            return match(network, weights, told, soft, real, classes, wanted)
+
+    return taken(images, labels, work)
+
+
+def match(
+    network: Function,
+    weights: Sequence[Tensor],
+    told: Tensor,
+    soft: Tensor,
+    real: Tensor,
+    classes: Tensor,
+    wanted: Sequence[Tensor],
+) -> tuple[Tensor, list[Tensor]]:
+    """The distance of the gradients, one class after the other so that one graph is held at a time.
+
+    Args:
+        network: logits as a function of the weights.
+        weights: leaves.
+        told: its log probabilities for the patches, [B, K], with a graph.
+        soft: labels of the patches [B, K].
+        real: images [N, C, h, w].
+        classes: their labels, int64 [N].
+        wanted: what to differentiate by.
+
+    Returns:
+        The sum over classes, detached, and its gradients.
+    """
+    loss, totals = told.new_zeros(()), [torch.zeros_like(source) for source in wanted]
     for label in classes.unique().tolist():
         share = soft[:, label]
         if share.sum() <= 0:
             continue
         its = classes == label
-        wanted = F.cross_entropy(network(weights, real[its]), classes[its])
-        target = torch.autograd.grad(wanted, weights, materialize_grads=True)
+        goal = F.cross_entropy(network(weights, real[its]), classes[its])
+        target = torch.autograd.grad(goal, weights, materialize_grads=True)
         part = -(share * told[:, label]).sum() / share.sum()
         found = torch.autograd.grad(part, weights, create_graph=True, materialize_grads=True)
-        loss = loss + distance(found, target)
-    return loss
+        piece = distance(found, target)
+        loss += piece.detach()
+        grads = torch.autograd.grad(piece, wanted, retain_graph=True, materialize_grads=True) if wanted else ()
+        for total, grad in zip(totals, grads, strict=True):
+            total += grad
+    return loss, totals
 
 
 def distance(found: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:

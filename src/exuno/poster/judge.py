@@ -28,7 +28,7 @@ def judge(held: Set, bench: Bench, press: Press, steps: Sequence[int], networks:
         held: images and labels of the distilled space.
         bench: networks and inner options.
         press: see :data:`Press`.
-        steps: training steps after which they are tested; the best of them counts.
+        steps: training steps after which they are tested; the most accurate of them counts.
         networks: how many.
         frames: folder for a picture of each poster that was judged.
     """

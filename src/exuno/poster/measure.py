@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from exuno.data.poster import Poster
 from exuno.engine.progress import ProgressBar
@@ -16,10 +15,9 @@ from exuno.poster.fresh import fresh_network
 from exuno.poster.options import Proof
 from exuno.poster.protocol import Proven, prove
 from exuno.poster.recipe import Recipe
+from exuno.poster.sets import Set
 from exuno.poster.tables import Table, accuracy_table, ledger_table
 
-Set = tuple[Tensor, Tensor]
-"""Images, float [N, C, h, w] of the distilled space, and labels, int64 [N]."""
 Curves = NDArray[np.float64]
 """Accuracies [networks, S] after each of S numbers of steps, as fractions."""
 
@@ -43,33 +41,32 @@ class Measured:
     tables: list[Table]
     """Every number of steps, for terminal and page."""
 
-    def _means(self, curves: dict[str, Curves]) -> dict[str, float]:
-        at = self.steps.index(self.chosen)
-        return {f"{name}/top1": float(each[:, at].mean()) for name, each in curves.items()}
-
     @property
     def metrics(self) -> dict[str, float]:
         """``poster/top1``: mean over the networks at the chosen steps."""
-        return self._means({"poster": self.poster})
+        return {"poster/top1": float(self.counted("poster", self.poster).mean())}
 
     @property
     def baselines(self) -> dict[str, float]:
-        """``NAME/top1`` of each baseline, likewise."""
-        return self._means(self.real)
+        """``NAME/top1`` of each baseline, at the steps that suit it best on the test set: in its favour."""
+        return {f"{name}/top1": float(self.counted(name, each).mean()) for name, each in self.real.items()}
 
     @property
     def architectures(self) -> dict[str, float]:
-        """``SPEC/top1`` of each other network, likewise."""
-        return self._means(self.others)
+        """``SPEC/top1`` of each other network at the chosen steps."""
+        return {f"{name}/top1": float(self.counted(name, each).mean()) for name, each in self.others.items()}
+
+    def counted(self, name: str, curves: Curves) -> NDArray[np.float64]:
+        """The accuracies [networks] that count."""
+        return curves[:, curves.mean(0).argmax() if name in self.real else self.steps.index(self.chosen)]
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
         """95 % Student t intervals of all these means, over networks, cut to [0, 1]; none of a single network."""
-        at = self.steps.index(self.chosen)
         found = {}
         for name, each in ({"poster": self.poster} | self.real | self.others).items():
             if len(each) > 1:
-                low, high = mean_interval(each[:, at])
+                low, high = mean_interval(self.counted(name, each))
                 found[f"{name}/top1"] = (max(0.0, low), min(1.0, high))
         return found
 

@@ -29,6 +29,7 @@ class Distiller(nn.Module):
     """
 
     norm: Tensor
+    last_norm: Tensor
     steps: Tensor
     labels: Tensor
     best_pixels: Tensor
@@ -53,13 +54,16 @@ class Distiller(nn.Module):
         else:
             self.register_buffer("labels", labels.clone())
         self.register_buffer("norm", torch.zeros(()))
+        self.register_buffer("last_norm", torch.zeros(()))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("best_pixels", start.clone())
         self.register_buffer("best_labels", labels.clone())
         self.register_buffer("best_score", torch.tensor(-1.0, dtype=torch.float64))
 
     def forward(self, batch: Batch, at: Progress) -> StepOutput:
-        """One outer step. ``batch``: real images [B, C, h, w] of the distilled space, labels int64 [B].
+        """One outer step; logs the norm of the gradient of the step before.
+
+        ``batch``: real images [B, C, h, w] of the distilled space, labels int64 [B].
 
         Each process computes its share of the inner runs; the loop averages their gradients.
         """
@@ -73,7 +77,7 @@ class Distiller(nn.Module):
             number = at.step * runs + run
             seen = self.bench.real.draw(len(real), self.bench.seed, "poster/real", number)(real)
             losses.append(self.algorithm(self.bench, images, labels, seen, classes, number))
-        return StepOutput(torch.stack(losses).mean(), {"train/gradient_norm": self.norm.clone()})
+        return StepOutput(torch.stack(losses).mean(), {"train/gradient_norm": self.last_norm.clone()})
 
     def parameter_groups(self, optim: Optim) -> list[dict[str, Any]]:
         """The pixels, and learned labels with a rate of their own."""
@@ -97,8 +101,9 @@ class Distiller(nn.Module):
             if size is not None and not size.isfinite():
                 raise ExunoError(
                     f"the gradient of the {name} became {size.item()} at outer step {at.step + 1}",
-                    "Lower --inner.lr or --optim.lr, or shorten --unroll.window; the last checkpoint is still good.",
+                    "Lower --inner.lr or --optim.lr, or shorten --unroll.window.",
                 )
+        self.last_norm.copy_(norm)
         if at.step:
             self.norm.lerp_(norm, 1 - options.clip_decay)
         else:

@@ -11,7 +11,11 @@ from exuno.engine.options import Optim, RunOptions
 
 @dataclass(frozen=True)
 class Inner:
-    """How a network learns from the poster: the same in the distillation and in its test."""
+    """How a network learns from the poster, in the distillation and in its test.
+
+    The distillation adds Adam's epsilon before the bias correction, as the published code does there; the test uses
+    torch's Adam, which adds it after.
+    """
 
     name: Literal["adam", "sgd"] = "adam"
     """Optimizer of the inner loop."""
@@ -30,7 +34,10 @@ class Inner:
 
 @dataclass(frozen=True)
 class Unroll:
-    """Random truncated backpropagation through time (RaT-BPTT, arXiv 2311.07025, algorithm 1)."""
+    """Random truncated backpropagation through time (RaT-BPTT, arXiv 2311.07025, algorithm 1).
+
+    Gradient matching takes its moment of the training between `least` and `total`; distribution matching has none.
+    """
 
     window: int = 60
     """Last inner steps, through which the gradient is taken."""
@@ -73,7 +80,8 @@ class PosterConfig:
     data_root: Path | None = None
     """Folder that holds the benchmark data sets."""
     ipc: float | None = None
-    """Budget in images per class: pixels / (classes x pixels of an image)."""
+    """Budget in images per class: pixels / (classes x pixels of an image). With a preset, a budget that is typed takes
+    the place of the preset's, and of the patches and area that belong to that."""
     size: str | None = None
     """Budget as WIDTHxHEIGHT in pixels."""
     bytes: int | None = None

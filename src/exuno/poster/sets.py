@@ -1,6 +1,7 @@
 """The real images of a distillation, in its space and in memory, with a part held out."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,15 @@ from torch import Tensor
 from exuno.data import rng
 from exuno.data.base import Data
 from exuno.data.open import open_data
-from exuno.data.whitening import fit
+from exuno.data.whitening import Whitening, fit
 from exuno.engine.errors import ExunoError
+from exuno.engine.files import atomic
+from exuno.engine.run import rank
 from exuno.engine.session import Head
 from exuno.poster.options import PosterConfig
 from exuno.poster.space import Space
 
+CHUNK = 1000  # images whitened at a time
 SMOKE = 20  # training images of a class in a smoke run
 
 Set = tuple[Tensor, Tensor]
@@ -59,32 +63,67 @@ class Images:
         return self.images[chosen], self.labels[chosen]
 
 
-def open_sets(config: PosterConfig) -> Sets:
+@dataclass(frozen=True)
+class Splits:
+    """A data set that can be distilled, opened and not yet read."""
+
+    train: Data
+    test: Data
+    image: tuple[int, int]
+    """(h, w) at which networks see its images."""
+
+
+def open_splits(config: PosterConfig) -> Splits:
     """Opens the data of a configuration.
 
     Raises:
-        ExunoError: data without labels, or without test images of their own.
+        ExunoError: data without classes, or without test images of their own.
     """
-    source, proof = (open_data(config.data, split, root=config.data_root) for split in ("train", "test"))
-    if source.num_classes < 2:
+    train, test = (open_data(config.data, split, root=config.data_root) for split in ("train", "test"))
+    if train.num_classes < 2:
         raise ExunoError(f"{config.data} has no classes to distill", "Give labelled data.")
-    if source.fingerprint() == proof.fingerprint():
+    if train.fingerprint() == test.fingerprint():
         raise ExunoError(
             f"{config.data} has no test images of its own: its train and test splits are the same",
             "Give it both, for a folder as PATH/train/CLASS/ and PATH/test/CLASS/.",
         )
-    size = (config.image_size, config.image_size) if config.image_size else source.image_size
-    smoke = config.run.smoke
+    return Splits(train, test, (config.image_size, config.image_size) if config.image_size else train.image_size)
+
+
+def read_sets(config: PosterConfig, splits: Splits, folder: Path) -> Sets:
+    """Reads the images of a data set into the distilled space.
+
+    Args:
+        config: what to hold out, and whether to whiten.
+        splits: the data.
+        folder: of the run; a whitening is fitted once and kept there, so that a resumed run sees the same numbers.
+    """
+    source, smoke = splits.train, config.run.smoke
     seen: Any = Head(source, SMOKE * source.num_classes) if smoke else source
-    plain = Space(size, (0.0,) * source.channels, (1.0,) * source.channels)
-    whitening = fit(plain.images(seen)[0]) if config.zca else None
-    space = Space(size, source.mean, source.std, whitening)
-    images, labels = space.images(seen)
+    test: Any = Head(splits.test) if smoke else splits.test
+    plain = Space(splits.image, (0.0,) * source.channels, (1.0,) * source.channels)
+    images, labels = plain.images(seen)
+    space = Space(splits.image, source.mean, source.std, kept_whitening(images, folder) if config.zca else None)
+    for part in images.split(CHUNK):  # in place: at 64 px a second copy would be gigabytes
+        part.copy_(space(part))
     held = hold_out(labels, config.proof.holdout, config.run.seed)
     some = held if held.any() else ~held
-    test: Any = Head(proof) if smoke else proof
     parts = (images[~held], labels[~held]), (images[some], labels[some]), space.images(test)
     return Sets(*parts, space, source, test)
+
+
+def kept_whitening(images: Tensor, folder: Path) -> Whitening:
+    """The whitening of a run: that of ``folder/whitening.safetensors``, or else fitted and written there."""
+    from safetensors.torch import load_file, save
+
+    path = folder / "whitening.safetensors"
+    if path.is_file():
+        return Whitening(load_file(path)["matrix"], (images.shape[1], images.shape[2], images.shape[3]))
+    whitening = fit(images)
+    if rank() == 0:
+        with atomic(path) as temporary:
+            temporary.write_bytes(save({"matrix": whitening.matrix.contiguous()}))
+    return whitening
 
 
 def hold_out(labels: Tensor, share: float, seed: int) -> Tensor:

@@ -43,6 +43,8 @@ def first_poster(config: PosterConfig, layout: Layout, order: NDArray[np.int64],
 def one_of_each(images: Tensor, labels: Tensor, classes: int, seed: int) -> Tensor:
     """A random image of each class, [classes, C, h, w]. Raises ExunoError for a class that has none."""
     found = [np.flatnonzero(labels.numpy() == label) for label in range(classes)]
+    if empty := [label for label, own in enumerate(found) if not len(own)]:
+        raise ExunoError(f"class {empty[0]} has no image to start from", "Give --init noise, or more data for it.")
     for label, own in enumerate(found):
         if not len(own):
             raise ExunoError(f"class {label} has no image to start from", "Take --init noise, or give it some.")

@@ -1,8 +1,7 @@
 """``exuno poster`` from top to bottom."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,17 +19,17 @@ from exuno.engine.loop import Result, fit
 from exuno.engine.run import Run
 from exuno.poster.bench import Algorithm, Bench, make_bench
 from exuno.poster.dm import distribution_matching
-from exuno.poster.evaluate import content, record
+from exuno.poster.evaluate import SMOKE, content, record
 from exuno.poster.figures import write_figures
 from exuno.poster.gm import gradient_matching
 from exuno.poster.judge import judge, save_frame, score
 from exuno.poster.layout import plan
 from exuno.poster.measure import measure
 from exuno.poster.method import Distiller
-from exuno.poster.options import PosterConfig, Proof
+from exuno.poster.options import PosterConfig
 from exuno.poster.rat import rat_bptt
 from exuno.poster.recipe import Recipe
-from exuno.poster.sets import Images, Sets, open_sets
+from exuno.poster.sets import Images, Sets, open_splits, read_sets
 from exuno.poster.start import first_labels, first_poster, order_of
 from exuno.presets import Preset
 from exuno.report.page import write_report
@@ -53,7 +52,7 @@ def make_poster(config: PosterConfig, preset: Preset | None = None) -> Run:
 def smoke(config: PosterConfig) -> PosterConfig:
     """The same configuration on a sliver of work."""
     unroll = replace(config.unroll, window=min(2, config.unroll.window), total=min(4, config.unroll.total), least=0)
-    proof = Proof(networks=2, steps=(2, 4), holdout=config.proof.holdout, trials=1, baselines=1)
+    proof = replace(SMOKE, holdout=config.proof.holdout)
     return replace(config, batch_size=min(32, config.batch_size), evaluations=2, unroll=unroll, proof=proof)
 
 
@@ -99,7 +98,7 @@ class Setup:
     layout: Layout
     order: NDArray[np.int64]
     bench: Bench
-    lineage: Mapping[str, Any]
+    data_sha256: str
 
     def press(self, pixels: Tensor, labels: Tensor, steps: int | None = None) -> Poster:
         """The poster as it is stored: pixels rounded to 8 bits, a learned label array to 16."""
@@ -107,38 +106,39 @@ class Setup:
         rounded, low, high = quantise(pixels)
         recipe = Recipe(config.model, config.inner, steps or max(config.proof.steps), config.proof.steps)
         return Poster(
-            rounded,
-            low,
-            high,
-            self.layout,
-            self.order,
-            source.classes or tuple(map(str, range(source.num_classes))),
-            config.data,
-            self.lineage["data_sha256"],
-            space.mean,
-            space.std,
-            labels.detach().cpu().numpy().astype(np.float16) if labels.ndim == 3 else None,
-            config.label_formula,
-            space.whitening,
-            recipe.to_dict(),
-            self.lineage,
+            pixels=rounded,
+            low=low,
+            high=high,
+            layout=self.layout,
+            order=self.order,
+            class_names=source.classes or tuple(map(str, range(source.num_classes))),
+            data=config.data,
+            data_sha256=self.data_sha256,
+            mean=space.mean,
+            std=space.std,
+            labels=labels.detach().cpu().numpy().astype(np.float16) if labels.ndim == 3 else None,
+            label_formula=config.label_formula,
+            whitening=space.whitening,
+            protocol=recipe.to_dict(),
+            lineage={"seed": config.run.seed, "algorithm": config.algorithm},
         )
 
 
-def prepare(config: PosterConfig, device: torch.device) -> Setup:
-    """Opens the data, and lays the poster out."""
-    sets = open_sets(config)
-    classes, channels = sets.source.num_classes, len(sets.space.mean)
-    layout = plan(config, sets.space.image, classes, channels)
-    order = order_of(config, layout, sets)
+def prepare(config: PosterConfig, device: torch.device, folder: Path) -> Setup:
+    """Opens the data and lays the poster out; what can be wrong is found before the images are read."""
+    splits = open_splits(config)
+    classes, channels = splits.train.num_classes, splits.train.channels
+    layout = plan(config, splits.image, classes, channels)
     bench = make_bench(config, classes, channels, layout.image, device)
-    lineage = {"data": config.data, "data_sha256": sets.source.fingerprint(), "seed": config.run.seed}
-    return Setup(config, sets, layout, order, bench, lineage)
+    bench.fresh(0)
+    sets = read_sets(config, splits, folder)
+    return Setup(config, sets, layout, order_of(config, layout, sets), bench, splits.train.fingerprint())
 
 
 def train(config: PosterConfig, run: Run) -> None:
     """Distills, tests, exports and reports in an open run directory."""
     reuse_memory()
+    torch.backends.cudnn.allow_tf32 = False  # ten bits are too coarse for a gradient through a training
     accelerator = make_accelerator(config.run)
     if config.unroll.runs % accelerator.num_processes:
         raise ExunoError(
@@ -146,14 +146,16 @@ def train(config: PosterConfig, run: Run) -> None:
             f"Give a multiple of {accelerator.num_processes}.",
         )
     session.seed_everything(config.run.seed)
-    setup = prepare(config, accelerator.device)
+    setup = prepare(config, accelerator.device, run.dir)
     start = first_poster(config, setup.layout, setup.order, setup.sets)
     labels = first_labels(config, setup.layout, setup.order, setup.sets.source.num_classes)
     algorithm = ALGORITHMS[config.algorithm]
     method = Distiller(start, labels, setup.layout, algorithm, setup.bench, config.label_lr_scale)
     if accelerator.is_main_process:
         save_frame(setup.press(start, labels), run.dir / FRAMES, 0)
-    loader = Loader(Images(*setup.sets.train, config.data), config.batch_size, None, config.run.seed)
+    loader = Loader(
+        Images(*setup.sets.train, config.data), config.batch_size, None, config.run.seed, workers=config.run.workers
+    )
     first = min(config.proof.steps)
     outcome = fit(
         method,
@@ -165,6 +167,7 @@ def train(config: PosterConfig, run: Run) -> None:
         evaluators=[judge(setup.sets.held, setup.bench, setup.press, (first,), config.proof.trials, run.dir / FRAMES)],
         evaluations=config.evaluations,
         title="poster",
+        thrift="Lower --inner.batch or --batch-size, and keep --unroll.backend checkpointed.",
     )
     if accelerator.is_main_process:
         conclude(run, setup, method, outcome, accelerator.device)
@@ -182,6 +185,7 @@ def conclude(run: Run, setup: Setup, method: Distiller, outcome: Result, device:
     record(run.dir / "evaluation", measured, sets.proof, sets.test[1], poster)
     write_figures(run.dir / "figures", poster, sorted((run.dir / FRAMES).glob("*.png")))
     told = content(measured, poster, len(sets.test[0]))
+    told["lineage"] |= {"data": config.data, "data_sha256": poster.data_sha256, "seed": config.run.seed}
     told["metrics"] |= {"held/accuracy": method.best_score.item()}
     told["baselines"] |= {"chance/top1": 1 / poster.classes}
     run.finish(**told, **asdict(outcome))

@@ -7,6 +7,7 @@ else every sqrt(window)-th, and recomputes those between, so that memory grows w
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import isqrt
 from typing import Literal
@@ -33,12 +34,14 @@ class Training:
         shapes: shapes of the parameters.
         optimizer: of the inner loop.
         batch: see :data:`Batch`.
+        noise: inner step -> a context in which the network draws the same numbers (dropout) whenever it is computed.
     """
 
     network: Function
     shapes: Sequence[torch.Size]
     optimizer: Optimizer
     batch: Batch
+    noise: Callable[[int], AbstractContextManager[None]] = lambda step: nullcontext()
 
     def leaves(self, flat: Tensor) -> list[Tensor]:
         """The parameters in their shapes, as leaves that share the memory of ``flat``."""
@@ -52,7 +55,8 @@ class Training:
         images, labels = self.batch(step)
         if not keep:
             images, labels = images.detach(), labels.detach()
-        loss = F.cross_entropy(self.network(leaves, images), labels)
+        with self.noise(step):
+            loss = F.cross_entropy(self.network(leaves, images), labels)
         # A parameter that the loss does not depend on has the gradient 0.
         grads = torch.autograd.grad(loss, leaves, create_graph=keep, materialize_grads=True)
         return Gradient(leaves, grads)

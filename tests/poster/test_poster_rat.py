@@ -1,0 +1,63 @@
+"""RaT-BPTT with networks that draw numbers or look at the whole batch."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from exuno.poster import rat
+from exuno.poster.augment import Augmentation
+from exuno.poster.bench import Bench
+from exuno.poster.fresh import fresh_network, seeded
+from exuno.poster.options import Inner, Unroll
+
+CLASSES = 3
+
+
+class Noisy(nn.Sequential):
+    """A network with dropout."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(64, 16), nn.Tanh(), nn.Dropout(0.5), nn.Linear(16, CLASSES))
+
+
+def noisy(seed: int) -> nn.Module:
+    with seeded(seed):
+        return Noisy().double()
+
+
+def normalised(seed: int) -> nn.Module:
+    return fresh_network("exuno:convnet_2_8-batch", CLASSES, 1, (8, 8), seed).double()
+
+
+def gradient(network: object, backend: str, number: int = 2) -> tuple[Tensor, Tensor]:
+    torch.manual_seed(0)
+    images = torch.randn(6, 1, 8, 8, dtype=torch.float64).requires_grad_()
+    labels = torch.eye(CLASSES, dtype=torch.float64)[torch.arange(6) % CLASSES]
+    real, classes = torch.randn(20, 1, 8, 8, dtype=torch.float64), torch.arange(20) % CLASSES
+    none, unroll = Augmentation("none"), Unroll(window=4, total=7, backend=backend)  # pyright: ignore
+    bench = Bench(network, Inner(lr=0.01), unroll, none, none, 1)  # pyright: ignore[reportArgumentType]
+    loss = rat.rat_bptt(bench, images, labels, real, classes, number)
+    loss.backward()
+    assert images.grad is not None
+    return loss.detach(), images.grad
+
+
+def test_dropout_is_the_same_when_a_step_is_computed_again() -> None:
+    for kept, anew in zip(gradient(noisy, "reverse"), gradient(noisy, "checkpointed"), strict=True):
+        assert torch.equal(kept, anew)
+    assert not torch.equal(gradient(noisy, "reverse")[0], gradient(noisy, "reverse", 3)[0])
+
+
+def test_dropout_leaves_the_global_generator_alone() -> None:
+    gradient(noisy, "checkpointed")
+    after = torch.rand(3)
+    gradient(normalised, "checkpointed")
+    assert torch.equal(after, torch.rand(3))
+
+
+@pytest.mark.parametrize("piece", [7, 250])
+def test_a_batch_is_normalised_as_a_whole(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+    whole = gradient(normalised, "checkpointed")
+    monkeypatch.setattr(rat, "PIECE", piece)
+    for one, other in zip(whole, gradient(normalised, "checkpointed"), strict=True):
+        assert torch.equal(one, other)
