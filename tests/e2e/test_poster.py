@@ -157,10 +157,14 @@ def test_both_back_ends_make_the_same_poster(run: Path, tmp_path: Path) -> None:
     assert files(tmp_path / "run/distilled.poster") == files(run / "distilled.poster")
 
 
-def test_teach_learns_from_a_poster(run: Path, tmp_path: Path) -> None:
+def test_teach_and_distill_learn_from_a_poster(run: Path, tmp_path: Path) -> None:
     args = ["teach", "--data", f"poster:{run}", "--model", "exuno:convnet_2_16", "--devices", "cpu", "--epochs", "20"]
     assert main([*args, "--batch-size", "16", "--optim.lr", "0.01", "--run-dir", str(tmp_path / "taught")]) == 0
     assert result(tmp_path / "taught")["n"]["model/top1"] == 355
+    args = ["distill", "--teacher", f"run:{tmp_path / 'taught'}", "--student", "exuno:convnet_1_8", "--data", "digits"]
+    args += ["--source", f"poster:{run}", "--smoke", "--devices", "cpu"]
+    assert main([*args, "--run-dir", str(tmp_path / "distilled")]) == 0
+    assert "student/top1" in result(tmp_path / "distilled")["metrics"]
 
 
 @pytest.mark.parametrize("algorithm", ["rat-bptt", "dm", "gm"])
