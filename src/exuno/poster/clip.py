@@ -22,7 +22,7 @@ def name_features(names: Sequence[str]) -> NDArray[np.float32]:
         ExunoError: without open_clip, or if its weights cannot be had.
     """
     try:
-        import open_clip
+        import open_clip  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ExunoError(
             "--order clip needs open_clip, which is not installed", "pip install 'exuno[clip]', or --order features."
@@ -43,7 +43,7 @@ def tokens(names: Sequence[str]) -> Tensor:
     open_clip pads with 0, the published code with the end token. Embedding all positions as that does, the padding
     is part of what is compared, so it is the end token here too.
     """
-    import open_clip
+    import open_clip  # pyright: ignore[reportMissingImports]
 
     found = open_clip.get_tokenizer(MODEL)([name.replace("_", " ") for name in names])
     ended = (found == END).cumsum(1) > 0
