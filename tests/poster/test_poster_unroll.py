@@ -221,7 +221,8 @@ def test_higher_computes_the_same(dtype: torch.dtype, before: int, limit: float)
 
 def test_a_float32_gradient_is_as_good_as_the_first_steps_of_adam_allow() -> None:
     """Those divide a gradient by its own size, and the derivative of that is ill conditioned where it is small: any
-    float32 gradient is some 1e-4 off there (which no test can hold to a number), and 1e-6 later or with a large epsilon."""
+    float32 gradient is some 1e-4 off there, which no test can hold to a number, and 1e-6 later or where epsilon is
+    large."""
     single, double = problem(torch.float32), problem()
 
     def error(optimizer: Adam, before: int) -> float:
