@@ -8,10 +8,10 @@ PYTHON ?= python3
 demo: .venv/ready  ## a network that never saw a digit reads digits
 	$(RUN) exuno distill digits --run-dir runs/demo $(ARGS)
 
-test: .venv/ready  ## the fast tests
-	$(RUN) pytest -q -n 2 --dist worksteal -m "not slow" $(ARGS)
+test: .venv/ready  ## the fast tests; hypothesis tries the same examples each time
+	$(RUN) pytest -q -n 2 --dist worksteal -m "not slow" --hypothesis-profile ci $(ARGS)
 
-test-all: .venv/ready  ## every test, the long ones too
+test-all: .venv/ready  ## every test, the long ones too; hypothesis tries new examples
 	$(RUN) pytest -q -n 2 --dist worksteal $(ARGS)
 
 lint: .venv/ready  ## style

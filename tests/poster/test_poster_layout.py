@@ -4,6 +4,7 @@ import math
 import re
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -59,8 +60,9 @@ def test_images_per_class(ipc: float, classes: int, image: tuple[int, int], chan
             assert isinstance(layout, Layout), layout
             check(layout, classes)
     else:
-        assert found.pixels <= ipc * classes * math.prod(image)
-        assert found.pixels > ipc * classes * math.prod(image) - found.size[0] - 1
+        budget = Fraction(str(ipc)) * classes * math.prod(image)  # the decimal that was typed: 1.9 * 29 * 560 is whole
+        assert found.pixels <= budget
+        assert found.pixels > budget - found.size[0] - 1
         check(found, classes)
 
 

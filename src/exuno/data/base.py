@@ -63,7 +63,22 @@ class Data(Dataset[tuple[Tensor, int | Tensor]]):
         return images[0], labels[0] if labels.ndim == 2 else int(labels[0])
 
 
-class ArrayData(Data):
+class Rows:
+    """Images and labels as tensors in memory, one row a sample."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def fetch(self, positions: Positions) -> tuple[Tensor, Tensor]:
+        """The rows at B positions, int64 [B]."""
+        chosen = torch.from_numpy(np.asarray(positions, np.int64))
+        return self.images[chosen], self.labels[chosen]
+
+
+class ArrayData(Rows, Data):
     """Images of equal size in memory.
 
     Args:
@@ -92,13 +107,6 @@ class ArrayData(Data):
         self.channels, *size = self.images.shape[1:]
         self.image_size = (size[0], size[1])
         self.mean, self.std = stats or channel_stats(images)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def fetch(self, positions: Positions) -> tuple[Tensor, Tensor]:
-        chosen = torch.from_numpy(np.asarray(positions, np.int64))
-        return self.images[chosen], self.labels[chosen]
 
     def fingerprint(self) -> str:
         """sha256 of the shape, the pixels and the labels."""

@@ -53,6 +53,15 @@ def open_data(spec: str, split: str = "train", *, root: Path | None = None) -> D
     raise ExunoError(f"unknown data prefix '{prefix}:' in '{spec}'", f"The forms are {FORMS}.")
 
 
+def check_apart(spec: str, train: Data, test: Data) -> None:
+    """Raises ExunoError if both splits of a data set are the same images."""
+    if train.fingerprint() == test.fingerprint():
+        raise ExunoError(
+            f"{spec} has no test images of its own: its train and test splits are the same",
+            "Give it both, for a folder as PATH/train/CLASS/ and PATH/test/CLASS/.",
+        )
+
+
 def _named(name: str, split: str, root: Path | None) -> Data:
     if name == "digits":
         from exuno.data.digits import open_digits

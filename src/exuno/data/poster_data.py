@@ -3,20 +3,19 @@
 import hashlib
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from exuno.data.augment import to_float
-from exuno.data.base import Data, Positions
+from exuno.data.base import Data, Positions, Rows
 from exuno.data.poster import Poster, load
 from exuno.data.resize import prepare
 from exuno.data.whitening import Whitening
 from exuno.engine.errors import ExunoError
 
 
-class PosterData(Data):
-    """The patches of a poster with their soft labels.
+class PosterData(Rows, Data):
+    """The patches of a poster with their soft labels, float32 [B, K].
 
     Images are float32 in units of [0, 1] and may leave that range a little, so that models meet them as they meet the
     data that was distilled; those of a whitened poster stay whitened, with mean 0 and deviation 1.
@@ -37,14 +36,6 @@ class PosterData(Data):
             self.images = self.images * std + mean
         else:
             self.mean, self.std = plain_stats(self.channels)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def fetch(self, positions: Positions) -> tuple[Tensor, Tensor]:
-        """Images float32 [B, C, h, w] and soft labels float32 [B, K]."""
-        chosen = torch.from_numpy(np.asarray(positions, np.int64))
-        return self.images[chosen], self.labels[chosen]
 
     def fingerprint(self) -> str:
         return self.poster.fingerprint

@@ -44,6 +44,11 @@ def uniforms(seed: int, stream: str, index: ArrayLike, slots: int, first: int = 
     return (bits(seed, stream, index, slots, first) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
+def seed_of(seed: int, stream: str, index: int = 0) -> int:
+    """A seed for another library's generator, in [0, 2^63): pure function of its arguments."""
+    return int(bits(seed, stream, [index], 1)[0, 0] >> np.uint64(1))
+
+
 def generator(seed: int, stream: str, index: int = 0) -> np.random.Generator:
     """A NumPy generator for draws that need one (permutations, Beta): pure function of its arguments."""
     return np.random.Generator(np.random.Philox(key=int(bits(seed, stream, [index], 1)[0, 0])))

@@ -5,7 +5,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -32,7 +31,7 @@ class Bench:
 
     def fresh(self, number: int) -> nn.Module:
         """The network of inner run ``number``."""
-        return self.network(int(rng.bits(self.seed, "poster/weights", [number], 1)[0, 0] >> np.uint64(1)))
+        return self.network(rng.seed_of(self.seed, "poster/weights", number))
 
     def noise(self, net: nn.Module, number: int, step: int) -> AbstractContextManager[None]:
         """A context in which dropout draws what belongs to one step of one inner run; nothing for a network without."""
@@ -40,7 +39,7 @@ class Bench:
             return nullcontext()
         index = number * (self.unroll.total + 1) + step
         device = next(net.parameters()).device
-        return seeded(int(rng.bits(self.seed, "poster/dropout", [index], 1)[0, 0] >> np.uint64(1)), device)
+        return seeded(rng.seed_of(self.seed, "poster/dropout", index), device)
 
     def batch(self, images: Tensor, labels: Tensor, index: int) -> tuple[Tensor, Tensor]:
         """Patches [P, C, h, w] and labels [P, K] -> the augmented batch ``index``, differentiable in both."""

@@ -9,13 +9,13 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from exuno.data import rng
-from exuno.data.poster import Poster
+from exuno.data.poster import Poster, png
+from exuno.engine.files import atomic
 from exuno.engine.loop import Evaluator
 from exuno.poster.bench import Bench
 from exuno.poster.method import Distiller
 from exuno.poster.protocol import prove
 from exuno.poster.sets import Set
-from exuno.report.grid import save_png
 
 Press = Callable[[Tensor, Tensor], Poster]
 """Pixels [C, H, W] and labels (of patches, or the array) -> the poster as it is stored, rounded."""
@@ -50,13 +50,12 @@ def score(
 ) -> np.ndarray:
     """Mean accuracy on held-out data after each number of steps; not of the networks of the test at the end."""
     images, labels = poster.patches()
-    seed = int(rng.bits(bench.seed, "poster/judge", [0], 1)[0, 0] >> np.uint64(1))
+    seed = rng.seed_of(bench.seed, "poster/judge")
     proven = prove(images, labels, bench.network, bench.inner, {"held": held}, steps, networks, seed, device)
     return proven.accuracies["held"].mean(0)
 
 
 def save_frame(poster: Poster, frames: Path, done: int) -> None:
     """Writes a poster as ``frames/STEPS.png``."""
-    frames.mkdir(parents=True, exist_ok=True)
-    pixels = poster.pixels
-    save_png(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0), frames / f"{done:09d}.png")
+    with atomic(frames / f"{done:09d}.png") as temporary:
+        temporary.write_bytes(png(poster.pixels))

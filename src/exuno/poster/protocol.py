@@ -89,7 +89,7 @@ def prove(
     found = {name: np.zeros((networks, len(steps))) for name in tests}
     kept: list[NDArray[np.float32]] = []
     for number in range(networks):
-        own = int(rng.bits(seed, "proof/weights", [number], 1)[0, 0] >> np.uint64(1))
+        own = rng.seed_of(seed, "proof/weights", number)
         with seeded(own, device):  # dropout draws from the global generator
             net = nets(own).to(device)
             for column, count in enumerate(train(net, images, labels, inner, steps, seed, number, progress)):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from exuno.data import rng
-from exuno.data.base import Data
-from exuno.data.open import open_data
+from exuno.data.base import Data, Rows
+from exuno.data.open import check_apart, open_data
 from exuno.data.whitening import Whitening, fit
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
@@ -44,7 +44,7 @@ class Sets:
 
 
 @dataclass(frozen=True)
-class Images:
+class Images(Rows):
     """A set as the loader wants it."""
 
     images: Tensor
@@ -54,13 +54,6 @@ class Images:
     @property
     def image_size(self) -> tuple[int, int]:
         return self.images.shape[2], self.images.shape[3]
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def fetch(self, positions: Any) -> Set:
-        chosen = torch.from_numpy(positions)
-        return self.images[chosen], self.labels[chosen]
 
 
 @dataclass(frozen=True)
@@ -82,11 +75,7 @@ def open_splits(config: PosterConfig) -> Splits:
     train, test = (open_data(config.data, split, root=config.data_root) for split in ("train", "test"))
     if train.num_classes < 2:
         raise ExunoError(f"{config.data} has no classes to distill", "Give labelled data.")
-    if train.fingerprint() == test.fingerprint():
-        raise ExunoError(
-            f"{config.data} has no test images of its own: its train and test splits are the same",
-            "Give it both, for a folder as PATH/train/CLASS/ and PATH/test/CLASS/.",
-        )
+    check_apart(config.data, train, test)
     return Splits(train, test, (config.image_size, config.image_size) if config.image_size else train.image_size)
 
 

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 
 from exuno.data.base import Data
 from exuno.data.loader import Loader
-from exuno.data.open import open_data
+from exuno.data.open import check_apart, open_data
 from exuno.engine import session
 from exuno.engine.check import need
 from exuno.engine.devices import make_accelerator
@@ -59,11 +59,7 @@ def prepare(config: TeachConfig, accelerator: Accelerator) -> Setup:
     training, test = (open_data(config.data, split, root=config.data_root) for split in ("train", "test"))
     if training.num_classes == 0:
         raise ExunoError(f"{config.data} has no labels to train on", "Use it as the --source of exuno distill.")
-    if training.fingerprint() == test.fingerprint():
-        raise ExunoError(
-            f"{config.data} has no test images of its own: its train and test splits are the same",
-            "Give it both, for a folder as PATH/train/CLASS/ and PATH/test/CLASS/.",
-        )
+    check_apart(config.data, training, test)
     size = (config.size, config.size) if config.size else training.image_size
     session.seed_everything(config.run.seed)
     started = config.model.startswith(("run:", "file:", "hf-hub:")) or config.pretrained
