@@ -1,5 +1,8 @@
 """Named configurations: YAML files beside the verb they belong to. Also the verb ``exuno presets``. No torch.
 
+Those of a verb of two words lie a folder deeper: ``fewshot/presets/pretrain/digits.yaml`` is ``exuno fewshot pretrain
+digits``.
+
 A file holds ``verb``, ``about`` (summary, paper, command, published, cost), ``config`` (values of command-line
 options) and perhaps ``base``, the preset that it changes. Values are handed to tyro as if typed, so a file is checked
 like a command line.
@@ -30,8 +33,14 @@ class Preset:
 
 def files(verb: str | None = None) -> dict[tuple[str, str], Path]:
     """(verb, name) -> file of every preset in the package."""
-    found = sorted(PACKAGE.glob(f"{verb or '*'}/presets/*.yaml"))
-    return {(path.parent.parent.name, path.stem): path for path in found}
+    found = sorted((*PACKAGE.glob("*/presets/*.yaml"), *PACKAGE.glob("*/presets/*/*.yaml")))
+    named = {(_verb(path), path.stem): path for path in found}
+    return {key: path for key, path in named.items() if verb in (None, key[0])}
+
+
+def _verb(path: Path) -> str:
+    first, _, *second = path.relative_to(PACKAGE).parent.parts
+    return " ".join((first, *second))
 
 
 def read(verb: str, name: str) -> Preset:
@@ -137,12 +146,12 @@ def main(args: Sequence[str]) -> None:
         print("usage: exuno presets [list [VERB] | show VERB NAME | copy VERB NAME FILE.yaml]")
         return
     match args:
-        case ["list", *verb] if len(verb) < 2:
-            listing(verb[0] if verb else None)
-        case ["show", verb, name]:
-            sys.stdout.write(dump(read(verb, name)))
-        case ["copy", verb, name, file]:
-            copy(read(verb, name), Path(file))
+        case ["list", *verb] if len(verb) < 3:
+            listing(" ".join(verb) or None)
+        case ["show", *verb, name] if verb:
+            sys.stdout.write(dump(read(" ".join(verb), name)))
+        case ["copy", *verb, name, file] if verb:
+            copy(read(" ".join(verb), name), Path(file))
         case _:
             raise ExunoError(
                 f"'exuno presets {' '.join(args)}' is not understood",
@@ -152,13 +161,17 @@ def main(args: Sequence[str]) -> None:
 
 def listing(verb: str | None) -> None:
     """Prints one line for each preset."""
-    found = files(verb)
+    found = {
+        key: path
+        for key, path in files().items()
+        if verb is None or key[0].split()[: len(verb.split())] == verb.split()
+    }
     if not found:
         verbs = sorted({name for name, _ in files()})
         raise ExunoError(f"the verb '{verb}' has no presets", f"Verbs with presets: {', '.join(verbs)}.")
-    width = max(len(name) for _, name in found)
+    widths = [max(map(len, column)) for column in zip(*found, strict=True)]
     for of, name in found:
-        print(f"{of:8} {name:{width}}  {read(of, name).about.get('summary', '')}")
+        print(f"{of:{widths[0]}} {name:{widths[1]}}  {read(of, name).about.get('summary', '')}")
 
 
 def dump(preset: Preset) -> str:

@@ -28,7 +28,7 @@ def test_what_is_no_card(text: str) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"classes": 0}, "0 classes"),
+        ({"classes": -1}, "-1 classes"),
         ({"mean": (0.5,)}, "3 input channels"),
         ({"std": (0.2, 0.0, 0.1)}, "not positive"),
         ({"class_names": ("cat",)}, "1 class names for 2"),

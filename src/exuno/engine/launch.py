@@ -47,7 +47,7 @@ def launch(verb: str, args: Sequence[str], count: int) -> None:
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
     shared |= {"LOCAL_WORLD_SIZE": str(count)}
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
-    command = [sys.executable, "-m", "exuno", verb, *args]
+    command = [sys.executable, "-m", "exuno", *verb.split(), *args]
     processes: list[subprocess.Popen[bytes]] = []
     said: list[IO[bytes] | None] = []
 

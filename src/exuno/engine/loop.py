@@ -18,7 +18,7 @@ from exuno.engine.optim import make_optimizer
 from exuno.engine.options import Optim
 from exuno.engine.progress import ProgressBar, peak_memory
 from exuno.engine.run import Run, Stopwatch
-from exuno.engine.schedule import Progress, learning_rate
+from exuno.engine.schedule import Progress, cosine, learning_rate
 
 Batch = Mapping[str, Tensor]
 LOG_POINTS = 200
@@ -37,7 +37,7 @@ class Method(Protocol):
     """A module that knows the paper and not the loop. Its training step is its ``forward``, so that DDP sees it.
 
     ``before_step`` finds the gradients of all processes averaged. A parameter group may have a ``scale`` of its own, by
-    which the learning rate is multiplied.
+    which the learning rate is multiplied, and a ``weight_decay`` of its own, which no schedule changes.
     """
 
     def __call__(self, batch: Batch, at: Progress) -> StepOutput: ...
@@ -138,6 +138,7 @@ class Training:
         self.method, self.optim, self.run, self.accelerator = method, optim, run, accelerator
         method.to(accelerator.device)
         groups = method.parameter_groups(optim)  # pyright: ignore[reportCallIssue]
+        self.decaying = [number for number, group in enumerate(groups) if "weight_decay" not in group]
         optimizer = make_optimizer(groups, optim, accelerator.device)
         state = checkpoint.to_continue(run.checkpoints, run.options.resume)
         if state:
@@ -162,13 +163,17 @@ class Training:
         device = self.accelerator.device
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group.get("scale", 1.0)
+        if (end := self.optim.weight_decay_end) is not None:
+            for number in self.decaying:
+                decay = cosine(self.optim.weight_decay, end, at.fraction)
+                self.optimizer.param_groups[number]["weight_decay"] = decay
         try:
             out: StepOutput = self.module({name: x.to(device, non_blocking=True) for name, x in batch.items()}, at)
             self.accelerator.backward(out.loss)
         except torch.OutOfMemoryError as error:
             raise ExunoError(f"the memory of {device} does not hold this batch", self.thrift) from error
         if self.optim.clip is not None:
-            self.accelerator.clip_grad_norm_(self.method.parameters(), self.optim.clip)
+            self._clip(self.optim.clip)
         self.method.before_step(at)  # pyright: ignore[reportCallIssue]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -177,6 +182,15 @@ class Training:
         loss = out.loss.detach()
         self.meter.add({"train/loss": loss, **out.logs})
         return loss
+
+    def _clip(self, largest: float) -> None:
+        self.accelerator.unscale_gradients()
+        parameters = [p for p in self.method.parameters() if p.grad is not None]
+        if not self.optim.clip_each:
+            torch.nn.utils.clip_grad_norm_(parameters, largest)
+            return
+        for parameter in parameters:
+            torch.nn.utils.clip_grad_norm_(parameter, largest)
 
     def log(self, at: Progress, lr: float) -> None:
         """Writes the means since the last line."""

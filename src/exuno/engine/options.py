@@ -43,8 +43,12 @@ class Optim:
     """Optimizer. `adam` adds weight decay to the gradient, `adamw` decouples it."""
     lr: float = 1e-3
     """Peak learning rate."""
+    lr_end: float = 0.0
+    """cosine: the learning rate at the end."""
     weight_decay: float = 0.0
     """Weight decay."""
+    weight_decay_end: float | None = None
+    """Weight decay at the end, along a cosine; constant by default."""
     momentum: float = 0.9
     """Momentum of sgd."""
     nesterov: bool = False
@@ -59,6 +63,8 @@ class Optim:
     """Fraction of the training during which the rate rises linearly from 0."""
     clip: float | None = None
     """Largest norm of the gradient; none by default."""
+    clip_each: bool = False
+    """Clip the gradient of each parameter by itself, as DINO and iBOT do."""
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,7 @@ def open_run(
     Raises:
         ExunoError: the directory holds something else, or cannot be written, or another process works in it.
     """
-    folder = options.run_dir or Path("runs") / "-".join(filter(None, (verb, preset, fingerprint(config))))
+    folder = options.run_dir or Path("runs") / "-".join(filter(None, (*verb.split(), preset, fingerprint(config))))
     run = Run(folder, verb, preset, config, about, options, inputs or {})
     if rank() != 0:
         return run
@@ -250,7 +250,7 @@ def describe(run: Run, replay: list[str] | None) -> None:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     write_json(run.dir / "environment.json", environment)
-    again = replay or ["exuno", run.verb, str(run.dir / "config.yaml")]
+    again = replay or ["exuno", *run.verb.split(), str(run.dir / "config.yaml")]
     again = shlex.join([*again, "--run-dir", f"{run.dir}-replay"])
     typed = shlex.join(["exuno", *sys.argv[1:]])
     write_text(run.dir / "command.txt", f"{again}\n# first typed as: {typed}\n# in: {Path.cwd()}\n")

@@ -29,8 +29,13 @@ class Progress:
 Schedule = Callable[[Progress], float]
 
 
+def cosine(start: float, end: float, fraction: float) -> float:
+    """Half a cosine wave from ``start`` to ``end``, at a fraction of the way."""
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * fraction))
+
+
 def learning_rate(optim: Optim) -> Schedule:
-    """Linear warm-up, then constant, cosine to zero (Loshchilov and Hutter, ICLR 2017) or steps.
+    """Linear warm-up, then constant, cosine to ``lr_end`` (Loshchilov and Hutter, ICLR 2017) or steps.
 
     All in fractions of the training, so that a smaller budget keeps the shape.
     """
@@ -41,7 +46,7 @@ def learning_rate(optim: Optim) -> Schedule:
             return optim.lr * (at.step + 1) / (warmup + 1)
         if optim.schedule == "cosine":
             done = (at.step - warmup) / max(1.0, at.total - warmup)
-            return optim.lr * 0.5 * (1 + math.cos(math.pi * done))
+            return cosine(optim.lr, optim.lr_end, done)
         if optim.schedule == "step":
             return optim.lr * optim.gamma ** sum(at.fraction >= m for m in optim.milestones)
         return optim.lr

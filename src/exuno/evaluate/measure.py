@@ -23,6 +23,11 @@ GALLERY = 48  # test images kept for the page
 
 def check_classes(model: Classifier, data: Any, what: str) -> None:
     """Raises ExunoError if a model cannot answer for a data set."""
+    if model.card.classes == 0:
+        raise ExunoError(
+            f"{what} ({model.card.arch}) extracts features and names no classes",
+            "Measure it with exuno fewshot eval, or give it a last layer: exuno teach --model run:DIR.",
+        )
     if data.num_classes is not None and model.card.classes != data.num_classes:
         raise ExunoError(
             f"{what} ({model.card.arch}) has {model.card.classes} classes but {data.name} has {data.num_classes}",

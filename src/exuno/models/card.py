@@ -19,7 +19,7 @@ class ModelCard:
     arch: str
     """Model spec of the architecture, such as ``exuno:wrn_16_4`` or ``timm:resnet18``."""
     classes: int
-    """Number of logits."""
+    """Number of logits; 0 for a feature extractor without a last layer."""
     in_chans: int
     """Channels of the network's input: 1 (gray) or 3 (RGB)."""
     input_size: tuple[int, int]
@@ -36,7 +36,7 @@ class ModelCard:
     """Where the weights come from: files with their sha256, the run, the seed."""
 
     def __post_init__(self) -> None:
-        if self.classes < 1:
+        if self.classes < 0:
             raise ExunoError(f"a model of {self.classes} classes", "Give at least one class.")
         if len(self.mean) != self.in_chans or len(self.std) != self.in_chans:
             raise ExunoError(

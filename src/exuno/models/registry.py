@@ -18,7 +18,9 @@ COMMON = (
     "convnet-none",
     "convnet-doubling",
     "convnet-batch-doubling",
+    *(f"vit_{size}_{patch}" for size in ("tiny", "small", "base") for patch in (8, 16)),
 )
+VIT = r"vit_(?:(tiny|small|base)|(\d+)_(\d+)_(\d+))_(\d+)"
 CONVNET = r"convnet(?:_(\d+)_(\d+))?(?:-(none|batch|layer|group))?(-doubling)?"
 
 
@@ -28,6 +30,8 @@ def exuno_models() -> tuple[str, ...]:
     A ConvNet has instance normalisation unless ``-none``, ``-batch``, ``-layer`` or ``-group`` follows, and one width
     unless ``-doubling`` comes last. (PoDD's names: convnet2 is convnet-none, convnetw convnet-doubling, convnetw2
     convnet-batch-doubling, convnet4 convnet_4_128, convnetw4 convnet_4_128-doubling.)
+
+    A vision transformer is ``vit_SIZE_PATCH``, the size being tiny, small or base, or ``vit_WIDTH_DEPTH_HEADS_PATCH``.
     """
     return COMMON
 
@@ -62,12 +66,21 @@ def build_exuno(name: str, classes: int, in_chans: int, input_size: tuple[int, i
         depth, width = int(match[1] or 3), int(match[2] or 128)
         _check_positive(name, depth=depth, width=width)
         return ConvNet(depth, width, classes, in_chans, input_size, match[3] or "instance", doubling=bool(match[4]))
+    if match := re.fullmatch(VIT, name):
+        from exuno.models.vit import SIZES, Vit
+
+        width, depth, heads = SIZES[match[1]] if match[1] else (int(match[i]) for i in (2, 3, 4))
+        patch = int(match[5])
+        _check_positive(name, width=width, depth=depth, heads=heads, patch=patch)
+        _check_vit(name, width, heads, patch, input_size)
+        return Vit(width, depth, heads, patch, classes, in_chans, input_size)
     near = get_close_matches(name, COMMON, 1)
     raise ExunoError(
         f"exuno has no model '{name}'",
         (f"Did you mean exuno:{near[0]}? " if near else "")
-        + "The families are wrn_DEPTH_WIDTH, resnetDEPTH and convnet_DEPTH_WIDTH (with -none, -batch, -layer or "
-        + "-group for another normalisation, then -doubling for widths that double); the usual ones: "
+        + "The families are wrn_DEPTH_WIDTH, resnetDEPTH, vit_SIZE_PATCH or vit_WIDTH_DEPTH_HEADS_PATCH, and "
+        + "convnet_DEPTH_WIDTH (with -none, -batch, -layer or -group for another normalisation, then -doubling for "
+        + "widths that double); the usual ones: "
         + f"{', '.join(COMMON)}.",
     )
 
@@ -91,3 +104,13 @@ def _check_positive(name: str, **sizes: int) -> None:
     for what, size in sizes.items():
         if size < 1:
             raise ExunoError(f"exuno:{name} has a {what} of {size}", f"Give a {what} of at least 1.")
+
+
+def _check_vit(name: str, width: int, heads: int, patch: int, size: tuple[int, int]) -> None:
+    if width % heads:
+        raise ExunoError(f"exuno:{name}: a width of {width} cannot be shared by {heads} heads", "Take a multiple.")
+    if size[0] % patch or size[1] % patch:
+        raise ExunoError(
+            f"exuno:{name}: images of {size[1]}x{size[0]} pixels cannot be cut into patches of {patch}",
+            "Take a size that is a multiple of the patch, or another patch.",
+        )

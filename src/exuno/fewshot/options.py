@@ -1,0 +1,248 @@
+"""The configurations of ``exuno fewshot``. Plain frozen dataclasses; no torch."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from exuno.engine.options import Optim, RunOptions
+
+Mode = Literal["paper", "reference"]
+"""A loss as the paper defines it, or as the published code computes it."""
+Protocol = Literal["standard", "smkd"]
+"""15 queries of each class and exuno's own draws; or all images but the support, drawn as the published code does."""
+HeadName = Literal["prototype", "knn", "linear", "cosine", "logistic"]
+FeatureName = Literal["auto", "cls+patch", "cls", "patch", "last"]
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Which classes are trained on, which choose, and which are new."""
+
+    split: str = "auto"
+    """auto: the published lists of a benchmark, the train, val and test folders of a folder: if their classes differ,
+    else 64, 16 and 20 % of the classes, drawn by --seed; or a CSV file with the columns class,split or
+    file,class,split."""
+    turns: bool = False
+    """Quarter turns of a class are three further classes, as is usual for Omniglot."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """Multi-crop: two global views and some local ones of each image (Caron et al., NeurIPS 2020)."""
+
+    scale: tuple[float, float] = (0.25, 1.0)
+    """Range of the area of a global view."""
+    local: int = 10
+    """Number of local views."""
+    local_size: int = 96
+    """Side of a local view in pixels."""
+    local_scale: tuple[float, float] = (0.05, 0.25)
+    """Range of the area of a local view."""
+    aspect: tuple[float, float] = (0.75, 4 / 3)
+    """Range of the aspect ratio of every view."""
+    flip: float = 0.5
+    """Probability of a horizontal flip."""
+    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.2, 0.1)
+    """Colour jitter: brightness, contrast, saturation, hue."""
+    jitter_p: float = 0.8
+    """Probability of the colour jitter."""
+    gray: float = 0.2
+    """Probability of turning a view gray."""
+    blur: tuple[float, float, float] = (1.0, 0.1, 0.5)
+    """Probability of a Gaussian blur of the first global view, of the second, and of a local one."""
+    sigma: tuple[float, float] = (0.1, 2.0)
+    """Range of the blur's standard deviation in pixels."""
+    solarize: float = 0.2
+    """Probability of solarisation of the second global view."""
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Which patches of a global view the student does not see."""
+
+    shape: Literal["block", "random"] = "block"
+    """block: rectangles (BEiT); random: single patches."""
+    ratio: tuple[float, ...] = (0.0, 0.3)
+    """Shares of masked patches; each view draws one of them."""
+    spread: tuple[float, ...] = (0.0, 0.2)
+    """How far each share varies, uniformly, either way."""
+    aspect: float = 0.3
+    """block: aspect ratios lie between this and its inverse."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """Projection of tokens to the outputs that student and teacher compare."""
+
+    outputs: int = 8192
+    """Outputs of the [CLS] token."""
+    patch_outputs: int = 8192
+    """Outputs of a patch token; only for separate heads."""
+    hidden: int = 2048
+    """Width of the hidden layers."""
+    bottleneck: int = 256
+    """Width before the last layer."""
+    layers: int = 3
+    """Layers of the perceptron."""
+    shared: bool = True
+    """[CLS] and patch tokens share the last layer."""
+    unit_norm: bool = False
+    """The rows of the last layer keep the length 1 (steadier)."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The teacher: a moving average of the student, centred and sharpened."""
+
+    momentum: float = 0.996
+    """Share of itself that it keeps at first; rises to 1 along a cosine."""
+    temperature: tuple[float, float] = (0.04, 0.07)
+    """Of its [CLS] outputs, at first and after the warm-up."""
+    patch_temperature: tuple[float, float] = (0.04, 0.07)
+    """Of its patch outputs, likewise."""
+    warmup: float = 0.1
+    """Fraction of the training over which the temperatures rise linearly."""
+    student_temperature: float = 0.1
+    """Temperature of the student."""
+    centre: float = 0.9
+    """Momentum of the centres."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the loss terms."""
+
+    cls: float = 0.0
+    """[CLS] outputs of two views of one image agree (DINO)."""
+    masked: float = 0.0
+    """Masked patches are told from the others (iBOT; lambda3 of SMKD)."""
+    class_level: float = 0.0
+    """[CLS] outputs agree within a class (lambda1 of SMKD)."""
+    patch_level: float = 0.0
+    """Matching patches agree within a class (lambda2 of SMKD)."""
+    supervised: float = 0.0
+    """Cross-entropy of a linear layer on the student's [CLS] token."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Few-shot accuracy on validation classes during the training."""
+
+    way: int = 5
+    shot: int = 1
+    episodes: int = 1000
+    resize: int | None = None
+    """Short side of a validation image before the centre crop of --size; default: 8/7 of it."""
+    keep: Literal["last", "best"] = "last"
+    """Which weights are delivered; best needs validation classes."""
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Phase 1: a vision transformer learns from images alone (iBOT)."""
+
+    data: str
+    """What to train on: its training classes."""
+    model: str = "exuno:vit_small_16"
+    """exuno:vit_SIZE_PATCH or exuno:vit_WIDTH_DEPTH_HEADS_PATCH; or the weights to start from (run:DIR, file:PATH)."""
+    data_root: Path | None = None
+    """Folder that holds the benchmark data sets."""
+    size: int | None = 224
+    """Side of a global view and of the images of a test."""
+    store: int | None = None
+    """Side to which images are resized before the views are cut out; default: that of the data."""
+    epochs: int = 1600
+    """Times the training set is seen."""
+    batch_size: int = 512
+    """Images in one optimizer step, over all processes."""
+    budget: float = 1.0
+    """Scales the length of the training and its schedules together."""
+    evaluations: int = 32
+    """How often validation classes are tested on the way."""
+    drop_path: float = 0.1
+    """Stochastic depth of the student."""
+    freeze_last: float = 1.0
+    """Epochs during which the last layer of the head stays as it is."""
+    mode: Mode = "paper"
+    """Losses as in the papers, or as the published code computes them."""
+    gather: bool = False
+    """Positives are looked for in the batches of all processes, not only in one's own."""
+    classes: tyro.conf.OmitArgPrefixes[Classes] = field(default_factory=Classes)
+    views: Views = field(default_factory=Views)
+    mask: Mask = field(default_factory=Mask)
+    head: Head = field(default_factory=Head)
+    teacher: Teacher = field(default_factory=Teacher)
+    weights: Weights = field(default_factory=lambda: Weights(cls=1.0, masked=1.0))
+    validation: Validation = field(default_factory=Validation)
+    optim: Optim = field(
+        default_factory=lambda: Optim(
+            name="adamw", lr=5e-4, lr_end=1e-5, weight_decay=0.04, weight_decay_end=0.4, warmup=1 / 160, clip=3.0
+        )
+    )
+    run: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)
+
+
+@dataclass(frozen=True)
+class DistillConfig(PretrainConfig):
+    """Phase 2: images of one class teach each other (SMKD)."""
+
+    model: str = "pretrain:digits"
+    """Where to start: pretrain:PRESET (trained first, if it is not there), run:DIR of phase 1, or file:PATH."""
+    epochs: int = 150
+    """Times the training set is seen."""
+    weights: Weights = field(default_factory=lambda: Weights(class_level=1.0, patch_level=1.0))
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """Few-shot accuracy of features on classes that were not trained on, beside raw pixels and a random network."""
+
+    models: tyro.conf.Positional[tuple[str, ...]]
+    """Model specs or folders of runs; `pixels` for the raw pixels, `random:exuno:NAME` for random weights."""
+    data: str | None = None
+    """Data spec; default: what the first run was trained on."""
+    data_root: Path | None = None
+    """Folder that holds the benchmark data sets."""
+    part: Literal["train", "val", "test"] = "test"
+    """Which classes."""
+    classes: tyro.conf.OmitArgPrefixes[Classes] = field(default_factory=Classes)
+    way: int = 5
+    """Classes of an episode."""
+    shot: tuple[int, ...] = (1, 5)
+    """Labelled images of each class; each number gives a column."""
+    queries: int | None = None
+    """Images of each class to classify; default: 15, and by the protocol smkd all others."""
+    episodes: int = 10_000
+    """Number of episodes."""
+    protocol: Protocol = "standard"
+    """How episodes are drawn."""
+    head: tuple[HeadName, ...] = ("prototype",)
+    """Classifiers on the features."""
+    neighbours: int = 1
+    """knn: neighbours that vote."""
+    features: FeatureName = "auto"
+    """auto: cls+patch for a vision transformer of exuno, the input of the last layer (last) for any other network."""
+    size: int | None = None
+    """Side of the images; default: the input size of the model."""
+    resize: int | None = None
+    """Short side before the centre crop; default: 8/7 of the size for photographs, the size for others."""
+    baselines: bool = True
+    """Also raw pixels and a network of random weights."""
+    cache: Path | None = None
+    """Folder of cached features; default: ~/.cache/exuno/features."""
+    seed: int = 0
+    """Seed of the episodes and of the random network."""
+    run_dir: Path | None = None
+    """Also write a run directory with result.json and a page."""
+    devices: Literal["auto", "cpu"] = "auto"
+    """auto (a GPU if there is one) or cpu."""
+    workers: int = 0
+    """Processes that decode images; 0 decodes them in this one."""
+    smoke: bool = False
+    """A sliver of the work."""
+    dry_run: bool = False
+    """Print the resolved configuration, measure nothing."""
+    debug: bool = False
+    """Show tracebacks."""
