@@ -1,0 +1,90 @@
+"""Features on disk, under a key of everything that shaped them: a second measurement runs no network."""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from exuno.engine.errors import ExunoError
+from exuno.engine.files import atomic
+from exuno.models.card import ModelCard
+from exuno.version import __version__
+
+REVISION = 1
+"""Counted up where a change of the code changes features."""
+Features = tuple[NDArray[np.float32], NDArray[np.int64]]
+"""[N, F] and the labels [N]."""
+
+
+def default_folder() -> Path:
+    """``$XDG_CACHE_HOME/exuno/features``, or that in ``~/.cache``."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "exuno" / "features"
+
+
+def weights_digest(net: nn.Module) -> str:
+    """sha256 of the names, types, shapes and bytes of a state dict."""
+    digest = hashlib.sha256()
+    for name, value in sorted(net.state_dict().items()):
+        plain = value.detach().cpu().contiguous()
+        digest.update(f"{name}\0{plain.dtype}\0{tuple(plain.shape)}\0".encode())
+        digest.update(plain.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def key_of(model: nn.Module | None, card: ModelCard | None, data: Any, **shaped: Any) -> str:
+    """A name for the features of ``data`` by a network (None: raw pixels).
+
+    Args:
+        model: the network.
+        card: what it expects.
+        data: the images.
+        **shaped: plain values: kind of the features, sizes, device.
+    """
+    known: dict[str, Any] = {"code": [__version__, REVISION], "data": data.fingerprint(), "n": len(data), **shaped}
+    if model is not None and card is not None:
+        known["weights"] = weights_digest(model)
+        known["card"] = [card.arch, card.in_chans, card.input_size, card.mean, card.std, card.options]
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def cached(folder: Path | None, key: str, compute: Callable[[], Features]) -> Features:
+    """What lies under a key, else what ``compute`` gives, which is put there. A damaged file is written anew.
+
+    Args:
+        folder: of the cache; None computes.
+        key: name of the features.
+        compute: gives features float32 [N, F] and labels int64 [N].
+    """
+    if folder is None:
+        return compute()
+    path = folder / f"{key}.npz"
+    found = _read(path)
+    if found is None:
+        found = compute()
+        try:
+            with atomic(path) as temporary, temporary.open("wb") as file:
+                np.savez(file, features=found[0], labels=found[1])
+        except ExunoError as error:  # a full or read-only disk is no reason to lose the measurement
+            print(f"features are not kept: {error.what}", file=sys.stderr)
+    return found
+
+
+def _read(path: Path) -> Features | None:
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            features, labels = file["features"], file["labels"]
+    except Exception:  # NumPy raises BadZipFile, EOFError, KeyError, ValueError, … for a damaged file
+        return None
+    good = features.dtype == np.float32 and labels.dtype == np.int64 and features.ndim == 2
+    return (features, labels) if good and labels.shape == features.shape[:1] else None

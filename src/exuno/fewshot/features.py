@@ -1,0 +1,162 @@
+"""Any model as a feature extractor: images -> vectors.
+
+A vision transformer of exuno gives what SMKD compares (Lin et al., CVPR 2023): its [CLS] token joined with the mean of
+its patch tokens, weighted by the attention that [CLS] pays them in the last block; both of length 1. Any other network
+gives the input of its last layer, as it is.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from exuno.engine.errors import ExunoError
+from exuno.fewshot.feature_images import Advance, Crops, short_side
+from exuno.fewshot.options import FeatureName
+from exuno.models.classifier import Classifier, match_channels
+
+Reader = Callable[[Tensor], Tensor]
+TOKENS = ("cls+patch", "cls", "patch")
+
+
+def extract(
+    model: Classifier,
+    data: Any,
+    *,
+    features: FeatureName = "auto",
+    size: tuple[int, int] | None = None,
+    resize: int | None = None,
+    device: torch.device | None = None,
+    workers: int = 0,
+    progress: Advance | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Features of all images of a data set, in its order.
+
+    Args:
+        model: the network; its card knows mean and std. Batch norms and dropout are those of a test.
+        data: N labelled images.
+        features: which; see :func:`kind_of`.
+        size: (H, W) at which the network sees them; default: the input size of its card.
+        resize: short side before the centre crop; default: :func:`short_side`.
+        device: where to compute; default: where the model is.
+        workers: processes that decode images.
+        progress: called with the number of images done.
+
+    Returns:
+        Features float32 [N, F] and labels int64 [N].
+
+    Raises:
+        ExunoError: features that the network does not have, or a size that it does not take.
+    """
+    kind, shape = kind_of(model, features), size or model.card.input_size
+    check_size(model, shape)
+    read, was_training = reader(model, kind), model.training
+    if device is not None:
+        model.to(device)
+    model.eval()
+    found, labels = [], []
+    try:
+        for batch in Crops(data, shape, short_side(data, shape, resize)).batches(workers).epoch(0):
+            with torch.inference_mode():
+                x = normalised(model, batch["images"].to(model.mean.device))
+                found.append(_told(read, x, model, shape).float().cpu())
+            labels.append(batch["labels"])
+            if progress:
+                progress(len(batch["labels"]))
+    finally:
+        if was_training:
+            model.train()
+    return torch.cat(found).numpy(), torch.cat(labels).numpy()
+
+
+def normalised(model: Classifier, pixels: Tensor) -> Tensor:
+    """Pixels [B, C, H, W] in [0, 1] -> the network's input at the size they have."""
+    x = match_channels(pixels, model.card.in_chans)
+    return ((x - model.mean) / model.std).contiguous(memory_format=torch.channels_last)
+
+
+def kind_of(model: Classifier, features: FeatureName) -> FeatureName:
+    """Which features ``auto`` stands for: cls+patch of a transformer of exuno, last of any other network.
+
+    Raises:
+        ExunoError: features of tokens, and another network.
+    """
+    from exuno.models.vit import Vit
+
+    transformer = isinstance(model.net, Vit)
+    if features == "auto":
+        return "cls+patch" if transformer else "last"
+    if features in TOKENS and not transformer:
+        raise ExunoError(
+            f"{model.card.arch} is no vision transformer of exuno and has no features '{features}'",
+            "Give --features auto, which takes of each model what it has, or --features last.",
+        )
+    return features
+
+
+def check_size(model: Classifier, size: tuple[int, int]) -> None:
+    """Raises ExunoError if the patches of a transformer do not fill images of (H, W) pixels."""
+    from exuno.models.vit import Vit
+
+    if isinstance(model.net, Vit):
+        patch = model.net.patch_embed.patch_size[0]
+        if size[0] % patch or size[1] % patch:
+            raise ExunoError(
+                f"images of {size[1]}x{size[0]} pixels cannot be cut into the patches of {patch} of {model.card.arch}",
+                "Give --size, a multiple of the patch.",
+            )
+
+
+def reader(model: Classifier, kind: FeatureName) -> Reader:
+    """The function normalised images [B, C, H, W] -> features [B, F] of a kind."""
+    net: Any = model.net
+    if kind in TOKENS:
+        return lambda x: _tokens(net, x, kind)
+    if hasattr(net, "forward_features") and hasattr(net, "forward_head"):  # the way of timm
+        return lambda x: net.forward_head(net.forward_features(x), pre_logits=True).flatten(1)
+    layers = [layer for layer in net.modules() if isinstance(layer, nn.Linear)]
+    if layers:
+        return lambda x: _entering(net, layers[-1], x)
+    if model.card.classes == 0:
+        return lambda x: net(x).flatten(1)
+    raise ExunoError(f"{model.card.arch} has no linear layer whose input could be taken", "Take another network.")
+
+
+def _tokens(net: Any, x: Tensor, kind: FeatureName) -> Tensor:
+    reading = net.read(x)
+    weights = reading.attention.mean(1)
+    weights = weights / weights.sum(1, keepdim=True)
+    patch = normalize(torch.einsum("bp,bpd->bd", weights, reading.patches), dim=1)
+    cls = normalize(reading.cls, dim=1)
+    return {"cls+patch": torch.cat([cls, patch], 1), "cls": cls, "patch": patch}[kind]
+
+
+def _entering(net: nn.Module, layer: nn.Module, x: Tensor) -> Tensor:
+    """What enters a layer, flattened."""
+    seen: list[Tensor] = []
+    handle = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    try:
+        net(x)
+    finally:
+        handle.remove()
+    return seen[-1].flatten(1)
+
+
+def _told(read: Reader, x: Tensor, model: Classifier, size: tuple[int, int]) -> Tensor:
+    """Features; a network that takes one size only gets a sentence instead of torch's message."""
+    if size == model.card.input_size:
+        return read(x)
+    try:
+        return read(x)
+    except (RuntimeError, AssertionError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        height, width = model.card.input_size
+        raise ExunoError(
+            f"{model.card.arch} does not take images of {size[1]}x{size[0]} pixels",
+            f"Leave out --size: the model was made for {width}x{height}.",
+        ) from error
