@@ -9,6 +9,7 @@ from exuno.data import archives
 from exuno.data.base import Data
 from exuno.data.cifar import has_cifar, open_cifar
 from exuno.data.constants import CIFAR
+from exuno.data.fewshot import open_cifar_part, open_imagenet_part
 from exuno.engine.errors import ExunoError
 
 
@@ -17,7 +18,7 @@ class Benchmark:
     """A named data set."""
 
     classes: int
-    """Number of classes."""
+    """Number of classes; of a few-shot benchmark, of all its parts together."""
     root: str
     """What the folder ``--data-root`` must hold."""
     url: str
@@ -43,17 +44,20 @@ def _cifar(name: str, root: Path, split: str) -> Data:
     )
 
 
+_CIFAR_URL = "https://www.cs.toronto.edu/~kriz/cifar.html"
+_CIFAR100 = "cifar-100-python/, cifar-100-python.tar.gz, cifar100.npz, or train/CLASS and test/CLASS"
+
 BENCHMARKS = {
     "cifar10": Benchmark(
         10,
         "cifar-10-batches-py/, cifar-10-python.tar.gz, cifar10.npz, or train/CLASS and test/CLASS",
-        "https://www.cs.toronto.edu/~kriz/cifar.html",
+        _CIFAR_URL,
         partial(_cifar, "cifar10"),
     ),
     "cifar100": Benchmark(
         100,
-        "cifar-100-python/, cifar-100-python.tar.gz, cifar100.npz, or train/CLASS and test/CLASS",
-        "https://www.cs.toronto.edu/~kriz/cifar.html",
+        _CIFAR100,
+        _CIFAR_URL,
         partial(_cifar, "cifar100"),
     ),
     "imagenet": Benchmark(
@@ -84,6 +88,20 @@ BENCHMARKS = {
     "cub200": Benchmark(200, "CUB_200_2011/", "https://www.vision.caltech.edu/datasets/cub_200_2011/", archives.cub200),
     "tiny-imagenet": Benchmark(
         200, "tiny-imagenet-200/", "http://cs231n.stanford.edu/tiny-imagenet-200.zip", archives.tiny_imagenet
+    ),
+    "cifar-fs": Benchmark(100, _CIFAR100, _CIFAR_URL, partial(open_cifar_part, "cifar-fs")),
+    "fc100": Benchmark(100, _CIFAR100, _CIFAR_URL, partial(open_cifar_part, "fc100")),
+    "mini-imagenet": Benchmark(
+        100,
+        "mini-imagenet/train/WNID, val and test, or imagenet/train/WNID",
+        "https://image-net.org/download",
+        partial(open_imagenet_part, "mini-imagenet"),
+    ),
+    "tiered-imagenet": Benchmark(
+        608,
+        "tiered-imagenet/train/WNID, val and test, or imagenet/train/WNID",
+        "https://image-net.org/download",
+        partial(open_imagenet_part, "tiered-imagenet"),
     ),
 }
 

@@ -13,12 +13,14 @@ SPLITS = {"train": ("train",), "test": ("test", "val", "valid"), "val": ("val", 
 SPLIT_FOLDERS = frozenset(("train", "test", "val", "valid"))
 
 
-def open_folder(path: Path, split: str, name: str | None = None, stats: Stats = IMAGENET) -> FileData:
+def open_folder(
+    path: Path, split: str, name: str | None = None, stats: Stats = IMAGENET, *, own_classes: bool = False
+) -> FileData:
     """Images in folders.
 
     ``PATH/train/CLASS/…`` and ``PATH/test/CLASS/…`` (or ``val``) are splits; a folder ``PATH/CLASS/…`` or
     ``PATH/*.jpg`` without them is one set, returned for every split. Classes are the sorted names of the folders, those
-    of ``train`` where there is one; images directly in the folder have no label.
+    of ``train`` where there is one, unless each split has ``own_classes``; images directly in the folder have no label.
 
     Raises:
         ExunoError: for a missing or empty folder, a missing split, or a class of the test split that training has not.
@@ -30,11 +32,11 @@ def open_folder(path: Path, split: str, name: str | None = None, stats: Stats = 
     chosen = path
     names = None
     if _has_splits(subfolders):
-        found = next((s for s in SPLITS.get(split, (split,)) if s in subfolders), None)
+        found = _folder_of(split, subfolders)
         if found is None:
             raise ExunoError(f"{path} has no split '{split}'", f"Its folders are {', '.join(sorted(subfolders))}.")
         chosen = path / found
-        names = class_folders(path / "train") if "train" in subfolders else None
+        names = class_folders(path / "train") if "train" in subfolders and not own_classes else None
         name = f"{name}/{found}"
     classes = names or class_folders(chosen)
     files, labels = list_classes(chosen, classes) if classes else (_images(chosen), [])
@@ -43,10 +45,26 @@ def open_folder(path: Path, split: str, name: str | None = None, stats: Stats = 
     if classes and (stray := set(class_folders(chosen)) - set(classes)):
         raise ExunoError(
             f"{chosen} has classes that {path / 'train'} has not: {', '.join(sorted(stray)[:5])}",
-            "Use the same class folders in both splits.",
+            "Use the same class folders in both splits (new classes for testing are for exuno fewshot).",
         )
     numbers = np.array(labels, np.int64) if classes else np.full(len(files), -1, np.int64)
     return FileData(name, chosen, files, numbers, classes or None, stats)
+
+
+def split_folders(path: Path) -> dict[str, str]:
+    """Name of the folder of each split that ``path`` has, a val folder that stands in for test being test alone; {} for
+    a folder without splits."""
+    subfolders = {entry.name for entry in path.iterdir() if entry.is_dir()} if path.is_dir() else set()
+    if not _has_splits(subfolders):
+        return {}
+    found = {split: _folder_of(split, subfolders) for split in ("train", "test", "val")}
+    if found["val"] == found["test"]:
+        found["val"] = None
+    return {split: folder for split, folder in found.items() if folder}
+
+
+def _folder_of(split: str, subfolders: set[str]) -> str | None:
+    return next((name for name in SPLITS.get(split, (split,)) if name in subfolders), None)
 
 
 def _has_splits(subfolders: set[str]) -> bool:

@@ -7,8 +7,9 @@ from exuno.data.base import Data
 from exuno.engine.errors import ExunoError
 
 FORMS = (
-    "digits; cifar10, cifar100, imagenet, in100, places365, flowers102, pets37, stl10, cub200, tiny-imagenet (with "
-    "--data-root); folder:PATH, npz:PATH, wds:PATTERN, poster:PATH, torchvision:NAME (with --data-root)"
+    "digits; cifar10, cifar100, imagenet, in100, places365, flowers102, pets37, stl10, cub200, tiny-imagenet, "
+    "cifar-fs, fc100, mini-imagenet, tiered-imagenet, omniglot (with --data-root); "
+    "folder:PATH, npz:PATH, wds:PATTERN, poster:PATH, torchvision:NAME (with --data-root)"
 )
 
 
@@ -18,7 +19,8 @@ def open_data(spec: str, split: str = "train", *, root: Path | None = None) -> D
     Args:
         spec: ``digits``, the name of a benchmark, ``folder:PATH``, ``npz:PATH``, ``wds:PATTERN``,
             ``poster:PATH`` or ``torchvision:NAME``.
-        split: ``train``, ``test`` or another one that the data set has. A ``folder:`` without split folders and a
+        split: ``train``, ``test`` or another one that the data set has; the splits ``train``, ``val`` and ``test`` of a
+            few-shot benchmark have different classes. A ``folder:`` without split folders and a
             ``wds:`` pattern without ``{split}`` are one set, which is returned for every split.
         root: folder in which the files of a named data set lie.
 
