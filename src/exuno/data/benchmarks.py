@@ -10,6 +10,7 @@ from exuno.data.base import Data
 from exuno.data.cifar import has_cifar, open_cifar
 from exuno.data.constants import CIFAR
 from exuno.data.fewshot import open_cifar_part, open_imagenet_part
+from exuno.data.omniglot import NEEDS, open_omniglot
 from exuno.engine.errors import ExunoError
 
 
@@ -103,6 +104,7 @@ BENCHMARKS = {
         "https://image-net.org/download",
         partial(open_imagenet_part, "tiered-imagenet"),
     ),
+    "omniglot": Benchmark(1623, NEEDS, "https://github.com/brendenlake/omniglot", open_omniglot),
 }
 
 

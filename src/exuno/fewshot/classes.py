@@ -61,6 +61,8 @@ def open_classes(spec: str, part: Part, classes: Classes, root: Path | None, see
 def _auto(spec: str, part: Part, root: Path | None, seed: int) -> Data | None:
     if spec in FEWSHOT:
         return open_data(spec, part, root=root)
+    if spec == "omniglot":
+        return _omniglot(part, root, seed)
     prefix, _, path = spec.partition(":")
     if prefix == "folder" and (apart := _folder_parts(Path(path))) is not None:
         return apart[part]
@@ -71,6 +73,21 @@ def _auto(spec: str, part: Part, root: Path | None, seed: int) -> Data | None:
     else:
         split = drawn(names, seed)
     return choose(f"{spec}/{part}", parents, split[part]) if split[part] else None
+
+
+def _omniglot(part: Part, root: Path | None, seed: int) -> Data | None:
+    """Background and evaluation set; without the latter, whole alphabets of the former, so that new characters are of
+    unseen alphabets in either case."""
+    from exuno.data.omniglot import has_evaluation
+
+    if root is not None and has_evaluation(root):
+        return None if part == "val" else open_data("omniglot", part, root=root)
+    data = open_data("omniglot", "train", root=root)
+    names = present([data])
+    alphabets = tuple(dict.fromkeys(name.partition("/")[0] for name in names))
+    chosen = drawn(alphabets, seed)[part]
+    classes = tuple(name for name in names if name.partition("/")[0] in chosen)
+    return choose(f"omniglot/{part}", [data], classes) if classes else None
 
 
 def drawn(names: tuple[str, ...], seed: int) -> Split:
@@ -118,7 +135,10 @@ def _everything(spec: str, root: Path | None) -> list[Data]:
         try:
             data = _open(spec, split, root)
         except ExunoError as error:
-            if any(sign in error.what for sign in (f"no split '{split}'", f"no {split}_images", "there is no shard")):
+            if any(
+                sign in error.what
+                for sign in (f"no split '{split}'", f"no {split}_images", "there is no shard", "no file matches")
+            ):
                 continue
             raise
         if not any(_same(data, other) for other in found):

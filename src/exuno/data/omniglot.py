@@ -1,0 +1,147 @@
+"""Omniglot (Lake, Salakhutdinov and Tenenbaum, Science 2015): handwritten characters, 20 images of each."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from exuno.data.base import Positions, channel_stats
+from exuno.data.files import FileData
+from exuno.engine.errors import ExunoError
+
+SIDE = 105
+PROBED = 256
+FOLDERS = {"train": ("images_background", "background_small"), "test": ("images_evaluation",)}
+NEEDS = "omniglot/images_background/ALPHABET/characterNN/*.png, and images_evaluation likewise for the test"
+
+
+class OmniglotData(FileData):
+    """Gray images of 105 x 105 pixels as they are published: ink 0, paper 255; decoded when they are fetched."""
+
+    channels = 1
+
+    def __init__(
+        self, name: str, root: Path, files: list[str], labels: NDArray[np.int64], classes: tuple[str, ...]
+    ) -> None:
+        super().__init__(name, root, files, labels, classes)
+        self.image_size, self.resize = (SIDE, SIDE), None
+
+    def fetch(self, positions: Positions) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        chosen = np.asarray(positions, np.int64)
+        images = np.zeros((len(chosen), 1, SIDE, SIDE), np.uint8)
+        for row, position in enumerate(chosen.tolist()):
+            images[row, 0] = _gray(self.root / self.files[position])
+        return torch.from_numpy(images), self.labels[torch.from_numpy(chosen)]
+
+
+def open_omniglot(root: Path, split: str) -> OmniglotData:
+    """The background set (``train``: 964 characters of 30 alphabets) or the evaluation set (``test``: 659 of 20).
+
+    Classes are named ALPHABET/characterNN. Mean and standard deviation are those of 256 images of the background set,
+    evenly spaced.
+
+    Args:
+        root: folder with ``omniglot/images_background/ALPHABET/characterNN/*.png`` and ``images_evaluation``, or that
+            folder ``omniglot`` itself. For ``train``, ``background_small`` (a part of the alphabets) or the alphabets
+            without a folder around them do as well.
+        split: ``train`` or ``test``.
+
+    Raises:
+        ExunoError: for another split, and missing files.
+    """
+    if split not in FOLDERS:
+        raise ExunoError(f"omniglot has no split '{split}'", "Its splits are train and test.")
+    data = _read(_there(root, split), split)
+    # The statistics are those of the training set; without one, of what there is.
+    background = data if split == "train" or _find(root, "train") is None else _read(_there(root, "train"), "train")
+    sample = np.arange(0, len(background), max(1, len(background) // PROBED), dtype=np.int64)
+    data.mean, data.std = channel_stats(background.fetch(sample)[0].numpy())
+    return data
+
+
+def has_evaluation(root: Path) -> bool:
+    """Whether ``root`` holds the evaluation set."""
+    return _find(root, "test") is not None
+
+
+class Run(NamedTuple):
+    """One run of the one-shot benchmark: 20 ways, one image of each class by one drawer, one to classify by another."""
+
+    support: Tensor
+    """uint8 [20, 1, 105, 105]: image i is that of class i."""
+    query: Tensor
+    """uint8 [20, 1, 105, 105]: the images to classify."""
+    answers: Tensor
+    """int64 [20]: the class of each query."""
+
+
+def open_runs(folder: Path) -> list[Run]:
+    """The 20 runs of the official one-shot benchmark.
+
+    Args:
+        folder: what holds ``run01/class_labels.txt``, ``run01/training`` and ``run01/test``, … (``all_runs``, as it is
+            published), or the folder around it.
+
+    Raises:
+        ExunoError: if there are no runs, or one is incomplete.
+    """
+    base = folder / "all_runs" if (folder / "all_runs").is_dir() else folder
+    lists = sorted(base.glob("run*/class_labels.txt"))
+    if not lists:
+        raise ExunoError(f"there are no runs in {folder}", "It must hold run01/class_labels.txt and so on.")
+    return [_run(path, base) for path in lists]
+
+
+def _run(path: Path, base: Path) -> Run:
+    pairs = [line.split() for line in path.read_text().splitlines() if line.strip()]
+    if any(len(pair) != 2 for pair in pairs):
+        raise ExunoError(f"{path} has a line that is not two file names", "Unpack it again.")
+    classes = sorted({shown for _, shown in pairs})
+    if len(classes) != len(pairs):
+        raise ExunoError(f"{path} has {len(pairs)} queries of {len(classes)} classes", "Unpack it again.")
+    support = torch.from_numpy(np.stack([_gray(base / file) for file in classes])[:, None])
+    query = torch.from_numpy(np.stack([_gray(base / asked) for asked, _ in pairs])[:, None])
+    return Run(support, query, torch.tensor([classes.index(shown) for _, shown in pairs]))
+
+
+def _gray(path: Path) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            pixels = np.array(image.convert("L"))
+    except OSError as error:
+        raise ExunoError(f"the picture {path} cannot be read: {error}", "Unpack the archive again.") from error
+    if pixels.shape != (SIDE, SIDE):
+        raise ExunoError(f"{path} has {pixels.shape[1]}x{pixels.shape[0]} pixels, not {SIDE}x{SIDE}", "Unpack again.")
+    return pixels
+
+
+def _find(root: Path, split: str) -> Path | None:
+    bases = (root / "omniglot", root / "omniglot-py", root)
+    places = [base / name for base in bases for name in FOLDERS[split]]
+    if split == "train":
+        places += bases[:2]
+    return next((place for place in places if next(place.glob("*/character01"), None)), None)
+
+
+def _there(root: Path, split: str) -> Path:
+    found = _find(root, split)
+    if found is None:
+        raise ExunoError(f"the {split} split of omniglot is not in {root}", f"--data-root must hold {NEEDS}.")
+    return found
+
+
+def _read(folder: Path, split: str) -> OmniglotData:
+    from exuno.data.folder import class_folders, list_classes
+
+    classes = tuple(
+        f"{alphabet}/{name}" for alphabet in class_folders(folder) for name in class_folders(folder / alphabet)
+    )
+    files, labels = list_classes(folder, classes)
+    if not files:
+        raise ExunoError(f"there are no images in {folder}", "Unpack the archive completely.")
+    return OmniglotData(f"omniglot/{split}", folder, files, np.array(labels, np.int64), classes)
