@@ -22,7 +22,9 @@ VERBS = {
     "teach": Verb("exuno.teach.command", "train a model on labelled data"),
     "distill": Verb("exuno.distill.command", "train a student to imitate a teacher on any source"),
     "poster": Verb("exuno.poster.command", "a labelled data set -> one small poster that trains a network"),
+    "fewshot": Verb("exuno.fewshot.command", "recognise new classes from a few images: transformers, features"),
     "eval": Verb("exuno.evaluate.command", "measure a model on labelled data"),
+    "import": Verb("exuno.importing.command", "say what a file of weights is, and make it a model of exuno"),
     "report": Verb("exuno.report.command", "write the HTML page of a run"),
     "presets": Verb("exuno.presets", "list, show or copy the named configurations"),
 }

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
@@ -20,8 +19,8 @@ from exuno.version import __version__
 
 REVISION = 1
 """Counted up where a change of the code changes features."""
-Features = tuple[NDArray[np.float32], NDArray[np.int64]]
-"""[N, F] and the labels [N]."""
+Features = tuple[Tensor, Tensor]
+"""Float32 [N, F] and the labels int64 [N]."""
 
 
 def default_folder() -> Path:
@@ -72,7 +71,7 @@ def cached(folder: Path | None, key: str, compute: Callable[[], Features]) -> Fe
         found = compute()
         try:
             with atomic(path) as temporary, temporary.open("wb") as file:
-                np.savez(file, features=found[0], labels=found[1])
+                np.savez(file, features=found[0].numpy(), labels=found[1].numpy())
         except ExunoError as error:  # a full or read-only disk is no reason to lose the measurement
             print(f"features are not kept: {error.what}", file=sys.stderr)
     return found
@@ -87,4 +86,5 @@ def _read(path: Path) -> Features | None:
     except Exception:  # NumPy raises BadZipFile, EOFError, KeyError, ValueError, … for a damaged file
         return None
     good = features.dtype == np.float32 and labels.dtype == np.int64 and features.ndim == 2
-    return (features, labels) if good and labels.shape == features.shape[:1] else None
+    good = good and labels.shape == features.shape[:1]
+    return (torch.from_numpy(features), torch.from_numpy(labels)) if good else None

@@ -1,17 +1,16 @@
 """The images that features are taken from: bicubic resize and centre crop, raw pixels, and a few of each class."""
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from exuno.data.base import Images, Positions, classes_of
+from exuno.data.base import Data, Images, Positions, classes_of
 from exuno.data.loader import Loader
 from exuno.data.resize import resize
+from exuno.data.subset import SubsetData, labels_of, names_of
 
 Advance = Callable[[int], None]
 ROOM = 2**22
@@ -78,7 +77,7 @@ def raw_size(data: Any) -> tuple[int, int]:
 
 def raw_pixels(
     data: Any, size: tuple[int, int], short: int, workers: int = 0, progress: Advance | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+) -> tuple[Tensor, Tensor]:
     """Pixels in [0, 1] of N images, float32 [N, C H W], and labels int64 [N]."""
     found, labels = [], []
     for batch in Crops(data, size, short).batches(workers).epoch(0):
@@ -86,42 +85,12 @@ def raw_pixels(
         labels.append(batch["labels"])
         if progress:
             progress(len(batch["labels"]))
-    return torch.cat(found).numpy(), torch.cat(labels).numpy()
+    return torch.cat(found), torch.cat(labels)
 
 
-def labels_of(data: Any) -> NDArray[np.int64]:
-    """Class labels int64 [N] of a data set; images are only read where it does not know them otherwise."""
-    labels = getattr(data, "labels", None)
-    if labels is None:
-        parts = np.array_split(np.arange(len(data)), max(1, len(data) // MOST))
-        labels = torch.cat([data.fetch(part)[1] for part in parts])
-    return classes_of(torch.as_tensor(labels)).numpy()
-
-
-class Few:
-    """The samples of a data set at some positions, int64 [M]: what a smoke run measures."""
-
-    def __init__(self, data: Any, positions: Positions) -> None:
-        self.data, self.positions = data, positions
-        self.labels = torch.from_numpy(labels_of(data)[positions])
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def fetch(self, positions: Positions) -> tuple[Images, Tensor]:
-        return self.data.fetch(self.positions[positions])
-
-    def fingerprint(self) -> str:
-        return hashlib.sha256(self.data.fingerprint().encode() + self.positions.tobytes()).hexdigest()
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "data":  # asked for before it is set, when a worker process unpickles this
-            raise AttributeError(name)
-        return getattr(self.data, name)
-
-
-def few_of_each(data: Any, count: int) -> Few:
-    """The first ``count`` images of each class."""
+def few_of_each(data: Data, count: int) -> SubsetData:
+    """The first ``count`` images of each class: what a smoke run measures."""
     labels = labels_of(data)
-    chosen = [np.flatnonzero(labels == label)[:count] for label in np.unique(labels[labels >= 0])]
-    return Few(data, np.sort(np.concatenate(chosen)).astype(np.int64))
+    found = [np.flatnonzero(labels == label)[:count] for label in np.unique(labels)]
+    chosen = np.sort(np.concatenate(found)).astype(np.int64)
+    return SubsetData(data.name, [data], np.zeros_like(chosen), chosen, labels[chosen], names_of(data))

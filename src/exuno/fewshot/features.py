@@ -8,9 +8,7 @@ gives the input of its last layer, as it is.
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -33,7 +31,7 @@ def extract(
     device: torch.device | None = None,
     workers: int = 0,
     progress: Advance | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+) -> tuple[Tensor, Tensor]:
     """Features of all images of a data set, in its order.
 
     Args:
@@ -47,7 +45,7 @@ def extract(
         progress: called with the number of images done.
 
     Returns:
-        Features float32 [N, F] and labels int64 [N].
+        Features float32 [N, F] and labels int64 [N], on the CPU.
 
     Raises:
         ExunoError: features that the network does not have, or a size that it does not take.
@@ -70,7 +68,7 @@ def extract(
     finally:
         if was_training:
             model.train()
-    return torch.cat(found).numpy(), torch.cat(labels).numpy()
+    return torch.cat(found), torch.cat(labels)
 
 
 def normalised(model: Classifier, pixels: Tensor) -> Tensor:

@@ -1,12 +1,13 @@
 """How the training went: one chart for each kind of metric."""
 
-from exuno.report.headline import scores
-from exuno.report.html import hue, section
+from exuno.report.headline import EPISODES, scores
+from exuno.report.html import hue, pretty, section
 from exuno.report.plot import Line, line_chart
 from exuno.report.record import Record
 
 IN_PERCENT = ("top1", "top5", "accuracy", "agreement")
-TITLES = {"loss": "Loss", "accuracy": "Accuracy", "lr": "Learning rate"}
+TITLES = {"loss": "Loss", "accuracy": "Accuracy", "clusters": "Clusters and classes", "lr": "Learning rate"}
+CLUSTERS = {"nmi": "normalised mutual information", "ari": "adjusted Rand index"}
 
 
 def curves(record: Record) -> str:
@@ -14,7 +15,8 @@ def curves(record: Record) -> str:
     groups: dict[str, dict[str, list[tuple[float, float]]]] = {kind: {} for kind in TITLES}
     for name, curve in record.curves.items():
         last = name.rsplit("/", 1)[-1]
-        groups.setdefault("accuracy" if last in IN_PERCENT else last, {})[name] = curve
+        kind = "accuracy" if last in IN_PERCENT or EPISODES.search(name) else "clusters" if last in CLUSTERS else last
+        groups.setdefault(kind, {})[name] = curve
     charts = [_chart(record, kind, lines) for kind, lines in groups.items() if lines]
     lead = (
         "Long curves are averaged over neighbouring steps." if any(len(c) > 300 for c in record.curves.values()) else ""
@@ -45,7 +47,11 @@ def _chart(record: Record, kind: str, group: dict[str, list[tuple[float, float]]
 
 def _label(name: str, kind: str) -> str:
     """``eval/student/top1`` -> ``student, test``; ``train/agreement`` -> ``agreement, training``."""
+    if EPISODES.search(name):
+        return pretty(name.removeprefix("eval/").removeprefix("val/")) + ", validation classes"
     *where, last = name.split("/")
+    if last in CLUSTERS:
+        return CLUSTERS[last]
     measured = last in ("top1", "top5") or where[:1] == ["eval"]
     side = "training" if where[:1] == ["train"] else "test" if measured else ""
     rest = [part for part in where if part not in ("train", "eval")]

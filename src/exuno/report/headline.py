@@ -18,6 +18,10 @@ WORDS = {
 DIGITS = 2  # of a published number; ours show one, or two from 5,000 samples on
 
 
+EPISODES = re.compile(r"\d+-way-\d+-shot(/\w+)?$")
+"""The end of a key of result.json that is a mean accuracy over episodes: ``test/5-way-1-shot``."""
+
+
 @dataclass(frozen=True)
 class Score:
     """A top-1 accuracy (a fraction) with its 95 % interval and numbers of test samples and networks, where known."""
@@ -30,17 +34,23 @@ class Score:
     """How many networks it is the mean of."""
 
     @property
+    def few_shot(self) -> bool:
+        """Whether it is the mean over ``n`` episodes."""
+        return bool(EPISODES.search(self.name))
+
+    @property
     def text(self) -> str:
         return percent(self.value, 2 if (self.n or 0) >= 5000 else 1)
 
 
 def is_accuracy(key: str) -> bool:
-    """Whether a name of result.json is the top-1 accuracy of a model (agreement with the teacher is none)."""
-    return key.endswith("/top1") and not key.startswith("agreement/")
+    """Whether a name of result.json is the top-1 accuracy of a model, of test images or over episodes (agreement with
+    the teacher is none)."""
+    return bool(EPISODES.search(key)) or (key.endswith("/top1") and not key.startswith("agreement/"))
 
 
 def scores(record: Record) -> list[Score]:
-    """Every ``MODEL/top1``: from result.json, else from the files in ``evaluation/``."""
+    """Every ``MODEL/top1`` and ``MODEL/5-way-1-shot``: from result.json, else from the files in ``evaluation/``."""
     counts, networks, found = record.part("n"), record.part("networks"), []
     for key, value in record.part("metrics").items():
         if is_accuracy(key) and is_share(value):
@@ -96,6 +106,8 @@ def _card(score: Score, paper: Any) -> str:
     share = f" of {score.n:,} test images" if score.n else ""
     mean = f", mean of {score.networks} networks" if score.networks > 1 else ""
     lines = [f"top-1 accuracy{share}{mean}"]
+    if score.few_shot:
+        lines = [f"mean accuracy over {f'{score.n:,} ' if score.n else ''}episodes of new classes"]
     if score.interval:
         low, high = (f"{100 * bound:.1f}" for bound in score.interval)
         lines.append(f"95\u202f% interval {low} – {high}")
@@ -124,7 +136,7 @@ SCALE = (
 
 def _others(record: Record) -> Iterator[tuple[Score, str, str]]:
     for key, value in record.part("baselines").items():
-        if is_share(value) and (key.endswith("/top1") or "/" not in key):
+        if is_share(value) and (is_accuracy(key) or "/" not in key):
             pair = record.part("intervals").get(key)
             yield (
                 Score(key, value, tuple(pair) if isinstance(pair, list) and len(pair) == 2 else None),
@@ -132,7 +144,7 @@ def _others(record: Record) -> Iterator[tuple[Score, str, str]]:
                 "baseline",
             )
     for key, value in mapping(record.published).items():
-        if is_share(value) and key.endswith("/top1"):
+        if is_share(value) and is_accuracy(key):
             yield Score(key, value), hue(key), "published"
 
 

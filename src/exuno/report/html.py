@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,12 +80,16 @@ def duration(seconds: Any) -> str:
 
 
 def pretty(name: str) -> str:
-    """``student/top1`` -> ``student``; ``student_on_noise`` -> ``student on noise``."""
+    """``student/top1`` -> ``student``; ``student_on_noise`` -> ``student on noise``; ``test/5-way-1-shot`` -> ``test ·
+    5-way 1-shot``."""
+    name = re.sub(r"(\d-way)-(\d+-shot)", r"\1 \2", name)
     return name.removesuffix("/top1").replace("/", " · ").replace("_", " ")
 
 
 def hue(name: str) -> str:
     """CSS class of a model's colour, the same all over the page."""
+    if shot := re.search(r"-way-(\d+)-shot", name):
+        return "third" if shot[1] == "1" else "fourth"
     roles = {"teacher": "teacher", "student": "student", "model": "third", "poster": "third"}
     return next((roles[part] for part in name.split("/") if part in roles), "other")
 

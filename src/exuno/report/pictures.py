@@ -7,7 +7,9 @@ from exuno.report.record import Evaluation, Record
 
 SHOWN = 24  # test images on the page
 MISTAKES = 12  # of them wrong ones, at most
-TITLES = {"poster": "The poster"}  # of the section with the figures, where a verb has its own
+LOOKS = "Where it looks"
+TITLES = {"poster": "The poster", "fewshot pretrain": LOOKS, "fewshot distill": LOOKS, "fewshot eval": LOOKS}
+"""Of the section with the figures, where a verb has its own."""
 
 
 def figures(record: Record) -> str:

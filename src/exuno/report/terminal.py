@@ -13,24 +13,29 @@ def show(run: Run) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from exuno.report.headline import EPISODES, is_accuracy
+    from exuno.report.html import pretty
+
     table = Table()
+    few_shot = any(map(EPISODES.search, result["metrics"]))
     for name, side in (
         ("", "left"),
-        ("top-1", "right"),
+        ("accuracy" if few_shot else "top-1", "right"),
         ("95 % interval", "right"),
-        ("n", "right"),
+        ("episodes" if few_shot else "n", "right"),
         ("published", "right"),
     ):
         table.add_column(name, justify=side)  # pyright: ignore[reportArgumentType]
     published = result.get("published") or {}
     for key, value in {**result["metrics"], **result.get("baselines", {})}.items():
-        if not key.endswith("/top1") or value is None:
+        if not is_accuracy(key) or value is None:
             continue
         low, high = result.get("intervals", {}).get(key, (None, None))
         interval = f"{100 * low:.2f} – {100 * high:.2f}" if low is not None else ""
         count = result.get("n", {}).get(key)
         paper = f"{100 * published[key]:.2f} %" if key in published else ""
-        table.add_row(key.removesuffix("/top1"), f"{100 * value:.2f} %", interval, f"{count:,}" if count else "", paper)
+        name = pretty(key) if EPISODES.search(key) else key.removesuffix("/top1")
+        table.add_row(name, f"{100 * value:.2f} %", interval, f"{count:,}" if count else "", paper)
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100)
     console.print(run.about.get("summary") or f"exuno {run.verb}", soft_wrap=True)
     console.print(table)

@@ -1,0 +1,76 @@
+"""``exuno fewshot pretrain | distill | eval``. Imports no torch until the work begins."""
+
+from collections.abc import Sequence
+
+from exuno.engine.errors import ExunoError
+
+USAGE = """usage: exuno fewshot WORD [PRESET] [--options]
+
+Recognise new classes from one or five images of each.
+
+  pretrain  phase 1: a vision transformer learns from images alone (iBOT)
+  distill   phase 2: images of one class teach each other (SMKD)
+  eval      few-shot accuracy of any model's features on new classes
+
+exuno fewshot WORD --help tells the options; exuno presets list fewshot the named configurations.
+"""
+
+
+def main(args: Sequence[str]) -> None:
+    """Finds the second word and hands over.
+
+    Raises:
+        ExunoError: there is no such word, or what it raises.
+    """
+    word, *rest = args or ["--help"]
+    if word in ("-h", "--help", "help"):
+        print(USAGE, end="")
+    elif word in ("pretrain", "distill"):
+        train(word, rest)
+    elif word == "eval":
+        evaluate(rest)
+    else:
+        raise ExunoError(f"'exuno fewshot {word}' is not understood", "Use exuno fewshot pretrain, distill or eval.")
+
+
+def train(phase: str, args: Sequence[str]) -> None:
+    """Phase 1 (``pretrain``) or 2 (``distill``): explains it, starts several processes, or runs it."""
+    from exuno.engine.launch import launch, wanted
+    from exuno.engine.session import explain
+    from exuno.fewshot.options import DistillConfig, PretrainConfig
+    from exuno.presets import parse, to_dict
+
+    verb = f"fewshot {phase}"
+    config, preset = parse(verb, DistillConfig if phase == "distill" else PretrainConfig, args)
+    if config.run.dry_run:
+        cost = f"{config.epochs * config.budget:g} epochs of the training classes of {config.data}, from {config.model}"
+        explain(to_dict(config), preset, [cost])
+        return
+    if (processes := wanted(config.run)) > 1:
+        launch(verb, args, processes)
+        return
+    from exuno.fewshot.train import distill, pretrain
+    from exuno.report.terminal import show
+
+    show(distill(config, preset) if isinstance(config, DistillConfig) else pretrain(config, preset))
+
+
+def evaluate(args: Sequence[str]) -> None:
+    """Features of any model, measured on new classes."""
+    import tyro
+
+    from exuno.engine.session import explain
+    from exuno.fewshot.eval_options import complete
+    from exuno.fewshot.options import EvalConfig
+    from exuno.presets import to_dict
+
+    config = complete(tyro.cli(EvalConfig, args=list(args), prog="exuno fewshot eval"))
+    if config.dry_run:
+        rows = len(config.models) + (2 if config.baselines else 0)
+        cost = f"{rows} models x {len(config.shot)} shots x {len(config.head)} classifiers, "
+        cost += f"{config.episodes:,} episodes each"
+        explain(to_dict(config), None, [cost])
+        return
+    from exuno.fewshot.evaluate import evaluate as measure
+
+    measure(config)

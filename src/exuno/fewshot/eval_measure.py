@@ -1,0 +1,179 @@
+"""Accuracies of features over episodes: of a model, of raw pixels, of several under one progress bar."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from exuno.data.base import Data
+from exuno.data.subset import labels_of, names_of
+from exuno.engine.errors import ExunoError
+from exuno.engine.progress import ProgressBar
+from exuno.fewshot.eval_models import Subject
+from exuno.fewshot.eval_options import QUERIES
+from exuno.fewshot.feature_cache import Features, cached, key_of
+from exuno.fewshot.feature_images import Advance, raw_pixels, raw_size, short_side
+from exuno.fewshot.features import check_size, extract, kind_of
+from exuno.fewshot.options import FeatureName, HeadName, Protocol
+from exuno.fewshot.tables import Cell, Row
+from exuno.metrics import mean_interval
+
+SHOTS = (1, 5)
+EPISODES = 10_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked of the features."""
+
+    way: int = 5
+    shots: tuple[int, ...] = SHOTS
+    queries: int | None = QUERIES
+    episodes: int = EPISODES
+    protocol: Protocol = "standard"
+    heads: tuple[HeadName, ...] = ("prototype",)
+    neighbours: int = 1
+    seed: int = 0
+
+    @property
+    def work(self) -> int:
+        """Episodes of one model, over all cells."""
+        return len(self.shots) * len(self.heads) * self.episodes
+
+    def sentence(self, data: Data) -> str:
+        """How the numbers came about."""
+        per = "all other images of each class" if self.queries is None else f"{self.queries} queries of each class"
+        what = f"{names_of(data)[0]} … {names_of(data)[-1]}" if data.num_classes > 2 else "two"
+        return (
+            f"Mean accuracy in percent over {self.episodes:,} episodes of {self.way} classes and {per}, ± half of the "
+            f"95 % interval. {len(data):,} images of {data.num_classes} classes ({what}) of {data.name}, protocol "
+            f"{self.protocol}, seed {self.seed}."
+        )
+
+
+@dataclass(frozen=True)
+class View:
+    """How images become features."""
+
+    features: FeatureName = "auto"
+    size: tuple[int, int] | None = None
+    resize: int | None = None
+    workers: int = 0
+    cache: Path | None = None
+
+
+def measure(
+    subject: Subject,
+    data: Data,
+    plan: Plan,
+    view: View,
+    device: torch.device,
+    said: str = "",
+    progress: Advance | None = None,
+) -> Row:
+    """The accuracies of one model.
+
+    Args:
+        subject: the model, or raw pixels, which are compared at their own size, at most 32 pixels.
+        data: N labelled images of new classes.
+        plan: episodes and classifiers.
+        view: how images become features.
+        device: where the network runs.
+        said: whether the model may have seen the classes.
+        progress: called with the number of images or episodes done.
+
+    Raises:
+        ExunoError: features that are not finite, or that the model does not have.
+    """
+    from exuno.fewshot.episodes import draw
+    from exuno.fewshot.heads import accuracies
+
+    kind, size, short = seen_as(subject, data, view)
+    features, labels = _features(subject, data, kind, size, short, view, device, progress)
+    if not torch.isfinite(features).all():
+        raise ExunoError(
+            f"the features of {subject.spec} are not finite", "Its weights are damaged, or its training diverged."
+        )
+    cells = []
+    for head in plan.heads:
+        for shot in plan.shots:
+            drawn = draw(labels.numpy(), plan.way, shot, plan.queries, plan.episodes, plan.seed, plan.protocol)
+            options: dict[str, Any] = {"neighbours": plan.neighbours, "seed": plan.seed, "progress": progress}
+            found = accuracies(features, labels.numpy(), drawn, head, **options)
+            mean, interval = float(np.mean(found)), mean_interval(found)
+            cells.append(Cell(plan.way, shot, head, mean, interval, len(found)))
+    return Row(subject.name, kind, features.shape[1], size, short, said, tuple(cells), subject.baseline)
+
+
+def seen_as(subject: Subject, data: Data, view: View) -> tuple[str, tuple[int, int], int]:
+    """Kind of the features, size of the images and short side before the crop."""
+    if subject.model is None:
+        size = raw_size(data)
+        return "pixels", size, short_side(data, size)
+    size = view.size or subject.model.card.input_size
+    check_size(subject.model, size)
+    return kind_of(subject.model, view.features), size, short_side(data, size, view.resize)
+
+
+def _features(
+    subject: Subject,
+    data: Data,
+    kind: Any,
+    size: tuple[int, int],
+    short: int,
+    view: View,
+    device: torch.device,
+    progress: Advance | None,
+) -> Features:
+    """From the cache, or computed."""
+    model, computed = subject.model, []
+
+    def compute() -> Features:
+        computed.append(True)
+        if model is None:
+            return raw_pixels(data, size, short, view.workers, progress)
+        options: dict[str, Any] = {"size": size, "resize": short, "device": device, "workers": view.workers}
+        return extract(model, data, features=kind, **options, progress=progress)
+
+    if view.cache is None:
+        return compute()
+    net, card = (model.net, model.card) if model is not None else (None, None)
+    where = device.type if model is not None else "cpu"
+    key = key_of(net, card, data, kind=kind, size=size, short=short, seed=subject.seed, device=where)
+    found = cached(view.cache, key, compute)
+    if not computed and progress:
+        progress(len(data))
+    return found
+
+
+def check_data(data: Data, plan: Plan) -> None:
+    """Raises ExunoError if the data have too few classes or images for an episode."""
+    if plan.way > data.num_classes:
+        raise ExunoError(
+            f"--way is {plan.way}, but {data.name} has {data.num_classes} classes", "Give a smaller --way."
+        )
+    counts = np.bincount(labels_of(data), minlength=data.num_classes)
+    least, needed = int(counts.argmin()), max(plan.shots) + (plan.queries or 1)
+    if counts[least] < needed:
+        raise ExunoError(
+            f"class {names_of(data)[least]} of {data.name} has {counts[least]} images; an episode of "
+            f"{max(plan.shots)} shots and {plan.queries or 1} queries takes {needed}",
+            "Give fewer --shot or --queries.",
+        )
+
+
+def measure_all(
+    subjects: Sequence[Subject], data: Data, plan: Plan, view: View, device: torch.device, told: Sequence[str]
+) -> list[Row]:
+    """A row for each model, under one progress bar; a network leaves the device when it is done."""
+    rows = []
+    with ProgressBar("fewshot eval", len(subjects) * (len(data) + plan.work), "images and episodes") as bar:
+        for subject, said in zip(subjects, told, strict=True):
+            bar.note = subject.name
+            rows.append(measure(subject, data, plan, view, device, said, bar.advance))
+            if subject.model is not None:
+                subject.model.cpu()
+    return rows

@@ -1,0 +1,183 @@
+"""What ``exuno fewshot eval`` measures: models, raw pixels and random networks; and what they may have seen before."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from exuno.data.base import Data
+from exuno.engine.errors import ExunoError
+from exuno.fewshot.eval_options import PIXELS
+from exuno.fewshot.options import EvalConfig
+from exuno.models.build import build_net
+from exuno.models.card import ModelCard
+from exuno.models.classifier import Classifier
+from exuno.models.load import load_model
+
+RANDOM = "random:"
+NOTHING = "nothing was learned"
+CORPORA = {
+    "in21k": "ImageNet-21k",
+    "in22k": "ImageNet-22k",
+    "in12k": "ImageNet-12k",
+    "in1k": "ImageNet-1k",
+    "lvd142m": "LVD-142M",
+    "laion": "LAION",
+    "openai": "OpenAI's image-text pairs",
+    "webli": "WebLI",
+    "dino": "ImageNet-1k",
+    "mae": "ImageNet-1k",
+}
+"""Parts of the names of published weights -> what they were trained on."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A row of the table."""
+
+    name: str
+    """In keys of result.json and in the table; without a slash."""
+    spec: str
+    model: Classifier | None
+    """None: raw pixels."""
+    baseline: bool = False
+    seed: int | None = None
+    """Of random weights."""
+
+
+def open_subjects(config: EvalConfig, specs: Sequence[str], data: Data) -> list[Subject]:
+    """The models of a measurement, in the order of the table: raw pixels, the random network, then those given.
+
+    Args:
+        config: the options.
+        specs: the models, ``pixels`` or ``random:SPEC`` among them.
+        data: the images, whose statistics random networks normalise by.
+
+    Raises:
+        ExunoError: for a model that cannot be loaded.
+    """
+    given = [_subject(spec, name, config, data) for spec, name in zip(specs, names_of_specs(specs), strict=True)]
+    if not config.baselines:
+        return given
+    trained = next((each.model for each in given if each.model is not None and each.seed is None), None)
+    before = [] if PIXELS in specs else [Subject("raw pixels", PIXELS, None, True)]
+    if trained is not None:
+        network = random_network(trained.card, data, config.seed)
+        before.append(Subject("random network", RANDOM + trained.card.arch, network, True, config.seed))
+    return [*before, *given]
+
+
+def _subject(spec: str, name: str, config: EvalConfig, data: Data) -> Subject:
+    size = (config.size, config.size) if config.size else None
+    if spec == PIXELS:
+        return Subject("raw pixels", spec, None, True)
+    if not spec.startswith(RANDOM):
+        return Subject(name, spec, load_model(spec, input_size=size, pretrained=True))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = load_model(
+            spec.removeprefix(RANDOM),
+            classes=data.num_classes,
+            in_chans=data.channels,
+            input_size=size or (data.image_size if spec.startswith(f"{RANDOM}exuno:") else None),
+            mean=data.mean,
+            std=data.std,
+            pretrained=False,
+        )
+    return Subject(name, spec, model, True, config.seed)
+
+
+def random_network(card: ModelCard, data: Data, seed: int) -> Classifier:
+    """The architecture of a card with random weights; normalised by the statistics of the data."""
+    channels = card.in_chans
+    if data.channels in (1, channels):
+        repeat = channels // data.channels
+        card = replace(card, mean=tuple(data.mean) * repeat, std=tuple(data.std) * repeat)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Classifier(build_net(card), replace(card, class_names=None, lineage={"seed": seed}))
+
+
+def names_of_specs(specs: Sequence[str]) -> list[str]:
+    """Short names: of a run its folder, with the folder above where two have the same, or a number."""
+
+    def short(spec: str, parts: int) -> str:
+        prefix, _, rest = spec.partition(":")
+        if prefix not in ("run", "file"):
+            return spec.replace("/", "-")
+        return "-".join(Path(rest.partition("@")[0]).resolve().parts[-parts:])
+
+    names = [short(spec, 1) for spec in specs]
+    names = [short(spec, 2) if names.count(name) > 1 else name for spec, name in zip(specs, names, strict=True)]
+    return [f"{name} {names[:i].count(name) + 1}" if name in names[:i] else name for i, name in enumerate(names)]
+
+
+def seen(subject: Subject, tested: Sequence[str], spec: str) -> str:
+    """Whether the training data of a model may contain the classes that are tested, in a few words.
+
+    Args:
+        subject: the model.
+        tested: names of the classes.
+        spec: data spec that they come from.
+    """
+    if subject.model is None or subject.seed is not None:
+        return NOTHING
+    card = subject.model.card
+    lineage = card.lineage
+    if foreign := foreign_origin(card, subject.spec):
+        return f"may: {foreign}"
+    names = {*lineage.get("classes", ()), *(card.class_names or ())}
+    if "data" not in lineage or not names:
+        return "may: its training classes are unknown"
+    common = len(names & set(tested))
+    if lineage["data"] == spec:
+        return f"yes: {common} of {len(tested)}" if common else "no"
+    return f"may: trained on {lineage['data']}" + (f", {common} classes of the same name" if common else "")
+
+
+def foreign_origin(card: ModelCard, spec: str) -> str:
+    """Where weights come from that exuno did not train from the start, through all phases; empty if it did."""
+    lineage: Mapping[str, Any] = card.lineage
+    for _ in range(9):
+        if "hub" in lineage or "weights" in lineage:
+            return f"pre-trained on {corpus(str(lineage.get('weights') or lineage.get('hub')))}"
+        start = str(lineage.get("start", ""))
+        if not start and "data" not in lineage:
+            return f"imported weights, {lineage.get('file', spec)}"
+        if not start or start.startswith("exuno:"):
+            return ""
+        file = Path(start.removeprefix("run:")) / "model.json"
+        if not start.startswith("run:"):
+            return f"started from {start}"
+        if not file.is_file():
+            return f"started from {start}, which is not there"
+        try:
+            lineage = ModelCard.from_json(file.read_text(), str(file)).lineage
+        except ExunoError:
+            return f"started from {start}, which is damaged"
+    return "a long line of runs"
+
+
+def corpus(weights: str) -> str:
+    """What published weights were trained on, told from their name; else the name."""
+    if weights.startswith("timm:") and "." not in weights.removeprefix("timm:"):
+        import timm
+
+        config = timm.get_pretrained_cfg(weights.removeprefix("timm:"))
+        weights = f"{weights}.{config.tag}" if config is not None else weights
+    if "download.pytorch.org/models" in weights:  # torchvision's classification networks
+        return "ImageNet-1k"
+    name = weights.lower().partition(".")[2] or weights.lower()
+    found = [said for part, said in CORPORA.items() if part in name]
+    return " and ".join(dict.fromkeys(found)) if found else weights
+
+
+def lineages(subjects: Sequence[Subject]) -> dict[str, Any]:
+    """Where every measured model comes from, for result.json."""
+    return {
+        each.name: json.loads(json.dumps({"spec": each.spec, **(each.model.card.lineage if each.model else {})}))
+        for each in subjects
+    }

@@ -1,0 +1,109 @@
+"""The options of ``exuno fewshot eval``, checked and completed by what the first run knows. No torch."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from exuno.engine.check import need
+from exuno.engine.errors import ExunoError
+from exuno.engine.options import EXECUTION
+from exuno.evaluate.command import spec_of
+from exuno.fewshot.options import Classes, EvalConfig
+from exuno.presets import to_args, to_dict
+
+PIXELS = "pixels"
+QUERIES = 15
+"""Images of each class that an episode of the standard protocol classifies."""
+SMOKE_QUERIES = 3
+SMOKE_EPISODES = 20
+
+
+def complete(config: EvalConfig) -> EvalConfig:
+    """The configuration with model specs for folders, and with data, their root and the choice of classes of the first
+    run, where the options leave them open.
+
+    Raises:
+        ExunoError: numbers that cannot be measured with, no model, a path that is not there, data unknown.
+    """
+    check(config)
+    models = tuple(model if model == PIXELS else spec_of(model) for model in config.models)
+    known = first_config(models)
+    data = config.data or known.get("data")
+    if data is None:
+        raise ExunoError(f"what to test {models[0]} on is unknown", "Give --data, for instance --data digits.")
+    config = replace(config, models=models, data=data)
+    if data == known.get("data"):
+        root = config.data_root or (Path(known["data_root"]) if known.get("data_root") else None)
+        classes = chosen(known) if config.classes == Classes() else config.classes
+        config = replace(config, data_root=root, classes=classes)
+    if config.smoke:
+        queries = min(config.queries or SMOKE_QUERIES, SMOKE_QUERIES)
+        config = replace(config, queries=queries, episodes=min(config.episodes, SMOKE_EPISODES))
+    return config
+
+
+def check(config: EvalConfig) -> None:
+    """Raises ExunoError for numbers that cannot be measured with."""
+    if not config.models:
+        raise ExunoError("no model was given", "Name one or more: exuno fewshot eval runs/NAME.")
+    need(config.way >= 2, "--way", config.way, "2 classes or more")
+    need(min(config.shot, default=0) >= 1, "--shot", " ".join(map(str, config.shot)), "numbers from 1")
+    need(len(set(config.shot)) == len(config.shot), "--shot", " ".join(map(str, config.shot)), "each number once")
+    need(len(config.head) > 0, "--head", "empty", "a classifier, such as prototype")
+    need(len(set(config.head)) == len(config.head), "--head", " ".join(config.head), "each classifier once")
+    for name in ("queries", "size", "resize", "episodes", "neighbours"):
+        value = getattr(config, name)
+        need(value is None or value >= 1, f"--{name}", value, "at least 1")
+    need(config.workers >= 0, "--workers", config.workers, "0 or more")
+    good = config.resize is None or config.size is None or config.resize >= config.size
+    need(good, "--resize", config.resize, "at least --size, which is cut out of it")
+
+
+def first_config(models: Sequence[str]) -> dict[str, Any]:
+    """The configuration of the first run among model specs; empty if none has one."""
+    return next((found for found in map(run_config, models) if found), {})
+
+
+def run_config(spec: str) -> dict[str, Any]:
+    """The configuration of a run; empty for what is none."""
+    file = Path(spec.removeprefix("run:")) / "config.yaml"
+    if not spec.startswith("run:") or not file.is_file():
+        return {}
+    import yaml
+
+    try:
+        return dict(yaml.safe_load(file.read_text())["config"])
+    except (yaml.YAMLError, TypeError, KeyError, ValueError) as error:
+        raise ExunoError(f"{file} is damaged", "Give the weights themselves: file:PATH.") from error
+
+
+def chosen(known: dict[str, Any]) -> Classes:
+    """The choice of classes of a run."""
+    inner = {**known, **(known["classes"] if isinstance(known.get("classes"), dict) else {})}
+    return Classes(inner.get("split") or "auto", bool(inner.get("turns")))
+
+
+def split_seed(config: EvalConfig) -> int:
+    """The seed that draws the classes: that of the first run, if it is tested on its own data."""
+    known = first_config(config.models)
+    return int(known["seed"]) if known.get("data") == config.data and "seed" in known else config.seed
+
+
+def queries_of(config: EvalConfig) -> int | None:
+    """Queries of each class; None stands for all images that are not in the support."""
+    return QUERIES if config.queries is None and config.protocol == "standard" else config.queries
+
+
+def values_of(config: EvalConfig) -> dict[str, Any]:
+    """The configuration as plain values, each as it is typed; without the place of the cache."""
+    values = to_dict(config)
+    values.pop("cache")
+    return {**values, **values.pop("classes")} if "classes" in values else values
+
+
+def replay(config: EvalConfig) -> list[str]:
+    """The command that repeats a measurement."""
+    given = {key: value for key, value in values_of(config).items() if value is not None and key not in EXECUTION}
+    models = given.pop("models")
+    return ["exuno", "fewshot", "eval", *models, *to_args(given)]

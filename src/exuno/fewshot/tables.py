@@ -1,0 +1,109 @@
+"""What was measured: rows of a table, for the terminal, for the page and as numbers for result.json. No torch."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Table = dict[str, Any]
+"""title, head, rows (all strings) and note, as the page shows them."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Mean accuracy over episodes of one kind."""
+
+    way: int
+    shot: int
+    head: str
+    mean: float
+    interval: tuple[float, float]
+    """95 %, Student's t over the episodes; nan for a single one."""
+    episodes: int
+
+    @property
+    def text(self) -> str:
+        """``61.23 ± 0.20``, in percent."""
+        low, high = self.interval
+        return f"{100 * self.mean:.2f}" + (f" ± {50 * (high - low):.2f}" if self.episodes > 1 else "")
+
+    @property
+    def column(self) -> tuple[str, int]:
+        return self.head, self.shot
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model, and all that its numbers depend on."""
+
+    name: str
+    features: str
+    """Which."""
+    dimension: int
+    size: tuple[int, int]
+    """(H, W) of the images."""
+    short: int
+    """Short side before the centre crop."""
+    seen: str
+    """Whether its training data may contain the tested classes."""
+    cells: tuple[Cell, ...]
+    baseline: bool = False
+
+    @property
+    def images(self) -> str:
+        """``320 of 360``: side of the crop and the short side before it; the side alone where nothing is cut off."""
+        height, width = self.size
+        side = f"{width}" if height == width else f"{width}x{height}"
+        return side if self.short <= min(self.size) else f"{side} of {self.short}"
+
+
+def table(rows: Sequence[Row], title: str, note: str = "") -> Table:
+    """Models x (head, shot)."""
+    cells = [cell for row in rows for cell in row.cells]
+    columns = list(dict.fromkeys(cell.column for cell in cells))
+    heads = len({head for head, _ in columns}) > 1
+    named = [f"{head} {shot}-shot" if heads else f"{shot}-shot" for head, shot in columns]
+    lines = []
+    for row in rows:
+        found = {cell.column: cell.text for cell in row.cells}
+        told = [row.name, f"{row.features}, {row.dimension:,}", row.images]
+        lines.append([*told, *(found.get(column, "–") for column in columns), row.seen])
+    head = ["model", "features", "pixels", *named, "test classes in training"]
+    return {"title": title, "head": head, "rows": lines, "note": note}
+
+
+def numbers(rows: Sequence[Row], with_head: bool = True) -> dict[str, dict[str, Any]]:
+    """metrics, baselines, intervals and n for result.json, under keys like ``phase2/5-way-1-shot/prototype``.
+
+    Args:
+        rows: what was measured.
+        with_head: whether the keys name the classifier; without, ``test/5-way-1-shot``.
+    """
+    found: dict[str, dict[str, Any]] = {"metrics": {}, "baselines": {}, "intervals": {}, "n": {}}
+    for row in rows:
+        for cell in row.cells:
+            key = f"{row.name}/{cell.way}-way-{cell.shot}-shot" + (f"/{cell.head}" if with_head else "")
+            found["baselines" if row.baseline else "metrics"][key] = cell.mean
+            found["n"][key] = cell.episodes
+            if cell.episodes > 1:
+                found["intervals"][key] = list(cell.interval)
+    return found
+
+
+def show(content: Table) -> None:
+    """Prints a table."""
+    from rich.console import Console
+    from rich.table import Table as Drawn
+
+    drawn = Drawn(title=content["title"], title_justify="left")
+    for name in content["head"]:
+        number = name.endswith("-shot")
+        drawn.add_column(
+            name, justify="right" if number else "left", no_wrap=number, overflow="fold", ratio=last or None
+        )
+    for row in content["rows"]:
+        drawn.add_row(*row)
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120, markup=False, highlight=False)
+    console.print(drawn)
+    if content["note"]:
+        console.print(content["note"], soft_wrap=True)
