@@ -5,17 +5,12 @@ from importlib.resources import files
 from pathlib import Path
 
 from exuno.data.base import Data
-from exuno.data.constants import IMAGENET, Stats
+from exuno.data.constants import CIFAR_FEWSHOT, IMAGENET
 from exuno.data.subset import choose, names_of, some
 from exuno.engine.errors import ExunoError
 
 FEWSHOT = ("cifar-fs", "fc100", "mini-imagenet", "tiered-imagenet")
 PARTS = ("train", "val", "test")
-CIFAR_FEWSHOT: Stats = (
-    (129.37731888 / 255, 124.10583864 / 255, 112.47758569 / 255),
-    (68.20947949 / 255, 65.43124043 / 255, 70.45866994 / 255),
-)
-"""Mean and standard deviation that the published code takes for CIFAR-FS and FC100."""
 
 Groups = dict[str, tuple[str, ...]]
 

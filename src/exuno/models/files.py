@@ -8,9 +8,10 @@ from exuno.engine.errors import ExunoError
 from exuno.models.build import build_net
 from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
+from exuno.models.ibot import with_mask_token, with_training
 from exuno.models.save import CARD, WEIGHTS
 from exuno.models.strict import load_strictly
-from exuno.models.weights import read_weights
+from exuno.models.weights import read_contents
 
 
 def load_run(folder: Path) -> Classifier:
@@ -37,6 +38,7 @@ def load_file(
     arch: str | None = None,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
+    part: str | None = None,
 ) -> Classifier:
     """A model from a file of weights.
 
@@ -48,16 +50,20 @@ def load_file(
         arch: spec of the architecture, if it cannot be known from the file.
         mean: mean of each channel, for a file without a card; None takes that usual for the architecture.
         std: standard deviation likewise.
+        part: ``student`` or ``teacher``, of a checkpoint that holds both; by default the teacher.
 
     Raises:
         ExunoError: if the file is unreadable, its architecture unknown, or the weights do not fit.
     """
-    state, metadata = read_weights(path)
+    state, metadata, training = read_contents(path, part)
     card = _own_card(path, arch, metadata)
     if card is None:
         from exuno.models.recognise import described, recognise
 
         card = recognise(state, path) if arch is None else described(arch, state, path)
+        card = card if training is None else with_training(card, training)
+        if card.arch.startswith("exuno:vit"):
+            state, card = with_mask_token(state, card)
         card = replace(card, mean=mean or card.mean, std=std or card.std)
     net = build_net(card)
     load_strictly(net, state, card.arch, str(path))

@@ -8,10 +8,12 @@ from exuno.engine.errors import ExunoError
 from exuno.models.build import build_net
 from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
+from exuno.models.ibot import PARTS
 
 FORMS = (
     "exuno:NAME (such as exuno:wrn_40_4), timm:NAME, torchvision:NAME, hf-hub:ORG/NAME, "
-    "file:PATH (or file:PATH@ARCH, such as file:r50.pth@torchvision:resnet50), run:RUN_DIR"
+    "file:PATH (or file:PATH@ARCH, such as file:r50.pth@torchvision:resnet50; file:PATH#student for the student of a "
+    "checkpoint that has a teacher), run:RUN_DIR"
 )
 
 
@@ -44,7 +46,8 @@ def load_model(
 
     Args:
         spec: ``exuno:NAME`` (random weights), ``timm:NAME``, ``torchvision:NAME`` (published weights if ``pretrained``,
-            else random ones), ``hf-hub:ORG/NAME``, ``file:PATH[@ARCH]``, ``run:RUN_DIR`` (always with weights).
+            else random ones), ``hf-hub:ORG/NAME``, ``file:PATH[#student][@ARCH]``, ``run:RUN_DIR`` (always with
+            weights).
         classes: number of logits that the caller needs.
         class_names: their names.
         in_chans: channels of the images. This and the next three are for a network with random weights (and mean and
@@ -91,9 +94,18 @@ def load_model(
     if prefix == "file":
         from exuno.models.files import load_file
 
-        path, _, arch = name.partition("@")
-        return _fitted(load_file(Path(path), arch or None, wish.mean, wish.std), spec, wish)
+        path, part, arch = split_file(name)
+        return _fitted(load_file(path, arch, wish.mean, wish.std, part), spec, wish)
     raise ExunoError(f"unknown model prefix '{prefix}:' in '{spec}'", f"The forms are {FORMS}.")
+
+
+def split_file(name: str) -> tuple[Path, str | None, str | None]:
+    """Path, part and architecture of ``PATH[#student][@ARCH]``."""
+    path, _, arch = name.partition("@")
+    stem, _, part = path.rpartition("#")
+    if stem and part in PARTS:
+        return Path(stem), part, arch or None
+    return Path(path), None, arch or None
 
 
 def _exuno(spec: str, wish: Wish, pretrained: bool) -> Classifier:

@@ -9,19 +9,22 @@ from exuno.data.constants import CIFAR10_CLASSES, IMAGENET
 from exuno.engine.errors import ExunoError
 from exuno.models.build import build_net
 from exuno.models.card import ModelCard
+from exuno.models.ibot import is_vit, vit_card
 from exuno.models.weights import State
 
 
 def recognise(state: State, path: Path) -> ModelCard:
     """The card of a state dict that carries none.
 
-    Recognised are exuno's own networks: CIFAR ResNets (whose names are those in circulation), wide ResNets and
-    ConvNets. Mean and std are ImageNet's for a ResNet, as its published CIFAR weights expect; ten classes are taken to
-    be CIFAR-10's.
+    Recognised are exuno's own networks: CIFAR ResNets (whose names are those in circulation), wide ResNets, ConvNets
+    and vision transformers (in timm's names or iBOT's). Mean and std are ImageNet's for a transformer and a ResNet, as
+    the latter's published CIFAR weights expect; ten classes of a ResNet are taken to be CIFAR-10's.
 
     Raises:
         ExunoError: if the architecture is another one.
     """
+    if is_vit(state):
+        return vit_card(state, path)
     for probe in (_cifar_resnet, _wide_resnet, _convnet):
         found = probe(state)
         if found is not None:
@@ -90,6 +93,8 @@ def described(arch: str, state: State, path: Path) -> ModelCard:
     """
     prefix, _, name = arch.partition(":")
     if prefix == "exuno":
+        if arch.startswith("exuno:vit") and is_vit(state):
+            return vit_card(state, path, arch)
         card = recognise(state, path)
         full = re.sub(r"^exuno:convnet(?!_)", "exuno:convnet_3_128", arch)
         if card.arch != full.replace("-group", ""):

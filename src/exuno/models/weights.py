@@ -1,12 +1,15 @@
 """Reading weights from files, safely: safetensors, or torch checkpoints without executing what is pickled in them."""
 
+from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from exuno.engine.errors import ExunoError
+from exuno.models.ibot import Training, backbone_only, is_training, unpack
 
 TORCH_SUFFIXES = (".pt", ".pth", ".th", ".tar", ".ckpt", ".bin")
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
@@ -14,27 +17,59 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 State = dict[str, Tensor]
 
 
+class Contents(NamedTuple):
+    """What a file of weights holds."""
+
+    state: State
+    """Weights of one network."""
+    metadata: dict[str, str]
+    """Of a safetensors file."""
+    training: Training | None
+    """What a checkpoint of iBOT, DINO or SMKD tells of its training."""
+
+
 def read_weights(path: Path) -> tuple[State, dict[str, str]]:
-    """State dict and metadata of a file of weights.
+    """State dict and metadata of a file of weights; see :func:`read_contents`."""
+    return read_contents(path)[:2]
+
+
+def read_contents(path: Path, part: str | None = None) -> Contents:
+    """Read a file of weights.
 
     A checkpoint that wraps the state dict (``state_dict``, ``model``, …) or prefixes its keys (``module.``) is
-    unwrapped.
+    unwrapped; of a training with student and teacher, the backbone of one is taken.
+
+    Args:
+        path: .safetensors, or a torch checkpoint.
+        part: ``student`` or ``teacher``; by default the teacher.
 
     Raises:
-        ExunoError: if the file is missing, broken, of an unknown format, or a pickle that wants to run code.
+        ExunoError: if the file is missing, broken, of an unknown format, has not that part, or is a pickle that wants
+            to run code.
     """
     if not path.exists():
         raise ExunoError(f"there is no file {path}", "Check the path.")
     if path.is_dir():
         raise ExunoError(f"{path} is a folder", f"Give the file of weights, or run:{path} for a run directory.")
     if path.suffix == ".safetensors":
-        return _read_safetensors(path)
+        return _alone(Contents(*_read_safetensors(path), None), path, part)
     if path.suffix in TORCH_SUFFIXES:
-        return _read_torch(path), {}
+        content = _load_torch(path)
+        if isinstance(content, Mapping) and is_training(content):
+            state, training = unpack(content, part, path)
+            return Contents(state, {}, training)
+        state, training = backbone_only(_unwrapped(content, path))
+        return _alone(Contents(state, {}, training), path, part)
     raise ExunoError(
         f"{path} has an unknown suffix '{path.suffix}'",
         f"Weights are read from .safetensors, or {', '.join(TORCH_SUFFIXES)}.",
     )
+
+
+def _alone(contents: Contents, path: Path, part: str | None) -> Contents:
+    if part is not None:
+        raise ExunoError(f"{path} holds one network, not student and teacher", f"Leave out #{part}.")
+    return contents
 
 
 def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
@@ -51,11 +86,13 @@ def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
         ) from error
 
 
-def _read_torch(path: Path) -> State:
+def _load_torch(path: Path) -> object:
     from pickle import UnpicklingError
 
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # The options of a training: unpickling a Namespace sets its attributes and does nothing else.
+        with torch.serialization.safe_globals([Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         lines = [line.strip() for line in str(error).splitlines()]
         told = next((line for line in lines if "global" in line.lower() and "Unsupported" in line), "")
@@ -70,6 +107,9 @@ def _read_torch(path: Path) -> State:
             f"{path} is not a readable torch checkpoint ({path.stat().st_size} bytes): {type(error).__name__} {error}",
             "It may be cut off: fetch or write it again.",
         ) from error
+
+
+def _unwrapped(content: object, path: Path) -> State:
     while isinstance(content, Mapping) and not _is_state(content):
         inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
         if inner is None:

@@ -1,0 +1,1 @@
+"""Foreign models: what they are, and how they become exuno's."""

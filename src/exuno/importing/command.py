@@ -1,0 +1,70 @@
+"""``exuno import PATH [--to DIR]``: say what a file of weights is, and write it as a model of exuno."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from exuno.engine.errors import ExunoError
+
+if TYPE_CHECKING:
+    from exuno.models.card import ModelCard
+
+
+@dataclass(frozen=True)
+class ImportConfig:
+    """Say what a file of weights is: architecture, input, classes, and what it holds besides; with --to, write it as a
+    model of exuno."""
+
+    path: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATH[#student][@ARCH]")]
+    """File of weights. #student takes the student of a checkpoint that has a teacher; @ARCH names the architecture
+    where it cannot be told from the weights (such as @torchvision:resnet50)."""
+    to: Path | None = None
+    """New folder for model.safetensors and model.json."""
+    debug: bool = False
+    """Show tracebacks."""
+
+
+def main(args: Sequence[str]) -> None:
+    """Parses the command line, reads the file, prints what it is, and writes the model.
+
+    Raises:
+        ExunoError: for a file that load_model does not know, and a folder that is not empty.
+    """
+    config = tyro.cli(ImportConfig, prog="exuno import", args=list(args))
+    if config.to is not None and config.to.exists() and (not config.to.is_dir() or any(config.to.iterdir())):
+        raise ExunoError(f"{config.to} is there already", "Name a new or empty folder by --to.")
+    from exuno.models.load import load_model
+
+    name = config.path.removeprefix("file:")
+    model = load_model(f"file:{name}", pretrained=True)
+    lines = describe(model.card)
+    if config.to is not None:
+        from exuno.models.save import save_model
+
+        lines["written"] = f"{save_model(model, config.to)}; use it as run:{config.to}"
+    print(name)
+    for title, text in lines.items():
+        print(f"  {title:13} {text}")
+
+
+def describe(card: "ModelCard") -> dict[str, str]:
+    """What a card says, in words: title -> text."""
+    told = card.lineage
+    height, width = card.input_size
+    lines = {
+        "architecture": card.arch,
+        "input": f"{width}x{height}, {card.in_chans} channel{'s' * (card.in_chans > 1)}",
+        "mean, std": "; ".join(" ".join(f"{number:.4g}" for number in numbers) for numbers in (card.mean, card.std)),
+        "classes": str(card.classes) if card.classes else "none: a feature extractor",
+    }
+    if "part" in told:
+        lines["weights"] = f"of the {told['part']}"
+    if "epoch" in told:
+        lines["epoch"] = str(told["epoch"])
+    for key in ("dropped", "filled"):
+        if told.get(key):
+            lines[key] = ", ".join(told[key])
+    return lines
