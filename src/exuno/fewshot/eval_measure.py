@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from exuno.data.base import Data
-from exuno.data.subset import labels_of, names_of
+from exuno.data.subset import labels_of, names_of, some
 from exuno.engine.errors import ExunoError
 from exuno.engine.progress import ProgressBar
 from exuno.fewshot.eval_models import Subject
@@ -23,6 +23,13 @@ from exuno.metrics import mean_interval
 
 SHOTS = (1, 5)
 EPISODES = 10_000
+HEADS = {
+    "prototype": "nearest prototype",
+    "knn": "nearest neighbours ({})",
+    "linear": "linear classifier",
+    "cosine": "cosine classifier",
+    "logistic": "logistic regression",
+}
 
 
 @dataclass(frozen=True)
@@ -46,11 +53,11 @@ class Plan:
     def sentence(self, data: Data) -> str:
         """How the numbers came about."""
         per = "all other images of each class" if self.queries is None else f"{self.queries} queries of each class"
-        what = f"{names_of(data)[0]} … {names_of(data)[-1]}" if data.num_classes > 2 else "two"
+        names = [name.format(self.neighbours) for head, name in HEADS.items() if head in self.heads]
         return (
             f"Mean accuracy in percent over {self.episodes:,} episodes of {self.way} classes and {per}, ± half of the "
-            f"95 % interval. {len(data):,} images of {data.num_classes} classes ({what}) of {data.name}, protocol "
-            f"{self.protocol}, seed {self.seed}."
+            f"95 % interval, by {', '.join(names)}. {len(data):,} images of the {data.num_classes} classes "
+            f"{some(names_of(data))}; protocol {self.protocol}, seed {self.seed}."
         )
 
 

@@ -1,6 +1,5 @@
 """What ``exuno fewshot eval`` measures: models, raw pixels and random networks; and what they may have seen before."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +43,7 @@ class Subject:
     model: Classifier | None
     """None: raw pixels."""
     baseline: bool = False
+    """Added for comparison, not asked for."""
     seed: int | None = None
     """Of random weights."""
 
@@ -73,7 +73,7 @@ def open_subjects(config: EvalConfig, specs: Sequence[str], data: Data) -> list[
 def _subject(spec: str, name: str, config: EvalConfig, data: Data) -> Subject:
     size = (config.size, config.size) if config.size else None
     if spec == PIXELS:
-        return Subject("raw pixels", spec, None, True)
+        return Subject("raw pixels", spec, None)
     if not spec.startswith(RANDOM):
         return Subject(name, spec, load_model(spec, input_size=size, pretrained=True))
     with torch.random.fork_rng(devices=[]):
@@ -87,7 +87,8 @@ def _subject(spec: str, name: str, config: EvalConfig, data: Data) -> Subject:
             std=data.std,
             pretrained=False,
         )
-    return Subject(name, spec, model, True, config.seed)
+    model.card.lineage["seed"] = config.seed
+    return Subject(name, spec, model, seed=config.seed)
 
 
 def random_network(card: ModelCard, data: Data, seed: int) -> Classifier:
@@ -177,7 +178,4 @@ def corpus(weights: str) -> str:
 
 def lineages(subjects: Sequence[Subject]) -> dict[str, Any]:
     """Where every measured model comes from, for result.json."""
-    return {
-        each.name: json.loads(json.dumps({"spec": each.spec, **(each.model.card.lineage if each.model else {})}))
-        for each in subjects
-    }
+    return {each.name: {"spec": each.spec, **(each.model.card.lineage if each.model else {})} for each in subjects}

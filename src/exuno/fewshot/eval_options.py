@@ -99,7 +99,8 @@ def values_of(config: EvalConfig) -> dict[str, Any]:
     """The configuration as plain values, each as it is typed; without the place of the cache."""
     values = to_dict(config)
     values.pop("cache")
-    return {**values, **values.pop("classes")} if "classes" in values else values
+    classes = values.pop("classes", {})
+    return {**values, **classes}
 
 
 def replay(config: EvalConfig) -> list[str]:

@@ -137,12 +137,8 @@ SCALE = (
 def _others(record: Record) -> Iterator[tuple[Score, str, str]]:
     for key, value in record.part("baselines").items():
         if is_share(value) and (is_accuracy(key) or "/" not in key):
-            pair = record.part("intervals").get(key)
-            yield (
-                Score(key, value, tuple(pair) if isinstance(pair, list) and len(pair) == 2 else None),
-                "other",
-                "baseline",
-            )
+            n = record.part("n").get(key)
+            yield Score(key, value, _interval(record, key), n if isinstance(n, int) else None), "other", "baseline"
     for key, value in mapping(record.published).items():
         if is_share(value) and is_accuracy(key):
             yield Score(key, value), hue(key), "published"

@@ -80,9 +80,9 @@ def duration(seconds: Any) -> str:
 
 
 def pretty(name: str) -> str:
-    """``student/top1`` -> ``student``; ``student_on_noise`` -> ``student on noise``; ``test/5-way-1-shot`` -> ``test ·
-    5-way 1-shot``."""
-    name = re.sub(r"(\d-way)-(\d+-shot)", r"\1 \2", name)
+    """``student/top1`` -> ``student``; ``student_on_noise`` -> ``student on noise``; ``test/5-way-1-shot`` and
+    ``test/5-way-1-shot/prototype`` -> ``test · 5-way 1-shot``."""
+    name = re.sub(r"(\d-way)-(\d+-shot)(/prototype$)?", r"\1 \2", name)
     return name.removesuffix("/top1").replace("/", " · ").replace("_", " ")
 
 
