@@ -1,0 +1,110 @@
+"""How many queries linear classifiers get right: n weight vectors for each episode, and its queries.
+
+Two ways to the same scores. ``gathered`` copies the rows of the queries into a small buffer and multiplies it; ``whole``
+multiplies all images of a class with the weights of all episodes that have it, which is one large product and no copy,
+but computes more scores than are asked for. It pays where most images of a class are queries.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from exuno.fewshot.episodes import Ints, members
+
+_DENSE = 0.2  # share of a class that must be queries before all of it is multiplied (measured)
+_SCORES = 2**22  # of ``whole`` at a time
+
+
+@dataclass(frozen=True)
+class Table:
+    """Features of all images, and which class has which."""
+
+    features: Tensor
+    """[N, D]."""
+    order: Tensor
+    """Positions of all images, class by class, [N]."""
+    place: Tensor
+    """Of each image within its class, [N]."""
+    kind: Tensor
+    """Class of each image, counted from 0, [N]."""
+    start: list[int]
+    """Where each class begins in ``order``, and N."""
+
+    @staticmethod
+    def of(features: Tensor, labels: Ints) -> "Table":
+        """From features [N, D] and labels [N]."""
+        m, device = members(labels), features.device
+        order, size = torch.from_numpy(m.order), torch.from_numpy(m.size)
+        kind, place = torch.empty_like(order), torch.empty_like(order)
+        kind[order] = torch.arange(len(size)).repeat_interleave(size)
+        place[order] = torch.arange(len(order)) - torch.from_numpy(m.start).repeat_interleave(size)
+        return Table(features, order.to(device), place.to(device), kind.to(device), [*m.start.tolist(), len(order)])
+
+    def rows(self, kind: int) -> Tensor:
+        """Features of all images of a class, [images, D]; no copy where they lie together."""
+        where = self.order[self.start[kind] : self.start[kind + 1]]
+        first = int(where[0])
+        if int(where[-1]) - first == len(where) - 1:  # order is ascending within a class
+            return self.features[first : first + len(where)]
+        return self.features[where]
+
+
+def right(table: Table, weights: Tensor, bias: Tensor | None, query: Tensor) -> Tensor:
+    """Queries whose largest score is that of their own class; the first counts where several are equal.
+
+    Args:
+        table: the features.
+        weights: of each class of each episode, [E, n, D].
+        bias: [E, n] or None.
+        query: positions, int64 [E, n, q].
+
+    Returns:
+        int64 [E].
+    """
+    kinds = table.kind[query[:, :, 0]]
+    sizes = torch.tensor(table.start, device=query.device).diff()
+    if query.shape[2] >= _DENSE * float(sizes[kinds].double().mean()):
+        return whole(table, weights, bias, query)
+    return gathered(table, weights, bias, query)
+
+
+def block(device: torch.device, floats: int) -> int:
+    """How many episodes to gather at once, if each needs so many numbers: what the cache of a processor holds."""
+    return max(1, (2**26 if device.type == "cuda" else 2**19) // floats)
+
+
+def gathered(table: Table, weights: Tensor, bias: Tensor | None, query: Tensor) -> Tensor:
+    """``right``, by rows of queries."""
+    episodes, way, count = query.shape
+    wide, device = weights.shape[2], weights.device
+    some = block(device, way * count * wide)
+    scores = weights.new_empty(episodes, way * count, way)
+    buffer = weights.new_empty(min(some, episodes) * way * count, wide)
+    flat = query.reshape(episodes, -1)
+    for first in range(0, episodes, some):
+        where = flat[first : first + some].reshape(-1)
+        rows = torch.index_select(table.features, 0, where, out=buffer[: len(where)]).view(-1, way * count, wide)
+        torch.bmm(rows, weights[first : first + some].transpose(1, 2), out=scores[first : first + some])
+    if bias is not None:
+        scores += bias[:, None]
+    own = torch.arange(way, device=device).repeat_interleave(count)
+    return (scores.argmax(2) == own).sum(1)
+
+
+def whole(table: Table, weights: Tensor, bias: Tensor | None, query: Tensor) -> Tensor:
+    """``right``, by whole classes."""
+    episodes, way, count = query.shape
+    kinds, place = table.kind[query[:, :, 0]], table.place[query]
+    found = torch.zeros(episodes, way, dtype=torch.int64, device=weights.device)
+    for kind in kinds.unique().tolist():
+        features = table.rows(kind)
+        for part in (kinds == kind).nonzero().split(max(1, _SCORES // (way * len(features)))):
+            episode, label = part.unbind(1)
+            scores = weights[episode].flatten(0, 1) @ features.T
+            scores = scores.view(len(part), way, len(features))
+            if bias is not None:
+                scores += bias[episode][:, :, None]
+            hit = scores.argmax(1) == label[:, None]
+            found[episode, label] = hit.gather(1, place[episode, label]).sum(1)
+    return found.sum(1)
