@@ -14,7 +14,7 @@ from torch import Tensor
 from exuno.engine.errors import ExunoError
 from exuno.fewshot.heads.score import Table, right
 
-_STEPS, _CLOSE, _GRAM = 60, 1e-7, 2**22
+_STEPS, _CLOSE, _GRAM = 60, 1e-9, 2**22
 
 
 def logistic(table: Table, support: Tensor, query: Tensor) -> Tensor:
@@ -58,6 +58,7 @@ def _minimum(place: Tensor, onehot: Tensor, penalty: Tensor, weights: Tensor) ->
     for _ in range(_STEPS):
         chance = torch.bmm(weights, place.transpose(1, 2)).softmax(1)
         grad = torch.bmm(chance - onehot, place) + penalty * weights
+        grad[..., -1] -= grad[..., -1].mean(1, keepdim=True)  # rounding; the same bias for all classes changes nothing
         steep = grad.norm(dim=(1, 2))
         if bool((steep < _CLOSE * (1 + place.norm(dim=(1, 2)))).all()):
             return weights
@@ -87,7 +88,7 @@ def _newton(place: Tensor, chance: Tensor, penalty: Tensor, grad: Tensor) -> Ten
     spread = spread.clamp_min(1e-12 * spread.amax((1, 2), keepdim=True))
     move, left = torch.zeros_like(grad), grad.clone()
     ahead = way = left / spread
-    size, goal = dot(left, ahead), dot(grad, grad) * torch.clamp(dot(grad, grad).sqrt(), max=0.1) ** 2
+    size, goal = dot(left, ahead), dot(grad, grad) * torch.clamp(dot(grad, grad).sqrt(), 1e-4, 0.1) ** 2
     for _ in range(grad[0].numel()):
         if bool((dot(left, left) <= goal).all()):
             break

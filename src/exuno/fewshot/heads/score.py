@@ -13,6 +13,7 @@ from torch import Tensor
 from exuno.fewshot.episodes import Ints, members
 
 _DENSE = 0.2  # share of a class that must be queries before all of it is multiplied (measured)
+_LARGE = 10_000  # images of a class, times the episodes of a chunk that have it: below, products are too small to pay
 _SCORES = 2**22  # of ``whole`` at a time
 
 
@@ -62,11 +63,10 @@ def right(table: Table, weights: Tensor, bias: Tensor | None, query: Tensor) -> 
     Returns:
         int64 [E].
     """
-    kinds = table.kind[query[:, :, 0]]
-    sizes = torch.tensor(table.start, device=query.device).diff()
-    if query.shape[2] >= _DENSE * float(sizes[kinds].double().mean()):
-        return whole(table, weights, bias, query)
-    return gathered(table, weights, bias, query)
+    classes = len(table.start) - 1
+    mean = len(table.order) / classes
+    pays = query.shape[2] >= _DENSE * mean and mean * query.shape[0] * query.shape[1] >= _LARGE * classes
+    return (whole if pays else gathered)(table, weights, bias, query)
 
 
 def block(device: torch.device, floats: int) -> int:
@@ -105,6 +105,15 @@ def whole(table: Table, weights: Tensor, bias: Tensor | None, query: Tensor) -> 
             scores = scores.view(len(part), way, len(features))
             if bias is not None:
                 scores += bias[episode][:, :, None]
-            hit = scores.argmax(1) == label[:, None]
+            hit = largest(scores) == label[:, None]
             found[episode, label] = hit.gather(1, place[episode, label]).sum(1)
     return found.sum(1)
+
+
+def largest(scores: Tensor) -> Tensor:
+    """The first of the largest scores, int16 [E, M], of scores [E, n, M]: ``argmax(1)``, which reads them across."""
+    best, at = scores[:, 0], torch.zeros_like(scores[:, 0], dtype=torch.int16)
+    for label in range(1, scores.shape[1]):
+        at.masked_fill_(scores[:, label] > best, label)
+        best = torch.maximum(best, scores[:, label])
+    return at
