@@ -33,9 +33,9 @@ def card(lineage: dict[str, Any], **changes: Any) -> ModelCard:
     return ModelCard(**{**known, "mean": (0.5,), "std": (0.5,), "lineage": lineage, **changes})
 
 
-def said(lineage: dict[str, Any], spec: str = "run:runs/it", seed: int | None = None, **changes: Any) -> str:
+def said(lineage: dict[str, Any], seed: int | None = None, **changes: Any) -> str:
     model = Classifier(torch.nn.Identity(), card(lineage, **changes))
-    return seen(Subject("it", spec, model, seed=seed), NEW, "zoo")
+    return seen(Subject("it", "run:runs/it", model, seed=seed), NEW, "zoo")
 
 
 OWN = {"data": "zoo", "classes": ["emu", "yak"], "start": "exuno:vit_tiny_8"}
@@ -49,7 +49,7 @@ OWN = {"data": "zoo", "classes": ["emu", "yak"], "start": "exuno:vit_tiny_8"}
         ({**OWN, "data": "park"}, "may: trained on park"),
         ({**OWN, "data": "park", "classes": ["cat", "emu"]}, "may: trained on park, 1 classes of the same name"),
         ({"data": "zoo"}, "may: its training classes are unknown"),
-        ({"file": "w.pth", "sha256": "00"}, "may: imported weights, w.pth"),
+        ({"file": "w.pth", "sha256": "00"}, "may: imported weights"),
         ({**OWN, "start": "file:w.pth"}, "may: started from file:w.pth"),
         ({**OWN, "start": "run:gone"}, "may: started from run:gone, which is not there"),
         ({**OWN, "weights": "timm:vit_small_patch16_224.dino"}, "may: pre-trained on ImageNet-1k"),

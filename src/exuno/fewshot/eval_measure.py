@@ -88,7 +88,7 @@ def measure(
         data: N labelled images of new classes.
         plan: episodes and classifiers.
         view: how images become features.
-        device: where the network runs.
+        device: where the network and the classifiers run.
         said: whether the model may have seen the classes.
         progress: called with the number of images or episodes done.
 
@@ -104,7 +104,7 @@ def measure(
         raise ExunoError(
             f"the features of {subject.spec} are not finite", "Its weights are damaged, or its training diverged."
         )
-    cells = []
+    features, cells = features.to(device), []
     for head in plan.heads:
         for shot in plan.shots:
             drawn = draw(labels.numpy(), plan.way, shot, plan.queries, plan.episodes, plan.seed, plan.protocol)

@@ -128,7 +128,7 @@ def seen(subject: Subject, tested: Sequence[str], spec: str) -> str:
         return NOTHING
     card = subject.model.card
     lineage = card.lineage
-    if foreign := foreign_origin(card, subject.spec):
+    if foreign := foreign_origin(card):
         return f"may: {foreign}"
     names = {*lineage.get("classes", ()), *(card.class_names or ())}
     if "data" not in lineage or not names:
@@ -139,7 +139,7 @@ def seen(subject: Subject, tested: Sequence[str], spec: str) -> str:
     return f"may: trained on {lineage['data']}" + (f", {common} classes of the same name" if common else "")
 
 
-def foreign_origin(card: ModelCard, spec: str) -> str:
+def foreign_origin(card: ModelCard) -> str:
     """Where weights come from that exuno did not train from the start, through all phases; empty if it did."""
     lineage: Mapping[str, Any] = card.lineage
     for _ in range(9):
@@ -147,7 +147,7 @@ def foreign_origin(card: ModelCard, spec: str) -> str:
             return f"pre-trained on {corpus(str(lineage.get('weights') or lineage.get('hub')))}"
         start = str(lineage.get("start", ""))
         if not start and "data" not in lineage:
-            return f"imported weights, {lineage.get('file', spec)}"
+            return "imported weights"
         if not start or start.startswith("exuno:"):
             return ""
         file = Path(start.removeprefix("run:")) / "model.json"

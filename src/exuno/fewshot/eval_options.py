@@ -55,6 +55,9 @@ def check(config: EvalConfig) -> None:
     for name in ("queries", "size", "resize", "episodes", "neighbours"):
         value = getattr(config, name)
         need(value is None or value >= 1, f"--{name}", value, "at least 1")
+    most = config.way * min(config.shot)
+    good = "knn" not in config.head or config.neighbours <= most
+    need(good, "--neighbours", config.neighbours, f"at most {most}, the labelled images of the smallest episode")
     need(config.workers >= 0, "--workers", config.workers, "0 or more")
     good = config.resize is None or config.size is None or config.resize >= config.size
     need(good, "--resize", config.resize, "at least --size, which is cut out of it")
