@@ -1,0 +1,36 @@
+"""iBOT: patches that the student does not see are to be told from the others (Zhou et al., ICLR 2022)."""
+
+import torch
+from torch import Tensor
+
+from exuno.fewshot.losses.shared import Term
+from exuno.fewshot.losses.soft import soft_cross_entropy
+from exuno.fewshot.options import Mode
+
+
+def masked(student: Tensor, teacher: Tensor, mask: Tensor, mode: Mode = "paper") -> Term:
+    """Masked image modelling within a view; equation 2 of the paper.
+
+    A term is -<P(g, b, k), log softmax(z(g, b, k))> of a masked patch k of view g of image b. Mode ``paper`` weighs
+    every masked patch alike: count is their number. The published code (``reference``) takes the mean over the masked
+    patches of a view, 0 where none is masked, and then over all views: count is the number of views, masked or not.
+
+    Args:
+        student: [G, B, P, K], logits of the masked views, divided by the student's temperature.
+        teacher: [G, B, P, K], probabilities of the whole views.
+        mask: bool [G, B, P], True where the student saw no patch.
+        mode: how patches are weighted.
+    """
+    patches, outputs = student.shape[2:]
+    rows = mask.flatten().nonzero()[:, 0]
+    per_view = mask.flatten(0, 1).sum(1)
+    table = teacher.detach().reshape(-1, outputs)
+
+    def targets(block: slice) -> Tensor:
+        chosen = rows[block]
+        found = table[chosen]
+        return found if mode == "paper" else found.div_(per_view[chosen // patches, None])
+
+    total = soft_cross_entropy(student.reshape(-1, outputs), targets, rows)
+    count = per_view.sum() if mode == "paper" else torch.tensor(len(per_view), device=mask.device)
+    return Term(total, count.to(total.dtype))

@@ -1,0 +1,108 @@
+"""SMKD on patches: what matches in two images of a class has the same output (Lin et al., CVPR 2023)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from exuno.engine.errors import ExunoError
+from exuno.fewshot.losses.published import published_patch_level
+from exuno.fewshot.losses.shared import Pairs, Term
+from exuno.fewshot.losses.soft import blocks, soft_cross_entropy
+from exuno.fewshot.options import Mode
+
+
+def patch_level(
+    student: Tensor,
+    teacher: Tensor,
+    student_features: Tensor,
+    teacher_features: Tensor,
+    pairs: Pairs,
+    mode: Mode = "paper",
+    attention: Tensor | None = None,
+) -> Term:
+    """Each patch of the student learns from its best match in every other image of its class, in every other view.
+
+    A term is the mean over the patches k of view s of image b of -<P_t(r, k*), log softmax(z_s(b, k))>, with t != s, r
+    a row of another image of the class, and k* the patch of view t of r whose feature has the largest cosine with that
+    of k. ``attention`` weighs the patches in place of the mean.
+
+    Mode ``reference`` computes what the published code does: see :mod:`exuno.fewshot.losses.published`.
+
+    Args:
+        student: [G, B, P, K], logits divided by the student's temperature.
+        teacher: [G, T, P, K], probabilities.
+        student_features: [G, B, P, D], of the backbone; no gradient flows into them.
+        teacher_features: [G, T, P, D], likewise.
+        pairs: of the B images and the T rows.
+        mode: see above.
+        attention: [G, B, P], weights of the student's patches that sum to 1; in mode ``reference`` those of the
+            teacher's.
+
+    Raises:
+        ExunoError: mode ``reference`` with rows of other processes.
+    """
+    if mode == "reference":
+        if teacher.shape[1] != student.shape[1]:
+            raise ExunoError(
+                f"the published patch loss of {student.shape[1]} images with {teacher.shape[1]} rows of a teacher",
+                "It knows the images of one process only: take --mode paper, or --no-gather.",
+            )
+        return published_patch_level(student, teacher, student_features, teacher_features, pairs, attention)
+    views, images, patches, outputs = student.shape
+    positive = pairs.positive & (views > 1)  # one view alone has no terms
+    positives = positive.sum(1)
+    active = positives.nonzero()[:, 0]
+    with torch.no_grad(), torch.autocast(student.device.type, enabled=False):
+        bags, edges = matches(student_features, teacher_features, positive)
+    starts = edges.to(bags.device)
+    table = teacher.detach().reshape(-1, outputs).float()
+    rows = None
+    if len(active) < images:
+        view, patch = (torch.arange(n, device=active.device) for n in (views, patches))
+        rows = ((view[:, None, None] * images + active[:, None]) * patches + patch).flatten()
+    weights = None if attention is None else attention.detach().float().reshape(-1, 1)
+
+    def targets(block: slice) -> Tensor:
+        first, last = int(edges[block.start]), int(edges[block.stop])
+        offsets = starts[block.start : block.stop + 1] - first
+        found = torch.embedding_bag(table, bags[first:last], offsets, False, 0, False, None, True)[0]
+        return found if weights is None else found.mul_(weights[block if rows is None else rows[block]])
+
+    total = soft_cross_entropy(student.reshape(-1, outputs), targets, rows)
+    if attention is None:
+        total = total / patches
+    return Term(total, (positives.sum() * views * (views - 1)).to(total.dtype))
+
+
+def matches(student: Tensor, teacher: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
+    """The best matches of each patch of the images that have positives.
+
+    Args:
+        student: features [G, B, P, D].
+        teacher: features [G, T, P, D].
+        positive: bool [B, T].
+
+    Returns:
+        Positions in the teacher's [G T P] patches, int64, all those of a student's patch side by side; and, on the CPU,
+        where those of each patch begin, int64 [G A P + 1], for the A images that have positives.
+    """
+    (views, _, patches, width), rows = student.shape, teacher.shape[1]
+    # The length of the student's feature changes no maximum; that of the teacher's is a factor of the product.
+    scale = 1 / torch.linalg.vector_norm(teacher, dim=-1, dtype=torch.float32).clamp(min=1e-12)
+    image, row = positive.nonzero().unbind(1)
+    found = torch.empty(views, len(image), views - 1, patches, dtype=torch.int64, device=image.device)
+    for s in range(views):
+        for place, t in enumerate(t for t in range(views) if t != s):
+            for block in blocks(len(image), patches * width, image.device):
+                ours, theirs = student[s, image[block]].float(), teacher[t, row[block]].float()
+                cosine = torch.bmm(ours, theirs.transpose(1, 2)).mul_(scale[t, row[block], None])
+                found[s, block, place] = cosine.argmax(2) + (t * rows + row[block, None]) * patches
+    # From [image, its positives, other views, patch] to [image, patch, its positives and other views].
+    per_image = positive.sum(1) * (views - 1)
+    before = per_image.cumsum(0) - per_image
+    rank = torch.arange(len(image) * (views - 1), device=image.device).view(len(image), views - 1) - before[image, None]
+    patch = torch.arange(patches, device=image.device)
+    place = (before * patches)[image, None, None] + patch * per_image[image, None, None] + rank[..., None]
+    bags = torch.empty_like(found).view(views, -1).scatter_(1, place.flatten().expand(views, -1), found.view(views, -1))
+    sizes = per_image[per_image > 0].cpu().repeat_interleave(patches).repeat(views)
+    return bags.flatten(), F.pad(sizes.cumsum(0), (1, 0))
