@@ -173,11 +173,17 @@ def check_data(data: Data, plan: Plan) -> None:
 
 
 def measure_all(
-    subjects: Sequence[Subject], data: Data, plan: Plan, view: View, device: torch.device, told: Sequence[str]
+    subjects: Sequence[Subject],
+    data: Data,
+    plan: Plan,
+    view: View,
+    device: torch.device,
+    told: Sequence[str],
+    title: str = "fewshot eval",
 ) -> list[Row]:
     """A row for each model, under one progress bar; a network leaves the device when it is done."""
     rows = []
-    with ProgressBar("fewshot eval", len(subjects) * (len(data) + plan.work), "images and episodes") as bar:
+    with ProgressBar(title, len(subjects) * (len(data) + plan.work), "images and episodes") as bar:
         for subject, said in zip(subjects, told, strict=True):
             bar.note = subject.name
             rows.append(measure(subject, data, plan, view, device, said, bar.advance))

@@ -1,6 +1,7 @@
 """``exuno fewshot eval``: few-shot accuracy of features on new classes; also the test at the end of a training."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,8 @@ def conclude_training(
         Subject("test", str(run_dir), model),
     ]
     told = [NOTHING, NOTHING, seen(subjects[-1], names_of(data), config.data)]
-    rows = measure_all(subjects, data, plan, view, device, told) if shots else []
+    rows = measure_all(subjects, data, plan, view, device, told, "test") if shots else []
     figures.write(run_dir, model, data, device, size=size, resize=config.validation.resize)
-    tables = [table(rows, f"New classes: {data.name}", plan.sentence(data))] if rows else []
+    shown = [row if row.baseline else replace(row, name="this run") for row in rows]
+    tables = [table(shown, f"New classes: {data.name}", plan.sentence(data))] if rows else []
     return {**numbers(rows, with_head=False), "tables": tables}
