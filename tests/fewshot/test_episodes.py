@@ -103,6 +103,7 @@ def test_draws_of_the_published_code():
         ({"way": 2, "shot": 1, "queries": 0}, "--queries is 0"),
         ({"way": 2, "shot": 1, "episodes": 0}, "--episodes is 0"),
         ({"way": 2, "shot": 5}, r"class 1 \(cat\) has 12 images, but --shot 5 and --queries 15 need 20"),
+        ({"way": 2, "shot": 1, "seed": -1, "protocol": "smkd"}, "--seed is -1"),
         ({"way": 2, "shot": 12, "protocol": "smkd"}, r"class 1 \(cat\) has 12 images"),
     ],
 )

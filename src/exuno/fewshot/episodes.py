@@ -91,6 +91,7 @@ def draw(
     need(shot >= 1, "--shot", shot, "at least 1 image")
     need(queries is None or queries >= 1, "--queries", queries, "at least 1 image")
     need(episodes >= 1, "--episodes", episodes, "at least 1")
+    need(protocol == "standard" or 0 <= seed < 2**32, "--seed", seed, "a number from 0 to below 2^32 to NumPy")
     found = members(labels)
     if way > len(found.label):
         raise ExunoError(f"--way {way} but the data has {len(found.label)} classes", "Give a smaller --way.")
@@ -151,7 +152,7 @@ def distinct(chance: NDArray[np.float64], size: Ints) -> Ints:
 
 def _published(m: Members, way: int, shot: int, count: int, episodes: int, seed: int, chunk: int) -> Iterator[Episodes]:
     """As the published ``fseval.py`` draws for its cosine and knn heads; one generator runs through all episodes."""
-    choose, shuffle = random.Random(seed), np.random.RandomState(seed)  # noqa: NPY002 (the published generator)
+    choose, shuffle = random.Random(seed), np.random.RandomState(seed)
     every = range(len(m.label))
     for first in range(0, episodes, chunk):
         number = min(chunk, episodes - first)

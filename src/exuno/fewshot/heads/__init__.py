@@ -15,11 +15,8 @@ from torch import Tensor
 
 from exuno.engine.errors import ExunoError
 from exuno.fewshot.episodes import Episodes, Ints
-from exuno.fewshot.heads.knn import knn
-from exuno.fewshot.heads.logistic import logistic
-from exuno.fewshot.heads.prototype import prototype
+from exuno.fewshot.heads import knn, logistic, prototype, sgd
 from exuno.fewshot.heads.score import Table
-from exuno.fewshot.heads.sgd import sgd
 from exuno.fewshot.options import HeadName
 
 HEADS: tuple[HeadName, ...] = get_args(HeadName)
@@ -60,14 +57,14 @@ def accuracies(
         for chunk in episodes:
             support, query = (torch.tensor(x, device=features.device) for x in (chunk.support, chunk.query))
             if head == "prototype":
-                right = prototype(table, support, query)
+                right = prototype.classify(table, support, query)
             elif head == "knn":
-                right = knn(table, support, query, neighbours)
+                right = knn.classify(table, support, query, neighbours)
             elif head == "logistic":
-                right = logistic(table, support, query)
+                right = logistic.classify(table, support, query)
             else:
                 numbers = torch.arange(chunk.first, chunk.first + len(support))
-                right = sgd(table, support, query, numbers, head, seed)
+                right = sgd.classify(table, support, query, numbers, head, seed)
             found.append(right.double().cpu().numpy() / query[0].numel())
             if progress is not None:
                 progress(len(support))

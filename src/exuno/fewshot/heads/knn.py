@@ -1,8 +1,8 @@
 """The K support images nearest to a query by cosine similarity vote for their class with that similarity.
 
-Of equal similarities the image that comes first is nearer, of equal votes the class that comes first wins. The published evaluation of SMKD divides the number
-of a neighbour by the way instead of the shot to find its class, which is right only where both are equal; here it is
-right for every way and shot.
+Of equal similarities the image that comes first is nearer, of equal votes the first class wins. The published
+evaluation of SMKD divides the number of a neighbour by the way instead of the shot to find its class, which is right
+only where both are equal; here it is right for every way and shot.
 """
 
 import torch
@@ -13,13 +13,13 @@ from exuno.engine.errors import ExunoError
 from exuno.fewshot.heads.score import Table, block
 
 
-def knn(table: Table, support: Tensor, query: Tensor, neighbours: int) -> Tensor:
+def classify(table: Table, support: Tensor, query: Tensor, neighbours: int) -> Tensor:
     """Queries that are right, int64 [E]; positions: support [E, n, k], query [E, n, q].
 
     Raises:
         ExunoError: more neighbours than support images, or fewer than 1.
     """
-    episodes, way, shot = support.shape
+    _, way, shot = support.shape
     count, wide = query.shape[2], table.features.shape[1]
     if not 1 <= neighbours <= way * shot:
         what = f"--neighbours is {neighbours}, but an episode has {way * shot} support images"

@@ -4,7 +4,7 @@ The minimum is that of ``sklearn.linear_model.LogisticRegression(C=1)``: the sum
 bias free; two classes are one weight vector there, which is the same as twice the penalty here. The weights at the
 minimum lie in the span of the m = n k support features, so the problem is solved in coordinates of it: from the Gram
 matrix K = U diag(s) U^T the support gets the coordinates U diag(sqrt(s)), m numbers instead of D. Newton's method, each
-direction by conjugate gradients (Hestenes and Stiefel, 1952) and each step halved until the sum falls enough; in float64.
+direction by conjugate gradients (Hestenes and Stiefel, 1952), each step halved until the sum falls enough; in float64.
 """
 
 import torch
@@ -17,7 +17,7 @@ from exuno.fewshot.heads.score import Table, right
 _STEPS, _CLOSE, _GRAM = 60, 1e-9, 2**22
 
 
-def logistic(table: Table, support: Tensor, query: Tensor) -> Tensor:
+def classify(table: Table, support: Tensor, query: Tensor) -> Tensor:
     """Queries that are right, int64 [E]; positions: support [E, n, k], query [E, n, q].
 
     Raises:
@@ -43,7 +43,7 @@ def fit(x: Tensor, way: int) -> tuple[Tensor, Tensor]:
     penalty = torch.full((images + 1,), 2.0 if way == 2 else 1.0, dtype=x.dtype, device=x.device)
     penalty[-1] = 0
     weights = _minimum(place, onehot, penalty, x.new_zeros(episodes, way, images + 1))
-    # In the span: W = w^T x with x = U diag(size) V^T, V^T = diag(1 / size) U^T x; directions of no size have no weight.
+    # In the span: W = w^T x with x = U diag(size) V^T, V^T = diag(1 / size) U^T x; those of no size have no weight.
     back = torch.where(size > 1e-7 * size.amax(1, keepdim=True), 1 / size, 0)[:, None] * weights[..., :-1]
     return torch.bmm(torch.bmm(back, turn.transpose(1, 2)), x), weights[..., -1]
 

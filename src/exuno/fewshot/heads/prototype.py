@@ -18,6 +18,6 @@ def prototypes(features: Tensor, support: Tensor) -> Tensor:
     return means.view(episodes, way, -1)
 
 
-def prototype(table: Table, support: Tensor, query: Tensor) -> Tensor:
+def classify(table: Table, support: Tensor, query: Tensor) -> Tensor:
     """Queries that are right, int64 [E]; positions: support [E, n, k], query [E, n, q]."""
     return right(table, prototypes(table.features, support), None, query)

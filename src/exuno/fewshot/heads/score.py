@@ -1,8 +1,8 @@
 """How many queries linear classifiers get right: n weight vectors for each episode, and its queries.
 
-Two ways to the same scores. ``gathered`` copies the rows of the queries into a small buffer and multiplies it; ``whole``
-multiplies all images of a class with the weights of all episodes that have it, which is one large product and no copy,
-but computes more scores than are asked for. It pays where most images of a class are queries.
+Two ways to the same scores. ``gathered`` copies the rows of the queries into a small buffer and multiplies it.
+``whole`` multiplies all images of a class with the weights of all episodes that have it, which is one large product and
+no copy, but computes more scores than are asked for. It pays where many images of a class are queries.
 """
 
 from dataclasses import dataclass
@@ -94,7 +94,7 @@ def gathered(table: Table, weights: Tensor, bias: Tensor | None, query: Tensor) 
 
 def whole(table: Table, weights: Tensor, bias: Tensor | None, query: Tensor) -> Tensor:
     """``right``, by whole classes."""
-    episodes, way, count = query.shape
+    episodes, way, _ = query.shape
     kinds, place = table.kind[query[:, :, 0]], table.place[query]
     found = torch.zeros(episodes, way, dtype=torch.int64, device=weights.device)
     for kind in kinds.unique().tolist():

@@ -11,7 +11,6 @@ Gram matrix of the support; with a and <v, v0> they also give |v|^2. All of it i
 decay treat it as they treat v: the row (c, h, a, <v, v0>) of 2 m + 2 numbers stands for D of them.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -42,7 +41,7 @@ def order(seed: int, episode: Tensor, images: int, number: int) -> Tensor:
     return torch.from_numpy(np.argsort(words, axis=1, kind="stable"))
 
 
-def sgd(table: Table, support: Tensor, query: Tensor, episode: Tensor, kind: Kind, seed: int) -> Tensor:
+def classify(table: Table, support: Tensor, query: Tensor, episode: Tensor, kind: Kind, seed: int) -> Tensor:
     """Queries that are right, int64 [E]; positions: support [E, n, k], query [E, n, q]; numbers of the episodes [E]."""
     found = []
     some = max(1, _GRAM // (support[0].numel() ** 2 + support.shape[1] * table.features.shape[1]))
@@ -71,67 +70,54 @@ def train(
     images = x.shape[1]
     drawn = start(seed, episode, way, x.shape[2]).to(x)
     first = drawn[..., :-1]
-    layer = _Layer.at(first, x, way, cosine, None if cosine else drawn[..., -1].contiguous())
+    layers = _Layers(first, x, cosine, None if cosine else drawn[..., -1])
     for number in range(passes):
-        layer.shuffle(order(seed, episode, images, number).to(x.device))
+        layers.shuffle(order(seed, episode, images, number).to(x.device))
         for begin in range(0, images, BATCH):
-            layer.step(slice(begin, min(begin + BATCH, images)))
-    mixture = torch.zeros_like(layer.state[..., :images]).scatter_(2, layer.sorted(), layer.state[..., :images])
-    weights = layer.state[..., 2 * images, None] * first + torch.bmm(mixture, x)
-    if cosine:
-        weights = weights * (layer.extra / weights.norm(dim=2))[..., None]
-    return weights, None if cosine else layer.extra
+            layers.step(slice(begin, min(begin + BATCH, images)))
+    return layers.weights(first, x), None if cosine else layers.extra
 
 
-@dataclass
-class _Layer:
-    """All layers that are trained together; m columns of the support are in the order of the pass."""
+class _Layers:
+    """The layers of all episodes, trained together; the m columns of the support are in the order of the pass."""
 
-    state: Tensor
-    """(c, h, a, <v, v0>) of each class, [E, n, 2 m + 2]."""
-    extra: Tensor
-    """Lengths g (cosine) or bias (linear), [E, n]."""
-    gram: Tensor
-    """<x_j, x_l>, [E, m, m], in the order of the support."""
-    early: Tensor
-    """<v0, x_j>, [E, n, m], in the order of the support."""
-    onehot: Tensor
-    """Labels, [E, n, m], in the order of the support."""
-    cosine: bool
-
-    @staticmethod
-    def at(first: Tensor, x: Tensor, way: int, cosine: bool, bias: Tensor | None) -> "_Layer":
-        episodes, images = x.shape[:2]
-        early = torch.bmm(first, x.transpose(1, 2))
-        square = (first * first).sum(2, keepdim=True)
-        state = torch.cat([torch.zeros_like(early), early, torch.ones_like(square), square], 2)
+    def __init__(self, first: Tensor, x: Tensor, cosine: bool, bias: Tensor | None) -> None:
+        (episodes, images, _), way = x.shape, first.shape[1]
         own = torch.arange(way, device=x.device).repeat_interleave(images // way)
-        onehot = F.one_hot(own, way).T.to(x).expand(episodes, way, images)
-        extra = square[..., 0].sqrt() if bias is None else bias
-        return _Layer(state, extra, torch.bmm(x, x.transpose(1, 2)), early, onehot, cosine)
+        square = (first * first).sum(2, keepdim=True)
+        # In the order of the support: <x_j, x_l> [E, m, m], <v0, x_j> [E, n, m], labels [E, n, m].
+        self.gram = torch.bmm(x, x.transpose(1, 2))
+        self.early = torch.bmm(first, x.transpose(1, 2))
+        self.onehot = F.one_hot(own, way).T.to(x).expand(episodes, way, images)
+        self.cosine = cosine
+        self.state = torch.cat([torch.zeros_like(self.early), self.early, torch.ones_like(square), square], 2)
+        """(c, h, a, <v, v0>) of each class, [E, n, 2 m + 2]."""
+        self.extra = square[..., 0].sqrt() if bias is None else bias
+        """Lengths g (cosine) or bias (linear), [E, n]."""
+        self.speed = self.speed_extra = None  # momentum of both; none before the first step
+        self.place = torch.arange(images, device=x.device).expand(episodes, -1)
+        """Which image of the support each column is, [E, m]."""
 
-    def __post_init__(self) -> None:
-        self.speed: Tensor | None = None  # momentum of state; none before the first step
-        self.speed_extra = self.extra
-        self.at_present = torch.arange(self.gram.shape[1], device=self.gram.device).expand(len(self.gram), -1)
-
-    def sorted(self) -> Tensor:
-        """Place in the support of each column, [E, n, m]."""
-        return self.at_present[:, None].expand(-1, self.state.shape[1], -1)
+    def weights(self, first: Tensor, x: Tensor) -> Tensor:
+        """Weights v, or g v / |v|, [E, n, D]."""
+        images = x.shape[1]
+        back = self.place.argsort(1)[:, None].expand_as(self.early)
+        weights = self.state[..., -2, None] * first + torch.bmm(self.state[..., :images].gather(2, back), x)
+        return weights * (self.extra / weights.norm(dim=2))[..., None] if self.cosine else weights
 
     def shuffle(self, order: Tensor) -> None:
         """Bring the columns into the order [E, m] of a pass, so that a batch is a slice."""
         images, way = order.shape[1], self.state.shape[1]
-        move = self.at_present.argsort(1).gather(1, order)  # where the columns are now
+        move = self.place.argsort(1).gather(1, order)  # where the columns are now
         last = torch.arange(2 * images, 2 * images + 2, device=order.device).expand(len(order), -1)
         move = torch.cat([move, move + images, last], 1)[:, None].expand(-1, way, -1)
         self.state = self.state.gather(2, move)
         self.speed = None if self.speed is None else self.speed.gather(2, move)
-        self.at_present = order
+        self.place = order
         rows = self.gram.gather(1, order[:, :, None].expand_as(self.gram))
         self.gram_now = rows.gather(2, order[:, None].expand_as(rows))
-        self.early_now = self.early.gather(2, self.sorted())
-        self.onehot_now = self.onehot.gather(2, self.sorted())
+        columns = order[:, None].expand(-1, way, -1)
+        self.early_now, self.onehot_now = self.early.gather(2, columns), self.onehot.gather(2, columns)
 
     def step(self, batch: slice) -> None:
         """One step of SGD on the columns of a batch."""
@@ -158,7 +144,7 @@ class _Layer:
         grad[..., images : 2 * images].baddbmm_(error, self.gram_now[:, batch])
         grad[..., -1] += (error * self.early_now[..., batch]).sum(2)
         slope = slope + DECAY * self.extra
-        if self.speed is None:  # torch's first step has no dampening
+        if self.speed is None or self.speed_extra is None:  # torch's first step has no dampening
             self.speed, self.speed_extra = grad, slope
         else:
             self.speed.mul_(MOMENTUM).add_(grad, alpha=1 - DAMPENING)
