@@ -23,6 +23,9 @@ from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
 from exuno.models.save import save_model
+from exuno.models.vit import Reading
+from exuno.report.headline import is_accuracy
+from exuno.report.html import pretty
 
 CPU = torch.device("cpu")
 NEW = ("cat", "dog", "fox")
@@ -188,6 +191,14 @@ def test_the_numbers_of_result_json() -> None:
     assert "phase2/5-way-1-shot" in numbers(rows(), with_head=False)["metrics"]
 
 
+def test_the_page_knows_accuracies_over_episodes() -> None:
+    assert is_accuracy("test/5-way-1-shot")
+    assert is_accuracy("phase2/20-way-5-shot/knn")
+    assert not is_accuracy("train/5-way")
+    assert pretty("phase2/5-way-1-shot/prototype") == "phase2 · 5-way 1-shot"
+    assert pretty("phase2/5-way-1-shot/knn") == "phase2 · 5-way 1-shot · knn"
+
+
 def test_columns_name_the_classifier_where_there_are_several(capsys: pytest.CaptureFixture[str]) -> None:
     first = rows()[0]
     second = replace(first, cells=(*first.cells, replace(first.cells[0], head="knn", mean=0.25, episodes=1)))
@@ -229,19 +240,21 @@ def test_queries_are_fifteen_or_all_others() -> None:
     assert queries_of(replace(config, protocol="smkd", queries=3)) == 3
 
 
-def test_attention_is_drawn_over_the_images() -> None:
+def test_attention_is_drawn_over_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
     model, pixels = vit().eval(), torch.rand(2, 1, 8, 12, generator=torch.Generator().manual_seed(0))
     drawn = overlay(model, pixels)
     assert drawn.shape == (2, 2 + 3, 8, 12, 3)
     np.testing.assert_array_equal(drawn[:, 0], (pixels[:, 0, :, :, None] * 255).round().byte().expand(-1, -1, -1, 3))
-    net: Any = model.net
-    with torch.no_grad():
-        attention = net.read((pixels - 0.5) / 0.5).attention[0, 1].view(4, 6)
-    hottest = divmod(int(attention.argmax()), 6)
-    colours = (drawn[0, 3] / 255 - 0.45 * pixels[0, 0, :, :, None].numpy()) / 0.55
-    patches = colours.reshape(4, 2, 6, 2, 3).mean((1, 3))
-    distance = np.abs(patches - np.array(HEAT[-1])).sum(2)
-    assert divmod(int(distance.argmin()), 6) == hottest
+    attention = torch.zeros(2, 3, 4 * 6)
+    attention[0, 1, 1 * 6 + 4] = 0.2  # second row of patches, fifth column, second head
+    monkeypatch.setattr(model.net, "read", lambda _: Reading(torch.empty(0), torch.empty(0), attention))
+    drawn = overlay(model, torch.zeros(2, 1, 8, 12)).astype(int).sum(-1)
+    for column, hot in ((1, True), (2, False), (3, True), (4, False)):
+        dark = drawn[1, column, 0, 0]
+        bright = drawn[0, column] > 2 * dark
+        assert bright[2:4, 8:10].all() == hot
+        assert not bright[:, :6].any()
+        assert not bright[6:].any()
 
 
 def test_heat_goes_through_its_colours() -> None:
