@@ -2,9 +2,9 @@
 
 Prototypes, 10,000 episodes of 5-way 5-shot with 15 queries of each class, on features of 384 numbers (20 classes of 600
 images, Gaussian clusters): against the PyPI library ``easyfsl`` and a tight loop in torch. easyfsl gets what its
-``evaluate`` passes to a classifier, tensors of each episode, which are indexed from the same table. Its sampler and data
-loader are left out, in its favour (and its sampler does not start under torch 2.15). Its PrototypicalNetworks takes the
-smallest distance, not the largest cosine, so its accuracies are compared with those of a loop that does so too.
+``evaluate`` passes to a classifier, tensors of each episode, which are indexed from the same table. Its sampler and its
+data loader are left out, in its favour (the sampler does not start under torch 2.15). Its PrototypicalNetworks takes
+the smallest distance, not the largest cosine, so its accuracies are compared with those of a loop that does so too.
 
 By the protocol of SMKD, 595 queries of each class: fewer episodes. The cosine classifier of 301 passes: 1,000 episodes
 against a few of them by autograd and torch.optim.SGD. Sides take turns; all have the same number of threads.
@@ -181,10 +181,10 @@ def main(turns: int) -> None:
     drawing = time.perf_counter() - begun
     note = (
         f"benchmarks/episodes.py, {torch.get_num_threads()} threads: {WAY}-way {SHOT}-shot episodes on {CLASSES} "
-        f"classes of {IMAGES} images, {WIDE} float32 numbers each; the same episodes for all sides, in turns; median (min – "
-        f"max) of {turns} turns after one that does not count. Accuracies equal those of the loop and of autograd "
-        "(asserted); easyfsl ranks by distance and equals a loop that does so (asserted), and gets tensors, without its data "
-        f"loader. Drawing the {EPISODES:,} episodes takes {drawing:.2f} s more, for all sides."
+        f"classes of {IMAGES} images, {WIDE} float32 numbers each; the same episodes for all sides, in turns; median "
+        f"(min – max) of {turns} turns after one that does not count. Accuracies equal those of the loop and of "
+        "autograd (asserted); easyfsl ranks by distance and equals a loop that does so (asserted), and gets tensors, "
+        f"without its data loader. Drawing the {EPISODES:,} episodes takes {drawing:.2f} s more, for all sides."
     )
     record("Few-shot episodes", rows, note)
 

@@ -14,7 +14,7 @@ from exuno.fewshot.episodes import Ints, members
 
 _DENSE = 0.2  # share of a class that must be queries before all of it is multiplied (measured)
 _LARGE = 10_000  # images of a class, times the episodes of a chunk that have it: below, products are too small to pay
-_SCORES = 2**22  # of ``whole`` at a time
+_SCORES = 2**20  # of ``whole`` at a time
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def whole(table: Table, weights: Tensor, bias: Tensor | None, query: Tensor) -> 
         features = table.rows(kind)
         for part in (kinds == kind).nonzero().split(max(1, _SCORES // (way * len(features)))):
             episode, label = part.unbind(1)
-            scores = weights[episode].flatten(0, 1) @ features.T
+            scores = weights.index_select(0, episode).flatten(0, 1) @ features.T
             scores = scores.view(len(part), way, len(features))
             if bias is not None:
                 scores += bias[episode][:, :, None]
@@ -114,6 +114,6 @@ def largest(scores: Tensor) -> Tensor:
     """The first of the largest scores, int16 [E, M], of scores [E, n, M]: ``argmax(1)``, which reads them across."""
     best, at = scores[:, 0], torch.zeros_like(scores[:, 0], dtype=torch.int16)
     for label in range(1, scores.shape[1]):
-        at.masked_fill_(scores[:, label] > best, label)
+        at = torch.maximum(at, (scores[:, label] > best).to(at.dtype).mul_(label))
         best = torch.maximum(best, scores[:, label])
     return at
