@@ -82,7 +82,8 @@ def test_any_network_and_several_classifiers(tmp_path: Path, capsys: pytest.Capt
     folder = tmp_path / "kept"
     assert main(["fewshot", "eval", str(tmp_path / "all"), "pixels", *args, *FEW, "--cache", str(folder)]) == 0
     printed = capsys.readouterr().out
-    assert "knn 2-shot" in printed
+    assert "digits/test, knn" in printed
+    assert printed.count("2-shot") == 2
     assert "yes: 5 of 5" in printed
     assert "random network" not in printed
     assert len(list(folder.iterdir())) == 2

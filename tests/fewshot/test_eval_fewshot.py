@@ -18,7 +18,7 @@ from exuno.fewshot.eval_models import Subject, corpus, names_of_specs, open_subj
 from exuno.fewshot.eval_options import complete, queries_of, split_seed
 from exuno.fewshot.evaluate import conclude_training
 from exuno.fewshot.options import Classes, EvalConfig, PretrainConfig
-from exuno.fewshot.tables import Cell, Row, numbers, show, table
+from exuno.fewshot.tables import Cell, Row, numbers, show, tables
 from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
@@ -176,7 +176,7 @@ def rows() -> list[Row]:
 
 
 def test_a_row_says_all_that_its_numbers_depend_on() -> None:
-    content = table(rows(), "Title", "Note")
+    (content,) = tables(rows(), "Title", "Note")
     assert content["head"] == ["model", "features", "pixels", "1-shot", "5-shot", "test classes in training"]
     assert content["rows"][1] == ["phase2", "cls+patch, 768", "320 of 360", "50.00 ± 1.00", "75.00 ± 0.50", "no"]
     assert content["rows"][0][2] == "8"
@@ -199,14 +199,17 @@ def test_the_page_knows_accuracies_over_episodes() -> None:
     assert pretty("phase2/5-way-1-shot/knn") == "phase2 · 5-way 1-shot · knn"
 
 
-def test_columns_name_the_classifier_where_there_are_several(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_classifier_has_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     first = rows()[0]
     second = replace(first, cells=(*first.cells, replace(first.cells[0], head="knn", mean=0.25, episodes=1)))
-    content = table([second], "Title")
-    assert content["head"][3:6] == ["prototype 1-shot", "prototype 5-shot", "knn 1-shot"]
-    assert content["rows"][0][5] == "25.00"
-    show(content)
-    assert "knn 1-shot" in capsys.readouterr().out
+    found = tables([second], "Title", "Said once.")
+    assert [each["title"] for each in found] == ["Title, prototype", "Title, knn"]
+    assert found[1]["head"][3:-1] == ["1-shot"]
+    assert found[1]["rows"][0][3] == "25.00"
+    show(found)
+    printed = capsys.readouterr().out
+    assert printed.count("raw pixels") == 2
+    assert printed.count("Said once.") == 1
 
 
 def write_run(folder: Path, text: str) -> str:

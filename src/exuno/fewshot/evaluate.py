@@ -31,7 +31,7 @@ from exuno.fewshot.eval_options import (
 from exuno.fewshot.feature_cache import default_folder
 from exuno.fewshot.feature_images import few_of_each
 from exuno.fewshot.options import EvalConfig, PretrainConfig
-from exuno.fewshot.tables import Row, numbers, show, table
+from exuno.fewshot.tables import Row, numbers, show, tables
 from exuno.models.classifier import Classifier
 from exuno.report.page import write_report
 
@@ -74,14 +74,14 @@ def evaluate(config: EvalConfig) -> list[Row]:
         device = make_accelerator(RunOptions(devices=config.devices)).device
         told = [seen(each, names_of(data), config.data) for each in subjects]
         rows = measure_all(subjects, data, plan, view, device, told)
-        content = table(rows, f"Few-shot accuracy on {data.name}", plan.sentence(data))
-        show(content)
+        contents = tables(rows, f"Few-shot accuracy on {data.name}", plan.sentence(data))
+        show(contents)
         if run:
             for subject in [each for each in subjects if each.model is not None and not each.baseline][:DRAWN]:
                 assert subject.model is not None
                 figures.write(run.dir, subject.model, data, device, size=size, resize=config.resize, name=subject.name)
             spent = {"wall_seconds": time.monotonic() - started, "peak_memory_bytes": peak_memory()}
-            told_of = {"tables": [content], "lineage": lineages(subjects), "device": device.type}
+            told_of = {"tables": contents, "lineage": lineages(subjects), "device": device.type}
             run.finish(**numbers(rows), **told_of, **spent)
             print(f"Look at: {write_report(run.dir)}")
     finally:
@@ -138,5 +138,5 @@ def conclude_training(
     rows = measure_all(subjects, data, plan, view, device, told, "test") if shots else []
     figures.write(run_dir, model, data, device, size=size, resize=config.validation.resize)
     shown = [row if row.baseline else replace(row, name="this run") for row in rows]
-    tables = [table(shown, f"New classes: {data.name}", plan.sentence(data))] if rows else []
-    return {**numbers(rows, with_head=False), "tables": tables}
+    contents = tables(shown, f"New classes: {data.name}", plan.sentence(data))
+    return {**numbers(rows, with_head=False), "tables": contents}

@@ -27,10 +27,6 @@ class Cell:
         low, high = self.interval
         return f"{100 * self.mean:.2f}" + (f" ± {50 * (high - low):.2f}" if self.episodes > 1 else "")
 
-    @property
-    def column(self) -> tuple[str, int]:
-        return self.head, self.shot
-
 
 @dataclass(frozen=True)
 class Row:
@@ -57,19 +53,21 @@ class Row:
         return side if self.short <= min(self.size) else f"{side} of {self.short}"
 
 
-def table(rows: Sequence[Row], title: str, note: str = "") -> Table:
-    """Models x (head, shot)."""
-    cells = [cell for row in rows for cell in row.cells]
-    columns = list(dict.fromkeys(cell.column for cell in cells))
-    heads = len({head for head, _ in columns}) > 1
-    named = [f"{head} {shot}-shot" if heads else f"{shot}-shot" for head, shot in columns]
+def tables(rows: Sequence[Row], title: str, note: str = "") -> list[Table]:
+    """Models x shots, one table for each classifier."""
+    heads = list(dict.fromkeys(cell.head for row in rows for cell in row.cells))
+    return [_table(rows, head, f"{title}, {head}" if len(heads) > 1 else title, note) for head in heads]
+
+
+def _table(rows: Sequence[Row], head: str, title: str, note: str) -> Table:
+    shots = list(dict.fromkeys(cell.shot for row in rows for cell in row.cells if cell.head == head))
     lines = []
     for row in rows:
-        found = {cell.column: cell.text for cell in row.cells}
+        found = {cell.shot: cell.text for cell in row.cells if cell.head == head}
         told = [row.name, f"{row.features}, {row.dimension:,}", row.images]
-        lines.append([*told, *(found.get(column, "–") for column in columns), row.seen])
-    head = ["model", "features", "pixels", *named, "test classes in training"]
-    return {"title": title, "head": head, "rows": lines, "note": note}
+        lines.append([*told, *(found.get(shot, "–") for shot in shots), row.seen])
+    named = ["model", "features", "pixels", *(f"{shot}-shot" for shot in shots), "test classes in training"]
+    return {"title": title, "head": named, "rows": lines, "note": note}
 
 
 def numbers(rows: Sequence[Row], with_head: bool = True) -> dict[str, dict[str, Any]]:
@@ -90,20 +88,20 @@ def numbers(rows: Sequence[Row], with_head: bool = True) -> dict[str, dict[str, 
     return found
 
 
-def show(content: Table) -> None:
-    """Prints a table."""
+def show(contents: Sequence[Table]) -> None:
+    """Prints tables, and the note that they share."""
     from rich.console import Console
     from rich.table import Table as Drawn
 
-    drawn = Drawn(title=content["title"], title_justify="left")
-    for name in content["head"]:
-        number = name.endswith("-shot")
-        drawn.add_column(
-            name, justify="right" if number else "left", no_wrap=number, overflow="fold", ratio=last or None
-        )
-    for row in content["rows"]:
-        drawn.add_row(*row)
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120, markup=False, highlight=False)
-    console.print(drawn)
-    if content["note"]:
-        console.print(content["note"], soft_wrap=True)
+    for content in contents:
+        drawn = Drawn(title=content["title"], title_justify="left")
+        for name in content["head"]:
+            number = name.endswith("-shot")
+            justify = "right" if number else "left"
+            drawn.add_column(name, justify=justify, no_wrap=number, overflow="fold", min_width=None if number else 8)
+        for row in content["rows"]:
+            drawn.add_row(*row)
+        console.print(drawn)
+    for note in dict.fromkeys(content["note"] for content in contents if content["note"]):
+        console.print(note, soft_wrap=True)
