@@ -41,7 +41,9 @@ class _SoftCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, student: Tensor, targets: Targets, rows: Tensor | None) -> Tensor:
         wide = torch.promote_types(student.dtype, torch.float32)
-        parts: list[Tensor] = []
+        pieces = blocks(len(student) if rows is None else len(rows), student.shape[1], student.device)
+        # One tensor for all sums: small ones between large blocks would keep the allocator from using those again.
+        sums = torch.zeros(len(pieces), dtype=wide, device=student.device)
         rest = None  # targets less what the student gives: the gradient, negative
         if ctx.needs_input_grad[0]:
             # The smallest numbers of float16 would be lost before a scaled loss makes them large.
@@ -49,11 +51,11 @@ class _SoftCrossEntropy(torch.autograd.Function):
             make = torch.empty if rows is None else torch.zeros
             rest = make(student.shape, dtype=dtype, device=student.device)
         with torch.autocast(student.device.type, enabled=False):
-            for block in blocks(len(student) if rows is None else len(rows), student.shape[1], student.device):
+            for number, block in enumerate(pieces):
                 chosen = block if rows is None else rows[block]
                 target = targets(block).to(wide)
                 log_q = student[chosen].to(wide).log_softmax(1)
-                parts.append(torch.linalg.vecdot(target, log_q).sum())
+                sums[number] = torch.linalg.vecdot(target, log_q).sum()
                 if rest is not None:
                     mass = target.sum(1, keepdim=True)
                     if rows is None and rest.dtype == wide:
@@ -62,7 +64,7 @@ class _SoftCrossEntropy(torch.autograd.Function):
                         rest[chosen] = torch.addcmul(target, log_q.exp_(), mass, value=-1).to(rest.dtype)
         if rest is not None:
             ctx.save_for_backward(rest)
-        return -torch.stack(parts).sum() if parts else student.new_zeros((), dtype=wide)
+        return -sums.sum()
 
     @staticmethod
     def backward(ctx: Any, *incoming: Tensor) -> tuple[Tensor, None, None]:
