@@ -19,6 +19,8 @@ from exuno.engine.errors import ExunoError
 
 Config = TypeVar("Config")
 PACKAGE = Path(__file__).parent
+UNPREFIXED = ("classes", "run")
+"""Groups of options that are typed without the name of the group."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,9 @@ def to_dict(config: Any) -> dict[str, Any]:
     assert is_dataclass(config)
     assert not isinstance(config, type)
     merged = plain(asdict(config))
-    execution = merged.pop("run", {})  # the options every verb has are typed without a prefix
-    return merged | execution
+    for group in UNPREFIXED:
+        merged |= merged.pop(group, {})
+    return merged
 
 
 def resolve(kind: type[Config], preset: Preset) -> Config:

@@ -45,7 +45,7 @@ def jitter(
     images = images.clone()
     for turn in range(4):
         for k in active:
-            rows = torch.from_numpy(np.flatnonzero(which & (order[:, turn] == k)))
+            rows = torch.from_numpy(np.flatnonzero(which & (order[:, turn] == k))).to(images.device)
             if len(rows):
                 factor = torch.from_numpy(factors[:, k]).to(images)[rows].view(-1, 1, 1, 1)
                 images[rows] = operations[k](images[rows], factor)
@@ -90,11 +90,11 @@ def hue(images: Tensor, turn: Tensor) -> Tensor:
 
 def to_gray(images: Tensor, which: NDArray[np.bool_]) -> Tensor:
     """Replace the chosen images by their luma."""
-    chosen = torch.from_numpy(which).view(-1, 1, 1, 1)
+    chosen = torch.from_numpy(which).to(images.device).view(-1, 1, 1, 1)
     return torch.where(chosen, gray_of(images), images)
 
 
 def solarize(images: Tensor, which: NDArray[np.bool_]) -> Tensor:
     """Invert the pixels of at least half brightness in the chosen images."""
-    chosen = torch.from_numpy(which).view(-1, 1, 1, 1)
+    chosen = torch.from_numpy(which).to(images.device).view(-1, 1, 1, 1)
     return torch.where(chosen & (images >= 0.5), 1 - images, images)

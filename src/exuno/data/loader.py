@@ -51,6 +51,7 @@ class Loader:
             always in the same process.
         drop_last: whether an incomplete last batch is dropped. A data set smaller than a batch then is one batch,
             rounded down to an even number (a multiple of 2 world).
+        raw: whether images stay as they are stored, uint8 [0, 255], for a training that augments on its own device.
 
     Raises:
         ExunoError: for an empty data set, or a batch size that does not fit the number of processes.
@@ -70,6 +71,7 @@ class Loader:
         rank: int = 0,
         world: int = 1,
         drop_last: bool = True,
+        raw: bool = False,
     ) -> None:
         name = getattr(data, "name", "the data set")
         if len(data) == 0:
@@ -94,7 +96,7 @@ class Loader:
             resize = round(own_resize * min(shape) / min(data.image_size))  # type: ignore[attr-defined]
         self.data, self.batch_size, self.shuffle, self.drop_last = data, batch_size, shuffle, drop_last
         self.seed, self.rank, self.world, self.workers = seed, rank, world, workers
-        self.preparer = _Preparer(data, augment, seed, shape, resize)
+        self.preparer = _Preparer(data, augment, seed, shape, resize, raw)
         self._keys = _Keys()
         self._pool: DataLoader[Batch] | None = None
 
@@ -166,8 +168,15 @@ class _Preparer(Dataset[Batch]):
     """(positions, draws) -> batch; what a worker process holds."""
 
     def __init__(
-        self, data: Source, options: Augment | None, seed: int, size: tuple[int, int], resize: int | None
+        self,
+        data: Source,
+        options: Augment | None,
+        seed: int,
+        size: tuple[int, int],
+        resize: int | None,
+        raw: bool,
     ) -> None:
+        self.raw = raw
         self.data, self.options, self.seed, self.size, self.resize = data, options, seed, size, resize
         self.endless = hasattr(data, "fetch_draws")
         self.fill: Sequence[float] | None = getattr(data, "mean", None) if options and options.cutout else None
@@ -180,7 +189,8 @@ class _Preparer(Dataset[Batch]):
         else:
             images, labels = self.data.fetch(positions)
         if self.options is None:
-            pixels = to_float(prepare(images, self.size, self.resize))
+            pixels = prepare(images, self.size, self.resize)
+            pixels = pixels if self.raw else to_float(pixels)
         else:
             pixels = augment(images, self.options, self.seed, draws, self.size, self.fill)
         return {"images": pixels, "labels": labels, "index": torch.from_numpy(positions)}

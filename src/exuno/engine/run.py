@@ -37,6 +37,11 @@ def fingerprint(config: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity(config), sort_keys=True).encode()).hexdigest()[:6]
 
 
+def default_folder(verb: str, preset: str | None, config: dict[str, Any]) -> Path:
+    """Where a run lives unless the user says otherwise."""
+    return Path("runs") / "-".join(filter(None, (*verb.split(), preset, fingerprint(config))))
+
+
 def git_commit() -> str | None:
     """Commit of the checkout that exuno runs from, ``-dirty`` added; None for an installed package."""
     here = Path(__file__).parent
@@ -170,7 +175,7 @@ def open_run(
     Raises:
         ExunoError: the directory holds something else, or cannot be written, or another process works in it.
     """
-    folder = options.run_dir or Path("runs") / "-".join(filter(None, (*verb.split(), preset, fingerprint(config))))
+    folder = options.run_dir or default_folder(verb, preset, config)
     run = Run(folder, verb, preset, config, about, options, inputs or {})
     if rank() != 0:
         return run

@@ -83,8 +83,7 @@ def run_config(spec: str) -> dict[str, Any]:
 
 def chosen(known: dict[str, Any]) -> Classes:
     """The choice of classes of a run."""
-    inner = {**known, **(known["classes"] if isinstance(known.get("classes"), dict) else {})}
-    return Classes(inner.get("split") or "auto", bool(inner.get("turns")))
+    return Classes(known.get("split") or "auto", bool(known.get("turns")))
 
 
 def split_seed(config: EvalConfig) -> int:
@@ -102,8 +101,7 @@ def values_of(config: EvalConfig) -> dict[str, Any]:
     """The configuration as plain values, each as it is typed; without the place of the cache."""
     values = to_dict(config)
     values.pop("cache")
-    classes = values.pop("classes", {})
-    return {**values, **classes}
+    return values
 
 
 def replay(config: EvalConfig) -> list[str]:

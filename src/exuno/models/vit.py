@@ -3,6 +3,8 @@
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
+from timm.layers.drop import DropPath
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -24,7 +26,8 @@ class Reading(NamedTuple):
 
 class Vit(VisionTransformer):
     """timm's vision transformer for images of any multiple of the patch size, with a mask token (Zhou et al., iBOT,
-    ICLR 2022). Position embeddings are resampled for other image sizes, bicubic with antialiasing.
+    ICLR 2022). For other image sizes, position embeddings are resampled as the published codes of DINO, iBOT and SMKD
+    do: bicubic, by a factor a tenth of a patch too large.
 
     Args:
         width: of a token.
@@ -34,7 +37,6 @@ class Vit(VisionTransformer):
         classes: number of logits; 0 gives a network whose output is the [CLS] token.
         in_chans: channels of the input.
         input_size: (H, W) at which the position embeddings are stored.
-        drop_path: rate of the stochastic depth in the last block; it rises linearly from 0 in the first.
     """
 
     def __init__(
@@ -46,7 +48,6 @@ class Vit(VisionTransformer):
         classes: int,
         in_chans: int,
         input_size: tuple[int, int],
-        drop_path: float = 0.0,
     ) -> None:
         super().__init__(
             img_size=input_size,
@@ -56,10 +57,16 @@ class Vit(VisionTransformer):
             embed_dim=width,
             depth=depth,
             num_heads=heads,
-            drop_path_rate=drop_path,
             dynamic_img_size=True,
         )
         self.mask_token = nn.Parameter(torch.zeros(1, 1, 1, width))
+
+    def set_drop_path(self, rate: float) -> None:
+        """Stochastic depth (Huang et al., ECCV 2016), from 0 in the first block to ``rate`` in the last."""
+        for number, block in enumerate(self.blocks):
+            share = rate * number / max(1, len(self.blocks) - 1)
+            block.drop_path1 = DropPath(share) if share else nn.Identity()
+            block.drop_path2 = DropPath(share) if share else nn.Identity()
 
     def tokens(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalised images [B, C, H, W] -> tokens [B, 1 + P, D] after the last norm, [CLS] first.
@@ -81,6 +88,20 @@ class Vit(VisionTransformer):
         query, keys = joint[:, 0, 0], joint[:, :, 1]
         shares = torch.einsum("bhd,bnhd->bhn", query * attention.scale, keys).softmax(-1)
         return Reading(tokens[:, 0], tokens[:, 1:], shares[:, :, 1:])
+
+    def _pos_embed(self, x: Tensor) -> Tensor:
+        """Patch embeddings [B, h, w, D] -> tokens [B, 1 + h w, D], [CLS] first, with their positions."""
+        assert self.pos_embed is not None
+        assert self.cls_token is not None
+        batch, height, width, _ = x.shape
+        rows, columns = self.patch_embed.grid_size
+        positions = self.pos_embed
+        if (height, width) != (rows, columns):
+            stored = positions[:, 1:].float().view(1, rows, columns, -1).permute(0, 3, 1, 2)
+            factor = ((height + 0.1) / rows, (width + 0.1) / columns)
+            there = F.interpolate(stored, scale_factor=factor, mode="bicubic").permute(0, 2, 3, 1)
+            positions = torch.cat([positions[:, :1], there.reshape(1, height * width, -1).to(positions)], 1)
+        return torch.cat([self.cls_token.expand(batch, -1, -1), x.flatten(1, 2)], 1) + positions
 
     def _embedded(self, x: Tensor, mask: Tensor | None) -> Tensor:
         patches = self.patch_embed(x)

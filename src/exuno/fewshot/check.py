@@ -1,0 +1,59 @@
+"""Numbers that no few-shot training can use, and the same training on a sliver of work."""
+
+from dataclasses import astuple, replace
+from typing import TypeVar
+
+from exuno.engine.check import check_length, check_optim, check_run, need
+from exuno.engine.session import SMOKE_BATCH
+from exuno.fewshot.options import PretrainConfig
+
+Config = TypeVar("Config", bound=PretrainConfig)
+
+
+def check_config(config: PretrainConfig) -> None:
+    """Raises ExunoError for numbers that no training can use."""
+    check_length(config.epochs, config.batch_size, config.budget, config.evaluations, config.size)
+    check_optim(config.optim)
+    check_run(config.run)
+    views, mask, head, teacher = config.views, config.mask, config.head, config.teacher
+    need(config.store is None or config.store >= 1, "--store", config.store, "at least 1 pixel")
+    need(0 <= config.drop_path < 1, "--drop-path", config.drop_path, "a rate from 0 to below 1")
+    need(config.freeze_last >= 0, "--freeze-last", config.freeze_last, "0 epochs or more")
+    for name in ("scale", "local_scale"):
+        low, high = getattr(views, name)
+        need(0 < low <= high <= 1, f"--views.{name.replace('_', '-')}", (low, high), "fractions of the area, at most 1")
+    need(0 < views.aspect[0] <= views.aspect[1], "--views.aspect", views.aspect, "a range of positive numbers")
+    need(views.local >= 0, "--views.local", views.local, "0 or more")
+    need(views.local_size >= 1, "--views.local-size", views.local_size, "at least 1 pixel")
+    need(min(views.jitter) >= 0, "--views.jitter", views.jitter, "four numbers from 0")
+    need(0 <= views.sigma[0] <= views.sigma[1], "--views.sigma", views.sigma, "a range of numbers from 0")
+    for name in ("flip", "jitter_p", "gray", "solarize"):
+        value = getattr(views, name)
+        need(0 <= value <= 1, f"--views.{name.replace('_', '-')}", value, "a probability from 0 to 1")
+    need(all(0 <= p <= 1 for p in views.blur), "--views.blur", views.blur, "three probabilities from 0 to 1")
+    need(len(mask.ratio) == len(mask.spread) > 0, "--mask.spread", mask.spread, "as many numbers as --mask.ratio")
+    inside = all(s <= r <= 1 - s for r, s in zip(mask.ratio, mask.spread, strict=True))
+    need(inside, "--mask.ratio", mask.ratio, "shares whose spread stays between 0 and 1")
+    need(0 < mask.aspect <= 1, "--mask.aspect", mask.aspect, "a number above 0, at most 1")
+    for name in ("outputs", "patch_outputs", "hidden", "bottleneck", "layers"):
+        need(getattr(head, name) >= 1, f"--head.{name.replace('_', '-')}", getattr(head, name), "at least 1")
+    need(0 <= teacher.momentum <= 1, "--teacher.momentum", teacher.momentum, "a number from 0 to 1")
+    need(0 <= teacher.centre < 1, "--teacher.centre", teacher.centre, "a number from 0 to below 1")
+    need(0 <= teacher.warmup <= 1, "--teacher.warmup", teacher.warmup, "a fraction from 0 to 1")
+    for name in ("temperature", "patch_temperature", "student_temperature"):
+        value = getattr(teacher, name)
+        good = min(value) > 0 if isinstance(value, tuple) else value > 0
+        need(good, f"--teacher.{name.replace('_', '-')}", value, "a temperature above 0")
+    weights = astuple(config.weights)
+    need(min(weights) >= 0 and max(weights) > 0, "--weights", config.weights, "weights from 0, at least one above it")
+
+
+def smoke(config: Config) -> Config:
+    """The same training on a sliver of work."""
+    views = replace(config.views, local=min(2, config.views.local))
+    head = replace(
+        config.head, outputs=min(256, config.head.outputs), patch_outputs=min(256, config.head.patch_outputs)
+    )
+    validation = replace(config.validation, episodes=min(20, config.validation.episodes))
+    batch = min(SMOKE_BATCH, config.batch_size)
+    return replace(config, batch_size=batch, evaluations=1, views=views, head=head, validation=validation)

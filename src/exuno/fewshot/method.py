@@ -1,0 +1,181 @@
+"""One step of phase 1 (iBOT) and of phase 2 (SMKD), which differ in the weights of their losses only."""
+
+import copy
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from exuno.engine.loop import Batch, StepOutput
+from exuno.engine.options import Optim
+from exuno.engine.schedule import Progress, cosine
+from exuno.fewshot.gather import gathered, mean_of_all
+from exuno.fewshot.losses import Term, class_level, dino, find_pairs, masked, patch_level, sharpen
+from exuno.fewshot.mask import make_masks
+from exuno.fewshot.options import PretrainConfig
+from exuno.fewshot.projection import Projection
+from exuno.fewshot.views import GLOBAL, make_views
+from exuno.models.vit import Vit
+
+
+class Outputs(NamedTuple):
+    """What a network says of V views of B images."""
+
+    cls: Tensor
+    """[V, B, K]"""
+    patch: Tensor
+    """Of the global views, [2, B, P, K]."""
+    features: Tensor
+    """Patch tokens of the global views, [2, B, P, D]."""
+    token: Tensor
+    """[CLS] tokens of the global views, [2, B, D]."""
+
+
+class Network(nn.Module):
+    """A transformer and its projection."""
+
+    def __init__(self, backbone: Vit, projection: Projection) -> None:
+        super().__init__()
+        self.backbone, self.projection = backbone, projection
+
+    def forward(self, wide: Tensor, mask: Tensor | None = None, near: Tensor | None = None) -> Outputs:
+        """Global views [2, B, C, S, S], their masks bool [2, B, P] and local views [L, B, C, s, s], normalised."""
+        views, batch = wide.shape[:2]
+        tokens = self.backbone.tokens(wide.flatten(0, 1), None if mask is None else mask.flatten(0, 1))
+        tokens = tokens.view(views, batch, *tokens.shape[1:])
+        cls = tokens[:, :, 0]
+        if near is not None:
+            small = self.backbone.tokens(near.flatten(0, 1))[:, 0].view(len(near), batch, -1)
+            cls = torch.cat([cls, small])
+        patches = tokens[:, :, 1:]
+        return Outputs(self.projection(cls), self.projection.patches(patches), patches, tokens[:, :, 0])
+
+
+class MaskedDistillation(nn.Module):
+    """Self-distillation of masked views: DINO, iBOT and SMKD, weighted.
+
+    The teacher sees the two global views whole; the student sees them masked, and the local views. Teacher outputs are
+    centred and sharpened; the teacher is a moving average of the student.
+
+    Args:
+        backbone: where student and teacher start.
+        projection: their head, likewise.
+        config: what to do.
+        classes: number of training classes.
+        images: length of the training set.
+        mean: of each channel, for pixels in [0, 1].
+        std: likewise.
+    """
+
+    centre: Tensor
+    patch_centre: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        backbone: Vit,
+        projection: Projection,
+        config: PretrainConfig,
+        classes: int,
+        images: int,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+    ) -> None:
+        super().__init__()
+        self.config, self.images = config, images
+        self.student = Network(backbone, projection)
+        self.teacher = copy.deepcopy(self.student).requires_grad_(False)
+        self.student.backbone.set_drop_path(config.drop_path)
+        self.layer = nn.Linear(backbone.embed_dim, classes) if config.weights.supervised else None
+        self.register_buffer("centre", torch.zeros(projection.outputs[0]))
+        self.register_buffer("patch_centre", torch.zeros(projection.outputs[1]))
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+        self.seen: tuple[Tensor, Tensor] | None = None
+
+    def forward(self, batch: Batch, at: Progress) -> StepOutput:
+        """One step. ``batch``: images uint8 [B, C, S, S]; labels int64 [B]; index int64 [B]."""
+        config = self.config
+        draws = (at.step // at.per_epoch) * self.images + batch["index"].cpu().numpy()
+        side = config.size or batch["images"].shape[-1]
+        rows = side // self.student.backbone.patch_embed.patch_size[0]
+        wide, near = make_views(batch["images"], draws, config.views, side, config.run.seed)
+        mask = torch.from_numpy(make_masks(draws, config.mask, (rows, rows), config.run.seed)).to(wide.device)
+        wide, near = self._normalised(wide), None if near is None else self._normalised(near)
+        with torch.no_grad():
+            said = self.teacher(wide)
+            self.seen = (said.cls.float().mean((0, 1)), said.patch.float().mean((0, 1, 2)))
+        terms = self.terms(self.student(wide, mask, near), said, mask, batch, at)
+        parts = {name: term.total / mean_of_all(term.count).clamp(min=1) for name, term in terms.items()}
+        loss = torch.stack([getattr(config.weights, name) * part for name, part in parts.items()]).sum()
+        return StepOutput(loss, {f"train/{name}": part.detach() for name, part in parts.items()})
+
+    def terms(self, out: Outputs, said: Outputs, mask: Tensor, batch: Batch, at: Progress) -> dict[str, Term]:
+        """The losses that have a weight, by the names of :class:`Weights`."""
+        weights, mode, teacher = self.config.weights, self.config.mode, self.config.teacher
+        cls, patch = (x / teacher.student_temperature for x in (out.cls, out.patch))
+        teacher_cls = sharpen(said.cls, self.centre, self._temperature(teacher.temperature, at))
+        teacher_patch = sharpen(said.patch, self.patch_centre, self._temperature(teacher.patch_temperature, at))
+        labels, index = batch["labels"], batch["index"]
+        terms: dict[str, Term] = {}
+        if weights.cls:
+            terms["cls"] = dino(cls, teacher_cls)
+        if weights.masked:
+            terms["masked"] = masked(patch, teacher_patch, mask, mode)
+        if weights.class_level or weights.patch_level:
+            pairs = find_pairs(labels, index, self._shared(labels), self._shared(index))
+            if weights.class_level:
+                terms["class_level"] = class_level(cls, self._shared(teacher_cls, 1), pairs, mode)
+            if weights.patch_level:
+                features = out.features.detach(), self._shared(said.features, 1)
+                terms["patch_level"] = patch_level(patch, self._shared(teacher_patch, 1), *features, pairs, mode)
+        if self.layer is not None:
+            logits = self.layer(out.token.float().flatten(0, 1))
+            total = F.cross_entropy(logits, labels.repeat(GLOBAL), reduction="sum")
+            terms["supervised"] = Term(total, total.new_tensor(len(logits)))
+        return terms
+
+    def _shared(self, x: Tensor, dim: int = 0) -> Tensor:
+        return gathered(x, dim) if self.config.gather else x
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        return (pixels - self.mean) / self.std
+
+    def _temperature(self, ends: tuple[float, float], at: Progress) -> float:
+        done = min(1.0, at.fraction / self.config.teacher.warmup) if self.config.teacher.warmup else 1.0
+        return ends[0] + (ends[1] - ends[0]) * done
+
+    def parameter_groups(self, optim: Optim) -> list[dict[str, Any]]:
+        """Biases and norms do not decay."""
+        learning = [
+            (name, parameter)
+            for part in (self.student, self.layer)
+            if part is not None
+            for name, parameter in part.named_parameters()
+            if parameter.requires_grad
+        ]
+        free = [name.endswith("bias") or parameter.ndim == 1 for name, parameter in learning]
+        return [
+            {"params": [p for (_, p), is_free in zip(learning, free, strict=True) if not is_free]},
+            {"params": [p for (_, p), is_free in zip(learning, free, strict=True) if is_free], "weight_decay": 0.0},
+        ]
+
+    def before_step(self, at: Progress) -> None:
+        """The last layer of the head rests at first."""
+        if at.epoch < self.config.freeze_last:
+            for last in (self.student.projection.last, self.student.projection.last_patch):
+                for parameter in last.parameters() if last is not None else ():
+                    parameter.grad = None
+
+    @torch.no_grad()
+    def after_step(self, at: Progress) -> None:
+        """The teacher follows the student, the centres the teacher's outputs."""
+        options = self.config.teacher
+        keep = cosine(options.momentum, 1.0, at.fraction)
+        get_ema_multi_avg_fn(keep)(list(self.teacher.parameters()), list(self.student.parameters()), 0)
+        assert self.seen is not None
+        for centre, mean in zip((self.centre, self.patch_centre), self.seen, strict=True):
+            centre.lerp_(mean_of_all(mean), 1 - options.centre)

@@ -1,0 +1,69 @@
+"""The projection head of DINO and iBOT: tokens -> outputs that student and teacher compare."""
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from exuno.fewshot.options import Head
+
+
+class Prototypes(nn.Module):
+    """Last layer: one direction for each output, with a length of its own (weight normalisation, Salimans and Kingma,
+    2016).
+
+    Args:
+        width: of the input.
+        outputs: number of outputs.
+        unit_norm: keep the length 1.
+    """
+
+    def __init__(self, width: int, outputs: int, unit_norm: bool) -> None:
+        super().__init__()
+        self.direction = nn.Parameter(torch.empty(outputs, width))
+        nn.init.trunc_normal_(self.direction, std=0.02)
+        self.length = nn.Parameter(torch.ones(outputs, 1), requires_grad=not unit_norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., width] -> [..., outputs]."""
+        return F.linear(x, self.length * F.normalize(self.direction, dim=1))
+
+
+class Projection(nn.Module):
+    """Perceptron, L2 norm, prototypes; [CLS] and patch tokens share all but perhaps the last layer.
+
+    Args:
+        width: of a token.
+        options: see :class:`Head`.
+    """
+
+    def __init__(self, width: int, options: Head) -> None:
+        super().__init__()
+        sides = [width, *[options.hidden] * (options.layers - 1), options.bottleneck]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(sides):
+            layers += [nn.Linear(before, after), nn.GELU()]
+            nn.init.trunc_normal_(layers[-2].weight, std=0.02)  # type: ignore[arg-type]
+            nn.init.zeros_(layers[-2].bias)  # type: ignore[arg-type]
+        self.perceptron = nn.Sequential(*layers[:-1])
+        self.last = Prototypes(options.bottleneck, options.outputs, options.unit_norm)
+        own = Prototypes(options.bottleneck, options.patch_outputs, options.unit_norm) if not options.shared else None
+        self.last_patch = own
+
+    @property
+    def outputs(self) -> tuple[int, int]:
+        """Outputs of a [CLS] and of a patch token."""
+        return len(self.last.length), len((self.last_patch or self.last).length)
+
+    def bottleneck(self, tokens: Tensor) -> Tensor:
+        """[..., width] -> unit vectors [..., bottleneck]."""
+        return F.normalize(self.perceptron(tokens), dim=-1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """[CLS] tokens [..., width] -> outputs [..., K]."""
+        return self.last(self.bottleneck(tokens))
+
+    def patches(self, tokens: Tensor) -> Tensor:
+        """Patch tokens [..., width] -> outputs [..., K]."""
+        return (self.last_patch or self.last)(self.bottleneck(tokens))

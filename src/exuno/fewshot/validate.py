@@ -1,0 +1,126 @@
+"""What is measured on the way of a few-shot training: clusters of training images, episodes of validation classes."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from exuno.data.base import Data
+from exuno.engine.errors import ExunoError
+from exuno.engine.files import write_json
+from exuno.engine.run import Run
+from exuno.engine.session import Head
+from exuno.evaluate.measure import in_order
+from exuno.fewshot.clusters import ari, nmi
+from exuno.fewshot.method import MaskedDistillation
+from exuno.fewshot.options import PretrainConfig
+from exuno.models.classifier import Classifier
+from exuno.models.save import WEIGHTS, save_model
+from exuno.models.weights import read_weights
+
+CLUSTERED = 2000  # training images whose clusters are looked at, spread over the set
+
+
+class Validator:
+    """An evaluator of the loop.
+
+    Yields ``train/nmi`` and ``train/ari``: agreement of the teacher's largest [CLS] output with the class, over
+    unaugmented training images, as the published code logs it for its batches. With validation classes, the
+    accuracy of the teacher's features by nearest prototype, such as ``val/5-way-1-shot``; the best weights so far are
+    kept in ``RUN_DIR/best``.
+    """
+
+    def __init__(
+        self,
+        config: PretrainConfig,
+        model: Classifier,
+        method: MaskedDistillation,
+        training: Data,
+        validation: Data | None,
+        size: tuple[int, int],
+        run: Run,
+    ) -> None:
+        options = config.validation
+        if options.keep == "best" and validation is None:
+            raise ExunoError(
+                f"{config.data} has no validation classes to choose the best weights by",
+                "Give --validation.keep last, or a --split with validation classes.",
+            )
+        if validation is not None and options.way > validation.num_classes:
+            raise ExunoError(
+                f"--validation.way is {options.way}, but {config.data} has {validation.num_classes} validation classes",
+                "Give a smaller one.",
+            )
+        self.config, self.model, self.method, self.size, self.run = config, model, method, size, run
+        self.training, self.validation = Head(training, 64 if config.run.smoke else CLUSTERED), validation
+
+    def __call__(self, method: nn.Module, accelerator: Accelerator) -> Iterator[tuple[str, float]]:
+        """Measures in the main process; the others have nothing to say."""
+        if not accelerator.is_main_process:
+            return
+        yield from self.clusters(accelerator.device)
+        if self.validation is not None:
+            options = self.config.validation
+            name = f"val/{options.way}-way-{options.shot}-shot"
+            accuracy = self.accuracy(accelerator.device)
+            yield name, accuracy
+            self.remember(name, accuracy)
+
+    @torch.inference_mode()
+    def clusters(self, device: torch.device) -> Iterator[tuple[str, float]]:
+        """Agreement of the teacher's clusters with the classes of training images."""
+        network, found, labels = self.method.teacher, [], []
+        for batch in in_order(self.training, self.size, self.config.run.workers).epoch(0):
+            pixels = self.model.prepare(batch["images"].to(device))
+            found.append(network.projection(network.backbone.tokens(pixels)[:, 0]).argmax(1).cpu())
+            labels.append(batch["labels"])
+        clusters, classes = torch.cat(found).numpy(), torch.cat(labels).numpy()
+        yield "train/nmi", nmi(classes, clusters)
+        yield "train/ari", ari(classes, clusters)
+
+    def accuracy(self, device: torch.device) -> float:
+        """Mean accuracy over episodes of validation classes; the same episodes each time."""
+        from exuno.fewshot.episodes import draw
+        from exuno.fewshot.features import extract
+        from exuno.fewshot.heads import accuracies
+
+        options, side = self.config.validation, self.size[0]
+        resize = options.resize or round(side * 8 / 7)
+        features, labels = extract(
+            self.model,
+            self.validation,
+            features="auto",
+            size=self.size,
+            resize=resize,
+            device=device,
+            workers=self.config.run.workers,
+        )
+        seed, classes = self.config.run.seed, labels.numpy()
+        tasks = draw(classes, options.way, options.shot, None, options.episodes, seed, "standard")
+        return float(np.mean(accuracies(features, classes, tasks, "prototype")))
+
+    def remember(self, name: str, accuracy: float) -> None:
+        """Keeps the weights if they are the best so far."""
+        if self.config.validation.keep == "best" and accuracy > self.record().get("accuracy", -1):
+            save_model(self.model, self.folder)
+            write_json(self.folder / "best.json", {"measured": name, "accuracy": accuracy})
+
+    @property
+    def folder(self) -> Path:
+        """Where the best weights are kept."""
+        return self.run.dir / "best"
+
+    def record(self) -> dict[str, float]:
+        """What is known of the best weights so far."""
+        file = self.folder / "best.json"
+        return json.loads(file.read_text()) if file.is_file() else {}
+
+    def best(self) -> dict[str, object]:
+        """Puts the best weights into the model; returns how they were chosen, for the lineage."""
+        if self.record():
+            self.model.net.load_state_dict(read_weights(self.folder / WEIGHTS)[0])
+        return {"chosen": self.record()}
