@@ -2,9 +2,9 @@
 
 Prototypes, 10,000 episodes of 5-way 5-shot with 15 queries of each class, on features of 384 numbers (20 classes of 600
 images, Gaussian clusters): against the PyPI library ``easyfsl`` and a tight loop in torch. easyfsl gets what its
-``evaluate`` passes to a classifier, tensors of each episode, which are indexed from the same table. Its sampler and its
-data loader are left out, in its favour (the sampler does not start under torch 2.15). Its PrototypicalNetworks takes
-the smallest distance, not the largest cosine, so its accuracies are compared with those of a loop that does so too.
+``evaluate`` passes to a classifier, tensors of each episode, which are indexed from the same table; and once more it
+works from end to end, by its own data loader, against exuno with its drawing. Its PrototypicalNetworks takes the
+smallest distance, not the largest cosine, so its accuracies are compared with those of a loop that does so too.
 
 By the protocol of SMKD, 595 queries of each class: fewer episodes. The cosine classifier of 301 passes: 1,000 episodes
 against a few of them by autograd and torch.optim.SGD. Sides take turns; all have the same number of threads.
@@ -14,7 +14,7 @@ against a few of them by autograd and torch.optim.SGD. Sides take turns; all hav
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from exuno.fewshot.options import HeadName, Protocol
 
 CLASSES, IMAGES, WIDE, WAY, SHOT = 20, 600, 384, 5, 5
 EPISODES, PUBLISHED, TRAINED, AUTOGRAD = 10_000, 200, 1000, 6
+EPISODES_EASYFSL = 500  # through its data loader
 Answer = tuple[float, np.ndarray]  # seconds, and accuracies [E]
 
 
@@ -94,6 +95,38 @@ def by_easyfsl(features: Tensor, chunks: list[Episodes]) -> Answer:
         return model(features[query]).argmax(1)
 
     return one_by_one(chunks, answer)
+
+
+def by_easyfsl_loader(features: Tensor, labels: np.ndarray, chunks: list[Episodes]) -> Answer:
+    """easyfsl from end to end, as its manual evaluates features: its data set, collation and ``evaluate``."""
+    from easyfsl.datasets import FeaturesDataset  # pyright: ignore[reportMissingImports]
+    from easyfsl.methods import PrototypicalNetworks  # pyright: ignore[reportMissingImports]
+    from easyfsl.samplers import TaskSampler  # pyright: ignore[reportMissingImports]
+    from easyfsl.utils import evaluate  # pyright: ignore[reportMissingImports]
+    from torch.utils.data import DataLoader
+
+    class Given(TaskSampler):
+        """Its sampler with the episodes given: its constructor passes an argument that torch 2.15 no longer takes."""
+
+        def __init__(self) -> None:
+            self.n_way, self.n_shot, self.n_query, self.n_tasks = WAY, SHOT, chunks[0].query.shape[2], EPISODES_EASYFSL
+
+        def __iter__(self) -> Iterator[list[int]]:
+            rows = np.concatenate([np.concatenate([c.support, c.query], 2) for c in chunks])[: self.n_tasks]
+            return iter(rows.reshape(len(rows), -1).tolist())
+
+    data, sampler = FeaturesDataset(labels.tolist(), features, [str(c) for c in range(CLASSES)]), Given()
+    loader = DataLoader(data, batch_sampler=sampler, collate_fn=sampler.episodic_collate_fn)
+    begun = time.perf_counter()
+    accuracy = evaluate(PrototypicalNetworks(), loader, device="cpu", use_tqdm=False)
+    return time.perf_counter() - begun, np.array([accuracy])
+
+
+def by_exuno_drawn(features: Tensor, labels: np.ndarray) -> Answer:
+    """exuno from end to end: episodes drawn and answered."""
+    begun = time.perf_counter()
+    found = accuracies(features, labels, draw(labels, WAY, SHOT, None, EPISODES, 0, "standard"), "prototype")
+    return time.perf_counter() - begun, found
 
 
 def by_autograd(features: Tensor, chunks: list[Episodes], count: int) -> Answer:
@@ -170,6 +203,11 @@ def main(turns: int) -> None:
             "tight loop": (lambda c=chunks: by_loop(features, c), count),
         }
         rows += compare(turns, sides, what)
+    sides = {
+        "exuno": (lambda: by_exuno_drawn(features, labels), EPISODES),
+        "easyfsl": (lambda: by_easyfsl_loader(features, labels, standard), EPISODES_EASYFSL),
+    }
+    rows += compare(turns, sides, "prototypes, from features to accuracy")
     same(by_exuno(features, labels, few, "cosine")[1][:AUTOGRAD], by_autograd(features, few, AUTOGRAD)[1], WAY * 15)
     sides = {
         "exuno": (lambda: by_exuno(features, labels, few, "cosine"), TRAINED),
@@ -184,7 +222,8 @@ def main(turns: int) -> None:
         f"classes of {IMAGES} images, {WIDE} float32 numbers each; the same episodes for all sides, in turns; median "
         f"(min – max) of {turns} turns after one that does not count. Accuracies equal those of the loop and of "
         "autograd (asserted); easyfsl ranks by distance and equals a loop that does so (asserted), and gets tensors, "
-        f"without its data loader. Drawing the {EPISODES:,} episodes takes {drawing:.2f} s more, for all sides."
+        f"without its data loader, but for the rows from features to accuracy, where exuno draws its episodes as well "
+        f"({drawing:.2f} s for {EPISODES:,})."
     )
     record("Few-shot episodes", rows, note)
 
