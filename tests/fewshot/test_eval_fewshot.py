@@ -225,8 +225,6 @@ def test_a_run_tells_its_data_its_classes_and_their_seed(tmp_path: Path) -> None
     assert (config.models, config.data, config.data_root) == ((f"run:{run}",), "zoo", Path("there"))
     assert config.classes == Classes("own.csv", True)
     assert split_seed(config) == 7
-    nested = "config: {data: zoo, seed: 7, classes: {split: own.csv, turns: true}}\n"
-    assert complete(EvalConfig((write_run(tmp_path / "old", nested),))).classes == Classes("own.csv", True)
 
 
 def test_other_data_have_classes_of_their_own(tmp_path: Path) -> None:

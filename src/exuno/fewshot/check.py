@@ -44,6 +44,12 @@ def check_config(config: PretrainConfig) -> None:
         value = getattr(teacher, name)
         good = min(value) > 0 if isinstance(value, tuple) else value > 0
         need(good, f"--teacher.{name.replace('_', '-')}", value, "a temperature above 0")
+    validation, size = config.validation, config.size
+    need(validation.way >= 2, "--validation.way", validation.way, "2 classes or more")
+    for name in ("shot", "episodes"):
+        need(getattr(validation, name) >= 1, f"--validation.{name}", getattr(validation, name), "at least 1")
+    good = validation.resize is None or validation.resize >= (size or 1)
+    need(good, "--validation.resize", validation.resize, "at least --size, which is cut out of it")
     weights = astuple(config.weights)
     need(min(weights) >= 0 and max(weights) > 0, "--weights", config.weights, "weights from 0, at least one above it")
 

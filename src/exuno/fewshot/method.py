@@ -89,6 +89,7 @@ class MaskedDistillation(nn.Module):
         self.student = Network(backbone, projection)
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
         self.student.backbone.set_drop_path(config.drop_path)
+        self._rest()
         self.layer = nn.Linear(backbone.embed_dim, classes) if config.weights.supervised else None
         self.register_buffer("centre", torch.zeros(projection.outputs[0]))
         self.register_buffer("patch_centre", torch.zeros(projection.outputs[1]))
@@ -137,6 +138,17 @@ class MaskedDistillation(nn.Module):
             total = F.cross_entropy(logits, labels.repeat(GLOBAL), reduction="sum")
             terms["supervised"] = Term(total, total.new_tensor(len(logits)))
         return terms
+
+    def _rest(self) -> None:
+        """Parts of the head that no loss reads do not learn; several processes would wait for their gradients."""
+        weights, head = self.config.weights, self.student.projection
+        cls, patch = weights.cls or weights.class_level, weights.masked or weights.patch_level
+        if not (cls or patch):
+            head.requires_grad_(False)
+        elif head.last_patch is not None:
+            for used, last in ((cls, head.last), (patch, head.last_patch)):
+                if not used:
+                    last.requires_grad_(False)
 
     def _shared(self, x: Tensor, dim: int = 0) -> Tensor:
         return gathered(x, dim) if self.config.gather else x

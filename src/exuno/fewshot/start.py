@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from exuno.engine.run import Run, default_folder
+from exuno.fewshot.check import smoke
 from exuno.fewshot.options import DistillConfig, PretrainConfig
 from exuno.fewshot.projection import Projection
 from exuno.presets import Preset, read, resolve, to_dict
@@ -28,6 +29,8 @@ def open_start(config: DistillConfig, run: Run, pretrain: Callable[[PretrainConf
     stated = resolve(PretrainConfig, preset)
     plan = replace(stated, data=config.data, data_root=config.data_root, classes=config.classes)
     plan = replace(plan, run=replace(config.run, run_dir=None, resume="auto"))
+    if plan.run.smoke:
+        plan = smoke(plan)
     folder = default_folder("fewshot pretrain", preset.name, to_dict(plan))
     if (folder / "result.json").is_file():
         return f"run:{folder}"

@@ -10,12 +10,14 @@ from accelerate import Accelerator
 from torch import nn
 
 from exuno.data.base import Data
+from exuno.data.subset import labels_of
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import write_json
 from exuno.engine.run import Run
 from exuno.engine.session import Head
 from exuno.evaluate.measure import in_order
 from exuno.fewshot.clusters import ari, nmi
+from exuno.fewshot.eval_options import QUERIES
 from exuno.fewshot.method import MaskedDistillation
 from exuno.fewshot.options import PretrainConfig
 from exuno.models.classifier import Classifier
@@ -55,6 +57,15 @@ class Validator:
                 f"--validation.way is {options.way}, but {config.data} has {validation.num_classes} validation classes",
                 "Give a smaller one.",
             )
+        self.queries = 0
+        if validation is not None:
+            least = int(np.bincount(labels_of(validation)).min())
+            self.queries = min(QUERIES, least - options.shot)
+            if self.queries < 1:
+                raise ExunoError(
+                    f"--validation.shot is {options.shot}, but a validation class of {config.data} has {least} images",
+                    "Give a smaller one, so that images are left to test.",
+                )
         self.config, self.model, self.method, self.size, self.run = config, model, method, size, run
         self.training, self.validation = Head(training, 64 if config.run.smoke else CLUSTERED), validation
 
@@ -100,7 +111,7 @@ class Validator:
             workers=self.config.run.workers,
         )
         seed, classes = self.config.run.seed, labels.numpy()
-        tasks = draw(classes, options.way, options.shot, None, options.episodes, seed, "standard")
+        tasks = draw(classes, options.way, options.shot, self.queries, options.episodes, seed, "standard")
         return float(np.mean(accuracies(features, classes, tasks, "prototype")))
 
     def remember(self, name: str, accuracy: float) -> None:
