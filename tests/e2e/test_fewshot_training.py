@@ -194,7 +194,7 @@ def test_phase_1_is_trained_in_the_run_if_it_is_not_there(tmp_path: Path, monkey
     assert result(inside)["preset"] == "digits"
     assert load_model("run:first", pretrained=True).card.arch == "exuno:vit_96_4_4_2"
     # A finished one in its own place is taken, and not trained again.
-    assert main("fewshot pretrain digits --smoke --devices cpu".split()) == 0
+    assert main(["fewshot", "pretrain", "digits", "--smoke", "--devices", "cpu"]) == 0
     (there,) = Path("runs").iterdir()
     before = (there / "result.json").stat().st_mtime_ns
     assert main([*DEFAULT.split(), "--run-dir", "second"]) == 0
