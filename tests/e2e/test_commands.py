@@ -172,7 +172,7 @@ def test_metrics_go_to_tensorboard_on_request(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("verb", "name"), list(files()))
 def test_every_preset_explains_itself(verb: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([verb, name, "--dry-run"]) == 0
+    assert main([*verb.split(), name, "--dry-run"]) == 0
     printed = yaml.safe_load(capsys.readouterr().out)
     about = printed["about"]
     assert about["summary"]

@@ -86,6 +86,9 @@ class Head:
     """Width before the last layer."""
     layers: int = 3
     """Layers of the perceptron."""
+    norm: Literal["none", "batch"] = "none"
+    """Batch normalisation of the hidden layers, over all tokens of a process: differences between images show at once,
+    which short trainings need."""
     shared: bool = True
     """[CLS] and patch tokens share the last layer."""
     unit_norm: bool = False

@@ -30,6 +30,13 @@ class Prototypes(nn.Module):
         return F.linear(x, self.length * F.normalize(self.direction, dim=1))
 
 
+class TokenNorm(nn.BatchNorm1d):
+    """Batch normalisation over all tokens, [..., width]."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.flatten(0, -2)).view_as(input)
+
+
 class Projection(nn.Module):
     """Perceptron, L2 norm, prototypes; [CLS] and patch tokens share all but perhaps the last layer.
 
@@ -42,11 +49,14 @@ class Projection(nn.Module):
         super().__init__()
         sides = [width, *[options.hidden] * (options.layers - 1), options.bottleneck]
         layers: list[nn.Module] = []
-        for before, after in pairwise(sides):
-            layers += [nn.Linear(before, after), nn.GELU()]
-            nn.init.trunc_normal_(layers[-2].weight, std=0.02)  # type: ignore[arg-type]
-            nn.init.zeros_(layers[-2].bias)  # type: ignore[arg-type]
-        self.perceptron = nn.Sequential(*layers[:-1])
+        for number, (before, after) in enumerate(pairwise(sides), 1):
+            linear = nn.Linear(before, after)
+            nn.init.trunc_normal_(linear.weight, std=0.02)
+            nn.init.zeros_(linear.bias)
+            layers.append(linear)
+            if number < options.layers:
+                layers += [TokenNorm(after), nn.GELU()] if options.norm == "batch" else [nn.GELU()]
+        self.perceptron = nn.Sequential(*layers)
         self.last = Prototypes(options.bottleneck, options.outputs, options.unit_norm)
         own = Prototypes(options.bottleneck, options.patch_outputs, options.unit_norm) if not options.shared else None
         self.last_patch = own

@@ -20,6 +20,8 @@ from exuno.fewshot.clusters import ari, nmi
 from exuno.fewshot.eval_options import QUERIES
 from exuno.fewshot.method import MaskedDistillation
 from exuno.fewshot.options import PretrainConfig
+from exuno.fewshot.start import FILE as HEAD
+from exuno.fewshot.start import save_projection
 from exuno.models.classifier import Classifier
 from exuno.models.save import WEIGHTS, save_model
 from exuno.models.weights import read_weights
@@ -118,6 +120,7 @@ class Validator:
         """Keeps the weights if they are the best so far."""
         if self.config.validation.keep == "best" and accuracy > self.record().get("accuracy", -1):
             save_model(self.model, self.folder)
+            save_projection(self.method.teacher.projection, self.folder)
             write_json(self.folder / "best.json", {"measured": name, "accuracy": accuracy})
 
     @property
@@ -131,7 +134,8 @@ class Validator:
         return json.loads(file.read_text()) if file.is_file() else {}
 
     def best(self) -> dict[str, object]:
-        """Puts the best weights into the model; returns how they were chosen, for the lineage."""
+        """Puts the best weights into the model and the teacher's head; returns how they were chosen."""
         if self.record():
             self.model.net.load_state_dict(read_weights(self.folder / WEIGHTS)[0])
+            self.method.teacher.projection.load_state_dict(read_weights(self.folder / HEAD)[0])
         return {"chosen": self.record()}
