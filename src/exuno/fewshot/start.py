@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from exuno.engine.run import Run, default_folder
+from exuno.engine.run import Run, default_folder, rank
 from exuno.fewshot.check import smoke
 from exuno.fewshot.options import DistillConfig, PretrainConfig
 from exuno.fewshot.projection import Projection
@@ -35,6 +35,8 @@ def open_start(config: DistillConfig, run: Run, pretrain: Callable[[PretrainConf
     if (folder / "result.json").is_file():
         return f"run:{folder}"
     plan = replace(plan, run=replace(plan.run, run_dir=run.dir / "phase1"))
+    if rank() == 0:
+        print(f"phase 1 first, in {run.dir / 'phase1'}: there is no finished run {folder}")
     return f"run:{pretrain(plan, preset).dir}"
 
 
