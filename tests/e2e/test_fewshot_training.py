@@ -35,6 +35,7 @@ SHORT = (
 )
 MODEL = "exuno:vit_16_2_2_4"
 ALL = "--weights.cls 1 --weights.masked 1 --weights.class-level 1 --weights.patch-level 1 --weights.supervised 1"
+TERMS = {f"train/{name}" for name in ("cls", "masked", "class_level", "patch_level", "supervised")}
 STEPS = 6  # 14 batches an epoch, 3 epochs, 15 % of them
 
 
@@ -182,29 +183,39 @@ def test_eval_measures_what_the_training_measured(phase2: Path, tmp_path: Path) 
         assert found[f"phase2/5-way-{shot}-shot/prototype"] == pytest.approx(expected[f"test/5-way-{shot}-shot"])
 
 
-DEFAULT = "fewshot distill --data digits --turns --size 8 --views.local-size 4 --smoke --devices cpu"
+def test_workers_change_nothing(phase1: Path, tmp_path: Path) -> None:
+    assert delivered(train("pretrain", tmp_path / "run", "--workers", "1")) == delivered(phase1)
+
+
+def default(*args: str) -> int:
+    """A smoke run of phase 2 that starts where phase 2 starts by default, on the classes of that phase 1."""
+    known = read("fewshot pretrain", "digits").config
+    size, patch = str(known["size"]), known["model"].rpartition("_")[2]
+    classes = ["--turns"] if known.get("turns") else []
+    command = ["fewshot", "distill", "--data", "digits", *classes, "--size", size, "--views.local-size", patch]
+    return main([*command, "--smoke", "--devices", "cpu", *args])
 
 
 def test_phase_1_is_trained_in_the_run_if_it_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main([*DEFAULT.split(), "--run-dir", "first"]) == 0
+    assert default("--run-dir", "first") == 0
     assert sorted(path.name for path in Path().iterdir()) == ["first"]
     inside = Path("first/phase1")
     assert result(Path("first"))["lineage"]["start"] == f"run:{inside}"
     assert result(inside)["preset"] == "digits"
-    assert load_model("run:first", pretrained=True).card.arch == "exuno:vit_96_4_4_2"
+    assert load_model("run:first", pretrained=True).card.arch == read("fewshot pretrain", "digits").config["model"]
     # A finished one in its own place is taken, and not trained again.
     assert main(["fewshot", "pretrain", "digits", "--smoke", "--devices", "cpu"]) == 0
     (there,) = Path("runs").iterdir()
     before = (there / "result.json").stat().st_mtime_ns
-    assert main([*DEFAULT.split(), "--run-dir", "second"]) == 0
+    assert default("--run-dir", "second") == 0
     assert not Path("second/phase1").exists()
     assert result(Path("second"))["lineage"]["start"] == f"run:{there}"
     assert (there / "result.json").stat().st_mtime_ns == before
     one, two = (load_file(f"{name}/model.safetensors") for name in ("first", "second"))
     assert all(torch.equal(value, two[name]) for name, value in one.items())
     # Another seed is another phase 1.
-    assert main([*DEFAULT.split(), "--seed", "1", "--run-dir", "third"]) == 0
+    assert default("--seed", "1", "--run-dir", "third") == 0
     assert Path("third/phase1/result.json").is_file()
 
 
@@ -263,25 +274,29 @@ def test_a_killed_run_ends_with_the_same_weights_bit_for_bit(phase1: Path, tmp_p
     assert all(torch.equal(value, two[name]) for name, value in one.items())
 
 
+@pytest.mark.slow  # 40 s on a slow machine
 def test_two_processes_train_to_the_weights_of_one(tmp_path: Path) -> None:
     """Phase 1 inside phase 2, so that one start of two processes shows both; in phase 2 all terms, over all images."""
-    plan = train("pretrain", tmp_path / "plan", "--drop-path", "0", "--optim.name", "sgd", "--optim.lr", "0.3")
+    same = ["--drop-path", "0", "--optim.name", "sgd", "--optim.lr", "0.3", "--teacher.student-temperature", "0.5"]
+    same += ["--teacher.temperature", "0.3", "0.3", "--teacher.patch-temperature", "0.3", "0.3"]
+    plan = train("pretrain", tmp_path / "plan", *same)
     content = yaml.safe_load((plan / "config.yaml").read_text())
     (tmp_path / "first.yaml").write_text(yaml.safe_dump({"verb": content["verb"], "config": content["config"]}))
-    args = ["--model", f"pretrain:{tmp_path / 'first.yaml'}", *ALL.split(), "--drop-path", "0", "--gather"]
-    args += ["--optim.name", "sgd", "--optim.lr", "0.3"]
+    args = ["--model", f"pretrain:{tmp_path / 'first.yaml'}", *ALL.split(), "--gather", *same]
     one, two = train("distill", tmp_path / "one", *args), tmp_path / "two"
     command = exuno("distill", *args, "--devices", "cpu:2", "--run-dir", two)
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for inside in (".", "phase1"):
         states = [last_state(folder / inside) for folder in (one, two)]
-        assert len(states[0]) > 80
+        assert len(states[0]) >= 80
         for name, value in states[0].items():
             torch.testing.assert_close(states[1][name], value, atol=2e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
         for mine, theirs in zip(logged(one / inside), logged(two / inside), strict=True):
             assert mine.keys() == theirs.keys()
-            assert list(mine.values()) == pytest.approx(list(theirs.values()), rel=1e-3, abs=1e-4)
+            if "train/nmi" in mine:  # the other lines hold the losses of the first process's share
+                assert mine == pytest.approx(theirs, abs=0.01)
+        assert min(value for line in logged(one / inside) for name, value in line.items() if name in TERMS) > 0.5
     begun, ended = last_state(one / "phase1"), last_state(one)
     assert (begun["teacher.projection.last.direction"] - ended["teacher.projection.last.direction"]).abs().max() > 1e-3
     assert "layer.weight" in ended
@@ -321,6 +336,7 @@ def test_the_best_weights_on_validation_classes_are_kept(tmp_path: Path) -> None
     assert any(not torch.equal(value, state[f"teacher.backbone.{name}"]) for name, value in kept.items())
     for name, value in load_file(last / "model.safetensors").items():
         assert torch.equal(value, state[f"teacher.backbone.{name}"])
+    assert delivered(best / "best")[1] == delivered(best)[1] != delivered(last)[1]
     for name, value in load_file(best / "best/model.safetensors").items():
         assert torch.equal(value, kept[name])
     assert set(result(best)["metrics"]) == {"test/3-way-1-shot", "test/3-way-5-shot"}
