@@ -310,3 +310,52 @@ def test_every_parameter_that_learns_has_a_gradient(names: tuple[str, ...], shar
     learning = {id(p) for group in method.parameter_groups(Optim()) for p in group["params"]}
     for name, parameter in method.named_parameters():
         assert (parameter.grad is not None) == parameter.requires_grad == (id(parameter) in learning), name
+
+
+def test_two_processes_that_gather_compute_the_loss_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each half of a batch is a process; what they would exchange is recorded first and then handed to both."""
+    from exuno.fewshot import method as module
+
+    def lively() -> MaskedDistillation:
+        made = make(weights=ALL, gather=True, teacher=Teacher(temperature=(0.2, 0.2), patch_temperature=(0.2, 0.2)))
+        with torch.no_grad():  # so that images differ in what is said of them
+            for one, two in zip(made.student.parameters(), made.teacher.parameters(), strict=True):
+                two.copy_(one.add_(0.3 * torch.randn_like(one)))
+        return made
+
+    def learn(rows: slice) -> tuple[Tensor, list[Tensor]]:
+        method = lively()
+        loss = method({name: x[rows] for name, x in batch().items()}, AT).loss
+        loss.backward()
+        return loss.detach(), [p.grad for p in method.parameters() if p.grad is not None]
+
+    loss, gradients = learn(slice(None))
+    alone = torch.stack([learn(slice(start, start + 3))[0] for start in (0, 3)]).mean()
+    assert (alone - loss).abs() > 1e-3
+    said: list[list[tuple[Tensor, int]]] = [[], []]
+    for number in range(2):
+
+        def record(x: Tensor, dim: int = 0, into: list[tuple[Tensor, int]] = said[number]) -> Tensor:
+            into.append((x.detach(), dim))
+            return torch.cat([x, x], dim) if x.ndim else x
+
+        monkeypatch.setattr(module, "gathered", record)
+        monkeypatch.setattr(module, "mean_of_all", lambda x: x)
+        learn(slice(3 * number, 3 * number + 3))
+    found = []
+    for number in range(2):
+        turns = iter([torch.cat([a, b], dim) for (a, dim), (b, _) in zip(*said, strict=True)])
+        monkeypatch.setattr(module, "gathered", lambda x, dim=0, turns=turns: next(turns))
+        counts: list[Tensor] = []
+        for half in range(2):  # the counts of both halves, which depend on what was gathered
+            turns_of_half = iter([torch.cat([a, b], dim) for (a, dim), (b, _) in zip(*said, strict=True)])
+            monkeypatch.setattr(module, "gathered", lambda x, dim=0, turns=turns_of_half: next(turns))
+            monkeypatch.setattr(module, "mean_of_all", lambda x, into=counts: into.append(x) or x)
+            learn(slice(3 * half, 3 * half + 3))
+        means = iter([(a + b) / 2 for a, b in zip(counts[: len(counts) // 2], counts[len(counts) // 2 :], strict=True)])
+        monkeypatch.setattr(module, "gathered", lambda x, dim=0, turns=turns: next(turns))
+        monkeypatch.setattr(module, "mean_of_all", lambda x, means=means: next(means))
+        found.append(learn(slice(3 * number, 3 * number + 3)))
+    torch.testing.assert_close((found[0][0] + found[1][0]) / 2, loss)
+    for one, two, whole in zip(found[0][1], found[1][1], gradients, strict=True):
+        torch.testing.assert_close((one + two) / 2, whole, atol=1e-5, rtol=1e-4)
