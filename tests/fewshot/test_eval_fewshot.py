@@ -177,7 +177,14 @@ def rows() -> list[Row]:
 
 def test_a_row_says_all_that_its_numbers_depend_on() -> None:
     (content,) = tables(rows(), "Title", "Note")
-    assert content["head"] == ["model", "features", "pixels", "1-shot", "5-shot", "test classes in training"]
+    assert content["head"] == [
+        "model",
+        "features",
+        "pixels",
+        "5-way 1-shot",
+        "5-way 5-shot",
+        "test classes in training",
+    ]
     assert content["rows"][1] == ["phase2", "cls+patch, 768", "320 of 360", "50.00 ± 1.00", "75.00 ± 0.50", "no"]
     assert content["rows"][0][2] == "8"
 
@@ -204,7 +211,7 @@ def test_each_classifier_has_a_table(capsys: pytest.CaptureFixture[str]) -> None
     second = replace(first, cells=(*first.cells, replace(first.cells[0], head="knn", mean=0.25, episodes=1)))
     found = tables([second], "Title", "Said once.")
     assert [each["title"] for each in found] == ["Title, prototype", "Title, knn"]
-    assert found[1]["head"][3:-1] == ["1-shot"]
+    assert found[1]["head"][3:-1] == ["5-way 1-shot"]
     assert found[1]["rows"][0][3] == "25.00"
     show(found)
     printed = capsys.readouterr().out

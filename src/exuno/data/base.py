@@ -30,6 +30,8 @@ class Data(Dataset[tuple[Tensor, int | Tensor]]):
         channels: 1 or 3.
         mean, std: of each channel over the *training* split, for pixels in [0, 1].
         whitening: what the images went through, if they are whitened and so no pixels any more.
+        episodes: of a few-shot benchmark that brings its episodes, the positions of the images to learn from, int64
+            [E, n, k], and of those to classify, [E, n, q]; n different classes, in the same order.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Data(Dataset[tuple[Tensor, int | Tensor]]):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     whitening: Whitening | None = None
+    episodes: tuple[Positions, Positions] | None = None
 
     @abstractmethod
     def __len__(self) -> int: ...

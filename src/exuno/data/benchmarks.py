@@ -10,7 +10,7 @@ from exuno.data.base import Data
 from exuno.data.cifar import has_cifar, open_cifar
 from exuno.data.constants import CIFAR
 from exuno.data.fewshot import open_cifar_part, open_imagenet_part
-from exuno.data.omniglot import NEEDS, open_omniglot
+from exuno.data.omniglot import NEEDS, RUNS_NEEDS, open_omniglot, open_run_data
 from exuno.engine.errors import ExunoError
 
 
@@ -105,6 +105,7 @@ BENCHMARKS = {
         partial(open_imagenet_part, "tiered-imagenet"),
     ),
     "omniglot": Benchmark(1623, NEEDS, "https://github.com/brendenlake/omniglot", open_omniglot),
+    "omniglot-runs": Benchmark(400, RUNS_NEEDS, "https://github.com/brendenlake/omniglot", open_run_data),
 }
 
 

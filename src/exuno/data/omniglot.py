@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from exuno.data.base import Positions, channel_stats
+from exuno.data.base import ArrayData, Positions, channel_stats
 from exuno.data.files import FileData
 from exuno.engine.errors import ExunoError
 
@@ -16,6 +16,19 @@ SIDE = 105
 PROBED = 256
 FOLDERS = {"train": ("images_background", "background_small"), "test": ("images_evaluation",)}
 NEEDS = "omniglot/images_background/ALPHABET/characterNN/*.png, and images_evaluation likewise for the test"
+RUNS = "omniglot-runs"
+COUNT = 20
+"""Runs, and ways of each."""
+RUNS_NEEDS = "omniglot/run01/class_labels.txt, run01/training, run01/test, …, run20, or a folder of them there"
+_NAMES = (
+    "Alphabet_of_the_Magi Anglo-Saxon_Futhorc Arcadian Armenian Asomtavruli_(Georgian) Balinese Bengali "
+    "Blackfoot_(Canadian_Aboriginal_Syllabics) Braille Burmese_(Myanmar) Cyrillic Early_Aramaic Futurama Grantha Greek "
+    "Gujarati Hebrew Inuktitut_(Canadian_Aboriginal_Syllabics) Japanese_(hiragana) Japanese_(katakana) Korean Latin "
+    "Malay_(Jawi_-_Arabic) Mkhedruli_(Georgian) N_Ko Ojibwe_(Canadian_Aboriginal_Syllabics) Sanskrit "
+    "Syriac_(Estrangelo) Tagalog Tifinagh"
+)
+BACKGROUND = frozenset(_NAMES.split())
+"""The alphabets of the background set; the runs show others."""
 
 
 class OmniglotData(FileData):
@@ -93,6 +106,42 @@ def open_runs(folder: Path) -> list[Run]:
     if not lists:
         raise ExunoError(f"there are no runs in {folder}", "It must hold run01/class_labels.txt and so on.")
     return [_run(path, base) for path in lists]
+
+
+def open_run_data(root: Path, split: str = "test") -> ArrayData:
+    """The images of the runs as data that bring their episodes: 800 images of 400 classes, which are named
+    runNN/classNN. Mean and standard deviation are those of these images.
+
+    Args:
+        root: folder with ``omniglot/run01`` and so on, or with these in a folder there, such as ``omniglot/all_runs``;
+            or that folder ``omniglot`` itself.
+        split: any; the runs are one set.
+
+    Raises:
+        ExunoError: if there are not 20 runs of 20 ways.
+    """
+    bases = (root / "omniglot", root / "omniglot-py", root)
+    listed = (
+        path for base in bases for deep in ("", "*/", "*/*/") for path in base.glob(f"{deep}run01/class_labels.txt")
+    )
+    found = next(listed, None)
+    if found is None:
+        raise ExunoError(f"the runs of omniglot are not in {root}", f"--data-root must hold {RUNS_NEEDS}.")
+    runs = open_runs(found.parents[1])
+    if len(runs) != COUNT or any(len(run.answers) != COUNT for run in runs):
+        raise ExunoError(f"{found.parents[1]} does not hold 20 runs of 20 characters", "Unpack the archive completely.")
+    images = torch.stack(
+        [torch.stack([run.support, run.query]) for run in runs]
+    )  # [run, support or query, 20, 1, h, w]
+    classes = np.arange(COUNT**2).reshape(COUNT, COUNT)
+    answers = np.stack([run.answers.numpy() for run in runs])
+    labels = np.stack([classes, np.take_along_axis(classes, answers, 1)], 1)
+    names = tuple(f"run{run:02}/class{way:02}" for run in range(1, COUNT + 1) for way in range(1, COUNT + 1))
+    data = ArrayData(RUNS, images.flatten(0, 2).numpy(), labels.ravel(), names)
+    first = 2 * COUNT * np.arange(COUNT)[:, None]  # of each run
+    support, query = first + np.arange(COUNT), first + COUNT + np.argsort(answers, 1)
+    data.episodes = support[..., None], query[..., None]
+    return data
 
 
 def _run(path: Path, base: Path) -> Run:

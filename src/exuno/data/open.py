@@ -8,7 +8,7 @@ from exuno.engine.errors import ExunoError
 
 FORMS = (
     "digits; cifar10, cifar100, imagenet, in100, places365, flowers102, pets37, stl10, cub200, tiny-imagenet, "
-    "cifar-fs, fc100, mini-imagenet, tiered-imagenet, omniglot (with --data-root); "
+    "cifar-fs, fc100, mini-imagenet, tiered-imagenet, omniglot, omniglot-runs (with --data-root); "
     "folder:PATH, npz:PATH, wds:PATTERN, poster:PATH, torchvision:NAME (with --data-root)"
 )
 

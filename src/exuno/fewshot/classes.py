@@ -6,6 +6,7 @@ from typing import Literal
 from exuno.data import rng
 from exuno.data.base import Data
 from exuno.data.fewshot import FEWSHOT
+from exuno.data.omniglot import RUNS
 from exuno.data.open import open_data
 from exuno.data.subset import choose, present, some
 from exuno.engine.errors import ExunoError
@@ -18,17 +19,19 @@ Split = dict[str, tuple[str, ...]]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
 VAL, TEST = 0.16, 0.2
 """Shares of the classes that a draw gives to val and test, as in mini-ImageNet (64, 16 and 20 of 100)."""
+ALL = "all"
 
 
 def open_classes(spec: str, part: Part, classes: Classes, root: Path | None, seed: int) -> Data | None:
     """The images of one part of the classes, labelled 0..C-1.
 
-    ``classes.split`` is ``auto`` or a CSV file. By ``auto``, few-shot benchmarks have their published classes;
+    ``classes.split`` is ``auto``, ``all`` or a CSV file. By ``auto``, few-shot benchmarks have their published classes;
     ``digits`` 0 to 4 for training and 5 to 9 for the test; a folder whose train, val and test folders share no class
     has these; of every other data set all splits are put together, and 16 % of the classes are drawn for val, 20 % for
     test (of Omniglot without its evaluation set: of the alphabets); the rest is for training. A CSV file has the
     columns ``class,split``, or for a folder ``file,class,split`` with paths inside it; classes that it does not name
-    are left out.
+    are left out. By ``all``, every class is for training; of Omniglot those of the background set. The runs of Omniglot
+    are the same whatever the part.
 
     Args:
         spec: data spec.
@@ -38,15 +41,24 @@ def open_classes(spec: str, part: Part, classes: Classes, root: Path | None, see
         seed: of the draw.
 
     Returns:
-        The data; None only for a ``val`` that does not exist.
+        The data; None only for a ``val`` that does not exist, and by ``all`` for val and test.
 
     Raises:
         ExunoError: for an unlabelled data set, a part without classes, a val or test of one class, a class in two
             parts, and a CSV file that is broken or names what is not there.
     """
-    found = _listed(spec, part, classes.split, root) if classes.split != "auto" else _auto(spec, part, root, seed)
+    if spec == RUNS:
+        if classes.split != "auto":
+            raise ExunoError(f"{spec} is measured as a whole, so --split does not apply", "Leave out --split.")
+        return open_data(spec, part, root=root)
+    if classes.split == "auto":
+        found = _auto(spec, part, root, seed)
+    elif classes.split == ALL:
+        found = _all(spec, root) if part == "train" else None
+    else:
+        found = _listed(spec, part, classes.split, root)
     if found is None or len(found) == 0:
-        if part == "val":
+        if part == "val" or classes.split == ALL:
             return None
         raise ExunoError(f"{spec} has no classes for {part}", "Choose them by --split, a CSV file with class,split.")
     if found.num_classes < 2 and part != "train":
@@ -73,6 +85,12 @@ def _auto(spec: str, part: Part, root: Path | None, seed: int) -> Data | None:
     else:
         split = drawn(names, seed)
     return choose(f"{spec}/{part}", parents, split[part]) if split[part] else None
+
+
+def _all(spec: str, root: Path | None) -> Data:
+    """All classes but the evaluation set of Omniglot, whose runs are for the test."""
+    parents = [open_data(spec, "train", root=root)] if spec == "omniglot" else _everything(spec, root)
+    return choose(f"{spec}/all", parents, present(parents))
 
 
 def _omniglot(part: Part, root: Path | None, seed: int) -> Data | None:

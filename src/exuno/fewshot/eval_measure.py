@@ -1,6 +1,6 @@
 """Accuracies of features over episodes: of a model, of raw pixels, of several under one progress bar."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from exuno.data.base import Data
 from exuno.data.subset import labels_of, names_of, some
 from exuno.engine.errors import ExunoError
 from exuno.engine.progress import ProgressBar
+from exuno.fewshot.episodes import Episodes, Ints, draw
 from exuno.fewshot.eval_models import Subject
 from exuno.fewshot.eval_options import QUERIES
 from exuno.fewshot.feature_cache import Features, cached, key_of
@@ -52,13 +53,26 @@ class Plan:
 
     def sentence(self, data: Data) -> str:
         """How the numbers came about."""
+        if data.episodes is not None:
+            return self._given(data)
         per = "all other images of each class" if self.queries is None else f"{self.queries} queries of each class"
-        names = [name.format(self.neighbours) for head, name in HEADS.items() if head in self.heads]
         return (
             f"Mean accuracy in percent over {self.episodes:,} episodes of {self.way} classes and {per}, ± half of the "
-            f"95 % interval, by {', '.join(names)}. {len(data):,} images of the {data.num_classes} classes "
+            f"95 % interval, by {self._named()}. {len(data):,} images of the {data.num_classes} classes "
             f"{some(names_of(data))}; protocol {self.protocol}, seed {self.seed}."
         )
+
+    def _given(self, data: Data) -> str:
+        shot, queries = self.shots[0], self.queries or 0
+        return (
+            f"Mean accuracy in percent over the {self.episodes} episodes that {data.name} brings, each of {self.way} "
+            f"classes, {shot} image{'s' if shot > 1 else ''} to learn from and {queries} to classify of each "
+            f"({self.episodes * self.way * queries:,} answers), ± half of the 95 % interval over the episodes, by "
+            f"{self._named()}. {len(data):,} images of {data.num_classes} classes; seed {self.seed}."
+        )
+
+    def _named(self) -> str:
+        return ", ".join(name.format(self.neighbours) for head, name in HEADS.items() if head in self.heads)
 
 
 @dataclass(frozen=True)
@@ -95,7 +109,6 @@ def measure(
     Raises:
         ExunoError: features that are not finite, or that the model does not have.
     """
-    from exuno.fewshot.episodes import draw
     from exuno.fewshot.heads import accuracies
 
     kind, size, short = seen_as(subject, data, view)
@@ -107,12 +120,19 @@ def measure(
     features, cells = features.to(device), []
     for head in plan.heads:
         for shot in plan.shots:
-            drawn = draw(labels.numpy(), plan.way, shot, plan.queries, plan.episodes, plan.seed, plan.protocol)
+            drawn = episodes_of(data, labels.numpy(), plan, shot)
             options: dict[str, Any] = {"neighbours": plan.neighbours, "seed": plan.seed, "progress": progress}
             found = accuracies(features, labels.numpy(), drawn, head, **options)
             mean, interval = float(np.mean(found)), mean_interval(found)
             cells.append(Cell(plan.way, shot, head, mean, interval, len(found)))
     return Row(subject.name, kind, features.shape[1], size, short, said, tuple(cells), subject.baseline)
+
+
+def episodes_of(data: Data, labels: Ints, plan: Plan, shot: int) -> Iterator[Episodes]:
+    """The episodes that the data bring, else those of a plan, drawn."""
+    if data.episodes is not None:
+        return iter([Episodes(*data.episodes)])
+    return draw(labels, plan.way, shot, plan.queries, plan.episodes, plan.seed, plan.protocol)
 
 
 def seen_as(subject: Subject, data: Data, view: View) -> tuple[str, tuple[int, int], int]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from exuno.data.base import Data
+from exuno.data.omniglot import BACKGROUND, RUNS
 from exuno.engine.errors import ExunoError
 from exuno.fewshot.eval_options import PIXELS
 from exuno.fewshot.options import EvalConfig
@@ -133,6 +134,9 @@ def seen(subject: Subject, tested: Sequence[str], spec: str) -> str:
     names = {*lineage.get("classes", ()), *(card.class_names or ())}
     if "data" not in lineage or not names:
         return "may: its training classes are unknown"
+    if spec == RUNS and lineage["data"] == "omniglot":
+        foreign = sum(name.partition("/")[0] not in BACKGROUND for name in names)
+        return f"may: {foreign} classes of no background alphabet" if foreign else "no: of the evaluation alphabets"
     common = len(names & set(tested))
     if lineage["data"] == spec:
         return f"yes: {common} of {len(tested)}" if common else "no"

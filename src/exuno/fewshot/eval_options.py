@@ -1,7 +1,7 @@
 """The options of ``exuno fewshot eval``, checked and completed by what the first run knows. No torch."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,10 @@ QUERIES = 15
 """Images of each class that an episode of the standard protocol classifies."""
 SMOKE_QUERIES = 3
 SMOKE_EPISODES = 20
+OWN: dict[str, dict[str, Any]] = {
+    "omniglot-runs": {"way": 20, "shot": (1,), "queries": 1, "episodes": 20, "protocol": "standard"}
+}
+"""Data that bring their episodes -> the options that say what these are like."""
 
 
 def complete(config: EvalConfig) -> EvalConfig:
@@ -37,10 +41,25 @@ def complete(config: EvalConfig) -> EvalConfig:
         root = config.data_root or (Path(known["data_root"]) if known.get("data_root") else None)
         classes = chosen(known) if config.classes == Classes() else config.classes
         config = replace(config, data_root=root, classes=classes)
+    if data in OWN:
+        return own(config, data)
     if config.smoke:
         queries = min(config.queries or SMOKE_QUERIES, SMOKE_QUERIES)
         config = replace(config, queries=queries, episodes=min(config.episodes, SMOKE_EPISODES))
     return config
+
+
+def own(config: EvalConfig, data: str) -> EvalConfig:
+    """The configuration with what the data say of their episodes.
+
+    Raises:
+        ExunoError: an option says otherwise.
+    """
+    usual = {each.name: each.default for each in fields(EvalConfig)}
+    for name, value in OWN[data].items():
+        if getattr(config, name) not in (usual[name], value):
+            raise ExunoError(f"{data} brings its own episodes, so --{name} cannot be chosen", f"Leave out --{name}.")
+    return replace(config, **OWN[data])
 
 
 def check(config: EvalConfig) -> None:

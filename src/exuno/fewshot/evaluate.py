@@ -16,7 +16,7 @@ from exuno.engine.options import RunOptions
 from exuno.engine.progress import peak_memory
 from exuno.engine.run import Run, open_run
 from exuno.fewshot import figures
-from exuno.fewshot.classes import open_classes
+from exuno.fewshot.classes import ALL, open_classes
 from exuno.fewshot.eval_measure import EPISODES, SHOTS, Plan, View, check_data, measure_all, seen_as
 from exuno.fewshot.eval_models import NOTHING, Subject, lineages, open_subjects, random_network, seen
 from exuno.fewshot.eval_options import (
@@ -50,7 +50,12 @@ def evaluate(config: EvalConfig) -> list[Row]:
     started = time.monotonic()
     data = open_classes(config.data, config.part, config.classes, config.data_root, split_seed(config))
     if data is None:
-        raise ExunoError(f"{config.data} has no classes for {config.part}", "Give --part test, or a --split.")
+        what = f"{config.data} has no classes for {config.part}"
+        if config.classes.split == ALL:
+            raise ExunoError(
+                f"{what}: --split all trains on every one", "Give --data with other classes, or a --split."
+            )
+        raise ExunoError(what, "Give --part test, or a --split.")
     plan = Plan(
         config.way,
         config.shot,
@@ -62,7 +67,7 @@ def evaluate(config: EvalConfig) -> list[Row]:
         config.seed,
     )
     check_data(data, plan)
-    if config.smoke:
+    if config.smoke and data.episodes is None:
         data = few_of_each(data, max(plan.shots) + SMOKE_QUERIES)
     subjects = open_subjects(config, config.models, data)
     size = (config.size, config.size) if config.size else None

@@ -23,7 +23,8 @@ class Classes:
     split: str = "auto"
     """auto: the published lists of a benchmark, the train, val and test folders of a folder: if their classes differ,
     else 64, 16 and 20 % of the classes, drawn by --seed; or a CSV file with the columns class,split or
-    file,class,split."""
+    file,class,split; or all: every class is trained on and none is held back (of Omniglot, every character of the
+    background set)."""
     turns: bool = False
     """Quarter turns of a class are three further classes, as is usual for Omniglot."""
 

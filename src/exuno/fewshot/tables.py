@@ -60,13 +60,19 @@ def tables(rows: Sequence[Row], title: str, note: str = "") -> list[Table]:
 
 
 def _table(rows: Sequence[Row], head: str, title: str, note: str) -> Table:
-    shots = list(dict.fromkeys(cell.shot for row in rows for cell in row.cells if cell.head == head))
+    shots = list(dict.fromkeys((cell.way, cell.shot) for row in rows for cell in row.cells if cell.head == head))
     lines = []
     for row in rows:
-        found = {cell.shot: cell.text for cell in row.cells if cell.head == head}
+        found = {(cell.way, cell.shot): cell.text for cell in row.cells if cell.head == head}
         told = [row.name, f"{row.features}, {row.dimension:,}", row.images]
         lines.append([*told, *(found.get(shot, "–") for shot in shots), row.seen])
-    named = ["model", "features", "pixels", *(f"{shot}-shot" for shot in shots), "test classes in training"]
+    named = [
+        "model",
+        "features",
+        "pixels",
+        *(f"{way}-way {shot}-shot" for way, shot in shots),
+        "test classes in training",
+    ]
     return {"title": title, "head": named, "rows": lines, "note": note}
 
 

@@ -73,6 +73,8 @@ def prepare(config: PretrainConfig, start: str, accelerator: Accelerator) -> Set
 
     training = part("train")
     assert training is not None
+    if training.episodes is not None:
+        raise ExunoError(f"{config.data} is for measuring only", "Train on other data, such as --data omniglot.")
     store = (config.store, config.store) if config.store else training.image_size
     size = (config.size, config.size) if config.size else training.image_size
     if size[0] != size[1]:
@@ -193,4 +195,6 @@ def conclude(
     save_projection(setup.method.teacher.projection, run.dir)
     measured = conclude_training(run.dir, config, setup.model, setup.test, accelerator.device)
     run.finish(**measured, lineage=setup.model.card.lineage, **asdict(outcome))
+    if setup.test is None:
+        print(f"No class was held back, so nothing was tested. Do it by: exuno fewshot eval {run.dir} --data SPEC")
     write_report(run.dir)

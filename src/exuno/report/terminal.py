@@ -38,7 +38,8 @@ def show(run: Run) -> None:
         table.add_row(name, f"{100 * value:.2f} %", interval, f"{count:,}" if count else "", paper)
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100)
     console.print(run.about.get("summary") or f"exuno {run.verb}", soft_wrap=True)
-    console.print(table)
+    if table.row_count:
+        console.print(table)
     if budget := run.about.get("budget"):
         console.print(f"trained with {100 * budget:g} % of the preset's budget")
     console.print(
