@@ -214,3 +214,12 @@ def test_raw_pixels_on_the_published_runs(shared: Path, tmp_path: Path) -> None:
         right.append(np.mean([shown[int((support @ vector(asked)).argmax())] == answer for asked, answer in pairs]))
     assert len(right) == 20
     assert measured(tmp_path, tmp_path / "run")["metrics"][KEY] == pytest.approx(np.mean(right), abs=0.0051)
+
+
+def test_runs_beside_the_alphabets_are_not_trained_on(tmp_path: Path) -> None:
+    drawing(tmp_path / "omniglot/Greek/character01/0.png", 1)
+    drawing(tmp_path / "omniglot/run01/training/class01.png", 2)
+    (tmp_path / "omniglot/run01/class_labels.txt").write_text("")
+    data = open_classes("omniglot", "train", Classes("all"), tmp_path, 0)
+    assert data is not None
+    assert data.classes == ("Greek/character01",)

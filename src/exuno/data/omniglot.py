@@ -187,9 +187,9 @@ def _there(root: Path, split: str) -> Path:
 def _read(folder: Path, split: str) -> OmniglotData:
     from exuno.data.folder import class_folders, list_classes
 
-    classes = tuple(
-        f"{alphabet}/{name}" for alphabet in class_folders(folder) for name in class_folders(folder / alphabet)
-    )
+    # The runs of the one-shot benchmark may lie beside the alphabets; their images are for measuring only.
+    alphabets = [name for name in class_folders(folder) if not (folder / name / "class_labels.txt").exists()]
+    classes = tuple(f"{alphabet}/{name}" for alphabet in alphabets for name in class_folders(folder / alphabet))
     files, labels = list_classes(folder, classes)
     if not files:
         raise ExunoError(f"there are no images in {folder}", "Unpack the archive completely.")
