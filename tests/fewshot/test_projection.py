@@ -73,3 +73,14 @@ def test_a_unit_norm_freezes_the_length(unit_norm: bool) -> None:
         assert last.length.requires_grad is not unit_norm
         assert last.direction.requires_grad
         assert torch.equal(last.length, torch.ones_like(last.length))
+
+
+def test_batch_normalisation_shows_small_differences() -> None:
+    torch.manual_seed(1)
+    tokens = torch.randn(8) + 0.01 * torch.randn(64, 5, 8)  # nearly the same for every image
+    plain, normed = head(), head(norm="batch")
+    spread = [made(tokens).std((0, 1)).mean().item() for made in (plain, normed)]
+    assert spread[1] > 10 * spread[0]
+    hidden = normed.perceptron[:2](tokens)
+    torch.testing.assert_close(hidden.mean((0, 1)), torch.zeros(10), atol=1e-5, rtol=0)
+    assert len(head(norm="batch", layers=1).perceptron) == 1
