@@ -38,7 +38,7 @@ def make(config: PretrainConfig = CONFIG, **changes: Any) -> MaskedDistillation:
     net = Vit(16, 2, 2, 2, 0, 1, (8, 8))
     with torch.no_grad():
         net.mask_token.normal_()
-    method = MaskedDistillation(net, Projection(16, config.head), config, 3, IMAGES, (0.4,), (0.2,))
+    method = MaskedDistillation(net, Projection(16, config.head), config, 3, IMAGES, 8, (0.4,), (0.2,))
     return method.train()
 
 

@@ -50,7 +50,9 @@ def check_config(config: PretrainConfig) -> None:
         need(getattr(validation, name) >= 1, f"--validation.{name}", getattr(validation, name), "at least 1")
     good = validation.resize is None or validation.resize >= (size or 1)
     need(good, "--validation.resize", validation.resize, "at least --size, which is cut out of it")
-    weights = astuple(config.weights)
+    weights = astuple(replace(config.weights, by_attention=False))
+    alone = not (config.gather and config.weights.patch_level and config.mode == "reference")
+    need(alone, "--gather with --mode reference", "on", "--mode paper: the published patch loss knows one process only")
     need(min(weights) >= 0 and max(weights) > 0, "--weights", config.weights, "weights from 0, at least one above it")
 
 

@@ -14,7 +14,7 @@ from exuno.engine.schedule import Progress, cosine
 from exuno.fewshot.gather import gathered, mean_of_all
 from exuno.fewshot.losses import Term, class_level, dino, find_pairs, masked, patch_level, sharpen
 from exuno.fewshot.mask import make_masks
-from exuno.fewshot.options import PretrainConfig
+from exuno.fewshot.options import PretrainConfig, Weights
 from exuno.fewshot.projection import Projection
 from exuno.fewshot.views import GLOBAL, make_views
 from exuno.models.vit import Vit
@@ -25,32 +25,50 @@ class Outputs(NamedTuple):
 
     cls: Tensor
     """[V, B, K]"""
-    patch: Tensor
-    """Of the global views, [2, B, P, K]."""
+    patch: Tensor | None
+    """Of the global views, [2, B, P, K]; None where no loss reads them."""
     features: Tensor
     """Patch tokens of the global views, [2, B, P, D]."""
     token: Tensor
     """[CLS] tokens of the global views, [2, B, D]."""
+    attention: Tensor | None
+    """Of [CLS] to the patches of the global views, the mean over the heads, summing to 1, [2, B, P]; None likewise."""
 
 
 class Network(nn.Module):
-    """A transformer and its projection."""
+    """A transformer and its projection.
 
-    def __init__(self, backbone: Vit, projection: Projection) -> None:
+    Args:
+        backbone: the transformer.
+        projection: the head.
+        weights: of the losses; what none of them reads is not computed.
+    """
+
+    def __init__(self, backbone: Vit, projection: Projection, weights: Weights) -> None:
         super().__init__()
         self.backbone, self.projection = backbone, projection
+        self.reads_patches = bool(weights.masked or weights.patch_level)
+        self.reads_attention = bool(weights.patch_level and weights.by_attention)
 
     def forward(self, wide: Tensor, mask: Tensor | None = None, near: Tensor | None = None) -> Outputs:
         """Global views [2, B, C, S, S], their masks bool [2, B, P] and local views [L, B, C, s, s], normalised."""
         views, batch = wide.shape[:2]
-        tokens = self.backbone.tokens(wide.flatten(0, 1), None if mask is None else mask.flatten(0, 1))
-        tokens = tokens.view(views, batch, *tokens.shape[1:])
-        cls = tokens[:, :, 0]
+        pixels, hidden = wide.flatten(0, 1), None if mask is None else mask.flatten(0, 1)
+        attention = None
+        if self.reads_attention:
+            read = self.backbone.read(pixels, hidden)
+            token, patches = read.cls.unflatten(0, (views, batch)), read.patches.unflatten(0, (views, batch))
+            attention = read.attention.detach().float().mean(1).unflatten(0, (views, batch))
+            attention = attention / attention.sum(-1, keepdim=True)
+        else:
+            tokens = self.backbone.tokens(pixels, hidden).unflatten(0, (views, batch))
+            token, patches = tokens[:, :, 0], tokens[:, :, 1:]
+        cls = token
         if near is not None:
             small = self.backbone.tokens(near.flatten(0, 1))[:, 0].view(len(near), batch, -1)
             cls = torch.cat([cls, small])
-        patches = tokens[:, :, 1:]
-        return Outputs(self.projection(cls), self.projection.patches(patches), patches, tokens[:, :, 0])
+        patch = self.projection.patches(patches) if self.reads_patches else None
+        return Outputs(self.projection(cls), patch, patches, token, attention)
 
 
 class MaskedDistillation(nn.Module):
@@ -65,6 +83,7 @@ class MaskedDistillation(nn.Module):
         config: what to do.
         classes: number of training classes.
         images: length of the training set.
+        side: of a global view in pixels.
         mean: of each channel, for pixels in [0, 1].
         std: likewise.
     """
@@ -81,12 +100,14 @@ class MaskedDistillation(nn.Module):
         config: PretrainConfig,
         classes: int,
         images: int,
+        side: int,
         mean: tuple[float, ...],
         std: tuple[float, ...],
     ) -> None:
         super().__init__()
-        self.config, self.images = config, images
-        self.student = Network(backbone, projection)
+        self.config, self.images, self.side = config, images, side
+        backbone.mask_token.requires_grad_(True)
+        self.student = Network(backbone, projection, config.weights)
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
         self.student.backbone.set_drop_path(config.drop_path)
         self._rest()
@@ -101,14 +122,14 @@ class MaskedDistillation(nn.Module):
         """One step. ``batch``: images uint8 [B, C, S, S]; labels int64 [B]; index int64 [B]."""
         config = self.config
         draws = (at.step // at.per_epoch) * self.images + batch["index"].cpu().numpy()
-        side = config.size or batch["images"].shape[-1]
-        rows = side // self.student.backbone.patch_embed.patch_size[0]
-        wide, near = make_views(batch["images"], draws, config.views, side, config.run.seed)
+        rows = self.side // self.student.backbone.patch_embed.patch_size[0]
+        wide, near = make_views(batch["images"], draws, config.views, self.side, config.run.seed)
         mask = torch.from_numpy(make_masks(draws, config.mask, (rows, rows), config.run.seed)).to(wide.device)
         wide, near = self._normalised(wide), None if near is None else self._normalised(near)
         with torch.no_grad():
             said = self.teacher(wide)
-            self.seen = (said.cls.float().mean((0, 1)), said.patch.float().mean((0, 1, 2)))
+            patch = self.patch_centre if said.patch is None else said.patch.float().mean((0, 1, 2))
+            self.seen = said.cls.float().mean((0, 1)), patch
         terms = self.terms(self.student(wide, mask, near), said, mask, batch, at)
         parts = {name: term.total / mean_of_all(term.count).clamp(min=1) for name, term in terms.items()}
         loss = torch.stack([getattr(config.weights, name) * part for name, part in parts.items()]).sum()
@@ -117,9 +138,12 @@ class MaskedDistillation(nn.Module):
     def terms(self, out: Outputs, said: Outputs, mask: Tensor, batch: Batch, at: Progress) -> dict[str, Term]:
         """The losses that have a weight, by the names of :class:`Weights`."""
         weights, mode, teacher = self.config.weights, self.config.mode, self.config.teacher
-        cls, patch = (x / teacher.student_temperature for x in (out.cls, out.patch))
+        cls = out.cls / teacher.student_temperature
         teacher_cls = sharpen(said.cls, self.centre, self._temperature(teacher.temperature, at))
-        teacher_patch = sharpen(said.patch, self.patch_centre, self._temperature(teacher.patch_temperature, at))
+        patch = teacher_patch = cls.new_empty(0)
+        if out.patch is not None and said.patch is not None:
+            patch = out.patch / teacher.student_temperature
+            teacher_patch = sharpen(said.patch, self.patch_centre, self._temperature(teacher.patch_temperature, at))
         labels, index = batch["labels"], batch["index"]
         terms: dict[str, Term] = {}
         if weights.cls:
@@ -131,8 +155,10 @@ class MaskedDistillation(nn.Module):
             if weights.class_level:
                 terms["class_level"] = class_level(cls, self._shared(teacher_cls, 1), pairs, mode)
             if weights.patch_level:
-                features = out.features.detach(), self._shared(said.features, 1)
-                terms["patch_level"] = patch_level(patch, self._shared(teacher_patch, 1), *features, pairs, mode)
+                ours, theirs = out.features.detach(), self._shared(said.features, 1)
+                attention = out.attention if mode == "paper" else said.attention
+                known = self._shared(teacher_patch, 1)
+                terms["patch_level"] = patch_level(patch, known, ours, theirs, pairs, mode, attention)
         if self.layer is not None:
             logits = self.layer(out.token.float().flatten(0, 1))
             total = F.cross_entropy(logits, labels.repeat(GLOBAL), reduction="sum")

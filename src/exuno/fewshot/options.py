@@ -88,8 +88,8 @@ class Head:
     layers: int = 3
     """Layers of the perceptron."""
     norm: Literal["none", "batch"] = "none"
-    """Batch normalisation of the hidden layers, over all tokens of a process: differences between images show at once,
-    which short trainings need."""
+    """batch: batch normalisation of the hidden layers by the batch at hand, [CLS] and patch tokens apart, each process
+    its own: differences between images show at once, which short trainings need."""
     shared: bool = True
     """[CLS] and patch tokens share the last layer."""
     unit_norm: bool = False
@@ -128,6 +128,8 @@ class Weights:
     """Matching patches agree within a class (lambda2 of SMKD)."""
     supervised: float = 0.0
     """Cross-entropy of a linear layer on the student's [CLS] token."""
+    by_attention: bool = False
+    """patch_level: patches count by the attention that [CLS] pays them, not alike."""
 
 
 @dataclass(frozen=True)
@@ -135,10 +137,13 @@ class Validation:
     """Few-shot accuracy on validation classes during the training."""
 
     way: int = 5
+    """Classes of an episode, also of the test at the end."""
     shot: int = 1
+    """Labelled images of each class."""
     episodes: int = 1000
+    """Episodes of a validation."""
     resize: int | None = None
-    """Short side of a validation image before the centre crop of --size; default: 8/7 of it."""
+    """Short side of a validation image before the centre crop of --size; default: 8/7 of it for larger images."""
     keep: Literal["last", "best"] = "last"
     """Which weights are delivered; best needs validation classes."""
 
@@ -192,7 +197,7 @@ class PretrainConfig:
 class DistillConfig(PretrainConfig):
     """Phase 2: images of one class teach each other (SMKD)."""
 
-    model: str = "pretrain:digits"
+    model: str = ""
     """Where to start: pretrain:PRESET (trained first, if it is not there), run:DIR of phase 1, or file:PATH."""
     epochs: int = 150
     """Times the training set is seen."""

@@ -31,7 +31,11 @@ class Prototypes(nn.Module):
 
 
 class TokenNorm(nn.BatchNorm1d):
-    """Batch normalisation over all tokens, [..., width]."""
+    """Batch normalisation over the tokens at hand, [..., width], also in a test: [CLS] and patch tokens come apart, and
+    no running mean would fit both."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, track_running_stats=False)
 
     def forward(self, input: Tensor) -> Tensor:
         return super().forward(input.flatten(0, -2)).view_as(input)

@@ -61,4 +61,6 @@ def load_projection(start: str, projection: Projection) -> Projection:
         own = projection.state_dict()
         if {key: value.shape for key, value in state.items()} == {key: value.shape for key, value in own.items()}:
             projection.load_state_dict(state)
+        elif rank() == 0:
+            print(f"the head of {start} has another shape than --head asks for: a new one is drawn")
     return projection

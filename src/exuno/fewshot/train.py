@@ -44,6 +44,11 @@ def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
         ExunoError: anything the user can put right.
     """
     check_config(config)
+    if not config.model:
+        raise ExunoError(
+            "phase 2 has nothing to start from",
+            "Give --model run:DIR of phase 1 (exuno fewshot pretrain), pretrain:PRESET or file:PATH; or name a preset.",
+        )
 
     def work(plan: DistillConfig, run: Run) -> None:
         train(plan, run, open_start(plan, run, pretrain))
@@ -75,6 +80,8 @@ def prepare(config: PretrainConfig, start: str, accelerator: Accelerator) -> Set
     assert training is not None
     if training.episodes is not None:
         raise ExunoError(f"{config.data} is for measuring only", "Train on other data, such as --data omniglot.")
+    if training.whitening is not None:
+        raise ExunoError(f"the images of {config.data} are whitened, which views would clip", "Give plain images.")
     store = (config.store, config.store) if config.store else training.image_size
     size = (config.size, config.size) if config.size else training.image_size
     if size[0] != size[1]:
@@ -98,6 +105,7 @@ def prepare(config: PretrainConfig, start: str, accelerator: Accelerator) -> Set
         config,
         training.num_classes,
         len(training),
+        size[0],
         model.card.mean,
         model.card.std,
     )
@@ -138,9 +146,10 @@ def open_model(
     ):
         if side % patch:
             raise ExunoError(f"{flag} is {side}, which patches of {patch} pixels do not fill", "Give a multiple of it.")
-    card = replace(model.card, input_size=size, class_names=None)
     net = model.net
-    model = Classifier(net, card)
+    net.reset_classifier(0)
+    net.store_size(size)
+    model = Classifier(net, replace(model.card, input_size=size, classes=0, class_names=None))
     return model, load_projection(start, Projection(net.embed_dim, config.head))
 
 

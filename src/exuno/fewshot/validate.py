@@ -75,6 +75,7 @@ class Validator:
         """Measures in the main process; the others have nothing to say."""
         if not accelerator.is_main_process:
             return
+        self.model.to(accelerator.device)  # its mean and std are not the method's
         yield from self.clusters(accelerator.device)
         if self.validation is not None:
             options = self.config.validation
@@ -101,14 +102,13 @@ class Validator:
         from exuno.fewshot.features import extract
         from exuno.fewshot.heads import accuracies
 
-        options, side = self.config.validation, self.size[0]
-        resize = options.resize or round(side * 8 / 7)
+        options = self.config.validation
         features, labels = extract(
             self.model,
             self.validation,
             features="auto",
             size=self.size,
-            resize=resize,
+            resize=options.resize,
             device=device,
             workers=self.config.run.workers,
         )

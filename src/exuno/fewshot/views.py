@@ -36,10 +36,11 @@ def make_views(
         Global views [2, B, C, size, size] and local ones [L, B, C, local_size, local_size] (None if L is 0), float32 in
         [0, 1].
     """
-    pixels = images.float() / 255 if images.dtype == torch.uint8 else images
-    wide = [_view(pixels, draws, options, number, size, options.scale, seed) for number in range(GLOBAL)]
     small, area = options.local_size, options.local_scale
-    near = [_view(pixels, draws, options, GLOBAL + k, small, area, seed) for k in range(options.local)]
+    with torch.autocast(images.device.type, enabled=False):  # or the matrix products would round pixels
+        pixels = images.float() / 255 if images.dtype == torch.uint8 else images
+        wide = [_view(pixels, draws, options, number, size, options.scale, seed) for number in range(GLOBAL)]
+        near = [_view(pixels, draws, options, GLOBAL + k, small, area, seed) for k in range(options.local)]
     return torch.stack(wide), torch.stack(near) if near else None
 
 

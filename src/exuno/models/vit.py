@@ -59,7 +59,8 @@ class Vit(VisionTransformer):
             num_heads=heads,
             dynamic_img_size=True,
         )
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, 1, width))
+        # Learns in few-shot training only; elsewhere several processes would wait for its gradient.
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, 1, width), requires_grad=False)
 
     def set_drop_path(self, rate: float) -> None:
         """Stochastic depth (Huang et al., ECCV 2016), from 0 in the first block to ``rate`` in the last."""
@@ -91,17 +92,29 @@ class Vit(VisionTransformer):
 
     def _pos_embed(self, x: Tensor) -> Tensor:
         """Patch embeddings [B, h, w, D] -> tokens [B, 1 + h w, D], [CLS] first, with their positions."""
-        assert self.pos_embed is not None
         assert self.cls_token is not None
         batch, height, width, _ = x.shape
+        tokens = torch.cat([self.cls_token.expand(batch, -1, -1), x.flatten(1, 2)], 1)
+        return tokens + self.positions(height, width)
+
+    def positions(self, height: int, width: int) -> Tensor:
+        """Position embeddings of so many patches, [1, 1 + height * width, D]."""
+        assert self.pos_embed is not None
         rows, columns = self.patch_embed.grid_size
-        positions = self.pos_embed
-        if (height, width) != (rows, columns):
-            stored = positions[:, 1:].float().view(1, rows, columns, -1).permute(0, 3, 1, 2)
-            factor = ((height + 0.1) / rows, (width + 0.1) / columns)
-            there = F.interpolate(stored, scale_factor=factor, mode="bicubic").permute(0, 2, 3, 1)
-            positions = torch.cat([positions[:, :1], there.reshape(1, height * width, -1).to(positions)], 1)
-        return torch.cat([self.cls_token.expand(batch, -1, -1), x.flatten(1, 2)], 1) + positions
+        if (height, width) == (rows, columns):
+            return self.pos_embed
+        stored = self.pos_embed[:, 1:].float().view(1, rows, columns, -1).permute(0, 3, 1, 2)
+        factor = ((height + 0.1) / rows, (width + 0.1) / columns)
+        there = F.interpolate(stored, scale_factor=factor, mode="bicubic").permute(0, 2, 3, 1)
+        return torch.cat([self.pos_embed[:, :1], there.reshape(1, height * width, -1).to(self.pos_embed)], 1)
+
+    def store_size(self, size: tuple[int, int]) -> None:
+        """Keep the position embeddings for images of ``size`` from now on."""
+        patch = self.patch_embed.patch_size
+        with torch.no_grad():
+            resampled = self.positions(size[0] // patch[0], size[1] // patch[1]).clone()
+        self.pos_embed = nn.Parameter(resampled)
+        self.patch_embed.set_input_size(size)
 
     def _embedded(self, x: Tensor, mask: Tensor | None) -> Tensor:
         patches = self.patch_embed(x)
