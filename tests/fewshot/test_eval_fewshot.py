@@ -82,6 +82,38 @@ def test_a_start_is_followed_through_all_phases(tmp_path: Path) -> None:
     assert said({**OWN, "start": f"run:{tmp_path / 'foreign'}"}) == "may: started from file:w.pth"
 
 
+def chain(folder: Path, *lineages: dict[str, Any]) -> dict[str, Any]:
+    """The lineage of the last of several phases, each started from the one before."""
+    start: dict[str, Any] = {}
+    for i, lineage in enumerate(lineages):
+        (folder / str(i)).mkdir()
+        (folder / str(i) / "model.json").write_text(card({**lineage, **start}).to_json())
+        start = {"start": f"run:{folder / str(i)}"}
+    return {**lineages[-1], **start}
+
+
+@pytest.mark.parametrize(
+    ("first", "statement"),
+    [
+        ({**OWN, "classes": ["cat", "dog", "emu"]}, "yes: 2 of 3"),
+        ({**OWN, "data": "park"}, "may: trained on park"),
+        ({**OWN, "data": "park", "classes": ["fox"]}, "may: trained on park, 1 classes of the same name"),
+        ({"data": "zoo"}, "may: its training classes are unknown"),
+        ({**OWN, "classes": ["fox"], "start": "file:w.pth"}, "yes: 1 of 3"),
+    ],
+)
+def test_the_classes_of_every_phase_count(first: dict[str, Any], statement: str, tmp_path: Path) -> None:
+    assert said(chain(tmp_path, first, OWN)) == statement
+
+
+def test_random_weights_need_an_architecture(tmp_path: Path) -> None:
+    save_model(vit(), tmp_path / "phase1")
+    for network in (f"run:{tmp_path / 'phase1'}", "file:w.pth", "hf-hub:org/net", "pixels"):
+        specs = [f"random:{network}"]
+        with pytest.raises(ExunoError, match="names no architecture"):
+            open_subjects(EvalConfig(tuple(specs), data="zoo"), specs, zoo())
+
+
 def test_published_weights_tell_what_they_were_trained_on() -> None:
     assert corpus("timm:vit_base_patch16_224.augreg_in21k_ft_in1k") == "ImageNet-21k and ImageNet-1k"
     assert corpus("timm:resnet18") == "ImageNet-1k"

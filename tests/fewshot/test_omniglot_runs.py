@@ -2,6 +2,7 @@
 
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,13 @@ def test_what_its_episodes_are_may_be_repeated() -> None:
     assert complete(plain) == plain
 
 
+def test_neighbours_are_those_of_its_episodes() -> None:
+    many = EvalConfig(("pixels",), data="omniglot-runs", head=("knn",), neighbours=10)
+    assert complete(many).neighbours == 10
+    with pytest.raises(ExunoError, match="--neighbours is 21"):
+        complete(replace(many, neighbours=21))
+
+
 def test_mistakes(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ExunoError, match="the runs of omniglot are not in"):
         open_data("omniglot-runs", root=tmp_path)
@@ -154,6 +162,24 @@ def test_it_is_said_whether_the_alphabets_were_seen(lineage: dict[str, object], 
     card = ModelCard("exuno:wrn_10_1", 0, 1, (8, 8), (0.5,), (0.5,), lineage={**lineage, "start": "exuno:vit_tiny_8"})
     found = seen(Subject("it", "run:it", Classifier(torch.nn.Identity(), card)), ("run01/class01",), "omniglot-runs")
     assert found.startswith(statement)
+
+
+@pytest.mark.parametrize(
+    ("first", "statement"),
+    [
+        ({"data": "omniglot", "classes": ["ULOG/character02"]}, "may: 1 classes of no background alphabet"),
+        ({"data": "digits", "classes": ["0", "1"]}, "may: trained on digits"),
+        ({"data": "omniglot", "classes": ["Latin/character02"]}, "no: of the evaluation alphabets"),
+    ],
+)
+def test_the_alphabets_of_every_phase_count(first: dict[str, object], statement: str, tmp_path: Path) -> None:
+    def card(lineage: dict[str, object]) -> ModelCard:
+        return ModelCard("exuno:wrn_10_1", 0, 1, (8, 8), (0.5,), (0.5,), lineage=lineage)
+
+    (tmp_path / "model.json").write_text(card({**first, "start": "exuno:vit_tiny_8"}).to_json())
+    last = card({"data": "omniglot", "classes": ["Greek/character01"], "start": f"run:{tmp_path}"})
+    model = Classifier(torch.nn.Identity(), last)
+    assert seen(Subject("it", "run:it", model), ("run01/class01",), "omniglot-runs") == statement
 
 
 def background(root: Path) -> Path:

@@ -18,6 +18,8 @@ from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
 
 RANDOM = "random:"
+ARCHITECTURES = ("exuno:", "timm:", "torchvision:")
+"""Prefixes of the models that can have random weights."""
 NOTHING = "nothing was learned"
 CORPORA = {
     "in21k": "ImageNet-21k",
@@ -77,13 +79,19 @@ def _subject(spec: str, name: str, config: EvalConfig, data: Data) -> Subject:
         return Subject("raw pixels", spec, None)
     if not spec.startswith(RANDOM):
         return Subject(name, spec, load_model(spec, input_size=size, pretrained=True))
+    network = spec.removeprefix(RANDOM)
+    if not network.startswith(ARCHITECTURES):
+        raise ExunoError(
+            f"'{spec}' names no architecture, which random weights need",
+            f"Give random:exuno:NAME, random:timm:NAME or random:torchvision:NAME; for trained weights, {network}.",
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = load_model(
-            spec.removeprefix(RANDOM),
+            network,
             classes=data.num_classes,
             in_chans=data.channels,
-            input_size=size or (data.image_size if spec.startswith(f"{RANDOM}exuno:") else None),
+            input_size=size or (data.image_size if network.startswith("exuno:") else None),
             mean=data.mean,
             std=data.std,
             pretrained=False,
@@ -127,43 +135,57 @@ def seen(subject: Subject, tested: Sequence[str], spec: str) -> str:
     """
     if subject.model is None or subject.seed is not None:
         return NOTHING
-    card = subject.model.card
-    lineage = card.lineage
-    if foreign := foreign_origin(card):
+    cards, foreign = ancestry(subject.model.card)
+    trained = [(str(each.lineage.get("data", "")), _names(each)) for each in cards]
+    same = set[str]().union(*(names for data, names in trained if data == spec))
+    if common := len(same & set(tested)):
+        return f"yes: {common} of {len(tested)}"
+    if foreign:
         return f"may: {foreign}"
-    names = {*lineage.get("classes", ()), *(card.class_names or ())}
-    if "data" not in lineage or not names:
+    if not all(data and names for data, names in trained):
         return "may: its training classes are unknown"
-    if spec == RUNS and lineage["data"] == "omniglot":
-        foreign = sum(name.partition("/")[0] not in BACKGROUND for name in names)
-        return f"may: {foreign} classes of no background alphabet" if foreign else "no: of the evaluation alphabets"
-    common = len(names & set(tested))
-    if lineage["data"] == spec:
-        return f"yes: {common} of {len(tested)}" if common else "no"
-    return f"may: trained on {lineage['data']}" + (f", {common} classes of the same name" if common else "")
+    known = {spec}
+    if spec == RUNS:
+        known.add("omniglot")
+        names = set[str]().union(*(names for data, names in trained if data == "omniglot"))
+        if outside := sum(name.partition("/")[0] not in BACKGROUND for name in names):
+            return f"may: {outside} classes of no background alphabet"
+    others = [data for data, _ in trained if data not in known]
+    if others:
+        common = len(set(tested) & set[str]().union(*(names for _, names in trained)))
+        told = f", {common} classes of the same name" if common else ""
+        return f"may: trained on {' and '.join(dict.fromkeys(others))}{told}"
+    return "no: of the evaluation alphabets" if spec == RUNS else "no"
 
 
-def foreign_origin(card: ModelCard) -> str:
-    """Where weights come from that exuno did not train from the start, through all phases; empty if it did."""
-    lineage: Mapping[str, Any] = card.lineage
+def _names(card: ModelCard) -> set[str]:
+    """Of the classes that a model was trained on, as far as its card tells."""
+    return {*card.lineage.get("classes", ()), *(card.class_names or ())}
+
+
+def ancestry(card: ModelCard) -> tuple[list[ModelCard], str]:
+    """The cards of all phases of a model, the last phase first; and where weights come from that exuno did not train
+    from the start, empty if it did."""
+    cards = [card]
     for _ in range(9):
+        lineage: Mapping[str, Any] = cards[-1].lineage
         if "hub" in lineage or "weights" in lineage:
-            return f"pre-trained on {corpus(str(lineage.get('weights') or lineage.get('hub')))}"
+            return cards, f"pre-trained on {corpus(str(lineage.get('weights') or lineage.get('hub')))}"
         start = str(lineage.get("start", ""))
         if not start and "data" not in lineage:
-            return "imported weights"
+            return cards, "imported weights"
         if not start or start.startswith("exuno:"):
-            return ""
+            return cards, ""
         file = Path(start.removeprefix("run:")) / "model.json"
         if not start.startswith("run:"):
-            return f"started from {start}"
+            return cards, f"started from {start}"
         if not file.is_file():
-            return f"started from {start}, which is not there"
+            return cards, f"started from {start}, which is not there"
         try:
-            lineage = ModelCard.from_json(file.read_text(), str(file)).lineage
+            cards.append(ModelCard.from_json(file.read_text(), str(file)))
         except ExunoError:
-            return f"started from {start}, which is damaged"
-    return "a long line of runs"
+            return cards, f"started from {start}, which is damaged"
+    return cards, "a long line of runs"
 
 
 def corpus(weights: str) -> str:

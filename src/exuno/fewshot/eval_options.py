@@ -30,7 +30,8 @@ def complete(config: EvalConfig) -> EvalConfig:
     Raises:
         ExunoError: numbers that cannot be measured with, no model, a path that is not there, data unknown.
     """
-    check(config)
+    if not config.models:
+        raise ExunoError("no model was given", "Name one or more: exuno fewshot eval runs/NAME.")
     models = tuple(model if model == PIXELS else spec_of(model) for model in config.models)
     known = first_config(models)
     data = config.data or known.get("data")
@@ -42,8 +43,9 @@ def complete(config: EvalConfig) -> EvalConfig:
         classes = chosen(known) if config.classes == Classes() else config.classes
         config = replace(config, data_root=root, classes=classes)
     if data in OWN:
-        return own(config, data)
-    if config.smoke:
+        config = own(config, data)
+    check(config)
+    if config.smoke and data not in OWN:
         queries = min(config.queries or SMOKE_QUERIES, SMOKE_QUERIES)
         config = replace(config, queries=queries, episodes=min(config.episodes, SMOKE_EPISODES))
     return config
@@ -64,8 +66,6 @@ def own(config: EvalConfig, data: str) -> EvalConfig:
 
 def check(config: EvalConfig) -> None:
     """Raises ExunoError for numbers that cannot be measured with."""
-    if not config.models:
-        raise ExunoError("no model was given", "Name one or more: exuno fewshot eval runs/NAME.")
     need(config.way >= 2, "--way", config.way, "2 classes or more")
     need(min(config.shot, default=0) >= 1, "--shot", " ".join(map(str, config.shot)), "numbers from 1")
     need(len(set(config.shot)) == len(config.shot), "--shot", " ".join(map(str, config.shot)), "each number once")
