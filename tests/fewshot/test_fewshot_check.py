@@ -23,6 +23,12 @@ def test_the_defaults_are_good() -> None:
     check_config(DistillConfig(data="digits"))
 
 
+def test_only_a_cosine_ends_at_a_rate_of_its_own() -> None:
+    with pytest.raises(ExunoError, match=r"--optim\.lr-end is 1e-05"):
+        check_config(changed("optim", schedule="constant"))
+    check_config(changed("optim", schedule="constant", lr_end=0.0))
+
+
 @pytest.mark.parametrize(
     ("group", "field", "value"),
     [
@@ -67,6 +73,9 @@ def test_the_defaults_are_good() -> None:
         ("validation", "episodes", 0),
         ("validation", "resize", 100),
         ("optim", "lr", 0.0),
+        ("optim", "lr_end", -1e-6),
+        ("optim", "lr_end", 1e-3),
+        ("optim", "weight_decay_end", -0.1),
         ("optim", "clip", 0.0),
         ("run", "workers", -1),
     ],

@@ -22,7 +22,12 @@ def check_length(epochs: int, batch_size: int, budget: float, evaluations: int, 
 def check_optim(optim: Optim) -> None:
     """Checks optimizer and schedule."""
     need(optim.lr > 0, "--optim.lr", optim.lr, "a positive --optim.lr")
+    need(0 <= optim.lr_end <= optim.lr, "--optim.lr-end", optim.lr_end, f"a rate from 0 to --optim.lr, {optim.lr}")
+    good = optim.lr_end == 0 or optim.schedule == "cosine"
+    need(good, "--optim.lr-end", optim.lr_end, f"0 with --optim.schedule {optim.schedule}; cosine alone ends there")
     need(optim.weight_decay >= 0, "--optim.weight-decay", optim.weight_decay, "0 or more")
+    end = optim.weight_decay_end
+    need(end is None or end >= 0, "--optim.weight-decay-end", end, "0 or more, or None")
     need(0 <= optim.momentum < 1, "--optim.momentum", optim.momentum, "a number from 0 to below 1")
     need(0 <= optim.warmup < 1, "--optim.warmup", optim.warmup, "a fraction from 0 to below 1")
     need(optim.clip is None or optim.clip > 0, "--optim.clip", optim.clip, "a positive norm, or None")
