@@ -100,6 +100,14 @@ def test_a_folder_with_the_same_classes_in_its_splits_is_drawn(tmp_path: Path) -
     assert sum(len(opened(spec, part)) for part in PARTS) == 40
 
 
+def test_splits_of_equal_names_and_sizes_are_two(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for name in "abcdefghij":
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.fromarray(np.full((6, 6, 3), 7, np.uint8)).save(tmp_path / split / name / "0.bmp")
+    assert sum(len(opened(f"folder:{tmp_path}", part)) for part in PARTS) == 20
+
+
 def test_a_folder_without_splits_counts_its_images_once(tmp_path: Path) -> None:
     spec = f"folder:{pictures(tmp_path, dict.fromkeys('abcde', 2))}"
     assert len(opened(spec, "train")) == 6

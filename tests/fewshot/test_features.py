@@ -1,5 +1,6 @@
 """Features of any model: against computations of their own, and kept on disk under everything that shaped them."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from exuno.data.base import ArrayData
+from exuno.data.files import FileData
+from exuno.data.folder import open_folder
 from exuno.data.subset import labels_of
+from exuno.data.turned import TurnedData
 from exuno.engine.errors import ExunoError
 from exuno.fewshot.eval_measure import Plan, View, measure
 from exuno.fewshot.eval_models import Subject
@@ -232,6 +236,26 @@ def test_random_networks_of_two_seeds_are_not_confused() -> None:
     data, model = images(), network(VIT)
     assert key_of(model, model.card, data, seed=0) != key_of(model, model.card, data, seed=1)
     assert key_of(None, None, data) != key_of(None, None, few_of_each(data, 2))
+
+
+def picture_folder(folder: Path, level: int) -> FileData:
+    for name in "ab":
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for i in range(3):
+            Image.fromarray(np.full((8, 8, 3), level + i, np.uint8)).save(folder / name / f"{i}.bmp")
+    return open_folder(folder, "train", "pictures")
+
+
+def test_folders_of_equal_names_and_sizes_are_not_confused(tmp_path: Path) -> None:
+    one, other = picture_folder(tmp_path / "one", 0), picture_folder(tmp_path / "other", 9)
+    assert one.fingerprint() == other.fingerprint()
+    for kind in (lambda data: data, lambda data: few_of_each(data, 2), TurnedData):
+        known = key_of(None, None, kind(one))
+        assert key_of(None, None, kind(other)) != known
+        assert key_of(None, None, kind(open_folder(tmp_path / "one", "train", "pictures"))) == known
+    known, file = key_of(None, None, few_of_each(one, 2)), tmp_path / "one/a/1.bmp"
+    os.utime(file, ns=(0, 0))  # another image, put there with the time of its own
+    assert key_of(None, None, few_of_each(one, 2)) != known
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

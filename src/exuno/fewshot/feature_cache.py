@@ -12,6 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from exuno.data.base import Data
+from exuno.data.files import FileData
+from exuno.data.shards import ShardData
+from exuno.data.subset import SubsetData
+from exuno.data.turned import TurnedData
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
 from exuno.models.card import ModelCard
@@ -39,7 +44,18 @@ def weights_digest(net: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def key_of(model: nn.Module | None, card: ModelCard | None, data: Any, **shaped: Any) -> str:
+def places(data: Data) -> list[Any]:
+    """Where image files lie and when they were written, which their fingerprints leave out; [] for other data."""
+    if isinstance(data, FileData):
+        times = " ".join(str((data.root / file).stat().st_mtime_ns) for file in data.files)
+        return [[str(data.root.resolve()), hashlib.sha256(times.encode()).hexdigest()]]
+    if isinstance(data, ShardData):
+        return [[str(path.resolve()), path.stat().st_mtime_ns] for path in data.paths]
+    inside = data.parents if isinstance(data, SubsetData) else (data.data,) if isinstance(data, TurnedData) else ()
+    return [place for each in inside for place in places(each)]
+
+
+def key_of(model: nn.Module | None, card: ModelCard | None, data: Data, **shaped: Any) -> str:
     """A name for the features of ``data`` by a network (None: raw pixels).
 
     Args:
@@ -49,6 +65,7 @@ def key_of(model: nn.Module | None, card: ModelCard | None, data: Any, **shaped:
         **shaped: plain values: kind of the features, sizes, device.
     """
     known: dict[str, Any] = {"code": [__version__, REVISION], "data": data.fingerprint(), "n": len(data), **shaped}
+    known["places"] = places(data)
     if model is not None and card is not None:
         known["weights"] = weights_digest(model)
         known["card"] = [card.arch, card.in_chans, card.input_size, card.mean, card.std, card.options]
