@@ -192,7 +192,19 @@ def default(*args: str) -> int:
     known = read("fewshot pretrain", "digits").config
     size, patch = str(known["size"]), known["model"].rpartition("_")[2]
     classes = ["--turns"] if known.get("turns") else []
-    command = ["fewshot", "distill", "--data", "digits", *classes, "--size", size, "--views.local-size", patch]
+    command = [
+        "fewshot",
+        "distill",
+        "--model",
+        "pretrain:digits",
+        "--data",
+        "digits",
+        *classes,
+        "--size",
+        size,
+        "--views.local-size",
+        patch,
+    ]
     return main([*command, "--smoke", "--devices", "cpu", *args])
 
 
@@ -231,7 +243,7 @@ def test_phase_1_is_looked_for_where_it_lies_by_default(
         return run
 
     options = RunOptions(run_dir=tmp_path / "run", seed=3, smoke=smoke)
-    config = DistillConfig(data="digits", run=options)
+    config = DistillConfig(data="digits", model="pretrain:digits", run=options)
     run = open_run("fewshot distill", None, {}, {}, options)
     open_start(config, run, pretrain)
     run.close()
@@ -408,3 +420,24 @@ def test_a_word_that_is_none_is_told(word: str, capsys: pytest.CaptureFixture[st
     assert main(["fewshot", *([word] if word else [])]) == (2 if word else 0)
     said = capsys.readouterr()
     assert "exuno fewshot pretrain, distill or eval" in said.err if word else "pretrain  phase 1" in said.out
+
+
+def test_a_start_at_another_size_and_with_a_last_layer_gives_a_run_that_loads(tmp_path: Path) -> None:
+    args = ["--model", MODEL, "--data", "digits", "--size", "8", "--epochs", "1", "--budget", "0.1", "--devices", "cpu"]
+    taught = tmp_path / "taught"
+    assert main(["teach", *args, "--run-dir", str(taught)]) == 0
+    run = train("distill", tmp_path / "run", "--model", f"run:{taught}", "--size", "12", "--budget", "0.03")
+    model = load_model(f"run:{run}", pretrained=True)
+    assert (model.card.classes, model.card.input_size) == (0, (12, 12))
+    assert "head.weight" not in model.net.state_dict()
+
+
+def test_views_of_the_stored_size_where_no_size_is_given(tmp_path: Path) -> None:
+    run = train("pretrain", tmp_path / "run", "--size", "None", "--store", "12", "--budget", "0.03")
+    assert load_model(f"run:{run}", pretrained=True).card.input_size == (8, 8)
+
+
+def test_phase_2_needs_a_start(fails) -> None:
+    said = fails("distill")
+    assert "nothing to start from" in said
+    assert "run:DIR" in said

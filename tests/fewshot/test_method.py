@@ -359,3 +359,36 @@ def test_two_processes_that_gather_compute_the_loss_of_one(monkeypatch: pytest.M
     torch.testing.assert_close((found[0][0] + found[1][0]) / 2, loss)
     for one, two, whole in zip(found[0][1], found[1][1], gradients, strict=True):
         torch.testing.assert_close((one + two) / 2, whole, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["paper", "reference"])
+def test_patches_count_by_attention(mode: Any) -> None:
+    weights = Weights(patch_level=1.0)
+    plain, weighed = (make(mode=mode, weights=replace(weights, by_attention=by)) for by in (False, True))
+    said = listen(plain.student, plain.teacher, weighed.student, weighed.teacher)
+    values = [step(method)["train/patch_level"] for method in (plain, weighed)]
+    assert [out.attention is None for out in said] == [True, True, False, False]
+    attention = said[2].attention
+    assert attention is not None
+    torch.testing.assert_close(attention.sum(-1), torch.ones(2, 6))
+    assert torch.isfinite(values[1])
+    assert values[0] != values[1]
+    torch.testing.assert_close(said[1].features, said[3].features, atol=1e-5, rtol=1e-5)
+
+
+def test_patches_that_no_loss_reads_are_not_projected() -> None:
+    method = make(weights=Weights(cls=1.0))
+    said = listen(method.student, method.teacher)
+    step(method)
+    assert all(out.patch is None for out in said)
+
+
+def test_views_are_made_in_full_precision() -> None:
+    method, seen = make(), []
+    method.student.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    plain, mixed = make(), []
+    plain.student.register_forward_pre_hook(lambda module, args: mixed.append(args[0]))
+    method(batch(), AT)
+    with torch.autocast("cpu", torch.bfloat16):
+        plain(batch(), AT)
+    torch.testing.assert_close(seen[0], mixed[0], atol=0, rtol=0)

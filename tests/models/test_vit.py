@@ -194,3 +194,23 @@ def test_a_feature_extractor_names_no_classes() -> None:
     with pytest.raises(ExunoError, match="extracts features and names no classes") as caught:
         check_classes(model, open_digits("test"), "it")
     assert "exuno fewshot eval" in caught.value.todo
+
+
+def test_positions_stored_for_another_size_are_those_it_would_use() -> None:
+    torch.manual_seed(0)
+    net = Vit(16, 2, 2, 4, 0, 1, (16, 16)).eval()
+    x = torch.randn(2, 1, 24, 8)
+    before = net.tokens(x)
+    net.store_size((24, 8))
+    assert net.pos_embed is not None
+    assert net.pos_embed.shape == (1, 1 + 6 * 2, 16)
+    torch.testing.assert_close(net.tokens(x), before)
+    again = Vit(16, 2, 2, 4, 0, 1, (24, 8)).eval()
+    again.load_state_dict(net.state_dict())
+    torch.testing.assert_close(again.tokens(x), before)
+
+
+def test_the_mask_token_rests_outside_of_few_shot_training() -> None:
+    net = Vit(16, 2, 2, 4, 3, 1, (8, 8))
+    net(torch.randn(2, 1, 8, 8)).sum().backward()
+    assert all(p.grad is not None for p in net.parameters() if p.requires_grad)
