@@ -200,7 +200,9 @@ def test_the_centres_follow_the_teacher() -> None:
     for number in range(3):
         step(method, Progress(number, 40, 4))
         expected = 0.8 * expected + 0.2 * said[-1].cls.mean((0, 1))
-        patches = 0.8 * patches + 0.2 * said[-1].patch.mean((0, 1, 2))
+        patch = said[-1].patch
+        assert patch is not None
+        patches = 0.8 * patches + 0.2 * patch.mean((0, 1, 2))
         torch.testing.assert_close(method.centre, expected)
         torch.testing.assert_close(method.patch_centre, patches)
     assert {"centre", "patch_centre"} <= set(method.state_dict())
