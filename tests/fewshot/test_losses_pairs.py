@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_losses import MODES, problem
+from test_fewshot_losses import MODES, problem
 
 from exuno.fewshot.losses import Term, class_level, find_pairs, patch_level, sharpen
 from exuno.fewshot.options import Mode
