@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from exuno.data.base import Data
 from exuno.data.loader import Loader
 from exuno.engine import session
-from exuno.engine.devices import make_accelerator
+from exuno.engine.devices import make_accelerator, reuse_memory
 from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Result, fit
 from exuno.engine.run import Run
@@ -155,6 +155,7 @@ def open_model(
 
 def train(config: PretrainConfig, run: Run, start: str) -> None:
     """Trains, tests, exports and reports in an open run directory."""
+    reuse_memory()
     accelerator = make_accelerator(config.run)
     setup = prepare(config, start, accelerator)
     setup.model.card.lineage.update(lineage(config, setup, start))
