@@ -126,9 +126,7 @@ def reader(model: Classifier, kind: FeatureName) -> Reader:
 
 def _tokens(net: Any, x: Tensor, kind: FeatureName) -> Tensor:
     reading = net.read(x)
-    weights = reading.attention.mean(1)
-    weights = weights / weights.sum(1, keepdim=True)
-    patch = normalize(torch.einsum("bp,bpd->bd", weights, reading.patches), dim=1)
+    patch = normalize(torch.einsum("bp,bpd->bd", reading.weights, reading.patches), dim=1)
     cls = normalize(reading.cls, dim=1)
     return {"cls+patch": torch.cat([cls, patch], 1), "cls": cls, "patch": patch}[kind]
 

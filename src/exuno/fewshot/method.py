@@ -58,8 +58,7 @@ class Network(nn.Module):
         if self.reads_attention:
             read = self.backbone.read(pixels, hidden)
             token, patches = read.cls.unflatten(0, (views, batch)), read.patches.unflatten(0, (views, batch))
-            attention = read.attention.detach().float().mean(1).unflatten(0, (views, batch))
-            attention = attention / attention.sum(-1, keepdim=True)
+            attention = read.weights.detach().unflatten(0, (views, batch))
         else:
             tokens = self.backbone.tokens(pixels, hidden).unflatten(0, (views, batch))
             token, patches = tokens[:, :, 0], tokens[:, :, 1:]

@@ -23,6 +23,12 @@ class Reading(NamedTuple):
     """Attention of [CLS] to the patches in the last block, [B, heads, P]; the share that [CLS] pays itself is missing
     from the sum of 1."""
 
+    @property
+    def weights(self) -> Tensor:
+        """Weights of the patches by that attention, the mean over the heads, float32 [B, P] that sum to 1."""
+        mean = self.attention.float().mean(1)
+        return mean / mean.sum(1, keepdim=True)
+
 
 class Vit(VisionTransformer):
     """timm's vision transformer for images of any multiple of the patch size, with a mask token (Zhou et al., iBOT,
