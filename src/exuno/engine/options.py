@@ -31,8 +31,11 @@ class RunOptions:
     """Also send the metrics there; never by default."""
 
 
-EXECUTION = ("run_dir", "devices", "resume", "workers", "dry_run", "debug", "track")
-"""The run options that say where and how, not what: they do not shape the result."""
+EXECUTION = (
+    *("run_dir", "devices", "resume", "workers", "dry_run", "debug", "track"),
+    *("cache_dir", "processes", "ray"),  # of exuno distill and exuno study
+)
+"""The options that say where and how, not what: they do not shape the result."""
 
 
 @dataclass(frozen=True)
