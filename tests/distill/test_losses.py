@@ -2,13 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from exuno.distill.losses import argmax_target, hard_label, soft_target
+from exuno.distill.losses import argmax_target, hard_label, soft_target, standardise
 
 
 def test_two_classes_by_hand() -> None:
@@ -43,6 +44,41 @@ def test_kl_is_not_negative_zero_for_equals_and_blind_to_shifts(seed: int, tempe
     assert abs(soft_target(a, a, temperature).item()) < 1e-6
     moved = soft_target(a + shift, b - shift, temperature)
     assert moved.item() == pytest.approx(soft_target(a, b, temperature).item(), abs=1e-5)
+
+
+def test_standardised_logits_are_the_z_scores_of_numpy() -> None:
+    logits = np.random.default_rng(0).normal(3, 5, (6, 9)).astype(np.float32)
+    expected = (logits - logits.mean(1, keepdims=True)) / logits.std(1, keepdims=True)
+    np.testing.assert_allclose(standardise(torch.from_numpy(logits)).numpy(), expected, atol=1e-5)
+
+
+def test_the_loss_of_standardised_logits_in_numpy() -> None:
+    random = np.random.default_rng(1)
+    student, teacher, temperature = random.normal(0, 2, (5, 7)), random.normal(1, 9, (5, 7)), 2.0
+
+    def p(logits: np.ndarray) -> np.ndarray:
+        z = (logits - logits.mean(1, keepdims=True)) / logits.std(1, keepdims=True) / temperature
+        return np.exp(z) / np.exp(z).sum(1, keepdims=True)
+
+    expected = 4 * (p(teacher) * np.log(p(teacher) / p(student))).sum(1).mean()
+    sides = (standardise(torch.from_numpy(each)) for each in (student, teacher))
+    assert soft_target(*sides, temperature, t2=True).item() == pytest.approx(expected, rel=1e-5)
+
+
+@given(st.integers(0, 2**31), st.floats(0.1, 100), st.floats(-50, 50))
+def test_standardised_teachers_of_any_scale_and_shift_teach_the_same(seed: int, scale: float, shift: float) -> None:
+    torch.manual_seed(seed)
+    student, teacher = torch.randn(3, 7, requires_grad=True), torch.randn(3, 7)
+    first, other = (
+        soft_target(standardise(student), standardise(each), 2.0) for each in (teacher, scale * teacher + shift)
+    )
+    assert other.item() == pytest.approx(first.item(), abs=1e-3)
+    gradients = [torch.autograd.grad(loss, student, retain_graph=True)[0] for loss in (first, other)]
+    torch.testing.assert_close(gradients[1], gradients[0], atol=1e-3, rtol=0)
+
+
+def test_equal_logits_are_standardised_to_zero() -> None:
+    assert torch.equal(standardise(torch.full((2, 4), 7.0)), torch.zeros(2, 4))
 
 
 def test_argmax_ignores_all_but_the_top_class() -> None:

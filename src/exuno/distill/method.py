@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from exuno.distill.losses import argmax_target, hard_label, soft_target
+from exuno.distill.losses import argmax_target, hard_label, soft_target, standardise
 from exuno.distill.mix import mix
 from exuno.distill.options import Loss, Mix
 from exuno.engine.loop import Batch, StepOutput
@@ -52,7 +52,8 @@ class Distillation(nn.Module):
         if self.loss.argmax:
             loss = argmax_target(logits, target)
         else:
-            loss = soft_target(logits, target, self.loss.temperature, self.loss.t2)
+            sides = (standardise(logits), standardise(target)) if self.loss.standardise else (logits, target)
+            loss = soft_target(*sides, self.loss.temperature, self.loss.t2)
         if self.loss.hard:
             labels = batch["labels"]
             truth = hard_label(logits, labels, labels.flip(0), share)

@@ -17,6 +17,9 @@ class Loss:
     """T: logits are divided by it."""
     t2: bool = False
     """Multiply the loss by T² (Hinton et al. do, the single-image papers do not)."""
+    standardise: bool = False
+    """Divide the z-scores of the logits by T, on both sides, instead of the logits (Sun et al., CVPR 2024): each model
+    and image gets a temperature in proportion to its own spread of logits."""
     argmax: bool = False
     """The teacher tells its top class only."""
     hard: float = 0.0
@@ -44,13 +47,16 @@ class DistillConfig:
     first).
     """
     student: str
-    """Model spec of the student, trained from random weights: exuno:NAME, timm:NAME, torchvision:NAME."""
+    """Model spec of the student: exuno:NAME, timm:NAME, torchvision:NAME, from random weights; or the weights to start
+    from (run:DIR, file:PATH, hf-hub:NAME)."""
     data: str
     """What teacher and student are tested on."""
     source: tuple[str, ...] = ("photo:astronaut",)
     """What the student sees: one or more photographs (PATH, photo:NAME, noise:SEED), a folder, or a data spec."""
     data_root: Path | None = None
     """Folder that holds the benchmark data sets."""
+    pretrained: bool = False
+    """Start the student from the published weights of a timm or torchvision model, with a new last layer."""
     patches: int = 50_000
     """Patches of the photographs that make one epoch; a data set has its own number."""
     fresh: bool = False
@@ -65,6 +71,9 @@ class DistillConfig:
     """Scales the length of the training and its schedule together."""
     cache_logits: bool = False
     """Ask the teacher once for each image of a fixed source that is neither augmented nor mixed."""
+    cache_dir: Path | None = None
+    """Where --cache-logits keeps the answers: runs with the same teacher, source and size share one file. Default: the
+    run directory."""
     evaluations: int = 10
     """How often the student is tested on the way."""
     loss: Loss = field(default_factory=Loss)

@@ -1,7 +1,8 @@
 """What a student sees: patches of photographs, or any data set."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,13 @@ class Patches:
         if self.channels == 1:
             images = match_channels(images.float(), 1).round().to(torch.uint8)
         return images, labels
+
+    def fingerprint(self) -> str:
+        """A hexadecimal digest of the photographs and of all that shapes the patches."""
+        digest = hashlib.sha256(f"{asdict(self.stream.mixture.options)} {len(self)} {self.channels}".encode())
+        for sampler in self.stream.mixture.samplers:
+            digest.update(f" {sampler.seed} {sampler.photo.shape} ".encode() + sampler.photo.tobytes())
+        return digest.hexdigest()
 
 
 class FreshPatches(Patches):

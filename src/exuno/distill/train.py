@@ -1,16 +1,15 @@
 """``exuno distill`` from top to bottom."""
 
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 
 from exuno.data.loader import Loader
 from exuno.data.open import open_data
 from exuno.distill import source as sources
+from exuno.distill.cache import teacher_logits
 from exuno.distill.figures import write_figures
 from exuno.distill.method import Distillation
 from exuno.distill.options import DistillConfig
@@ -18,11 +17,10 @@ from exuno.engine import session
 from exuno.engine.check import need
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
-from exuno.engine.files import atomic
 from exuno.engine.loop import Result, fit
 from exuno.engine.options import Augment
 from exuno.engine.run import Run
-from exuno.evaluate.measure import BATCH, check_classes, logits, record, top1
+from exuno.evaluate.measure import check_classes, record, top1
 from exuno.metrics import agreement
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
@@ -59,6 +57,12 @@ def check(config: DistillConfig) -> None:
             "--cache-logits needs a source that is the same in every epoch",
             "Leave out --fresh, augmentation and mixing, or leave out --cache-logits.",
         )
+    if config.cache_dir and not config.cache_logits:
+        raise ExunoError("--cache-dir says where --cache-logits keeps its answers, which is off", "Give both or none.")
+    if loss.standardise and loss.argmax:
+        raise ExunoError(
+            "--loss.argmax and --loss.standardise exclude each other", "A top class has no size: give one."
+        )
 
 
 def open_teacher(config: DistillConfig, run: Run) -> Classifier:
@@ -90,15 +94,18 @@ def prepare(config: DistillConfig, teacher: Classifier, accelerator: Accelerator
     check_classes(teacher, test, "the teacher")
     size = (config.size, config.size) if config.size else test.image_size
     session.seed_everything(config.run.seed)
+    started = config.student.startswith(("run:", "file:", "hf-hub:")) or config.pretrained
     student = load_model(
         config.student,
         classes=teacher.card.classes,
         class_names=teacher.card.class_names or test.classes,
         in_chans=test.channels,
         input_size=size,
-        mean=test.mean,
-        std=test.std,
-        pretrained=False,
+        # Weights that were trained before know their own normalisation.
+        mean=None if started else test.mean,
+        std=None if started else test.std,
+        pretrained=started,
+        new_head=started,
     )
     source = sources.open_source(config, size, channels=max(teacher.card.in_chans, student.card.in_chans))
     if (getattr(source, "whitening", None) is None) != (getattr(test, "whitening", None) is None):
@@ -121,7 +128,10 @@ def train(config: DistillConfig, run: Run) -> None:
     teacher = open_teacher(config, run)  # before the devices are taken: it may have to be trained
     accelerator = make_accelerator(config.run)
     setup = prepare(config, teacher, accelerator)
-    cached = teacher_logits(setup, config, accelerator, run.dir) if config.cache_logits else None
+    cached = None
+    if config.cache_logits:
+        folder = config.cache_dir or run.dir
+        cached = teacher_logits(setup.teacher, setup.source, setup.size, accelerator, folder, config.run.workers)
     method = Distillation(setup.teacher, setup.student, config.loss, config.mix, config.run.seed, cached)
     outcome = fit(
         method,
@@ -165,19 +175,3 @@ def conclude(config: DistillConfig, run: Run, setup: Setup, outcome: Result, dev
         **asdict(outcome),
     )
     write_report(run.dir)
-
-
-def teacher_logits(setup: Setup, config: DistillConfig, accelerator: Accelerator, folder: Path) -> torch.Tensor:
-    """The teacher's logits [N, C] on a fixed source, computed once and kept in the run directory.
-
-    The images take the way that they take in training, so that teacher and student see the same pixels.
-    """
-    path = folder / "teacher_logits.npy"
-    if accelerator.is_main_process and not path.is_file():
-        workers = config.run.workers
-        whole = Loader(setup.source, BATCH, Augment(), 0, setup.size, workers=workers, shuffle=False, drop_last=False)
-        found, _ = logits(setup.teacher, whole, accelerator.device)
-        with atomic(path) as temporary, temporary.open("wb") as file:
-            np.save(file, found)
-    accelerator.wait_for_everyone()
-    return torch.from_numpy(np.load(path))

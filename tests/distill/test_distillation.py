@@ -1,0 +1,36 @@
+"""One step of a distillation: which loss its options ask for."""
+
+import pytest
+import torch
+
+from exuno.distill.losses import soft_target, standardise
+from exuno.distill.method import Distillation
+from exuno.distill.options import Loss, Mix
+from exuno.engine.schedule import Progress
+from exuno.models.classifier import Classifier
+from exuno.models.load import load_model
+
+AT = Progress(0, 10, 10)
+
+
+@pytest.fixture
+def pair() -> tuple[Classifier, Classifier]:
+    torch.manual_seed(0)
+    teacher, student = (
+        load_model("exuno:convnet_1_8", classes=5, in_chans=1, input_size=(8, 8), pretrained=False) for _ in range(2)
+    )
+    return teacher, student
+
+
+@pytest.mark.parametrize("standardised", [False, True])
+def test_standardise_is_done_to_both_sides(pair: tuple[Classifier, Classifier], standardised: bool) -> None:
+    teacher, student = pair
+    images = torch.rand(4, 1, 8, 8)
+    batch = {"images": images, "labels": torch.full((4,), -1), "index": torch.arange(4)}
+    method = Distillation(teacher, student, Loss(temperature=3, t2=True, standardise=standardised), Mix(), 0)
+    loss = method(batch, AT).loss
+    sides = [model.eval()(images) for model in (student, teacher)]
+    expected = soft_target(*(standardise(each) if standardised else each for each in sides), 3.0, t2=True)
+    torch.testing.assert_close(loss, expected)
+    plain = soft_target(*sides, 3.0, t2=True)
+    assert (abs(loss - plain) > 1e-3) == standardised
