@@ -2,32 +2,10 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import import_module
 
 from exuno.engine.errors import ExunoError
+from exuno.verbs import VERBS, run_verb
 from exuno.version import __version__
-
-
-@dataclass(frozen=True)
-class Verb:
-    """One word of the command line; ``module`` has ``main(args)``, which parses and runs it."""
-
-    module: str
-    about: str
-
-
-VERBS = {
-    "synth": Verb("exuno.synth.command", "one photograph -> a data set of patches"),
-    "teach": Verb("exuno.teach.command", "train a model on labelled data"),
-    "distill": Verb("exuno.distill.command", "train a student to imitate a teacher on any source"),
-    "poster": Verb("exuno.poster.command", "a labelled data set -> one small poster that trains a network"),
-    "fewshot": Verb("exuno.fewshot.command", "recognise new classes from a few images: transformers, features"),
-    "eval": Verb("exuno.evaluate.command", "measure a model on labelled data"),
-    "import": Verb("exuno.importing.command", "say what a file of weights is, and make it a model of exuno"),
-    "report": Verb("exuno.report.command", "write the HTML page of a run"),
-    "presets": Verb("exuno.presets", "list, show or copy the named configurations"),
-}
 
 USAGE = """usage: exuno VERB [PRESET] [--options]
 
@@ -54,9 +32,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0
     debug = "--debug" in args
     try:
-        if args[0] not in VERBS:
-            raise ExunoError(f"unknown verb '{args[0]}'", f"The verbs are: {', '.join(VERBS)}.")
-        import_module(VERBS[args[0]].module).main(args[1:])
+        run_verb(args)
     except ExunoError as error:
         if debug:
             raise

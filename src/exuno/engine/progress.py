@@ -65,7 +65,8 @@ class ProgressBar:
         rate = (self.done - self.first) / elapsed
         left = clock((self.total - self.done) / rate) if rate > 0 else "?"
         memory = peak_memory() / 2**30
-        parts = [f"{100 * self.done / max(1, self.total):.0f} %", f"{rate:,.0f} {self.unit}/s", self.note]
+        speed = f"{rate:,.0f} {self.unit}/s" if rate >= 2 or not rate else f"{60 * rate:.1f} {self.unit}/min"
+        parts = [f"{100 * self.done / max(1, self.total):.0f} %", speed, self.note]
         parts += [f"{left} left" if self.done < self.total else f"took {clock(elapsed)}", f"{memory:.1f} GB"]
         return "  ".join(part for part in parts if part)
 

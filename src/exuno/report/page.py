@@ -6,6 +6,7 @@ from pathlib import Path
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import write_text
 from exuno.report import curves, headline, mistakes, pictures, setup
+from exuno.report.charts import charts
 from exuno.report.html import esc
 from exuno.report.record import Record, read_record
 from exuno.report.tables import tables
@@ -33,6 +34,7 @@ def render(record: Record) -> str:
     body = [
         headline.top(record),
         tables(record),
+        charts(record),
         pictures.figures(record),
         pictures.test_images(record),
         curves.curves(record),

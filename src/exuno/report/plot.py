@@ -63,8 +63,13 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
-def line_chart(title: str, lines: Sequence[Line], in_percent: bool = False, may_log: bool = True) -> str:
-    """Curves over steps, the last value of each in the legend; a logarithmic axis where they span 30 times."""
+def line_chart(
+    title: str, lines: Sequence[Line], in_percent: bool = False, may_log: bool = True, places: Sequence[str] = ()
+) -> str:
+    """Curves over steps, the last value of each in the legend; a logarithmic axis where they span 30 times.
+
+    With ``places``, x counts them, and their names stand in the place of steps.
+    """
     lines = [Line(line.name, thin(line.points), line.colour, line.dashed) for line in lines if line.points]
     values = [y for line in lines for _, y in line.points]
     xs = [x for line in lines for x, _ in line.points]
@@ -74,6 +79,9 @@ def line_chart(title: str, lines: Sequence[Line], in_percent: bool = False, may_
     log = may_log and not in_percent and low > 0 and high / low > 30
     low, high = _span(low, high, in_percent, log)
     x_low, x_high = min(xs), max(max(xs), min(xs) + 1e-9)
+
+    if places:  # half a place on either side, for the names
+        x_low, x_high = -0.5, len(places) - 0.5
 
     def x_of(x: float) -> float:
         return LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
@@ -92,18 +100,19 @@ def line_chart(title: str, lines: Sequence[Line], in_percent: bool = False, may_
         for y in marks
     )
     axes += "".join(
-        f'<text x="{x_of(x):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{esc(short(x))}</text>'
-        for x in ticks(x_low, x_high, 4)
-        if x_of(x) < WIDTH - RIGHT - 36
+        f'<text x="{x_of(x):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{esc(name)}</text>'
+        for x, name in (enumerate(places) if places else ((x, short(x)) for x in ticks(x_low, x_high, 4)))
+        if places or x_of(x) < WIDTH - RIGHT - 36
     )
-    axes += f'<text class="axis" x="{WIDTH - RIGHT}" y="{HEIGHT - BOTTOM + 16}" text-anchor="end">step</text>'
+    if not places:
+        axes += f'<text class="axis" x="{WIDTH - RIGHT}" y="{HEIGHT - BOTTOM + 16}" text-anchor="end">step</text>'
     curves = "".join(_curve(line, [(x_of(x), y_of(y)) for x, y in line.points]) for line in lines)
     legend = "".join(
         f'<li><i class="swatch {line.colour}{" dashed" if line.dashed else ""}"></i>{esc(line.name)} '
         f"<b>{esc(percent(line.points[-1][1]) if in_percent else f'{line.points[-1][1]:.3g}')}</b></li>"
         for line in lines
     )
-    label = esc(f"{title} over training steps")
+    label = esc(title if places else f"{title} over training steps")
     svg = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{axes}{curves}</svg>'
     note = " <small>logarithmic</small>" if log else ""
     return f'<figure class="chart"><h3>{esc(title)}{note}</h3><ul class="legend">{legend}</ul>{svg}</figure>'

@@ -1,0 +1,183 @@
+"""Stages and axes -> cells. No torch.
+
+A stage is a command line with holes; an axis is an option of it with the values that it takes. A cell is a stage at one
+value of each axis that it depends on: its own, those of the stages it refers to, and those of all stages. Whatever a
+stage does not depend on does not multiply it, so one teacher serves all the temperatures of its students.
+"""
+
+import hashlib
+import itertools
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from exuno.engine.errors import ExunoError
+
+STAGES = ("teach", "distill", "poster", "fewshot pretrain", "fewshot distill", "fewshot eval", "eval")
+"""What a stage may be: the verbs that leave a run directory with a result."""
+_HOLE = re.compile(r"\{([\w-]+)\}")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A command line with holes."""
+
+    name: str
+    verb: str
+    args: tuple[str, ...]
+    needs: tuple[str, ...]
+    """The stages that it refers to, directly or through others."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An option and its values; without a stage it is an option of all."""
+
+    stage: str | None
+    flag: str
+    values: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.stage}.{self.flag}" if self.stage else self.flag
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One command of the grid."""
+
+    name: str
+    """Of its folder."""
+    stage: str
+    verb: str
+    args: tuple[str, ...]
+    values: Mapping[str, str]
+    """Name of each axis that it depends on -> value."""
+    needs: tuple[str, ...]
+    """Names of the cells that must be done before."""
+
+
+def read_stages(lines: Sequence[str]) -> list[Stage]:
+    """The stages of a study.
+
+    Raises:
+        ExunoError: none, an unknown verb, a name given twice, or a hole that no earlier stage fills.
+    """
+    stages: dict[str, Stage] = {}
+    for line in lines:
+        words = shlex.split(line)
+        name = words.pop(0)[:-1] if words and words[0].endswith(":") else None
+        two = " ".join(words[:2])
+        verb = two if two in STAGES else (words or [""])[0]
+        if verb not in STAGES:
+            raise ExunoError(f"'{line}' is no stage of a study", f"A stage begins with one of: {', '.join(STAGES)}.")
+        name = name or verb.split()[-1]
+        if name in stages:
+            raise ExunoError(f"two stages are named '{name}'", f'Name one of them: "again: {line}".')
+        direct = dict.fromkeys(_HOLE.findall(line))
+        for hole in direct:
+            if hole not in stages:
+                raise ExunoError(
+                    f"'{line}' refers to {{{hole}}}, which is no earlier stage",
+                    f"The stages before it: {', '.join(stages) or 'none'}.",
+                )
+        needs = dict.fromkeys(itertools.chain.from_iterable((*stages[hole].needs, hole) for hole in direct))
+        stages[name] = Stage(name, verb, tuple(words[len(verb.split()) :]), tuple(needs))
+    if not stages:
+        raise ExunoError("a study of no stages", 'Give --stages "teach digits", or the name of a preset.')
+    return list(stages.values())
+
+
+def read_axes(texts: Sequence[str], stages: Sequence[Stage]) -> list[Axis]:
+    """Axes from ``STAGE.FLAG=V1,V2`` and ``FLAG=V1,V2``.
+
+    Raises:
+        ExunoError: a text without ``=`` or values, an axis given twice, or a value given twice.
+    """
+    axes: dict[str, Axis] = {}
+    for text in texts:
+        left, equals, right = text.partition("=")
+        values = tuple(value.strip() for value in right.split(","))
+        if not equals or not left.strip("- ") or "" in values:
+            raise ExunoError(f"'{text}' is no axis", "Write STAGE.FLAG=VALUE,VALUE: distill.loss.temperature=1,2,3.")
+        if len(set(values)) < len(values):
+            raise ExunoError(f"'{text}' names a value twice", "Name each once.")
+        axis = _axis(left, values, stages)
+        if axis.name in axes:
+            raise ExunoError(f"the axis {axis.name} is given twice", "Put all its values into one.")
+        axes[axis.name] = axis
+    return list(axes.values())
+
+
+def _axis(left: str, values: tuple[str, ...], stages: Sequence[Stage]) -> Axis:
+    key = left.strip("- ").replace("_", "-")
+    for stage in stages:
+        if key.startswith(f"{stage.name.replace('_', '-')}."):
+            return Axis(stage.name, key[len(stage.name) + 1 :], values)
+    return Axis(None, key, values)
+
+
+def find_axis(name: str, axes: Sequence[Axis]) -> Axis:
+    """The axis that a user names, as typed or by its end.
+
+    Raises:
+        ExunoError: there is none.
+    """
+    key = name.strip("- ").replace("_", "-")
+    for axis in axes:
+        if f".{axis.name.replace('_', '-')}".endswith(f".{key}"):
+            return axis
+    raise ExunoError(f"'{name}' is no axis of this study", f"The axes: {', '.join(a.name for a in axes) or 'none'}.")
+
+
+def typed(flag: str, value: str) -> list[str]:
+    """``flag`` and a value as words of a command line: ``true`` and ``false`` become ``--flag`` and ``--no-flag``; a
+    value may be several words."""
+    if value in ("true", "false"):
+        group, _, last = flag.rpartition(".")
+        return [f"--{group}{'.' if group else ''}{'' if value == 'true' else 'no-'}{last}"]
+    return [f"--{flag}", *shlex.split(value)]
+
+
+def make_cells(stages: Sequence[Stage], axes: Sequence[Axis], fixed: Sequence[Axis], folder: Path) -> list[Cell]:
+    """All cells, each after those that it needs.
+
+    Args:
+        stages: in order.
+        axes: what varies.
+        fixed: options of one value, for every cell.
+        folder: where the runs of the cells lie.
+    """
+    cells: dict[tuple[str, tuple[str, ...]], Cell] = {}
+    for stage in stages:
+        mine = [axis for axis in axes if _concerns(axis, stage)]
+        for combination in itertools.product(*(axis.values for axis in mine)):
+            values = dict(zip((axis.name for axis in mine), combination, strict=True))
+            above = {name: cells[name, _place(name, values, stages, axes)] for name in stage.needs}
+            args = [_HOLE.sub(lambda hole: f"run:{folder / above[hole[1]].name}", word) for word in stage.args]  # noqa: B023
+            for axis in (*fixed, *mine):
+                if axis.stage in (None, stage.name):
+                    args += typed(axis.flag, values.get(axis.name, axis.values[0]))
+            name = _name(stage, values, args, axes)
+            needs = tuple(cell.name for cell in above.values())
+            cells[stage.name, combination] = Cell(name, stage.name, stage.verb, tuple(args), values, needs)
+    return list(cells.values())
+
+
+def _concerns(axis: Axis, stage: Stage) -> bool:
+    return axis.stage is None or axis.stage in (stage.name, *stage.needs)
+
+
+def _place(name: str, values: Mapping[str, str], stages: Sequence[Stage], axes: Sequence[Axis]) -> tuple[str, ...]:
+    stage = next(one for one in stages if one.name == name)
+    return tuple(values[axis.name] for axis in axes if _concerns(axis, stage))
+
+
+def _name(stage: Stage, values: Mapping[str, str], args: Sequence[str], axes: Sequence[Axis]) -> str:
+    """Readable, and different where the command is."""
+    varying = [values[axis.name] for axis in axes if axis.name in values and len(axis.values) > 1]
+    words = [re.sub(r"[^\w.]+", "_", value.rsplit("/", 1)[-1].rsplit(":", 1)[-1])[:24] for value in varying]
+    digest = hashlib.sha256("\0".join((stage.verb, *args)).encode()).hexdigest()[:6]
+    return "-".join((stage.name, *words, digest))

@@ -1,0 +1,125 @@
+"""The process that carries out cells, one after another: libraries are loaded once, and a crash costs one cell.
+
+``python -m exuno.study.worker`` reads one job a line from standard input and answers one outcome a line on standard
+output. What a cell prints goes into its log. When the study that started it is gone, it ends, whatever it is doing.
+"""
+
+import contextlib
+import gc
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+REFUSED = "the command ended early"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell to carry out."""
+
+    name: str
+    args: tuple[str, ...]
+    """The command line after ``exuno``."""
+    log: str
+    """File that gets what the command prints."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell; ``reason`` says in a sentence or two why it failed, and is empty where it did not."""
+
+    name: str
+    reason: str
+    seconds: float
+
+
+def carry_out(job: Job) -> Outcome:
+    """Runs a command in this process; never raises."""
+    begun, log = time.monotonic(), Path(job.log)
+    before = log.stat().st_size if log.is_file() else 0
+    with logged(log):
+        reason = _run(job.args)
+        if reason:
+            print(reason, file=sys.stderr)
+    if reason == REFUSED:
+        reason = f"{REFUSED}: {_last_words(log.read_bytes()[before:].decode(errors='replace'))}"
+    gc.collect()  # the model of one cell must not crowd the next
+    return Outcome(job.name, reason, time.monotonic() - begun)
+
+
+def _run(args: Sequence[str]) -> str:
+    from exuno.engine.errors import ExunoError
+    from exuno.verbs import run_verb
+
+    try:
+        run_verb(args)
+    except ExunoError as error:
+        return f"{error.what.rstrip('.')}. {error.todo or ''}".strip()
+    except SystemExit as stop:  # of the parser, which has told why, or of a command in several processes
+        return REFUSED if stop.code else ""
+    except Exception as error:
+        traceback.print_exc()
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def _last_words(text: str) -> str:
+    """The first line in the last frame that the parser drew, or else the last line."""
+    lines = [line for line in text.split("╭")[-1].splitlines() if "│" in line] or text.splitlines()
+    said = [line.strip("│ ") for line in lines if line.strip("│─ ") and line.strip() != REFUSED]
+    return (said[0] if "╭" in text else said[-1]) if said else "it said nothing"
+
+
+@contextlib.contextmanager
+def logged(path: Path) -> Iterator[None]:
+    """Sends what this process and its children print to the end of a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    with path.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    # A worker of Ray has streams of its own in the place of these.
+    with (
+        open(1, "w", closefd=False, buffering=1, encoding="utf-8") as out,
+        open(2, "w", closefd=False, buffering=1, encoding="utf-8") as err,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            yield
+        finally:
+            out.flush()
+            err.flush()
+            for number, old in enumerate(kept, 1):
+                os.dup2(old, number)
+                os.close(old)
+
+
+def main() -> None:
+    """Carries out jobs until there are no more."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    jobs: SimpleQueue[Job] = SimpleQueue()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            content = json.loads(line)
+            jobs.put(Job(content["name"], tuple(content["args"]), content["log"]))
+        os.killpg(0, signal.SIGKILL)  # with the processes that a cell may have started
+
+    threading.Thread(target=listen, daemon=True).start()
+    while True:
+        answers.write(json.dumps(asdict(carry_out(jobs.get()))) + "\n")
+
+
+if __name__ == "__main__":
+    main()
