@@ -57,16 +57,29 @@ def pets37(root: Path, split: str) -> Data:
 
 
 def cub200(root: Path, split: str) -> Data:
-    """Caltech-UCSD Birds 200 (Wah et al., 2011): 5,994 training, 5,794 test images."""
+    """Caltech-UCSD Birds 200 (Wah et al., 2011): 5,994 training, 5,794 test images. Bounding boxes are not used, as in
+    the published fine-grained experiments."""
     split_of("cub200", split, ("train", "test"))
+    packed = root / "CUB_200_2011.tgz"
+    if packed.exists() and not (root / "CUB_200_2011").is_dir():
+        raise ExunoError(f"{packed} is still packed", f"Unpack it: tar xzf {packed} -C {root}")
     base = inside(root, "CUB_200_2011", "images.txt", "cub200")
-    path = dict(_rows(base / "images.txt"))
-    label = {number: int(text) - 1 for number, text in _rows(base / "image_class_labels.txt")}
     wanted = "1" if split == "train" else "0"
-    chosen = [number for number, flag in _rows(base / "train_test_split.txt") if flag == wanted]
-    classes = tuple(text.partition(".")[2] for _, text in _rows(base / "classes.txt"))
-    files = [f"images/{path[number]}" for number in chosen]
-    return FileData(f"cub200/{split}", base, files, np.array([label[n] for n in chosen], np.int64), classes)
+    try:
+        path = dict(_rows(base / "images.txt"))
+        label = {number: int(text) - 1 for number, text in _rows(base / "image_class_labels.txt")}
+        chosen = [number for number, flag in _rows(base / "train_test_split.txt") if flag == wanted]
+        files, labels = [f"images/{path[n]}" for n in chosen], np.array([label[n] for n in chosen], np.int64)
+        classes = tuple(text.partition(".")[2] for _, text in _rows(base / "classes.txt"))
+    except (ValueError, KeyError) as error:
+        raise ExunoError(f"the lists in {base} do not belong together: {error}", "Unpack the archive again.") from error
+    missing = [file for file in files if not (base / file).exists()]
+    if missing:
+        raise ExunoError(
+            f"{len(missing)} of {len(files)} images of cub200 are not in {base}, such as {missing[0]}",
+            "Unpack the archive completely.",
+        )
+    return FileData(f"cub200/{split}", base, files, labels, classes)
 
 
 def stl10(root: Path, split: str) -> Data:
