@@ -156,13 +156,14 @@ def make_cells(stages: Sequence[Stage], axes: Sequence[Axis], fixed: Sequence[Ax
         for combination in itertools.product(*(axis.values for axis in mine)):
             values = dict(zip((axis.name for axis in mine), combination, strict=True))
             above = {name: cells[name, _place(name, values, stages, axes)] for name in stage.needs}
-            args = [_HOLE.sub(lambda hole: f"run:{folder / above[hole[1]].name}", word) for word in stage.args]  # noqa: B023
+            words = list(stage.args)
             for axis in (*fixed, *mine):
                 if axis.stage in (None, stage.name):
-                    args += typed(axis.flag, values.get(axis.name, axis.values[0]))
-            name = _name(stage, values, args, axes)
+                    words += typed(axis.flag, values.get(axis.name, axis.values[0]))
+            name = _name(stage, values, words, above, axes)
+            args = tuple(_HOLE.sub(lambda hole: f"run:{folder / above[hole[1]].name}", word) for word in words)  # noqa: B023
             needs = tuple(cell.name for cell in above.values())
-            cells[stage.name, combination] = Cell(name, stage.name, stage.verb, tuple(args), values, needs)
+            cells[stage.name, combination] = Cell(name, stage.name, stage.verb, args, values, needs)
     return list(cells.values())
 
 
@@ -175,9 +176,11 @@ def _place(name: str, values: Mapping[str, str], stages: Sequence[Stage], axes: 
     return tuple(values[axis.name] for axis in axes if _concerns(axis, stage))
 
 
-def _name(stage: Stage, values: Mapping[str, str], args: Sequence[str], axes: Sequence[Axis]) -> str:
-    """Readable, and different where the command is."""
+def _name(
+    stage: Stage, values: Mapping[str, str], words: Sequence[str], above: Mapping[str, Cell], axes: Sequence[Axis]
+) -> str:
+    """Readable, and different where the command is, wherever the study lies."""
     varying = [values[axis.name] for axis in axes if axis.name in values and len(axis.values) > 1]
-    words = [re.sub(r"[^\w.]+", "_", value.rsplit("/", 1)[-1].rsplit(":", 1)[-1])[:24] for value in varying]
-    digest = hashlib.sha256("\0".join((stage.verb, *args)).encode()).hexdigest()[:6]
-    return "-".join((stage.name, *words, digest))
+    short = [re.sub(r"[^\w.]+", "_", value.rsplit("/", 1)[-1].rsplit(":", 1)[-1])[:24] for value in varying]
+    whole = "\0".join((stage.verb, *words, *(cell.name for cell in above.values())))
+    return "-".join((stage.name, *short, hashlib.sha256(whole.encode()).hexdigest()[:6]))

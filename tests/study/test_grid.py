@@ -1,0 +1,105 @@
+"""Stages and axes of a study -> cells."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exuno.engine.errors import ExunoError
+from exuno.study.grid import find_axis, make_cells, read_axes, read_stages, typed
+
+STAGES = ("teach digits", "distill --teacher {teach} --data digits")
+AXES = ("teach.label-smoothing=0,0.1", "distill.loss.temperature=1,2,3", "seed=0,1")
+
+
+def cells_of(stages=STAGES, axes=AXES, fixed=(), folder=Path("F")):
+    read = read_stages(stages)
+    return make_cells(read, read_axes(axes, read), read_axes(fixed, read), folder)
+
+
+def test_a_stage_is_multiplied_by_its_own_axes_and_those_above_it():
+    cells = cells_of()
+    assert [sum(cell.stage == name for cell in cells) for name in ("teach", "distill")] == [4, 12]
+    teacher = next(cell for cell in cells if cell.stage == "teach")
+    assert teacher.args == ("digits", "--label-smoothing", "0", "--seed", "0")
+    assert teacher.values == {"teach.label-smoothing": "0", "seed": "0"}
+
+
+def test_each_student_refers_to_the_teacher_of_its_values():
+    cells = cells_of()
+    by_name = {cell.name: cell for cell in cells}
+    for student in (cell for cell in cells if cell.stage == "distill"):
+        [teacher] = (by_name[name] for name in student.needs)
+        assert all(student.values[name] == value for name, value in teacher.values.items())
+        assert f"run:F/{teacher.name}" in student.args
+        assert cells.index(teacher) < cells.index(student)
+
+
+def test_names_are_unique_and_do_not_depend_on_the_folder():
+    names = [cell.name for cell in cells_of()]
+    assert len(set(names)) == len(names)
+    assert names == [cell.name for cell in cells_of(folder=Path("/elsewhere"))]
+
+
+def test_another_option_above_is_another_cell_below():
+    plain = {cell.name for cell in cells_of()}
+    other = {cell.name for cell in cells_of(fixed=("teach.epochs=3",))}
+    assert not plain & other
+
+
+def test_fixed_options_reach_the_stage_they_name_or_all():
+    cells = cells_of(fixed=("distill.epochs=3", "budget=0.5"))
+    for cell in cells:
+        assert ("--epochs" in cell.args) == (cell.stage == "distill")
+        assert cell.args[cell.args.index("--budget") + 1] == "0.5"
+
+
+def test_a_stage_may_refer_to_two_and_through_one():
+    stages = ("big: teach digits", "small: distill --teacher {big} --data digits", "eval {small} --teacher {big}")
+    cells = cells_of(stages, ("big.seed=0,1", "small.loss.temperature=1,2"))
+    last = [cell for cell in cells if cell.stage == "eval"]
+    assert len(last) == 4
+    assert {len(cell.needs) for cell in last} == {2}
+
+
+@given(st.lists(st.integers(1, 4), min_size=0, max_size=4))
+def test_the_grid_has_as_many_cells_as_the_product(sizes):
+    axes = tuple(f"optim.x{i}=" + ",".join(map(str, range(size))) for i, size in enumerate(sizes))
+    product = 1
+    for size in sizes:
+        product *= size
+    assert len(cells_of(("teach digits",), axes)) == product
+
+
+def test_words_of_a_command_line():
+    assert typed("loss.t2", "true") == ["--loss.t2"]
+    assert typed("loss.t2", "false") == ["--loss.no-t2"]
+    assert typed("fresh", "false") == ["--no-fresh"]
+    assert typed("augment.jitter", "0.4 0.4 0 0") == ["--augment.jitter", "0.4", "0.4", "0", "0"]
+
+
+def test_an_axis_is_found_by_its_end():
+    axes = read_axes(AXES, read_stages(STAGES))
+    for name in ("distill.loss.temperature", "loss.temperature", "temperature", "--distill.loss.temperature"):
+        assert find_axis(name, axes).name == "distill.loss.temperature"
+    with pytest.raises(ExunoError, match="no axis"):
+        find_axis("emperature", axes)
+
+
+@pytest.mark.parametrize(
+    ("stages", "axes", "told"),
+    [
+        ((), (), "no stages"),
+        (("synth photo.jpg",), (), "no stage of a study"),
+        (("distill --teacher {teach}", "teach digits"), (), "no earlier stage"),
+        (("teach digits", "teach digits --seed 1"), (), "two stages"),
+        (STAGES, ("loss.temperature",), "no axis"),
+        (STAGES, ("loss.temperature=1,,2",), "no axis"),
+        (STAGES, ("seed=1,1",), "twice"),
+        (STAGES, ("seed=1", "seed=2"), "twice"),
+    ],
+)
+def test_mistakes(stages, axes, told):
+    with pytest.raises(ExunoError, match=told):
+        cells_of(stages, axes)
