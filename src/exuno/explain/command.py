@@ -1,0 +1,55 @@
+"""``exuno explain penultimate``. Imports no torch until the work begins."""
+
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+
+from exuno.engine.errors import ExunoError
+
+
+def penultimate(args: Sequence[str]) -> None:
+    """The features before the last layer of one model or several."""
+    import tyro
+
+    from exuno.engine.session import explain
+    from exuno.explain.options import PenultimateConfig, complete, values_of
+
+    config = complete(tyro.cli(PenultimateConfig, args=list(args), prog="exuno explain penultimate"))
+    if config.dry_run:
+        splits = " and ".join(config.split)
+        explain(values_of(config), None, [f"one pass of {len(config.models)} models over {config.data}, {splits}"])
+        return
+    from exuno.explain.penultimate import explain_penultimate
+
+    explain_penultimate(config)
+
+
+WORDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
+    "penultimate": (penultimate, "features before the last layer: three classes in a plane, distances, diffusion"),
+}
+"""Second word -> what carries it out, and a line for the help."""
+
+USAGE = """usage: exuno explain WORD MODEL [MODEL ...] [--options]
+
+Look inside a model.
+
+{words}
+
+exuno explain WORD --help tells the options.
+"""
+
+
+def main(args: Sequence[str]) -> None:
+    """Finds the second word and hands over.
+
+    Raises:
+        ExunoError: there is no such word, or what it raises.
+    """
+    word, *rest = args or ["--help"]
+    if word in ("-h", "--help", "help"):
+        print(USAGE.format(words="\n".join(f"  {name:13}{about}" for name, (_, about) in WORDS.items())), end="")
+    elif word in WORDS:
+        WORDS[word][0](rest)
+    else:
+        near = get_close_matches(word, WORDS, 1)
+        hint = f"Did you mean '{near[0]}'? " if near else ""
+        raise ExunoError(f"'exuno explain {word}' is not understood", f"{hint}The words are: {', '.join(WORDS)}.")

@@ -1,0 +1,136 @@
+"""The configuration of ``exuno explain penultimate``, checked and completed. Plain frozen dataclasses; no torch."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from exuno.engine.check import need
+from exuno.engine.errors import ExunoError
+from exuno.engine.options import EXECUTION
+from exuno.evaluate.command import spec_of
+from exuno.fewshot.eval_options import first_config
+from exuno.presets import to_args, to_dict
+
+Projection = Literal["templates", "pca"]
+Space = Literal["head", "all"]
+SMOKE_IMAGES, SMOKE_RESAMPLES = 6, 20
+
+
+@dataclass(frozen=True)
+class PenultimateConfig:
+    """What the features before the last layer look like: three classes in the plane of their weights, the distances of
+    all class centroids, and how far several models moved similar classes together."""
+
+    models: tyro.conf.Positional[tuple[str, ...]]
+    """Model specs or folders of runs: students at T = 1, 2, 3, 64, say."""
+    data: str | None = None
+    """Data spec; default: what the first run was tested on."""
+    data_root: Path | None = None
+    """Folder that holds the benchmark data sets."""
+    split: tuple[str, ...] = ("test",)
+    """Which part of the data, or parts: --split train test. Planes, scales and similar classes are those of the
+    first."""
+    images: int | None = None
+    """Take the first so many images of each class only."""
+    size: int | None = None
+    """Side of the images; default: the input size of the model."""
+    three: Annotated[tuple[str, ...], tyro.conf.arg(name="classes")] = ()
+    """The three classes to project; default: the two most similar ones, and the one that is least similar to both."""
+    projection: Projection = "templates"
+    """templates: onto the plane through the three class weights (Müller et al. 2019); pca: onto the first two principal
+    components within the span of the weights and biases (the code of Chandrasegaran et al. 2022)."""
+    space: Space = "head"
+    """head: distances and spread within the part of the features that tells classes apart, the span of the differences
+    of the class weights; all: in all features, also what the last layer does not read."""
+    neighbours: int | None = None
+    """How many classes count as similar to a class; default 3, with fewer than five classes fewer."""
+    similar: str | None = None
+    """What says which classes are similar: a model spec (the teacher, say), or a JSON file of groups,
+    {"dogs": ["poodle", "beagle"], ...}; default: the centroid distances of all the models, averaged."""
+    reference: str | None = None
+    """The model that the others are compared with; default: the first."""
+    resamples: int = 200
+    """Draws of the bootstrap over images."""
+    cache: Path | None = None
+    """Folder of cached features; default: ~/.cache/exuno/features."""
+    seed: int = 0
+    """Seed of the bootstrap."""
+    run_dir: Path | None = None
+    """Folder of the result. Default: runs/explain-penultimate-HASH, the hash being that of the configuration."""
+    devices: Literal["auto", "cpu"] = "auto"
+    """auto (a GPU if there is one) or cpu."""
+    workers: int = 0
+    """Processes that decode images; 0 decodes them in this one."""
+    smoke: bool = False
+    """A sliver of the data."""
+    dry_run: bool = False
+    """Print the resolved configuration, measure nothing."""
+    debug: bool = False
+    """Show tracebacks."""
+
+
+def complete(config: PenultimateConfig) -> PenultimateConfig:
+    """The configuration with model specs for folders, the reference in front, and data, their root and the size of
+    images of the first run where the options leave them open.
+
+    Raises:
+        ExunoError: numbers that cannot be measured with, no model, a path that is not there, data unknown.
+    """
+    if not config.models:
+        raise ExunoError("no model was given", "Name one or more: exuno explain penultimate runs/NAME.")
+    models = list(dict.fromkeys(map(spec_of, config.models)))
+    reference = spec_of(config.reference) if config.reference else models[0]
+    models = [reference, *(model for model in models if model != reference)]
+    known = first_config(models)
+    data = config.data or known.get("data")
+    if data is None:
+        raise ExunoError(f"what to show {models[0]} is unknown", "Give --data, for instance --data digits.")
+    root = config.data_root
+    if root is None and data == known.get("data") and known.get("data_root"):
+        root = Path(known["data_root"])
+    similar = config.similar
+    if similar is not None and not is_groups(similar):
+        similar = spec_of(similar)
+    config = replace(config, models=tuple(models), reference=reference, data=data, data_root=root, similar=similar)
+    check(config)
+    if config.smoke:
+        few = min(config.images or SMOKE_IMAGES, SMOKE_IMAGES)
+        config = replace(config, images=few, resamples=min(config.resamples, SMOKE_RESAMPLES))
+    return config
+
+
+def is_groups(similar: str | None) -> bool:
+    """Whether --similar is a file of groups, not a model."""
+    return similar is not None and similar.endswith(".json")
+
+
+def check(config: PenultimateConfig) -> None:
+    """Raises ExunoError for numbers that cannot be measured with."""
+    need(len(config.split) > 0, "--split", "empty", "a part of the data, such as test")
+    need(len(set(config.split)) == len(config.split), "--split", " ".join(config.split), "each part once")
+    need(config.images is None or config.images >= 2, "--images", config.images, "2 or more")
+    need(config.size is None or config.size >= 1, "--size", config.size, "at least 1 pixel")
+    if config.three:
+        need(len(set(config.three)) == 3 == len(config.three), "--classes", " ".join(config.three), "three of them")
+    need(config.neighbours is None or config.neighbours >= 1, "--neighbours", config.neighbours, "1 or more")
+    good = config.neighbours is None or not is_groups(config.similar)
+    need(good, "--neighbours", config.neighbours, "either it or groups: the file says which classes are similar")
+    need(config.resamples >= 20, "--resamples", config.resamples, "20 or more")
+    need(config.workers >= 0, "--workers", config.workers, "0 or more")
+
+
+def values_of(config: PenultimateConfig) -> dict[str, Any]:
+    """The configuration as plain values, each under the name that is typed; without the place of the cache."""
+    values = {"classes" if key == "three" else key: value for key, value in to_dict(config).items()}
+    values.pop("cache")
+    return values
+
+
+def replay(config: PenultimateConfig) -> list[str]:
+    """The command that repeats a measurement."""
+    values = {key: value for key, value in values_of(config).items() if key not in EXECUTION}
+    given = {key: value for key, value in values.items() if value not in (None, [])}
+    models = given.pop("models")
+    return ["exuno", "explain", "penultimate", *models, *to_args(given)]

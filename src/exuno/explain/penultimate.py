@@ -1,0 +1,233 @@
+"""``exuno explain penultimate``: from model specs to numbers, pictures and a page."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from exuno.engine.devices import make_accelerator
+from exuno.engine.options import RunOptions
+from exuno.engine.progress import ProgressBar, peak_memory
+from exuno.engine.run import Run, open_run
+from exuno.explain import drawing, geometry, tables
+from exuno.explain.geometry import Floats, Mask
+from exuno.explain.last_layer import LastLayer
+from exuno.explain.options import PenultimateConfig, is_groups, replay, values_of
+from exuno.explain.plane import plane_of
+from exuno.explain.readings import (
+    Images,
+    Reading,
+    check_same_classes,
+    open_images,
+    read_models,
+    read_similar,
+    spec_names,
+    within_heads,
+)
+from exuno.explain.similar import grouped, nearest, three_of
+from exuno.explain.tables import Measured
+from exuno.fewshot import figures
+from exuno.fewshot.feature_cache import weights_digest
+from exuno.fewshot.tables import show
+from exuno.models.load import load_model
+from exuno.report.grid import save_png
+from exuno.report.page import write_report
+
+Readings = dict[str, list[Reading]]
+Distances = dict[str, list[tuple[Floats, float]]]
+"""Of each model and split: relative distances [C, C], and the length that is 1."""
+
+
+def explain_penultimate(config: PenultimateConfig) -> list[Measured]:
+    """Measures and draws; prints the table and writes a run directory. A finished run is only shown again.
+
+    Raises:
+        ExunoError: anything the user can put right.
+    """
+    started = time.monotonic()
+    images = open_images(config)
+    specs = spec_names(config.models)
+    size = (config.size, config.size) if config.size else None
+    models = {name: load_model(spec, input_size=size, pretrained=True) for name, spec in specs.items()}
+    judge = None
+    if config.similar and not is_groups(config.similar) and config.similar not in config.models:
+        judge = load_model(config.similar, input_size=size, pretrained=True)
+    check_same_classes(models | ({config.similar: judge} if judge and config.similar else {}), images.parts[0])
+    mask = grouped(Path(config.similar or ""), images.names, images.missing) if is_groups(config.similar) else None
+    three_of(images.names, config.three, np.zeros((len(images.names),) * 2))  # a mistake is told before all work
+    nearest(np.zeros((len(images.names),) * 2), config.neighbours)
+    options = RunOptions(run_dir=config.run_dir, devices=config.devices)
+    about = {"summary": f"Penultimate features of {_count(specs)} on {config.data}", "paper": PAPER}
+    digests = {spec: weights_digest(models[name].net) for name, spec in specs.items()}
+    run = open_run(
+        "explain penultimate", None, values_of(config), about, options, inputs=digests, replay=replay(config)
+    )
+    try:
+        if run.result is not None:
+            show(run.result["tables"][:1])
+            print(f"Measured before. Look at: {run.dir / 'report.html'}")
+            return []
+        device = make_accelerator(options).device
+        readings, layers = read_models(config, models, images, device)
+        inside = within_heads(readings, layers, config.space)
+        distances = {name: [_relative(each, images) for each in found] for name, found in inside.items()}
+        if judge and config.similar:
+            similarity = read_similar(config.similar, judge, config, images, device)
+        elif config.similar in config.models:
+            similarity = distances[next(name for name, spec in specs.items() if spec == config.similar)][0][0]
+        else:
+            similarity = np.mean([each[0][0] for each in distances.values()], 0)
+        similar = mask if mask is not None else nearest(similarity, config.neighbours)
+        three = three_of(images.names, config.three, similarity)
+        rows = measure(config, inside, distances, images, similar)
+        contents = [
+            tables.geometry(rows, len(config.split) > 1, _note(config, images, three)),
+            tables.neighbours(rows, images.names, similar, similarity),
+        ]
+        draw(run, config, readings, distances, layers, images, three)
+        draw_distances(run, rows, images, similar)
+        tables.write_distances(run.dir / "distances.csv", rows, images.names, similar)
+        show(contents[:1])
+        told = {"tables": contents, "lineage": {name: model.card.lineage for name, model in models.items()}}
+        told["projected"] = [images.names[label] for label in three]
+        spent = {"wall_seconds": time.monotonic() - started, "peak_memory_bytes": peak_memory()}
+        run.finish(**tables.numbers(rows), **told, **spent, device=device.type)
+        print(f"Look at: {write_report(run.dir)}")
+    finally:
+        run.close()
+    return rows
+
+
+def measure(
+    config: PenultimateConfig, readings: Readings, distances: Distances, images: Images, similar: Mask
+) -> list[Measured]:
+    """The numbers of each model and split, the reference first."""
+    rows, names = [], list(readings)
+    count = len(images.names)
+    far = ~similar & ~np.eye(count, dtype=bool) & similar.any(1, keepdims=True)
+    with ProgressBar("bootstrap", len(names) * len(config.split) * config.resamples, "resamples") as bar:
+        for part, split in enumerate(config.split):
+            found = [readings[name][part] for name in names]
+            draws = [[] for _ in names]
+            if len(names) > 1:
+                options = (found[0].labels, count, similar, config.resamples, config.seed)
+                for number, values in geometry.resampled([each.features for each in found], *options):
+                    draws[number].append(values)
+                    bar.advance(len(values), names[number])
+            first = distances[names[0]][part][0]
+            for number, (name, reading) in enumerate(zip(names, found, strict=True)):
+                matrix, scale = distances[name][part]
+                whole = geometry.clusters(reading.features, reading.labels, count)
+                spread = geometry.spread(reading.features, reading.labels, whole)
+                eta, interval = None, (0.0, 0.0)
+                if number:
+                    eta = float(geometry.eta(matrix, first, similar))
+                    again = 1 - np.concatenate(draws[number]) / np.concatenate(draws[0])
+                    interval = geometry.interval(eta, again)
+                rows.append(
+                    Measured(
+                        name,
+                        split,
+                        len(reading.labels),
+                        reading.top1,
+                        geometry.within(whole, scale),
+                        float(geometry.mean_of(matrix, similar)),
+                        float(geometry.mean_of(spread, similar)),
+                        float(geometry.mean_of(spread, far)),
+                        matrix,
+                        eta,
+                        interval,
+                        geometry.eta_of_classes(matrix, first, similar),
+                    )
+                )
+    return rows
+
+
+def draw(
+    run: Run,
+    config: PenultimateConfig,
+    readings: Readings,
+    distances: Distances,
+    layers: dict[str, LastLayer],
+    images: Images,
+    three: Sequence[int],
+) -> None:
+    """Writes the pictures of the three classes, with common axes, and projection.csv."""
+    names = [images.names[label] for label in three]
+    panels, heads, points = {}, {}, {}
+    for name, found in readings.items():
+        rows = images.kept[list(three)]
+        weight, bias = layers[name].weight[rows], layers[name].bias[rows]
+        plane = None
+        for part, reading in enumerate(found):
+            chosen = np.isin(reading.labels, three)
+            features = reading.features[chosen].astype(np.float64)
+            labels = np.array([three.index(label) for label in reading.labels[chosen]], np.int64)
+            centroids = geometry.clusters(features, labels, 3).means
+            if plane is None:
+                scale = distances[name][0][1]
+                plane = plane_of(config.projection, weight, bias, features, centroids, scale)
+            title = config.split[part] if len(found) > 1 else ""
+            panel = drawing.Panel(title, plane(features), labels, plane(centroids))
+            panels.setdefault(name, []).append(panel)
+            points[f"{name}/{config.split[part]}"] = (panel.points, [names[label] for label in labels])
+        heads[name] = (plane, weight, bias) if config.projection == "templates" else None
+    box = drawing.box_of([panel for each in panels.values() for panel in each])
+    for name, mine in panels.items():
+        file = f"projection-{figures.slug(name)}.png"
+        save_png(drawing.projection(mine, names, box, heads[name]), run.dir / "figures" / file)
+        figures.add(run.dir / "figures", file, name, f"The classes {', '.join(names[:2])} and {names[2]}.")
+    tables.write_points(run.dir / "projection.csv", points)
+
+
+def draw_distances(run: Run, rows: Sequence[Measured], images: Images, similar: Mask) -> None:
+    """Writes a heat map of the distances of the reference, and of the changes in each other model, on the first
+    split."""
+    first = [row for row in rows if row.split == rows[0].split]
+    for row in first:
+        change = row.eta is not None
+        values = row.distances - first[0].distances if change else row.distances
+        picture = drawing.matrix(values, images.names, similar, change)
+        file = f"distances-{figures.slug(row.name)}.png"
+        save_png(picture, run.dir / "figures" / file)
+        caption = (
+            f"less those of {first[0].name}, in hundredths: blue where classes came nearer, orange where they parted."
+            if change
+            else "of class centroids, the nearer the darker."
+        )
+        figures.add(run.dir / "figures", file, f"Distances, {row.name}", f"{caption} Framed: similar classes.")
+
+
+PAPER = "Müller, Kornblith, Hinton: When Does Label Smoothing Help? NeurIPS 2019, arXiv 1906.02629"
+
+
+def _relative(reading: Reading, images: Images) -> tuple[Floats, float]:
+    return geometry.relative(geometry.clusters(reading.features, reading.labels, len(images.names)))
+
+
+def _count(names: Sequence[str] | dict[str, str]) -> str:
+    return next(iter(names)) if len(names) == 1 else f"{len(names)} models"
+
+
+def _note(config: PenultimateConfig, images: Images, three: Sequence[int]) -> str:
+    """How the numbers came about."""
+    names = [images.names[label] for label in three]
+    why = "as asked" if config.three else "the two nearest classes and the one farthest from both"
+    if is_groups(config.similar):
+        how = f"those of the same group of {config.similar}"
+    else:
+        whose = f"in {config.similar}" if config.similar else "averaged over the models"
+        how = f"the {config.neighbours or min(3, len(images.names) - 2)} nearest {whose}"
+    where = "all features" if config.space == "all" else "the features as far as the class weights span them"
+    note = (
+        f"Measured in {where}. Lengths are relative: 1 is the mean distance of two class centroids of the same model. "
+        "within: distance of an image from its class centroid (root mean square). near: mean distance of similar "
+        f"classes, {how}. spread: standard deviation of a class along the way to a similar (near) or another class "
+        "(far); 1 is the whole way. η, exuno's diffusion index: by how much nearer similar classes are than in the "
+        "reference, ± half of the 95 % interval over images (not over trainings). Projected: "
+        f"{', '.join(names[:2])} and {names[2]}, {why}."
+    )
+    if images.missing:
+        note += f" {len(images.missing)} classes with fewer than two images are left out."
+    return note

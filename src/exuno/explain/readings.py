@@ -1,0 +1,180 @@
+"""The features of several models on the same images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from exuno.data.base import Data
+from exuno.data.open import open_data
+from exuno.data.subset import labels_of, names_of, some
+from exuno.engine.errors import ExunoError
+from exuno.engine.progress import ProgressBar
+from exuno.evaluate.measure import check_classes
+from exuno.explain.geometry import Floats, Ints
+from exuno.explain.last_layer import LastLayer, check_logits, last_layer
+from exuno.explain.options import PenultimateConfig, Space
+from exuno.fewshot.feature_cache import cached, default_folder, key_of
+from exuno.fewshot.feature_images import Crops, few_of_each, short_side
+from exuno.fewshot.features import extract
+from exuno.models.classifier import Classifier
+
+CHECKED = 8
+"""Images on which features and logits are compared."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of the splits, and the classes that they are measured for: those with two images or more in each."""
+
+    parts: tuple[Any, ...]
+    """A data set of each split."""
+    splits: tuple[str, ...]
+    kept: Ints
+    """Numbers of the C classes that are measured, among those of the data."""
+    names: tuple[str, ...]
+    """Their names, [C]."""
+    missing: tuple[str, ...]
+    """The classes that are not."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one model makes of one split."""
+
+    features: Floats
+    """[N, F], of the measured classes only."""
+    labels: Ints
+    """Numbers of the measured classes, 0..C-1, [N]."""
+    top1: float
+    """Accuracy of the model on these images, among all its classes."""
+
+
+def open_images(config: PenultimateConfig) -> Images:
+    """The data of a configuration.
+
+    Raises:
+        ExunoError: data that cannot be opened or are unlabelled, or fewer than three classes with two images.
+    """
+    assert config.data is not None
+    parts = []
+    for split in config.split:
+        data = open_data(config.data, split, root=config.data_root)
+        labels_of(data)
+        parts.append(few_of_each(data, config.images) if config.images else data)
+    names = names_of(parts[0])
+    if any(names_of(part) != names for part in parts):
+        raise ExunoError(f"the splits of {config.data} have different classes", "Give --split one of them.")
+    counts = np.stack([np.bincount(labels_of(part), minlength=len(names)) for part in parts]).min(0)
+    kept = np.flatnonzero(counts >= 2).astype(np.int64)
+    if len(kept) < 3:
+        raise ExunoError(
+            f"{parts[0].name} has {len(kept)} classes with two images or more",
+            "Give data of at least three classes, or more --images of each.",
+        )
+    missing = tuple(name for name, count in zip(names, counts, strict=True) if count < 2)
+    return Images(tuple(parts), config.split, kept, tuple(names[label] for label in kept), missing)
+
+
+def check_same_classes(models: dict[str, Classifier], data: Data) -> None:
+    """Raises ExunoError if a model cannot answer for the data, or names other classes than another model or the
+    data."""
+    known = {f"{data.name}": data.classes} if data.classes else {}
+    for name, model in models.items():
+        check_classes(model, data, name)
+        if model.card.class_names:
+            known[name] = model.card.class_names
+    (first, names), *others = known.items() or [("", ())]
+    for name, other in others:
+        if tuple(other) != tuple(names):
+            raise ExunoError(
+                f"{name} knows the classes {some(other)}, but {first} has {some(names)}",
+                "Give models that were trained for the same classes, in the same order.",
+            )
+
+
+def read_models(
+    config: PenultimateConfig, models: dict[str, Classifier], images: Images, device: torch.device
+) -> tuple[dict[str, list[Reading]], dict[str, LastLayer]]:
+    """Readings of each model for each split, and its last layer; a network leaves the device when it is done.
+
+    Raises:
+        ExunoError: a model whose last layer is not linear, that does not take the images, or whose features are not
+            finite.
+    """
+    layers = {name: last_layer(model) for name, model in models.items()}
+    found: dict[str, list[Reading]] = {}
+    total = len(models) * sum(len(part) for part in images.parts)
+    with ProgressBar("explain penultimate", total, "images") as bar:
+        for name, model in models.items():
+            bar.note = name
+            found[name] = [_read(config, name, model, layers[name], images, part, device, bar) for part in images.parts]
+            model.cpu()
+    return found, layers
+
+
+def _read(
+    config: PenultimateConfig,
+    name: str,
+    model: Classifier,
+    layer: LastLayer,
+    images: Images,
+    data: Any,
+    device: torch.device,
+    bar: ProgressBar,
+) -> Reading:
+    size = (config.size, config.size) if config.size else model.card.input_size
+    short, before = short_side(data, size), bar.done
+
+    def compute() -> tuple[torch.Tensor, torch.Tensor]:
+        options: dict[str, Any] = {"size": size, "device": device, "workers": config.workers}
+        return extract(model, data, features="last", **options, progress=bar.advance)
+
+    key = key_of(model.net, model.card, data, kind="last", size=size, short=short, seed=None, device=device.type)
+    features, labels = cached(config.cache or default_folder(), key, compute)
+    bar.advance(before + len(data) - bar.done)
+    if not torch.isfinite(features).all():
+        raise ExunoError(f"the features of {name} are not finite", "Its weights are damaged, or its training diverged.")
+    pixels = Crops(data, size, short).fetch(np.arange(min(CHECKED, len(data))))[0]
+    unit = pixels.float().div(255) if pixels.dtype == torch.uint8 else pixels.float()
+    check_logits(model.to(device), layer, unit, features[: len(unit)])
+    values, classes = features.numpy(), labels.numpy()
+    right = layer.logits(values).argmax(1) == classes
+    table = np.full(data.num_classes, -1, np.int64)
+    table[images.kept] = np.arange(len(images.kept))
+    new = table[classes]
+    return Reading(values[new >= 0], new[new >= 0], float(right[new >= 0].mean()))
+
+
+def within_heads(
+    readings: dict[str, list[Reading]], layers: dict[str, LastLayer], space: Space
+) -> dict[str, list[Reading]]:
+    """The readings, of their features only what lies in the span of the class weights; ``all`` leaves them whole."""
+    if space == "all":
+        return readings
+    bases = {name: layers[name].span for name in readings}
+    return {
+        name: [replace(reading, features=reading.features @ bases[name]) for reading in found]
+        for name, found in readings.items()
+    }
+
+
+def read_similar(
+    spec: str, model: Classifier, config: PenultimateConfig, images: Images, device: torch.device
+) -> Floats:
+    """Centroid distances [C, C] of the model that says which classes are similar, on the first split."""
+    from exuno.explain.geometry import clusters, relative
+
+    first = Images(images.parts[:1], images.splits[:1], images.kept, images.names, images.missing)
+    readings, layers = read_models(config, {spec: model}, first, device)
+    reading = within_heads(readings, layers, config.space)[spec][0]
+    return relative(clusters(reading.features, reading.labels, len(images.names)))[0]
+
+
+def spec_names(specs: Sequence[str]) -> dict[str, str]:
+    """Short name -> spec, in order."""
+    from exuno.fewshot.eval_models import names_of_specs
+
+    return dict(zip(names_of_specs(specs), specs, strict=True))
