@@ -1,0 +1,79 @@
+"""``exuno doctor``. Imports no torch until the examination begins."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from exuno.distill.kinds import is_photo
+from exuno.doctor.options import DoctorConfig
+from exuno.engine.check import need
+from exuno.engine.errors import ExunoError
+from exuno.engine.session import explain
+from exuno.evaluate.command import complete as complete_eval
+from exuno.evaluate.command import spec_of
+from exuno.evaluate.options import EvalConfig
+from exuno.presets import read, to_dict
+
+TEACH = "teach:"
+
+
+def main(args: Sequence[str]) -> None:
+    """Parses the command line, then explains or carries it out."""
+    import tyro
+
+    config = complete(tyro.cli(DoctorConfig, args=list(args), prog="exuno doctor"))
+    if config.dry_run:
+        explain(to_dict(config), None, cost(config))
+        return
+    from exuno.doctor.examine import doctor
+    from exuno.doctor.words import show
+
+    show(doctor(config))
+
+
+def complete(config: DoctorConfig) -> DoctorConfig:
+    """The configuration with a model spec for a folder or file, and with the data of its run or preset.
+
+    Raises:
+        ExunoError: values that make no sense, or data that are not known.
+    """
+    check(config)
+    config = replace(config, teacher=spec_of(config.teacher))
+    if config.teacher.startswith(TEACH):
+        known = read("teach", config.teacher.removeprefix(TEACH)).config
+        return replace(config, data=config.data or known["data"])
+    wish = EvalConfig(model=config.teacher, data=config.data, data_root=config.data_root, size=config.size)
+    found = complete_eval(wish)
+    return replace(config, data=found.data, data_root=found.data_root, size=found.size)
+
+
+def check(config: DoctorConfig) -> None:
+    """Raises ExunoError for values that make no sense."""
+    claimed = config.claimed
+    need(claimed is None or 0 <= claimed <= 1, "--claimed", claimed, "a fraction from 0 to 1, such as 0.9339")
+    need(config.patches >= 2, "--patches", config.patches, "at least 2; 2000 are usual")
+    need(config.size is None or config.size >= 1, "--size", config.size, "at least 1 pixel")
+    need(config.workers >= 0, "--workers", config.workers, "0 or more")
+    for spec in photos(config):
+        if not is_photo(spec):
+            raise ExunoError(f"'{spec}' is no photograph", "Give the PATH of a picture, photo:NAME or noise:SEED.")
+    twice = [spec for spec in config.sources if config.sources.count(spec) > 1]
+    if twice:
+        raise ExunoError(f"--sources names {twice[0]} twice", "Name each photograph once.")
+    if config.sources and claimed is not None:
+        raise ExunoError("--claimed says nothing about --sources", "Leave one of them out.")
+
+
+def photos(config: DoctorConfig) -> tuple[str, ...]:
+    """The photographs that are looked at."""
+    return config.sources or (config.source,)
+
+
+def cost(config: DoctorConfig) -> list[str]:
+    """What would be done."""
+    lines = [f"{config.patches:,} patches of each of {len(photos(config))} photographs, none of them on disk"]
+    if not config.sources:
+        lines.append(f"one pass over the {config.split} images of {config.data}, and up to 2,000 of them under each of "
+                     "at most 9 normalisations")  # fmt: skip
+    if config.teacher.startswith(TEACH):
+        lines.append(f"before that, the teacher: exuno teach {config.teacher.removeprefix(TEACH)} --dry-run")
+    return lines

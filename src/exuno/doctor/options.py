@@ -1,0 +1,50 @@
+"""The configuration of ``exuno doctor``. Plain frozen dataclasses; no torch."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from exuno.synth.options import ImageOptions
+
+
+@dataclass(frozen=True)
+class DoctorConfig:
+    """Examine a teacher before training from it: accuracy, normalisation, calibration, label smoothing, and what it
+    makes of a photograph. Or rank photographs as sources for it."""
+
+    teacher: tyro.conf.Positional[str] = "teach:digits"
+    """Trained model: run:DIR (or the folder itself), file:PATH, timm:NAME, torchvision:NAME, hf-hub:NAME, or
+    teach:PRESET (train it first)."""
+    data: str | None = None
+    """Labelled data; default: those that the run or preset of the teacher was trained on."""
+    data_root: Path | None = None
+    """Folder that holds the benchmark data sets."""
+    split: str = "test"
+    """Which part of the data."""
+    size: int | None = None
+    """Side of the images; default: that of the data."""
+    claimed: float | None = None
+    """Accuracy that the teacher is said to have, as a fraction; default: what its run measured on the same data."""
+    source: str = "photo:astronaut"
+    """The photograph (PATH, photo:NAME, noise:SEED) that is to be distilled from."""
+    sources: tuple[str, ...] = ()
+    """Photographs to rank instead of examining the teacher."""
+    patches: int = 2000
+    """Patches made of a photograph."""
+    synth: ImageOptions = field(default_factory=lambda: ImageOptions(size=0))
+    seed: int = 0
+    """Seed of the patches, and of a teacher that is trained first."""
+    run_dir: Path | None = None
+    """Folder of the run. Default: runs/doctor-HASH, the hash being that of the configuration."""
+    devices: Literal["auto", "cpu"] = "auto"
+    """auto (a GPU if there is one) or cpu."""
+    workers: int = 0
+    """Processes that decode images; 0 decodes them in this one."""
+    smoke: bool = False
+    """The same path from end to end in seconds, on a sliver of the work."""
+    dry_run: bool = False
+    """Print the resolved configuration, measure nothing."""
+    debug: bool = False
+    """Show tracebacks."""

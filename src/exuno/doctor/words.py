@@ -1,0 +1,145 @@
+"""What was found, in tables and sentences: for the terminal, and for the page. No torch."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from exuno.doctor.advice import Advice
+from exuno.doctor.measures import Calibrated, Normalised, alike, better
+from exuno.doctor.smoothing import LEAST_ALPHA, LEAST_RIGHT, MOST_SPREAD, Smoothing
+from exuno.doctor.sources import Candidate
+from exuno.engine.run import Run
+
+Table = dict[str, Any]
+"""title, head, rows (all strings) and note, as the page shows them."""
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+def of_accuracy(top1: float, interval: tuple[float, float], n: int, claim: tuple[float, str] | None) -> str:
+    """Accuracy, and how it stands to what was claimed by whom."""
+    low, high = interval
+    text = f"{percent(top1)} of {n:,} images (95 % interval {100 * low:.2f} to {100 * high:.2f})"
+    if claim is None:
+        return f"{text}; nothing was claimed (--claimed gives a number to compare with)."
+    claimed, who = claim
+    if low <= claimed <= high:
+        return f"{text}: that agrees with the {percent(claimed)} {who}."
+    side = "above" if claimed < low else "below"
+    check = " Look at normalisation and class order before anything else." if side == "below" else ""
+    return f"{text}: {side} the {percent(claimed)} {who}, beyond the interval.{check}"
+
+
+def of_normalisation(rows: Sequence[Normalised], n: int) -> str:
+    """Whether the card's normalisation is the right one."""
+    best, same = better(rows), alike(rows)
+    if best is not None:
+        value, low, high = (100 * x for x in best.minus)
+        gain = f"{value:+.2f} points ({low:+.2f} to {high:+.2f})"
+        return f"the card's is wrong: with {best.name}, accuracy changes by {gain} on {n:,} images."
+    if same:
+        return f"no other is better than the card's; not told from it on {n:,} images: {'; '.join(same)}."
+    return f"the card's is right: every other one that was tried is worse, beyond the interval, on {n:,} images."
+
+
+def of_calibration(found: Calibrated | None) -> str:
+    """Whether confidence can be believed, and which temperature mends it."""
+    if found is None:
+        return "there is no finite answer to measure."
+    gap = f"confidence is {100 * abs(found.excess):.2f} ± {100 * found.half:.2f} points"
+    words = {
+        "over": f"over-confident: {gap} above accuracy",
+        "under": f"under-confident: {gap} below accuracy",
+        "fair": f"confidence and accuracy agree on average ({100 * found.excess:+.2f} ± {100 * found.half:.2f} points)",
+    }[found.verdict]
+    at = f"T = {found.best.temperature:.2f}"
+    mend = f"NLL is least at {at}, where ECE is {percent(found.ece_scaled)}"
+    if not found.best.inside:
+        mend = f"NLL falls up to the end of the range of temperatures, {at}: too few answers are wrong, or too many"
+    return f"{words}; ECE {percent(found.ece)}; {mend}."
+
+
+def of_smoothing(found: Smoothing | None, classes: int) -> str:
+    """Whether the teacher looks label-smoothed."""
+    if classes < 3:
+        return "two classes do not tell."
+    if found is None:
+        return f"fewer than {LEAST_RIGHT} answers are right; that is too few to tell."
+    numbers = f"α by the median confidence {found.alpha:.3f}, spread of the other logits {found.spread:.3f}"
+    if found.smoothed:
+        return f"it looks label-smoothed, with α about {found.alpha:.2f} ({numbers})."
+    why = "it is sure of what it gets right" if found.alpha < LEAST_ALPHA else "its other logits stay apart"
+    return f"it looks plain: {why} ({numbers}; smoothed ones have at least {LEAST_ALPHA} and at most {MOST_SPREAD})."
+
+
+def of_advice(advice: Advice) -> str:
+    """The temperature to distil with."""
+    return f"T = {advice.temperature:g}: {advice.reason}."
+
+
+def normalisation_table(rows: Sequence[Normalised], n: int) -> Table:
+    """Accuracy and NLL with each normalisation."""
+    lines = []
+    for place, row in enumerate(rows):
+        value, low, high = (100 * x for x in row.minus)
+        minus = f"{value:+.2f} ({low:+.2f} to {high:+.2f})" if place else "–"
+        interval = f"{100 * row.interval[0]:.2f} – {100 * row.interval[1]:.2f}"
+        lines.append([row.name, percent(row.top1), interval, minus, f"{row.nll:.3f}", f"{row.nll_scaled:.3f}"])
+    head = ["normalisation", "top-1", "95 % interval", "minus the card's", "NLL", "NLL at its best T"]
+    note = f"{n:,} images; the differences are paired by image, and their 95 % intervals hold together (Bonferroni)."
+    return {"title": "Normalisation of the input", "head": head, "rows": lines, "note": note}
+
+
+def entropy_table(spec: str, entropies: Mapping[float, float], patches: int) -> Table:
+    """Mean relative entropy of the answers at each temperature."""
+    cells = [f"{value:.3f}" for value in entropies.values()]
+    note = (
+        f"{patches:,} patches; 0 is a sure answer, 1 none: the entropy of softmax(logits / T) over log of the classes."
+    )
+    head = ["source", *(f"T = {t:g}" for t in entropies)]
+    return {"title": "Entropy of the answers to patches", "head": head, "rows": [[spec, *cells]], "note": note}
+
+
+def ranking_table(found: Sequence[tuple[Candidate, float]], patches: int) -> Table:
+    """The photographs, the best first."""
+    rows = [
+        [each.spec, f"{score:.2f}", f"{each.balance:.3f}", f"{each.diversity:.3f}", percent(each.doubt),
+         f"{each.entropy:.3f}"]
+        for each, score in found
+    ]  # fmt: skip
+    note = (
+        f"{patches:,} patches of each. balance: relative entropy of the teacher's classes; diversity: mean distance of "
+        "two patches' logits, that of two test images being 1; near a boundary: share of patches whose two best logits "
+        "are less than 1 apart. The score is the mean of the three places, 1 for the first in all."
+    )
+    head = ["source", "score", "balance", "diversity", "near a boundary", "entropy at T = 1"]
+    return {"title": "Photographs ranked as sources", "head": head, "rows": rows, "note": note}
+
+
+def findings_table(findings: Mapping[str, str]) -> Table:
+    """The sentences, for the page."""
+    rows = [[name, f"{text[0].upper()}{text[1:]}"] for name, text in findings.items()]
+    return {"title": "Findings", "head": ["", "what was found"], "rows": rows, "note": ""}
+
+
+def show(run: Run) -> None:
+    """Prints what a finished examination holds."""
+    from rich.console import Console
+    from rich.table import Table as Drawn
+
+    result = run.result
+    assert result is not None
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120, markup=False, highlight=False)
+    console.print(run.about["summary"], soft_wrap=True)
+    for content in result["tables"]:
+        drawn = Drawn(title=content["title"], title_justify="left", show_header=any(content["head"]))
+        for place, name in enumerate(content["head"]):
+            drawn.add_column(name, justify="right" if place and content["title"] != "Findings" else "left")
+        for row in content["rows"]:
+            drawn.add_row(*row)
+        console.print(drawn)
+        if content["note"]:
+            console.print(content["note"], soft_wrap=True)
+    console.print(f"{result['wall_seconds']:.0f} s.  Look at: {run.dir / 'report.html'}", soft_wrap=True)

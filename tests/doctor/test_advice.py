@@ -1,0 +1,76 @@
+"""The rule for the temperature, and the sentences around the numbers."""
+
+import pytest
+
+from exuno.doctor import words
+from exuno.doctor.advice import advise
+from exuno.doctor.measures import Calibrated, Normalised
+from exuno.doctor.paired import Difference
+from exuno.doctor.smoothing import Smoothing
+from exuno.doctor.temperature import Fitted
+
+SOFT = {1.0: 0.6, 2.0: 0.7, 4.0: 0.8, 8.0: 0.9, 16.0: 1.0}
+SHARP = {1.0: 0.05, 2.0: 0.2, 4.0: 0.55, 8.0: 0.9, 16.0: 1.0}
+HARD = {1.0: 0.0, 2.0: 0.0, 4.0: 0.1, 8.0: 0.3, 16.0: 0.6}
+
+
+@pytest.mark.parametrize(
+    ("entropies", "smoothed", "temperature", "word"),
+    [
+        (SHARP, True, 1, "standardise"),
+        (SHARP, False, 4, "half of the largest entropy"),
+        (SHARP, None, 4, "half"),
+        (SOFT, False, 1, "T = 1 already"),
+        (HARD, False, 8, "sharp"),
+    ],
+)
+def test_temperature(entropies: dict[float, float], smoothed: bool | None, temperature: float, word: str) -> None:
+    found = advise(entropies, smoothed)
+    assert found.temperature == temperature
+    assert word in found.reason
+
+
+def test_accuracy_against_a_claim() -> None:
+    told = (0.9, (0.88, 0.92), 1000)
+    assert "that agrees with the 91.00 % that was claimed" in words.of_accuracy(*told, (0.91, "that was claimed"))
+    assert "below the 95.00 %" in words.of_accuracy(*told, (0.95, "that was claimed"))
+    assert "above the 80.00 %" in words.of_accuracy(*told, (0.80, "that was claimed"))
+    assert "--claimed" in words.of_accuracy(*told, None)
+
+
+def row(name: str, top1: float, minus: Difference) -> Normalised:
+    return Normalised(name, top1, (top1 - 0.01, top1 + 0.01), minus, 0.5, 0.4)
+
+
+CARD = row("the card's", 0.9, Difference(0, 0, 0))
+WORSE = row("w", 0.5, Difference(-0.4, -0.45, -0.35))
+SAME = row("s", 0.9, Difference(0, -0.01, 0.01))
+BETTER = row("b", 0.93, Difference(0.03, 0.01, 0.05))
+
+
+def test_normalisation_in_words() -> None:
+    assert words.of_normalisation([CARD, WORSE], 10).startswith("the card's is right")
+    assert "not told from it on 10 images: s" in words.of_normalisation([CARD, WORSE, SAME], 10)
+    said = words.of_normalisation([CARD, WORSE, SAME, BETTER], 10)
+    assert said.startswith("the card's is wrong: with b")
+    assert "+3.00 points (+1.00 to +5.00)" in said
+    assert words.normalisation_table([CARD, BETTER], 10)["rows"][1][3] == "+3.00 (+1.00 to +5.00)"
+
+
+def test_calibration_in_words() -> None:
+    over = Calibrated(0.1, 0.02, Fitted(2.5, True), 0.1, 0.01)
+    assert words.of_calibration(over).startswith("over-confident: confidence is 10.00 ± 1.00 points above accuracy")
+    assert "NLL is least at T = 2.50, where ECE is 2.00 %" in words.of_calibration(over)
+    assert words.of_calibration(Calibrated(0.1, 0.02, Fitted(2.5, True), -0.1, 0.01)).startswith("under-confident")
+    fair = words.of_calibration(Calibrated(0.1, 0.02, Fitted(0.01, False), -0.1, 0.2))
+    assert "agree on average" in fair
+    assert "end of the range" in fair
+    assert "no finite answer" in words.of_calibration(None)
+
+
+def test_smoothing_in_words() -> None:
+    assert "α about 0.10" in words.of_smoothing(Smoothing(0.1, 0.1, 50), 10)
+    assert "it is sure" in words.of_smoothing(Smoothing(0.001, 0.1, 50), 10)
+    assert "its other logits stay apart" in words.of_smoothing(Smoothing(0.1, 0.5, 50), 10)
+    assert "too few" in words.of_smoothing(None, 10)
+    assert words.of_smoothing(None, 2) == "two classes do not tell."
