@@ -1,0 +1,117 @@
+"""``exuno study`` as a user types it: a grid with an impossible cell, killed and continued, on Ray, and mistakes."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from exuno.cli import main
+
+GRID = (
+    *("--stages", "teach digits --epochs 2 --evaluations 1"),
+    "distill --teacher {teach} --student exuno:convnet_2_16 --data digits --source digits --epochs 1 --evaluations 1",
+    *("--axes", "teach.label-smoothing=0,0.1", "distill.loss.temperature=1,-3,2"),
+    *("--rows", "temperature", "--columns", "label-smoothing", "--metrics", "top1", "top5"),
+)
+
+
+def study(folder: Path, *more: str) -> int:
+    return main(["study", *GRID, "--run-dir", str(folder), "--processes", "2", *more])
+
+
+def rows(folder: Path) -> dict[str, dict[str, str]]:
+    """Cells by name, without how long they took."""
+    with (folder / "cells.csv").open() as file:
+        found = {Path(row["run"]).name: row for row in csv.DictReader(file)}
+    return {name: {key: v for key, v in row.items() if key not in ("seconds", "run")} for name, row in found.items()}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """A study that ran undisturbed."""
+    folder = tmp_path_factory.mktemp("study") / "run"
+    assert study(folder) == 1  # a cell has no result
+    return folder
+
+
+def test_the_rest_finishes_and_the_table_says_which_failed_and_why(whole, capsys):
+    result = json.loads((whole / "result.json").read_text())
+    table, changes, failed = result["tables"]
+    assert [row[0] for row in table["rows"]] == ["teach", "temperature = 1", "temperature = -3", "temperature = 2"]
+    assert table["rows"][2][1:] == ["failed / failed", "failed / failed"]
+    assert float(table["rows"][0][1].split()[0]) > 30
+    assert changes["title"] == "Results: change from temperature = 1"
+    assert len(failed["rows"]) == len(result["failures"]) == 2
+    assert all("--loss.temperature is -3" in why for _, why in failed["rows"])
+    assert len(rows(whole)) == 8
+    page = (whole / "report.html").read_text()
+    assert "Cells without a result" in page
+    assert "<polyline" in page
+    assert "failed" in (whole / "table.md").read_text()
+
+
+def test_again_only_what_failed_is_tried(whole):
+    before = {path: path.stat().st_mtime_ns for path in whole.glob("cells/*/result.json")}
+    assert len(before) == 6
+    assert study(whole) == 1
+    assert {path: path.stat().st_mtime_ns for path in whole.glob("cells/*/result.json")} == before
+
+
+def test_killed_half_way_it_goes_on_and_ends_with_the_same_table(whole, tmp_path):
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "exuno", "study", *GRID, "--run-dir", str(folder), "--processes", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while len(list(folder.glob("cells/distill-*/result.json"))) < 1 and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    finished = {path: path.stat().st_mtime_ns for path in folder.glob("cells/*/result.json")}
+    assert 0 < len(finished) < 6
+    time.sleep(1)  # its workers notice that it is gone
+    assert study(folder) == 1
+    assert all(path.stat().st_mtime_ns == then for path, then in finished.items())
+    assert rows(folder) == rows(whole)
+    assert (folder / "table.md").read_text() == (whole / "table.md").read_text()
+
+
+@pytest.mark.slow
+def test_on_ray_the_same_table(whole, tmp_path):
+    pytest.importorskip("ray", reason="ray is not installed")
+    assert study(tmp_path / "run", "--ray", "local") == 1
+    assert rows(tmp_path / "run") == rows(whole)
+
+
+def test_dry_run_lists_the_commands(capsys, tmp_path):
+    assert study(tmp_path / "run", "--dry-run") == 0
+    out = capsys.readouterr().out
+    assert "# 8 cells: 2 of teach, 6 of distill" in out
+    assert out.count("# exuno teach digits") == 2
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--rows", "nosuch"], "'nosuch' is no axis of this study"),
+        (["--set", "distill.epochs=1,2"], "--set distill.epochs has 2 values"),
+        (["--set", "distill.optim.lrr=1"], "Unrecognized options: --optim.lrr"),
+        (["--stages", "teach digit"], "'digit' is no preset of teach"),
+        (["--stages", "photograph x"], "is no stage of a study"),
+        (["--threads", "0"], "--threads"),
+        pytest.param(["--ray", "203.0.113.1:1"], "no Ray cluster", marks=pytest.mark.slow),
+    ],
+)
+def test_mistakes(more, told, tmp_path, capsys):
+    if "--ray" in more:
+        pytest.importorskip("ray", reason="ray is not installed")
+    assert study(tmp_path / "run", *more) == 2
+    assert told in capsys.readouterr().err
+    assert not list(tmp_path.glob("run/cells/*"))
