@@ -22,6 +22,8 @@ VERBS = {
     "poster": Verb("exuno.poster.command", "a labelled data set -> one small poster that trains a network"),
     "fewshot": Verb("exuno.fewshot.command", "recognise new classes from a few images: transformers, features"),
     "study": Verb("exuno.study.command", "a grid over the verbs above, and its table"),
+    "doctor": Verb("exuno.doctor.command", "examine a teacher, and rank photographs, before any training"),
+    "explain": Verb("exuno.explain.command", "look inside a model"),
     "eval": Verb("exuno.evaluate.command", "measure a model on labelled data"),
     "import": Verb("exuno.importing.command", "say what a file of weights is, and make it a model of exuno"),
     "report": Verb("exuno.report.command", "write the HTML page of a run"),
