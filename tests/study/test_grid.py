@@ -72,6 +72,14 @@ def test_the_grid_has_as_many_cells_as_the_product(sizes):
     assert len(cells_of(("teach digits",), axes)) == product
 
 
+def test_the_folder_of_the_study_has_a_name():
+    cells = cells_of(
+        ("teach digits", "distill --teacher {teach} --cache-dir {study}/cache"), (), folder=Path("S/cells")
+    )
+    assert cells[1].args[-1] == "S/cache"
+    assert cells[1].needs == (cells[0].name,)
+
+
 def test_words_of_a_command_line():
     assert typed("loss.t2", "true") == ["--loss.t2"]
     assert typed("loss.t2", "false") == ["--loss.no-t2"]
@@ -94,6 +102,7 @@ def test_an_axis_is_found_by_its_end():
         (("synth photo.jpg",), (), "no stage of a study"),
         (("distill --teacher {teach}", "teach digits"), (), "no earlier stage"),
         (("teach digits", "teach digits --seed 1"), (), "two stages"),
+        (("study: teach digits",), (), "named 'study'"),
         (STAGES, ("loss.temperature",), "no axis"),
         (STAGES, ("loss.temperature=1,,2",), "no axis"),
         (STAGES, ("seed=1,1",), "twice"),

@@ -17,6 +17,8 @@ from exuno.engine.errors import ExunoError
 
 STAGES = ("teach", "distill", "poster", "fewshot pretrain", "fewshot distill", "fewshot eval", "eval")
 """What a stage may be: the verbs that leave a run directory with a result."""
+STUDY = "study"
+"""The hole for the folder of the study."""
 _HOLE = re.compile(r"\{([\w-]+)\}")
 
 
@@ -74,9 +76,11 @@ def read_stages(lines: Sequence[str]) -> list[Stage]:
         if verb not in STAGES:
             raise ExunoError(f"'{line}' is no stage of a study", f"A stage begins with one of: {', '.join(STAGES)}.")
         name = name or verb.split()[-1]
+        if name == STUDY:
+            raise ExunoError("a stage is named 'study'", "Choose another name: {study} is the folder of the study.")
         if name in stages:
             raise ExunoError(f"two stages are named '{name}'", f'Name one of them: "again: {line}".')
-        direct = dict.fromkeys(_HOLE.findall(line))
+        direct = dict.fromkeys(hole for hole in _HOLE.findall(line) if hole != STUDY)
         for hole in direct:
             if hole not in stages:
                 raise ExunoError(
@@ -161,7 +165,8 @@ def make_cells(stages: Sequence[Stage], axes: Sequence[Axis], fixed: Sequence[Ax
                 if axis.stage in (None, stage.name):
                     words += typed(axis.flag, values.get(axis.name, axis.values[0]))
             name = _name(stage, values, words, above, axes)
-            args = tuple(_HOLE.sub(lambda hole: f"run:{folder / above[hole[1]].name}", word) for word in words)  # noqa: B023
+            filled = {STUDY: str(folder.parent)} | {key: f"run:{folder / cell.name}" for key, cell in above.items()}
+            args = tuple(_HOLE.sub(lambda hole: filled[hole[1]], word) for word in words)  # noqa: B023
             needs = tuple(cell.name for cell in above.values())
             cells[stage.name, combination] = Cell(name, stage.name, stage.verb, args, values, needs)
     return list(cells.values())

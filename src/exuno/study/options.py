@@ -14,7 +14,7 @@ class StudyConfig:
 
     stages: tuple[str, ...]
     """Command lines without `exuno`, as typed: "teach digits" "distill --teacher {teach} …". {NAME} stands for the run
-    of an earlier stage; a stage is named after its verb, or by "NAME: VERB …"."""
+    of an earlier stage, {study} for the folder of the study; a stage is named after its verb, or by "NAME: VERB …"."""
     axes: tuple[str, ...] = ()
     """What varies: STAGE.FLAG=V1,V2,… for the commands of a stage, FLAG=V1,V2,… for all."""
     set: tuple[str, ...] = ()
