@@ -11,7 +11,7 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import affine_grid, grid_sample, pad
 
 from exuno.data import rng
 from exuno.data.base import Images
@@ -19,6 +19,7 @@ from exuno.data.resize import prepare
 from exuno.engine.options import Augment
 
 STREAM = "augment"
+CACHED = 1 << 19  # values
 # The first random number of each operation; fixed, so that switching one on changes no draw of another.
 FLIP, PAD, CUTOUT, ROTATE, SHIFT, ZOOM, JITTER, GRAY, SOLARIZE, CROP = 0, 1, 3, 5, 6, 8, 9, 15, 16, 20
 
@@ -47,16 +48,47 @@ def augment(
         float32 [B, C, H, W] in [0, 1].
     """
 
+    return finish(frame(images, options, seed, draws, size), options, seed, draws, fill)
+
+
+def frame(images: Images, options: Augment, seed: int, draws: NDArray[np.int64], size: tuple[int, int]) -> Tensor:
+    """The first step of :func:`augment`: the part of each image that training sees, resized; uint8 [B, C, H, W]."""
+    if options.resized_crop is None:
+        return prepare(images, size)
+    from exuno.data.crop import resized_crop, sizes_of
+
+    return resized_crop(images, boxes(sizes_of(images), options, seed, draws), size)
+
+
+def boxes(sizes: NDArray[np.int64], options: Augment, seed: int, draws: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The boxes of ``resized_crop`` (top, left, height, width), [B, 4], in images of ``sizes`` (H, W), [B, 2]."""
+    from exuno.data.crop import boxes_in
+
+    assert options.resized_crop is not None
+    numbers = rng.uniforms(seed, STREAM, draws, 4 * 10, CROP)
+    return boxes_in(sizes, options.resized_crop, options.aspect, numbers)
+
+
+def finish(
+    batch: Tensor, options: Augment, seed: int, draws: NDArray[np.int64], fill: Sequence[float] | None = None
+) -> Tensor:
+    """The steps of :func:`augment` after the first, on the device of ``batch``, uint8 [B, C, H, W].
+
+    On a CPU a few images at a time go through all steps, so that they stay in its cache.
+    """
+    count = len(batch) if batch.device.type != "cpu" else max(1, CACHED // max(1, batch[0:1].numel()))
+    if count >= len(batch):
+        return _finish(batch, options, seed, draws, fill)
+    steps = range(0, len(batch), count)
+    return torch.cat([_finish(batch[k : k + count], options, seed, draws[k : k + count], fill) for k in steps])
+
+
+def _finish(
+    batch: Tensor, options: Augment, seed: int, draws: NDArray[np.int64], fill: Sequence[float] | None
+) -> Tensor:
     def uniform(slot: int, slots: int = 1) -> NDArray[np.float64]:
         return rng.uniforms(seed, STREAM, draws, slots, slot)
 
-    if options.resized_crop is not None:
-        from exuno.data.crop import crop_boxes, resized_crop
-
-        boxes = crop_boxes(images, options.resized_crop, options.aspect, uniform(CROP, 4 * 10))
-        batch = resized_crop(images, boxes, size)
-    else:
-        batch = prepare(images, size)
     if options.rotate or options.shift or options.zoom:
         batch = affine(
             batch,
@@ -90,11 +122,13 @@ def to_float(images: Tensor) -> Tensor:
     return images if images.is_floating_point() else images.float().div_(255)
 
 
-# The next two move whole pixels about. NumPy does that in a third of torch's time, and without its threads.
+# The next two move whole pixels about. On a CPU, NumPy does that in a third of torch's time, and without its threads.
 
 
 def flip(images: Tensor, which: NDArray[np.bool_]) -> Tensor:
     """Mirror the images where ``which`` [B] is true, left to right; a new tensor."""
+    if images.device.type != "cpu":
+        return torch.where(torch.from_numpy(which).to(images.device).view(-1, 1, 1, 1), images.flip(3), images)
     out = images.numpy().copy()
     out[which] = out[which][..., ::-1]
     return torch.from_numpy(out)
@@ -104,14 +138,27 @@ def pad_crop(images: Tensor, border: int, offsets: NDArray[np.int64]) -> Tensor:
     """Pad [B, C, H, W] with ``border`` black pixels and crop it back to H x W, without interpolation.
 
     Args:
-        images: on the CPU.
+        images: any dtype and device.
         border: pixels on each side.
         offsets: int64 [B, 2], (y, x) of the crop, each in 0 .. 2 border; (border, border) changes nothing.
     """
     batch, _, height, width = images.shape
+    if images.device.type != "cpu":
+        return _windows(pad(images, (border,) * 4), offsets, height, width)
     padded = np.pad(images.numpy(), ((0, 0), (0, 0), (border, border), (border, border)))
     windows = sliding_window_view(padded, (height, width), axis=(2, 3))
     return torch.from_numpy(windows[np.arange(batch), :, offsets[:, 0], offsets[:, 1]])
+
+
+def _windows(images: Tensor, offsets: NDArray[np.int64], height: int, width: int) -> Tensor:
+    """From each image [B, C, h, w] the window of height x width whose corner (y, x) is ``offsets`` [B, 2]."""
+    first = torch.from_numpy(offsets).to(images.device)
+    rows = first[:, :1] + torch.arange(height, device=images.device)
+    columns = first[:, 1:] + torch.arange(width, device=images.device)
+    rows, columns = rows[:, None, :, None], columns[:, None, None, :]
+    batch, channels = images.shape[:2]
+    index = (rows * images.shape[3] + columns).expand(-1, channels, -1, -1).flatten(2)
+    return images.flatten(2).gather(2, index).view(batch, channels, height, width)
 
 
 def affine(images: Tensor, angle: NDArray[np.float64], shift: NDArray[np.float64], zoom: NDArray[np.float64]) -> Tensor:
@@ -135,7 +182,7 @@ def affine(images: Tensor, angle: NDArray[np.float64], shift: NDArray[np.float64
     theta[:, 1, 0], theta[:, 1, 1] = sin * width / height, cos
     moved = 2 * shift[:, ::-1]  # in units of the half side, x first
     theta[:, :, 2] = -(theta[:, :, :2] @ moved[:, :, None])[:, :, 0]
-    grid = affine_grid(torch.from_numpy(theta).float(), list(batch.shape), align_corners=False)
+    grid = affine_grid(torch.from_numpy(theta).to(batch), list(batch.shape), align_corners=False)
     return grid_sample(batch, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
@@ -150,8 +197,9 @@ def cutout(images: Tensor, side: int, centre: NDArray[np.float64], fill: Sequenc
         fill: one number a channel; None is middle gray.
     """
     _, channels, height, width = images.shape
-    first = torch.from_numpy((centre * (height, width)).astype(np.int64)) - side // 2
-    y, x = torch.arange(height), torch.arange(width)
+    device = images.device
+    first = torch.from_numpy((centre * (height, width)).astype(np.int64)).to(device) - side // 2
+    y, x = torch.arange(height, device=device), torch.arange(width, device=device)
     rows = (y >= first[:, :1]) & (y < first[:, :1] + side)
     columns = (x >= first[:, 1:]) & (x < first[:, 1:] + side)
     hole = (rows[:, :, None] & columns[:, None, :])[:, None]

@@ -1,6 +1,7 @@
 """Colour augmentation of a batch: jitter, gray, solarisation; the definitions of torchvision's ColorJitter, one draw
 per image."""
 
+from collections.abc import Callable
 from itertools import permutations
 
 import numpy as np
@@ -17,7 +18,8 @@ def gray_of(images: Tensor) -> Tensor:
     """ITU-R 601 luma, [B, 3, H, W] -> [B, 1, H, W]; gray passes."""
     if images.shape[1] == 1:
         return images
-    return (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    red, green, blue = images.split(1, 1)
+    return (red * LUMA[0]).add_(green * LUMA[1]).add_(blue * LUMA[2])
 
 
 def jitter(
@@ -45,56 +47,65 @@ def jitter(
     images = images.clone()
     for turn in range(4):
         for k in active:
-            rows = torch.from_numpy(np.flatnonzero(which & (order[:, turn] == k))).to(images.device)
-            if len(rows):
-                factor = torch.from_numpy(factors[:, k]).to(images)[rows].view(-1, 1, 1, 1)
-                images[rows] = operations[k](images[rows], factor)
+            rows = np.flatnonzero(which & (order[:, turn] == k))
+            factor = torch.from_numpy(factors[rows, k]).to(images).view(-1, 1, 1, 1)
+            if len(rows) == len(images):
+                images = operations[k](images, factor)
+            else:
+                _change(images, rows, lambda chosen, k=k, factor=factor: operations[k](chosen, factor))
     return images
+
+
+def _change(images: Tensor, rows: NDArray[np.int64], how: Callable[[Tensor], Tensor]) -> Tensor:
+    """``images`` with ``how`` of those in ``rows`` in their place."""
+    if not len(rows):
+        return images
+    index = torch.from_numpy(rows).to(images.device)
+    return images.index_copy_(0, index, how(images.index_select(0, index)))
 
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:
     """Multiply by ``factor`` [B, 1, 1, 1]."""
-    return (images * factor).clamp(0, 1)
+    return (images * factor).clamp_(0, 1)
 
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
     """Blend with the mean gray of the image."""
     mean = gray_of(images).mean((1, 2, 3), keepdim=True)
-    return (mean + (images - mean) * factor).clamp(0, 1)
+    return (images - mean).mul_(factor).add_(mean).clamp_(0, 1)
 
 
 def saturation(images: Tensor, factor: Tensor) -> Tensor:
     """Blend with the gray version of the image."""
     gray = gray_of(images)
-    return (gray + (images - gray) * factor).clamp(0, 1)
+    return (images - gray).mul_(factor).add_(gray).clamp_(0, 1)
 
 
 def hue(images: Tensor, turn: Tensor) -> Tensor:
     """Turn the hue by ``turn`` [B, 1, 1, 1], a fraction of the circle, in HSV; value and saturation stay."""
     red, green, blue = images.unbind(1)
-    value, _ = images.max(1)
-    chroma = value - images.min(1)[0]
-    safe = torch.where(chroma > 0, chroma, torch.ones_like(chroma))
-    sixth = torch.where(
-        value == red,
-        (green - blue) / safe,
-        torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
-    )
-    sixth = torch.where(chroma > 0, sixth, torch.zeros_like(sixth))
+    value = torch.maximum(torch.maximum(red, green), blue)
+    chroma = value - torch.minimum(torch.minimum(red, green), blue)
+    first, second = value == red, value == green
+    # Where there is no chroma, red is the largest channel, and 0 / 1 the hue.
+    sixth = torch.where(first, green - blue, torch.where(second, blue - red, red - green))
+    sixth = sixth.div_(torch.where(chroma > 0, chroma, 1.0))
+    sixth = sixth.add_(torch.where(first, 0.0, torch.where(second, 2.0, 4.0))).add_(6 * turn[:, 0])
     # Alvy Ray Smith's model in closed form: channel n of HSV is V - chroma * clip(min(k, 4 - k), 0, 1), k = (n +
     # hue/60) mod 6.
-    steps = images.new_tensor((5.0, 3.0, 1.0)).view(1, 3, 1, 1)
-    k = (steps + (sixth[:, None] + 6 * turn)) % 6
-    return value[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp(0, 1)
+    out = torch.empty_like(images)
+    for channel, step in enumerate((5.0, 3.0, 1.0)):
+        k = sixth + step
+        k = k.sub_(torch.floor(k / 6), alpha=6)
+        torch.sub(value, torch.minimum(k, 4 - k).clamp_(0, 1).mul_(chroma), out=out[:, channel])
+    return out
 
 
 def to_gray(images: Tensor, which: NDArray[np.bool_]) -> Tensor:
     """Replace the chosen images by their luma."""
-    chosen = torch.from_numpy(which).to(images.device).view(-1, 1, 1, 1)
-    return torch.where(chosen, gray_of(images), images)
+    return _change(images.clone(), np.flatnonzero(which), lambda chosen: gray_of(chosen).expand_as(chosen))
 
 
 def solarize(images: Tensor, which: NDArray[np.bool_]) -> Tensor:
     """Invert the pixels of at least half brightness in the chosen images."""
-    chosen = torch.from_numpy(which).to(images.device).view(-1, 1, 1, 1)
-    return torch.where(chosen & (images >= 0.5), 1 - images, images)
+    return _change(images.clone(), np.flatnonzero(which), lambda chosen: torch.where(chosen >= 0.5, 1 - chosen, chosen))

@@ -26,7 +26,18 @@ def crop_boxes(
     Returns:
         int64 [B, 4]: top, left, height, width.
     """
-    sizes = np.array([image.shape[-2:] for image in images], np.int64).reshape(-1, 2)
+    return boxes_in(sizes_of(images), area, aspect, numbers)
+
+
+def sizes_of(images: Images) -> NDArray[np.int64]:
+    """Height and width of each image, [B, 2]."""
+    return np.array([image.shape[-2:] for image in images], np.int64).reshape(-1, 2)
+
+
+def boxes_in(
+    sizes: NDArray[np.int64], area: tuple[float, float], aspect: tuple[float, float], numbers: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """:func:`crop_boxes` in images of which only the sizes [B, 2], (height, width), are known."""
     heights, widths = sizes[:, :1], sizes[:, 1:]
     pick = numbers.reshape(len(sizes), -1, 4)
     target = heights * widths * (area[0] + (area[1] - area[0]) * pick[:, :, 0])
@@ -57,8 +68,10 @@ def _centre(height: int, width: int, aspect: tuple[float, float]) -> tuple[int, 
 
 def resized_crop(images: Images, boxes: NDArray[np.int64], size: tuple[int, int]) -> Tensor:
     """Cut ``boxes`` [B, 4] out and resize them, bicubic with antialiasing: uint8 [B, C, H, W]."""
-    out = [
-        resize(image[None, :, top : top + h, left : left + w], size, "bicubic")
-        for image, (top, left, h, w) in zip(images, boxes.tolist(), strict=True)
-    ]
-    return torch.cat(out)
+    out = []
+    for image, (top, left, h, w) in zip(images, boxes.tolist(), strict=True):
+        part = image[None, :, top : top + h, left : left + w]
+        # A file's pixels lie channel by channel within each pixel; torch has a fast way for just that.
+        inner = torch.channels_last if image.stride(0) == 1 else torch.contiguous_format
+        out.append(resize(part.contiguous(memory_format=inner), size, "bicubic"))
+    return torch.cat(out).contiguous()

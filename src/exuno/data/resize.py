@@ -40,11 +40,17 @@ def prepare(images: Images, size: tuple[int, int], short: int | None = None) -> 
 
 def _cover(images: Tensor, size: tuple[int, int], short: int | None) -> Tensor:
     height, width = images.shape[-2:]
+    scaled, (top, left) = cover(height, width, size, short)
+    images = resize(images, scaled)
+    return images[..., top : top + size[0], left : left + size[1]]
+
+
+def cover(height: int, width: int, size: tuple[int, int], short: int | None) -> tuple[tuple[int, int], tuple[int, int]]:
+    """What :func:`prepare` makes of an image of ``height`` x ``width``: the size it is resized to, and the corner (top,
+    left) of what is cut out of that."""
     if short is None:
         scale = max(size[0] / height, size[1] / width)
     else:
         scale = max(short / min(height, width), size[0] / height, size[1] / width)
     scaled = (max(size[0], round(height * scale)), max(size[1], round(width * scale)))
-    images = resize(images, scaled)
-    top, left = (scaled[0] - size[0]) // 2, (scaled[1] - size[1]) // 2
-    return images[..., top : top + size[0], left : left + size[1]]
+    return scaled, ((scaled[0] - size[0]) // 2, (scaled[1] - size[1]) // 2)
