@@ -5,6 +5,7 @@ from typing import Protocol, TypeVar
 
 from accelerate import Accelerator
 
+from exuno.data.dali import DaliLoader, check_dali
 from exuno.data.loader import Loader, Source
 from exuno.engine import session
 from exuno.engine.check import check_augment, check_length, check_optim, check_run
@@ -51,6 +52,8 @@ def check_training(config: TrainingConfig) -> None:
     check_optim(config.optim)
     check_augment(config.augment)
     check_run(config.run)
+    if config.run.loader == "dali":
+        check_dali()
 
 
 def carry_out(
@@ -88,7 +91,8 @@ def training_loader(data: Source, config: TrainingConfig, size: tuple[int, int],
     """The batches of a training: augmented, shuffled, this process's share of each.
 
     Raises:
-        ExunoError: an augmentation of colours for images that are whitened.
+        ExunoError: an augmentation of colours for images that are whitened, or ``--loader dali`` for images that are
+            not in files.
     """
     augment = config.augment
     if getattr(data, "whitening", None) is not None and (any(augment.jitter) or augment.gray or augment.solarize):
@@ -96,16 +100,12 @@ def training_loader(data: Source, config: TrainingConfig, size: tuple[int, int],
             "the images are whitened, so they have no colours to change",
             "Leave out --augment.jitter, --augment.gray and --augment.solarize.",
         )
-    return Loader(
-        data,
-        config.batch_size,
-        augment=augment,
-        seed=config.run.seed,
-        size=size,
-        workers=config.run.workers,
-        rank=accelerator.process_index,
-        world=accelerator.num_processes,
-    )
+    seed, workers = config.run.seed, config.run.workers
+    share = {"rank": accelerator.process_index, "world": accelerator.num_processes}
+    if config.run.loader == "dali":
+        device, threads = accelerator.device, max(1, workers)
+        return DaliLoader(data, config.batch_size, augment, seed, size, device=device, threads=threads, **share)
+    return Loader(data, config.batch_size, augment, seed, size, workers=workers, **share)
 
 
 def steps_of(config: TrainingConfig, loader: Loader) -> int:

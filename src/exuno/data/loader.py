@@ -17,6 +17,8 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
 
 Batch = dict[str, Tensor]
+Key = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Positions and draw numbers of the samples of a batch."""
 
 
 class Source(Protocol):
@@ -111,13 +113,8 @@ class Loader:
             return np.arange(len(self.data), dtype=np.int64)
         return rng.generator(self.seed, "order", epoch).permutation(len(self.data)).astype(np.int64)
 
-    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch, from ``start_batch`` on; those before are not read.
-
-        Yields:
-            ``images`` float32 [B, C, H, W] in [0, 1]; ``labels`` int64 [B], -1 where there is none; ``index`` int64
-            [B], the position of each sample in the data set (the draw number, for an endless one).
-        """
+    def keys(self, epoch: int, start_batch: int = 0) -> list[Key]:
+        """Positions and draw numbers of this process's share of each batch of an epoch, from ``start_batch`` on."""
         order, size = self.order(epoch), self.batch_size
         base = epoch * len(self.data)
         keys = []
@@ -125,6 +122,16 @@ class Loader:
             whole = order[batch * size : (batch + 1) * size]
             mine = whole[rank_slice(len(whole), self.rank, self.world)]
             keys.append((mine, base + mine))
+        return keys
+
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch, from ``start_batch`` on; those before are not read.
+
+        Yields:
+            ``images`` float32 [B, C, H, W] in [0, 1]; ``labels`` int64 [B], -1 where there is none; ``index`` int64
+            [B], the position of each sample in the data set (the draw number, for an endless one).
+        """
+        keys = self.keys(epoch, start_batch)
         if not self.workers:
             return map(self.preparer.__getitem__, keys)
         if self._pool is None:
@@ -155,9 +162,9 @@ class _Keys:
     which the workers miss their signal, and each is waited for 5 s.
     """
 
-    current: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]] = ()
+    current: Sequence[Key] = ()
 
-    def __iter__(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    def __iter__(self) -> Iterator[Key]:
         return iter(self.current)
 
     def __len__(self) -> int:
@@ -181,7 +188,7 @@ class _Preparer(Dataset[Batch]):
         self.endless = hasattr(data, "fetch_draws")
         self.fill: Sequence[float] | None = getattr(data, "mean", None) if options and options.cutout else None
 
-    def __getitem__(self, key: tuple[NDArray[np.int64], NDArray[np.int64]]) -> Batch:
+    def __getitem__(self, key: Key) -> Batch:
         positions, draws = key
         if self.endless:
             positions = draws

@@ -21,6 +21,9 @@ class RunOptions:
     """auto: continue an unfinished run of the same configuration; never; or the PATH of a checkpoint."""
     workers: int = 0
     """Processes that prepare batches; 0 prepares them in the training process. Does not change any sample."""
+    loader: Literal["torch", "dali"] = "torch"
+    """What prepares the training batches of teach and distill: dali is NVIDIA DALI, for image files, with --workers
+    threads, on the GPU if there is one. The same samples up to interpolation."""
     smoke: bool = False
     """The same path from end to end in seconds, on a sliver of the work."""
     dry_run: bool = False
