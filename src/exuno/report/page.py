@@ -33,8 +33,8 @@ def render(record: Record) -> str:
     check(record)
     body = [
         headline.top(record),
-        tables(record),
         charts(record),
+        tables(record),
         pictures.figures(record),
         pictures.test_images(record),
         curves.curves(record),
