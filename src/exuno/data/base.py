@@ -132,7 +132,7 @@ def pictures(data: object, images: Tensor) -> NDArray[np.uint8]:
     whitening: Whitening | None = getattr(data, "whitening", None)
     if whitening is not None and tuple(images.shape[1:]) == whitening.shape:
         images = whitening.picture(images)
-    return images.mul(255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    return images.mul(255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def channel_stats(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
