@@ -201,5 +201,6 @@ def rank(config: DoctorConfig, patient: Patient, run: Run) -> dict[str, Any]:
     return {
         "metrics": {},
         "tables": [words.ranking_table(ranked, len(shown[found[0].spec][0]))],
+        "findings": {"the first": words.of_ranking(ranked)},
         "ranking": [{**asdict(each), "score": score} for each, score in ranked],
     }

@@ -10,6 +10,7 @@ from exuno.doctor.smoothing import LEAST_ALPHA, LEAST_RIGHT, MOST_SPREAD, Smooth
 from exuno.doctor.sources import Candidate
 from exuno.engine.run import Run
 
+FINDINGS = "Findings"
 Table = dict[str, Any]
 """title, head, rows (all strings) and note, as the page shows them."""
 
@@ -118,10 +119,16 @@ def ranking_table(found: Sequence[tuple[Candidate, float]], patches: int) -> Tab
     return {"title": "Photographs ranked as sources", "head": head, "rows": rows, "note": note}
 
 
+def of_ranking(found: Sequence[tuple[Candidate, float]]) -> str:
+    """Which photographs come first."""
+    first = ", ".join(each.spec for each, _ in found[:3])
+    return f"{first}; what such a ranking foretold where it was measured is in docs/doctor.md."
+
+
 def findings_table(findings: Mapping[str, str]) -> Table:
     """The sentences, for the page."""
     rows = [[name, f"{text[0].upper()}{text[1:]}"] for name, text in findings.items()]
-    return {"title": "Findings", "head": ["", "what was found"], "rows": rows, "note": ""}
+    return {"title": FINDINGS, "head": ["", "what was found"], "rows": rows, "note": ""}
 
 
 def show(run: Run) -> None:
@@ -133,13 +140,16 @@ def show(run: Run) -> None:
     assert result is not None
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120, markup=False, highlight=False)
     console.print(run.about["summary"], soft_wrap=True)
-    for content in result["tables"]:
-        drawn = Drawn(title=content["title"], title_justify="left", show_header=any(content["head"]))
+    for content in (each for each in result["tables"] if each["title"] != FINDINGS):
+        drawn = Drawn(title=content["title"], title_justify="left")
         for place, name in enumerate(content["head"]):
-            drawn.add_column(name, justify="right" if place and content["title"] != "Findings" else "left")
+            drawn.add_column(name, justify="right" if place else "left")
         for row in content["rows"]:
             drawn.add_row(*row)
         console.print(drawn)
         if content["note"]:
             console.print(content["note"], soft_wrap=True)
+    console.print()
+    for name, text in result["findings"].items():
+        console.print(f"{name}: {text}", soft_wrap=True)
     console.print(f"{result['wall_seconds']:.0f} s.  Look at: {run.dir / 'report.html'}", soft_wrap=True)
