@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exuno.data import augment as augmentation
 from exuno.data import colour
-from exuno.data.augment import affine, augment, cutout, flip, pad_crop
+from exuno.data.augment import affine, augment, cutout, finish, flip, pad_crop
 from exuno.data.crop import crop_boxes, resized_crop
 from exuno.data.resize import prepare
 from exuno.engine.options import Augment
@@ -44,6 +45,27 @@ def test_a_draw_does_not_depend_on_its_batch(options: Augment, channels: int) ->
     torch.testing.assert_close(augment(images[order], options, 3, draws[order], (12, 13)), whole[order])
     assert not torch.equal(augment(images, options, 4, draws, (12, 13)), whole)
     assert not torch.equal(augment(images, options, 3, draws + 9, (12, 13)), whole)
+
+
+def test_a_few_images_at_a_time_are_the_whole_batch(monkeypatch) -> None:
+    images, draws = pixels(9), np.arange(100, 109)
+    whole = augment(images, EVERYTHING, 3, draws, (12, 13))
+    monkeypatch.setattr(augmentation, "CACHED", 2 * images[0].numel())
+    assert torch.equal(augment(images, EVERYTHING, 3, draws, (12, 13)), whole)
+
+
+def test_all_steps_work_on_the_device_of_the_images() -> None:
+    """The device "meta" computes nothing, but refuses what is elsewhere."""
+    images = pixels(9).to("meta")
+    found = finish(images, EVERYTHING, 3, np.arange(9))
+    assert found.device.type == "meta"
+    assert found.shape == images.shape
+
+
+def test_windows_of_another_device_are_those_of_the_cpu() -> None:
+    images, offsets = pixels(7), np.random.default_rng(0).integers(0, 5, (7, 2))
+    padded = torch.nn.functional.pad(images, (2, 2, 2, 2))
+    assert torch.equal(augmentation._windows(padded, offsets, 12, 13), pad_crop(images, 2, offsets))
 
 
 def test_lists_and_batches_agree() -> None:
