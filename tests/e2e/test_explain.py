@@ -157,17 +157,20 @@ def test_a_smoke_run_and_a_dry_run(runs: Path, tmp_path: Path, capsys: pytest.Ca
     assert json.loads(Path("s/result.json").read_text())["n"] == {"two/test/eta": 60}
 
 
+def test_pictures_of_names_that_look_alike_as_files(tmp_path: Path) -> None:
+    for name in ("t-0.1", "t-0-1"):
+        make(tmp_path / name, 1)
+    assert main([*WORD, "t-0.1", "t-0-1", "--smoke", "--devices", "cpu", "--run-dir", "out"]) == 0
+    assert len(list(Path("out/figures").glob("*.png"))) == 4
+
+
 def few_classes(folder: Path, classes: int, images: int) -> str:
     """An npz data set of few classes."""
     labels = np.arange(classes * images) % classes
     pixels = np.random.default_rng(0).integers(0, 256, (len(labels), 8, 8), np.uint8)
-    parts = {f"{split}_{kind}": value for split in ("train", "test") for kind, value in _both(pixels, labels)}
-    np.savez(folder / "few.npz", **parts)
+    both = {"train_images": pixels, "train_labels": labels, "test_images": pixels, "test_labels": labels}
+    np.savez(folder / "few.npz", allow_pickle=False, **both)
     return f"npz:{folder / 'few.npz'}"
-
-
-def _both(pixels: np.ndarray, labels: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    return [("images", pixels), ("labels", labels)]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ Bytes = NDArray[np.uint8]
 COLOURS = ((46, 94, 170), (196, 82, 30), (20, 128, 120))
 """Of the three classes: told apart by readers who cannot see all colours, who also have the shapes."""
 NEARER, FARTHER, FAINT = (46, 94, 170), (196, 82, 30), (102, 99, 93)
-SIDE, LEFT, TOP, BOTTOM, GAP = 620, 56, 92, 44, 36  # pixels of a panel and around it
+SIDE, LEFT, TOP, BOTTOM, GAP = 620, 76, 104, 50, 30  # pixels of a panel and around it
 DOT, CENTROID, TINT = 5, 13, 0.13
 MATRIX, LABELLED, NUMBERED = 1000, 40, 12  # largest side of a matrix in pixels; classes with names; with numbers
 
@@ -107,7 +107,7 @@ def _ground(box: Box, head: tuple[Plane, Floats, Floats]) -> Image.Image:
 
 
 def _axes(draw: ImageDraw.ImageDraw, box: Box, left: int, title: str) -> None:
-    bottom, font = TOP + box.height, _font(20)
+    bottom, font = TOP + box.height, _font(26)
     for axis in (0, 1):
         for value in ticks(box.low[axis], box.high[axis], 5):
             x, y = box.pixels(np.array([[value, value]]))[0]
@@ -119,15 +119,16 @@ def _axes(draw: ImageDraw.ImageDraw, box: Box, left: int, title: str) -> None:
                 draw.text((left - 8, TOP + y), short(value), FAINT, font, anchor="rm")
     draw.rectangle((left, TOP, left + SIDE, bottom), outline=SOFT)
     if title:
-        draw.text((left, TOP - 10), title, INK, _font(22), anchor="ls")
+        draw.text((left, TOP - 10), title, INK, _font(28), anchor="ls")
 
 
 def _legend(draw: ImageDraw.ImageDraw, names: Sequence[str], width: int) -> None:
     room = (width - LEFT) / 3
     for label, name in enumerate(names):
         x = LEFT + label * room
-        _mark(draw, x + 12, 26, 11, label, COLOURS[label])
-        draw.text((x + 34, 26), fitted(name, room - 44, 26, 16)[0], INK, fitted(name, room - 44, 26, 16)[1], "lm")
+        _mark(draw, x + 14, 30, 13, label, COLOURS[label])
+        text, font = fitted(name, room - 48, 34, 18)
+        draw.text((x + 38, 30), text, INK, font, "lm")
 
 
 def _mark(draw: ImageDraw.ImageDraw, x: float, y: float, size: float, label: int, fill: Any) -> None:
@@ -170,8 +171,10 @@ def matrix(values: Floats, names: Sequence[str], similar: Mask, diverging: bool)
             if similar[i, j]:
                 draw.rectangle((x + 1, y + 1, x + cell - 2, y + cell - 2), outline=INK, width=2 if cell > 16 else 1)
             if i != j and count <= NUMBERED:
-                told = f"{values[i, j]:.2f}" if not diverging else f"{100 * values[i, j]:+.0f}".replace("-", "−")
-                told = "0" if told in ("+0", "−0") else told
+                told = (
+                    f"{values[i, j]:.2f}" if not diverging else f"{100 * values[i, j]:+.0f}"
+                )  # Pillow's font has no −
+                told = "0" if told in ("+0", "-0") else told
                 dark = int(colours[i, j].sum()) < 380
                 draw.text((x + cell / 2, y + cell / 2), told, PAPER if dark else INK, font, anchor="mm")
     return np.asarray(picture)

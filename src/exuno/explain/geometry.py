@@ -20,7 +20,7 @@ from exuno.data import rng
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-_ROOM = 2**25  # numbers of the resampled centroids that are in memory at once
+_ROOM = 2**25  # numbers of resampled centroids or distances that are in memory at once
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def resampled(
     rows = [np.flatnonzero(labels == label) for label in range(classes)]
     for model, values in enumerate(features):
         whole = clusters(values, labels, classes)
-        some = max(1, _ROOM // whole.means.size)
+        some = max(1, _ROOM // max(whole.means.size, classes**2))
         for first in range(0, draws, some):
             numbers = np.arange(first, min(first + some, draws))
             means = np.empty((len(numbers), *whole.means.shape))

@@ -34,6 +34,7 @@ from exuno.models.load import load_model
 from exuno.report.grid import save_png
 from exuno.report.page import write_report
 
+PAPER = "Müller, Kornblith, Hinton: When Does Label Smoothing Help? NeurIPS 2019, arXiv 1906.02629"
 Readings = dict[str, list[Reading]]
 Distances = dict[str, list[tuple[Floats, float]]]
 """Of each model and split: relative distances [C, C], and the length that is 1."""
@@ -174,8 +175,8 @@ def draw(
             points[f"{name}/{config.split[part]}"] = (panel.points, [names[label] for label in labels])
         heads[name] = (plane, weight, bias) if config.projection == "templates" else None
     box = drawing.box_of([panel for each in panels.values() for panel in each])
-    for name, mine in panels.items():
-        file = f"projection-{figures.slug(name)}.png"
+    for (name, mine), slug in zip(panels.items(), slugs(list(panels)), strict=True):
+        file = f"projection-{slug}.png"
         save_png(drawing.projection(mine, names, box, heads[name]), run.dir / "figures" / file)
         figures.add(run.dir / "figures", file, name, f"The classes {', '.join(names[:2])} and {names[2]}.")
     tables.write_points(run.dir / "projection.csv", points)
@@ -185,11 +186,11 @@ def draw_distances(run: Run, rows: Sequence[Measured], images: Images, similar: 
     """Writes a heat map of the distances of the reference, and of the changes in each other model, on the first
     split."""
     first = [row for row in rows if row.split == rows[0].split]
-    for row in first:
+    for row, slug in zip(first, slugs([row.name for row in first]), strict=True):
         change = row.eta is not None
         values = row.distances - first[0].distances if change else row.distances
         picture = drawing.matrix(values, images.names, similar, change)
-        file = f"distances-{figures.slug(row.name)}.png"
+        file = f"distances-{slug}.png"
         save_png(picture, run.dir / "figures" / file)
         caption = (
             f"less those of {first[0].name}, in hundredths: blue where classes came nearer, orange where they parted."
@@ -199,7 +200,10 @@ def draw_distances(run: Run, rows: Sequence[Measured], images: Images, similar: 
         figures.add(run.dir / "figures", file, f"Distances, {row.name}", f"{caption} Framed: similar classes.")
 
 
-PAPER = "Müller, Kornblith, Hinton: When Does Label Smoothing Help? NeurIPS 2019, arXiv 1906.02629"
+def slugs(names: Sequence[str]) -> list[str]:
+    """Names as parts of file names, no two alike: ``t-0.1`` and ``t-0-1`` differ in a character that is lost."""
+    found = [figures.slug(name) for name in names]
+    return [f"{slug}-{number}" if found.count(slug) > 1 else slug for number, slug in enumerate(found, 1)]
 
 
 def _relative(reading: Reading, images: Images) -> tuple[Floats, float]:
