@@ -82,10 +82,6 @@ def by_exuno(folder: Path, jitter: bool, dali: bool) -> Iterator[int]:
 
 def measure(side: str, folder: Path, jitter: bool) -> float:
     """Images a second over the epochs after the first, in this process."""
-    import torch
-
-    if side == "exuno, dali":
-        torch.set_num_threads(WORKERS)  # what follows the resize is torch's, in this process
     epochs = by_torchvision(folder, jitter) if side == "torchvision" else by_exuno(folder, jitter, "dali" in side)
     next(epochs)
     begun = time.perf_counter()
@@ -96,7 +92,7 @@ def measure(side: str, folder: Path, jitter: bool) -> float:
 def in_a_process(side: str, folder: Path, jitter: bool) -> float:
     """:func:`measure` in a process of its own."""
     command = [sys.executable, __file__, side, str(folder), str(int(jitter))]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(WORKERS) if "dali" in side else "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return float(done.stdout.splitlines()[-1])
 
