@@ -61,8 +61,8 @@ def test_the_loss_of_standardised_logits_in_numpy() -> None:
         return np.exp(z) / np.exp(z).sum(1, keepdims=True)
 
     expected = 4 * (p(teacher) * np.log(p(teacher) / p(student))).sum(1).mean()
-    sides = (standardise(torch.from_numpy(each)) for each in (student, teacher))
-    assert soft_target(*sides, temperature, t2=True).item() == pytest.approx(expected, rel=1e-5)
+    told, asked = (standardise(torch.from_numpy(each)) for each in (student, teacher))
+    assert soft_target(told, asked, temperature, t2=True).item() == pytest.approx(expected, rel=1e-5)
 
 
 @given(st.integers(0, 2**31), st.floats(0.1, 100), st.floats(-50, 50))
