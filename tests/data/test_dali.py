@@ -217,6 +217,13 @@ def test_data_that_are_no_files() -> None:
         DaliLoader(digits, 4, Augment())
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_dali_cannot_use(data: FileData) -> None:
+    loader = DaliLoader(data, 4, Augment(), device=torch.device("cuda", 0))
+    with pytest.raises(ExunoError, match="DALI cannot start on cuda:0"):
+        next(loader.epoch(0))
+
+
 def test_without_the_package(data: FileData, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "nvidia.dali", None)
     with pytest.raises(ExunoError, match=r"pip install 'exuno\[dali\]'"):

@@ -136,7 +136,10 @@ class DaliLoader(Loader):
                 antialias=True,
             )
             pipeline.set_outputs(fn.transpose(images, perm=[2, 0, 1]))
-        pipeline.build()
+        try:
+            pipeline.build()
+        except RuntimeError as error:
+            raise ExunoError(f"DALI cannot start on {self.device} ({error})", "Leave out --loader dali.") from error
         return pipeline
 
     def _tensor(self, images: Any) -> Tensor:
