@@ -34,6 +34,8 @@ class ModelCard:
     """Further keyword arguments of the architecture."""
     lineage: dict[str, Any] = field(default_factory=dict)
     """Where the weights come from: files with their sha256, the run, the seed."""
+    frames: int | None = None
+    """Length of the clips that it takes; None for a model of single images."""
 
     def __post_init__(self) -> None:
         if self.classes < 0:

@@ -21,12 +21,23 @@ def match_channels(pixels: Tensor, channels: int) -> Tensor:
     raise ExunoError(f"images of {have} channels for a model of {channels}", "Give gray or RGB images.")
 
 
+def subsample(clips: Tensor, frames: int) -> Tensor:
+    """``frames`` of the T frames of clips [B, C, T, H, W], evenly spread from first to last; too few are repeated.
+
+    The same ones as pytorchvideo's ``UniformTemporalSubsample``.
+    """
+    have = clips.shape[2]
+    if have == frames:
+        return clips
+    return clips.index_select(2, torch.linspace(0, have - 1, frames, device=clips.device).clamp(0, have - 1).long())
+
+
 class Classifier(nn.Module):
     """``net`` behind its own preprocessing, so that models of different input sizes and normalisations take the same
     pixels.
 
     Args:
-        net: normalised input [B, in_chans, H, W] -> logits [B, classes].
+        net: normalised input [B, in_chans, H, W], or clips [B, in_chans, T, H, W] -> logits [B, classes].
         card: what the network is and expects.
     """
 
@@ -35,19 +46,40 @@ class Classifier(nn.Module):
 
     def __init__(self, net: nn.Module, card: ModelCard) -> None:
         super().__init__()
-        self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.layout = torch.channels_last_3d if card.frames else torch.channels_last
+        self.net = net.to(memory_format=self.layout)  # type: ignore[call-overload]
         self.card = card
         # Not persistent: they are in the card, and the state dict stays that of the network alone.
         self.register_buffer("mean", torch.tensor(card.mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(card.std).view(1, -1, 1, 1), persistent=False)
 
     def prepare(self, pixels: Tensor) -> Tensor:
-        """Pixels [B, C, H, W] in [0, 1] -> the network's normalised input [B, in_chans, *input_size]."""
+        """Pixels [B, C, H, W] in [0, 1] -> the network's normalised input [B, in_chans, *input_size]; of a model for
+        clips [B, C, T, H, W] -> [B, in_chans, frames, *input_size].
+
+        Raises:
+            ExunoError: images for a model of clips, or the other way round.
+        """
+        if (pixels.ndim == 5) != bool(self.card.frames):
+            raise ExunoError(
+                f"{self.card.arch} takes {'clips' if self.card.frames else 'single images'}, and was given "
+                f"{'clips' if pixels.ndim == 5 else 'single images'}",
+                "Give a model that fits the data.",
+            )
+        if self.card.frames:
+            clips = subsample(pixels, self.card.frames)
+            images = self._images(clips.transpose(1, 2).flatten(0, 1))
+            images = images.unflatten(0, (len(clips), -1)).transpose(1, 2)
+            return images.contiguous(memory_format=self.layout)
+        return self._images(pixels).contiguous(memory_format=self.layout)
+
+    def _images(self, pixels: Tensor) -> Tensor:
         x = match_channels(pixels, self.card.in_chans)
         if tuple(x.shape[-2:]) != self.card.input_size:
             x = interpolate(x, self.card.input_size, mode="bilinear", antialias=True, align_corners=False)
-        return ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        return (x - self.mean) / self.std
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Pixels, float [B, C, H, W] in [0, 1], C = 1 or 3, any H and W -> logits [B, classes]."""
+        """Pixels, float [B, C, H, W] in [0, 1], C = 1 or 3, any H and W -> logits [B, classes]; of a model for clips
+        [B, C, T, H, W], any T."""
         return self.net(self.prepare(pixels))

@@ -9,6 +9,7 @@ from exuno.models.build import build_net
 from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
 from exuno.models.ibot import PARTS
+from exuno.models.registry import clip_of
 
 FORMS = (
     "exuno:NAME (such as exuno:wrn_40_4), timm:NAME, torchvision:NAME, hf-hub:ORG/NAME, "
@@ -114,9 +115,20 @@ def _exuno(spec: str, wish: Wish, pretrained: bool) -> Classifier:
             f"{spec} names an architecture without weights",
             "Give trained ones: run:RUN_DIR or file:PATH; or train them first: exuno teach.",
         )
-    classes, size, chans = _needed(spec, wish.classes), wish.input_size or (32, 32), wish.in_chans
+    clip = clip_of(spec)
+    side = clip[1] if clip else 32
+    classes, size, chans = _needed(spec, wish.classes), wish.input_size or (side, side), wish.in_chans
     middle = (0.5,) * chans
-    card = ModelCard(spec, classes, chans, size, wish.mean or middle, wish.std or middle, wish.class_names)
+    card = ModelCard(
+        spec,
+        classes,
+        chans,
+        size,
+        wish.mean or middle,
+        wish.std or middle,
+        wish.class_names,
+        frames=clip[0] if clip else None,
+    )
     return Classifier(build_net(card), card)
 
 

@@ -11,20 +11,24 @@ from exuno.models.build import build_net
 from exuno.models.card import ModelCard
 from exuno.models.ibot import is_vit, vit_card
 from exuno.models.weights import State
+from exuno.models.x3d import CLIPS, DEPTH, WIDTH, factors_of
 
 
 def recognise(state: State, path: Path) -> ModelCard:
     """The card of a state dict that carries none.
 
-    Recognised are exuno's own networks: CIFAR ResNets (whose names are those in circulation), wide ResNets, ConvNets
-    and vision transformers (in timm's names or iBOT's). Mean and std are ImageNet's for a transformer and a ResNet, as
-    the latter's published CIFAR weights expect; ten classes of a ResNet are taken to be CIFAR-10's.
+    Recognised are exuno's own networks: CIFAR ResNets (whose names are those in circulation), wide ResNets, ConvNets,
+    vision transformers (in timm's names or iBOT's) and X3D (in pytorchvideo's). Mean and std are ImageNet's for a
+    transformer and a ResNet, as the latter's published CIFAR weights expect; ten classes of a ResNet are taken to be
+    CIFAR-10's. X3D-XS, S and M differ in their clips only, which a file does not tell: XS, unless named.
 
     Raises:
         ExunoError: if the architecture is another one.
     """
     if is_vit(state):
         return vit_card(state, path)
+    if factors := factors_of(state):
+        return x3d_card(state, factors)
     for probe in (_cifar_resnet, _wide_resnet, _convnet):
         found = probe(state)
         if found is not None:
@@ -43,6 +47,16 @@ def plain_card(arch: str, classes: int, in_chans: int, size: tuple[int, int]) ->
     mean, std = IMAGENET if known else ((0.5,) * in_chans, (0.5,) * in_chans)
     names = CIFAR10_CLASSES if known and classes == 10 else None
     return ModelCard(arch, classes, in_chans, size, mean, std, names)
+
+
+def x3d_card(state: State, factors: tuple[float, float], size: str = "xs") -> ModelCard:
+    """The card of an X3D with pytorchvideo's mean and std."""
+    width, depth = factors
+    suffix = "" if factors == (WIDTH, DEPTH) else f"_w{width:g}_d{depth:g}"
+    frames, side = CLIPS[size]
+    classes, chans = len(state["blocks.5.proj.weight"]), state["blocks.0.conv.conv_t.weight"].shape[1]
+    arch, middle = f"exuno:x3d_{size}{suffix}", ((0.45,) * chans, (0.225,) * chans)
+    return ModelCard(arch, classes, chans, (side, side), *middle, frames=frames)
 
 
 def _cifar_resnet(state: State) -> tuple[str, int, tuple[int, int]] | None:
@@ -96,6 +110,8 @@ def described(arch: str, state: State, path: Path) -> ModelCard:
         if arch.startswith("exuno:vit") and is_vit(state):
             return vit_card(state, path, arch)
         card = recognise(state, path)
+        if card.frames and (named := re.match("exuno:x3d_(s|m)", arch)) and (factors := factors_of(state)):
+            card = x3d_card(state, factors, named[1])
         full = re.sub(r"^exuno:convnet(?!_)", "exuno:convnet_3_128", arch)
         if card.arch != full.replace("-group", ""):
             raise ExunoError(f"the weights of {path} are those of {card.arch}, not of {arch}", f"Leave out @{arch}.")

@@ -19,7 +19,9 @@ COMMON = (
     "convnet-doubling",
     "convnet-batch-doubling",
     *(f"vit_{size}_{patch}" for size in ("tiny", "small", "base") for patch in (8, 16)),
+    *("x3d_xs", "x3d_s", "x3d_m", "x3d_xs_w5_d3"),
 )
+X3D = r"x3d_(xs|s|m)(?:_w([\d.]+)_d([\d.]+))?"
 VIT = r"vit_(?:(tiny|small|base)|(\d+)_(\d+)_(\d+))_(\d+)"
 CONVNET = r"convnet(?:_(\d+)_(\d+))?(?:-(none|batch|layer|group))?(-doubling)?"
 
@@ -32,8 +34,21 @@ def exuno_models() -> tuple[str, ...]:
     convnet-batch-doubling, convnet4 convnet_4_128, convnetw4 convnet_4_128-doubling.)
 
     A vision transformer is ``vit_SIZE_PATCH``, the size being tiny, small or base, or ``vit_WIDTH_DEPTH_HEADS_PATCH``.
+
+    A video network is ``x3d_SIZE``, the size being xs, s or m, with ``_wWIDTH_dDEPTH`` for other factors than 2 and
+    2.2: the expanded student of the single-image paper is ``x3d_xs_w5_d3``.
     """
     return COMMON
+
+
+def clip_of(arch: str) -> tuple[int, int] | None:
+    """Frames and side of the clips that a network of exuno is made for; None if it takes single images."""
+    match = re.fullmatch(f"exuno:{X3D}", arch)
+    if not match:
+        return None
+    from exuno.models.x3d import CLIPS
+
+    return CLIPS[match[1]]
 
 
 def build_exuno(name: str, classes: int, in_chans: int, input_size: tuple[int, int]) -> "nn.Module":
@@ -74,11 +89,20 @@ def build_exuno(name: str, classes: int, in_chans: int, input_size: tuple[int, i
         _check_positive(name, width=width, depth=depth, heads=heads, patch=patch)
         _check_vit(name, width, heads, patch, input_size)
         return Vit(width, depth, heads, patch, classes, in_chans, input_size)
+    if match := re.fullmatch(X3D, name):
+        from exuno.models.x3d import CLIPS, DEPTH, WIDTH
+        from exuno.models.x3d import X3D as Network
+
+        width, depth = float(match[2] or WIDTH), float(match[3] or DEPTH)
+        if not (0.2 <= width <= 20 and 0.2 <= depth <= 20):
+            raise ExunoError(f"exuno:{name} has factors of {width:g} and {depth:g}", "Give factors from 0.2 to 20.")
+        return Network(classes, in_chans, CLIPS[match[1]][0], input_size, width, depth)
     near = get_close_matches(name, COMMON, 1)
     raise ExunoError(
         f"exuno has no model '{name}'",
         (f"Did you mean exuno:{near[0]}? " if near else "")
-        + "The families are wrn_DEPTH_WIDTH, resnetDEPTH, vit_SIZE_PATCH or vit_WIDTH_DEPTH_HEADS_PATCH, and "
+        + "The families are wrn_DEPTH_WIDTH, resnetDEPTH, vit_SIZE_PATCH or vit_WIDTH_DEPTH_HEADS_PATCH, x3d_SIZE "
+        + "(with _wWIDTH_dDEPTH for other factors), and "
         + "convnet_DEPTH_WIDTH (with -none, -batch, -layer or -group for another normalisation, then -doubling for "
         + "widths that double); the usual ones: "
         + f"{', '.join(COMMON)}.",

@@ -11,8 +11,8 @@ from torch import Tensor
 from exuno.engine.errors import ExunoError
 from exuno.models.ibot import Training, backbone_only, is_training, unpack
 
-TORCH_SUFFIXES = (".pt", ".pth", ".th", ".tar", ".ckpt", ".bin")
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
+TORCH_SUFFIXES = (".pt", ".pth", ".pyth", ".th", ".tar", ".ckpt", ".bin")
+WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net")
 
 State = dict[str, Tensor]
 
@@ -118,7 +118,7 @@ def _unwrapped(content: object, path: Path) -> State:
         content = inner
     if not isinstance(content, Mapping):
         raise ExunoError(f"{path} holds a {type(content).__name__}, not a state dict", "Save the bare state dict.")
-    return strip_prefix(dict(content))
+    return strip_prefix(strip_prefix(dict(content)), "model.")  # the latter by Lightning
 
 
 def _is_state(content: Mapping[str, object]) -> bool:
