@@ -32,10 +32,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache/exuno/features"
 
 
-def fit(model: Classifier, steps: int = 60) -> None:
+def fit(model: Classifier, steps: int = 30) -> None:
     """A short training on the digits, so that classes have a geometry."""
     data: Any = open_data("digits", "train")
-    optim = torch.optim.Adam(model.parameters(), 0.01)
+    optim = torch.optim.Adam(model.parameters(), 0.03)
     for step in range(steps):
         chosen = torch.arange(step * 64, step * 64 + 64) % len(data)
         pixels: Tensor = data.images[chosen].float() / 255
@@ -72,7 +72,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_three_models_are_compared(runs: Path, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "seen"
     models = [str(runs / name) for name in ("one", "two", "wide")]
-    command = [*WORD, *models, "--split", "train", "test", *CPU, "--run-dir", str(out)]
+    command = [*WORD, *models, "--split", "train", "test", *CPU, "--images", "20", "--run-dir", str(out)]
     assert main(command) == 0
     printed = capsys.readouterr().out
     for word in ("one", "two", "wide", "train", "test", "reference", "η", "3 nearest averaged over the models"):
@@ -137,7 +137,7 @@ def test_the_reference_and_what_is_similar_can_be_chosen(runs: Path, tmp_path: P
 
     def index(*args: str) -> dict[str, float]:
         out = tmp_path / f"out-{len(list(tmp_path.iterdir()))}"
-        assert main([*WORD, *args, *CPU, "--run-dir", str(out)]) == 0
+        assert main([*WORD, *args, *CPU, "--images", "12", "--run-dir", str(out)]) == 0
         return json.loads((out / "result.json").read_text())["metrics"]
 
     forward = index(one, two)["two/test/eta"]

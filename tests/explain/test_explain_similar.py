@@ -78,6 +78,11 @@ def test_the_two_nearest_classes_and_the_one_far_from_both() -> None:
     assert found == ["dog", "wolf", "truck"]
 
 
+def test_the_third_class_is_far_from_both_not_from_one() -> None:
+    distances = np.array([[0, 1.0, 9, 5], [1, 0, 2, 5], [9, 2, 0, 5], [5, 5, 5, 0]])
+    assert three_of("abcd", (), distances) == [0, 1, 3]
+
+
 def test_three_classes_as_asked() -> None:
     assert three_of(NAMES, ("truck", "cat", "dog"), DISTANCES) == [4, 0, 1]
     with pytest.raises(ExunoError) as caught:
