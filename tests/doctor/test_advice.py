@@ -54,6 +54,8 @@ def test_normalisation_in_words() -> None:
     said = words.of_normalisation([CARD, WORSE, SAME, BETTER], 10)
     assert said.startswith("the card's is wrong: with b")
     assert "+3.00 points (+1.00 to +5.00)" in said
+    broken = Normalised("x", 0.1, (0, 0.2), Difference(-0.8, -0.9, -0.7), None, None)
+    assert words.normalisation_table([CARD, broken], 10)["rows"][1][4:] == ["–", "–"]
     assert words.normalisation_table([CARD, BETTER], 10)["rows"][1][3] == "+3.00 (+1.00 to +5.00)"
 
 
@@ -73,4 +75,5 @@ def test_smoothing_in_words() -> None:
     assert "it is sure" in words.of_smoothing(Smoothing(0.001, 0.1, 50), 10)
     assert "its other logits stay apart" in words.of_smoothing(Smoothing(0.1, 0.5, 50), 10)
     assert "too few" in words.of_smoothing(None, 10)
+    assert "10 classes, here are 7" in words.of_smoothing(Smoothing(0.1, 0.1, 50), 7)
     assert words.of_smoothing(None, 2) == "two classes do not tell."

@@ -76,9 +76,9 @@ def candidate(name: str, *numbers: float) -> Candidate:
 
 
 def test_scores_by_hand() -> None:
-    found = [candidate("a", 0.9, 1, 0.1), candidate("b", 0.5, 2, 0.3), candidate("c", 0.1, 0.5, 0.2)]
-    # Places a: 2 1 0, b: 1 2 2, c: 0 0 1; mean over 3, of at most 2.
-    assert scores(found) == pytest.approx([3 / 6, 5 / 6, 1 / 6])
+    found = [candidate("a", 0.9, 1, 0.1), candidate("b", 0.5, 0.7, 0.3), candidate("c", 0.1, 2, 0.2)]
+    # Places a: 2 1, b: 1 0, c: 0 2; mean over two, of at most 2.
+    assert scores(found) == pytest.approx([3 / 4, 1 / 4, 2 / 4])
     assert scores(found[:1]) == [0]
 
 

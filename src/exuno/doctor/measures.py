@@ -25,9 +25,9 @@ class Normalised:
     """95 %, Wilson."""
     minus: Difference
     """Accuracy minus that with the card's normalisation, on the same images; all intervals hold together."""
-    nll: float
-    """Mean, in nats; NaN if an answer is not finite."""
-    nll_scaled: float
+    nll: float | None
+    """Mean, in nats; None if an answer is not finite."""
+    nll_scaled: float | None
     """The same after division of the logits by the best temperature."""
 
 
@@ -43,8 +43,8 @@ def compare(names: Sequence[str], answers: Sequence[Logits], labels: Labels) -> 
     rows = []
     for name, z, hits in zip(names, answers, right, strict=True):
         finite = bool(np.isfinite(z).all())
-        plain = float(nll(z, labels).mean()) if finite else float("nan")
-        scaled = float(nll(z, labels, best_temperature(z, labels).temperature).mean()) if finite else float("nan")
+        plain = float(nll(z, labels).mean()) if finite else None
+        scaled = float(nll(z, labels, best_temperature(z, labels).temperature).mean()) if finite else None
         minus = difference(hits, right[0], comparisons=max(1, len(names) - 1))
         count = int(hits.sum())
         rows.append(Normalised(name, count / len(labels), wilson_interval(count, len(labels)), minus, plain, scaled))

@@ -78,9 +78,9 @@ def judge(spec: str, logits: NDArray[np.floating], unit: float) -> Candidate:
 
 
 def scores(found: Sequence[Candidate]) -> list[float]:
-    """For each source the mean of its places in balance, diversity and doubt, as a share: 1 for the first in all three
-    among those compared, 0 for the last in all."""
-    places = [ranks([getattr(each, name) for each in found]) for name in ("balance", "diversity", "doubt")]
+    """For each source the mean of its places in balance and diversity, as a share: 1 for the first in both among those
+    compared, 0 for the last in both. Doubt has no part in it: where it was measured, it foretold the opposite."""
+    places = [ranks([getattr(each, name) for each in found]) for name in ("balance", "diversity")]
     most = max(1, len(found) - 1)
     return [float(np.mean([place[i] for place in places])) / most for i in range(len(found))]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from exuno.doctor.advice import Advice
 from exuno.doctor.measures import Calibrated, Normalised, alike, better
-from exuno.doctor.smoothing import LEAST_ALPHA, LEAST_RIGHT, MOST_SPREAD, Smoothing
+from exuno.doctor.smoothing import LEAST_ALPHA, LEAST_RIGHT, MEASURED, MOST_SPREAD, Smoothing
 from exuno.doctor.sources import Candidate
 from exuno.engine.run import Run
 
@@ -69,10 +69,12 @@ def of_smoothing(found: Smoothing | None, classes: int) -> str:
     if found is None:
         return f"fewer than {LEAST_RIGHT} answers are right; that is too few to tell."
     numbers = f"α by the median confidence {found.alpha:.3f}, spread of the other logits {found.spread:.3f}"
+    rule = f"smoothed ones have at least {LEAST_ALPHA} and at most {MOST_SPREAD}"
+    known = "" if classes == MEASURED else f" The rule was measured with {MEASURED} classes, here are {classes}."
     if found.smoothed:
-        return f"it looks label-smoothed, with α about {found.alpha:.2f} ({numbers})."
+        return f"it looks label-smoothed, with α about {found.alpha:.2f} ({numbers}; {rule}).{known}"
     why = "it is sure of what it gets right" if found.alpha < LEAST_ALPHA else "its other logits stay apart"
-    return f"it looks plain: {why} ({numbers}; smoothed ones have at least {LEAST_ALPHA} and at most {MOST_SPREAD})."
+    return f"it looks plain: {why} ({numbers}; {rule}).{known}"
 
 
 def of_advice(advice: Advice) -> str:
@@ -87,7 +89,8 @@ def normalisation_table(rows: Sequence[Normalised], n: int) -> Table:
         value, low, high = (100 * x for x in row.minus)
         minus = f"{value:+.2f} ({low:+.2f} to {high:+.2f})" if place else "–"
         interval = f"{100 * row.interval[0]:.2f} – {100 * row.interval[1]:.2f}"
-        lines.append([row.name, percent(row.top1), interval, minus, f"{row.nll:.3f}", f"{row.nll_scaled:.3f}"])
+        losses = ["–" if value is None else f"{value:.3f}" for value in (row.nll, row.nll_scaled)]
+        lines.append([row.name, percent(row.top1), interval, minus, *losses])
     head = ["normalisation", "top-1", "95 % interval", "minus the card's", "NLL", "NLL at its best T"]
     note = f"{n:,} images; the differences are paired by image, and their 95 % intervals hold together (Bonferroni)."
     return {"title": "Normalisation of the input", "head": head, "rows": lines, "note": note}
@@ -113,7 +116,7 @@ def ranking_table(found: Sequence[tuple[Candidate, float]], patches: int) -> Tab
     note = (
         f"{patches:,} patches of each. balance: relative entropy of the teacher's classes; diversity: mean distance of "
         "two patches' logits, that of two test images being 1; near a boundary: share of patches whose two best logits "
-        "are less than 1 apart. The score is the mean of the three places, 1 for the first in all."
+        "are less than 1 apart. The score is the mean of the places in balance and diversity, 1 for the first in both."
     )
     head = ["source", "score", "balance", "diversity", "near a boundary", "entropy at T = 1"]
     return {"title": "Photographs ranked as sources", "head": head, "rows": rows, "note": note}
