@@ -51,7 +51,7 @@ def check_training(config: TrainingConfig) -> None:
     check_length(config.epochs, config.batch_size, config.budget, config.evaluations, config.size)
     check_optim(config.optim)
     check_augment(config.augment)
-    check_run(config.run)
+    check_run(config.run, any_loader=True)
     if config.run.loader == "dali":
         check_dali()
 

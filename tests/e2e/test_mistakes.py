@@ -86,6 +86,20 @@ def test_wrong_values(fails, tmp_path: Path, teacher: Path, args: list[str], wor
     assert words in fails(*base, *args)
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("poster digits", "--loader is dali"),
+        ("fewshot pretrain digits", "--loader is dali"),
+        ("distill digits-kd", "--cache-logits shows the teacher pixels of the default loader"),
+        ("teach digits", "dali"),
+    ],
+)
+def test_dali_where_it_cannot_serve(fails, tmp_path: Path, command: str, words: str) -> None:
+    assert words in fails(*command.split(), "--loader", "dali", "--run-dir", tmp_path / "run")
+    assert not list(tmp_path.glob("run/*.safetensors"))
+
+
 def test_a_corrupt_and_a_truncated_photograph(fails, tmp_path: Path) -> None:
     whole = picture(tmp_path / "whole.jpg")
     (tmp_path / "cut.jpg").write_bytes(whole.read_bytes()[:500])

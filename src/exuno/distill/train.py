@@ -57,6 +57,11 @@ def check(config: DistillConfig) -> None:
             "--cache-logits needs a source that is the same in every epoch",
             "Leave out --fresh, augmentation and mixing, or leave out --cache-logits.",
         )
+    if config.cache_logits and config.run.loader == "dali":
+        raise ExunoError(
+            "--cache-logits shows the teacher pixels of the default loader, and --loader dali the student others",
+            "Leave out one of them.",
+        )
     if config.cache_dir and not config.cache_logits:
         raise ExunoError("--cache-dir says where --cache-logits keeps its answers, which is off", "Give both or none.")
     if loss.standardise and loss.argmax:

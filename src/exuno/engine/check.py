@@ -51,6 +51,7 @@ def check_augment(augment: Augment) -> None:
     need(crop is None or crop[1] <= 1, "--augment.resized-crop", crop, "fractions of the image, at most 1")
 
 
-def check_run(options: RunOptions) -> None:
-    """Checks how a run is executed."""
+def check_run(options: RunOptions, any_loader: bool = False) -> None:
+    """Checks how a run is executed; ``any_loader``: whether it reads its images by ``--loader``."""
     need(options.workers >= 0, "--workers", options.workers, "0 or more")
+    need(any_loader or options.loader == "torch", "--loader", options.loader, "torch; dali is for teach and distill")

@@ -54,7 +54,10 @@ class Head:
         return getattr(self.data, name)
 
 
-FREE = ("source", "data_root", "evaluations", "budget", "cache_logits", *EXECUTION, "seed", "precision", "smoke")
+FREE = (
+    *("source", "data_root", "evaluations", "budget", "cache_logits"),
+    *(*EXECUTION, "seed", "precision", "loader", "smoke"),
+)
 
 
 def about_of(preset: Any, config: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def plan(config: StudyConfig) -> Plan:
     Raises:
         ExunoError: whatever in them is not understood.
     """
-    check_run(config.run)
+    check_run(config.run, any_loader=True)
     need(config.threads >= 1, "--threads", config.threads, "1 or more")
     need(config.processes >= 0, "--processes", config.processes, "a number, or 0 for as many as this machine has room")
     stages = read_stages(config.stages)
@@ -70,7 +70,8 @@ def common(config: StudyConfig, axes: Sequence[Axis]) -> list[Axis]:
     """Options of the study that every cell gets, where they are not the default and no axis."""
     run, plain = config.run, RunOptions()
     given = {"data-root": config.data_root and shlex.quote(str(config.data_root))}
-    given |= {name: getattr(run, name) for name in ("seed", "precision") if getattr(run, name) != getattr(plain, name)}
+    shaping = ("seed", "precision", "loader")
+    given |= {name: getattr(run, name) for name in shaping if getattr(run, name) != getattr(plain, name)}
     given["smoke"] = "true" if run.smoke else None
     taken = {axis.name for axis in axes}
     return [Axis(None, name, (str(value),)) for name, value in given.items() if value and name not in taken]
