@@ -8,7 +8,13 @@ from exuno.report.record import Evaluation, Record
 SHOWN = 24  # test images on the page
 MISTAKES = 12  # of them wrong ones, at most
 LOOKS = "Where it looks"
-TITLES = {"poster": "The poster", "fewshot pretrain": LOOKS, "fewshot distill": LOOKS, "fewshot eval": LOOKS}
+TITLES = {
+    "poster": "The poster",
+    "fewshot pretrain": LOOKS,
+    "fewshot distill": LOOKS,
+    "fewshot eval": LOOKS,
+    "explain penultimate": "Features and distances",
+}
 """Of the section with the figures, where a verb has its own."""
 
 
