@@ -66,3 +66,10 @@ def test_published_weights_are_loaded_on_request_only(monkeypatch: pytest.Monkey
     student = started(config("torchvision:some_net@V1", pretrained=True))
     assert asked == [("some_net", "V1")]
     assert (student.card.mean, student.card.classes) == (MEAN, 10)
+
+
+def test_a_file_without_a_card_keeps_the_normalisation_that_is_usual_for_it(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    known = load_model("exuno:resnet20", classes=10, input_size=(32, 32), pretrained=False)
+    torch.save(known.net.state_dict(), tmp_path / "resnet20.pt")
+    assert len(started(config(f"file:{tmp_path / 'resnet20.pt'}")).card.mean) == 3, "that of the digits is one number"
