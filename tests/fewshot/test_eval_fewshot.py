@@ -161,8 +161,8 @@ def test_the_interval_is_that_of_the_mean_over_episodes() -> None:
     data.images[:] = torch.randint(0, 256, data.images.shape, generator=torch.Generator().manual_seed(0))
     plan = Plan(3, (1,), 4, 50)
     (cell,) = measure(Subject("it", "run:it", vit()), data, plan, View(), CPU).cells
+    from exuno.features.extract import extract
     from exuno.fewshot.episodes import draw
-    from exuno.fewshot.features import extract
     from exuno.fewshot.heads import accuracies
 
     features, labels = extract(vit(), data)

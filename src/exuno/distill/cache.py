@@ -10,7 +10,7 @@ from torch import Tensor
 from exuno.data.loader import Loader
 from exuno.engine.options import Augment
 from exuno.evaluate.measure import BATCH, logits
-from exuno.fewshot.feature_cache import Features, cached, key_of
+from exuno.features.cache import Features, cached, key_of
 from exuno.models.classifier import Classifier
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from exuno.engine.errors import ExunoError
-from exuno.fewshot.features import normalised
+from exuno.features.extract import normalised
 from exuno.models.classifier import Classifier
 
 TOLERANCE = 1e-2

@@ -27,8 +27,8 @@ from exuno.explain.readings import (
 )
 from exuno.explain.similar import grouped, nearest, three_of
 from exuno.explain.tables import Measured
+from exuno.features.cache import weights_digest
 from exuno.fewshot import figures
-from exuno.fewshot.feature_cache import weights_digest
 from exuno.fewshot.tables import show
 from exuno.models.load import load_model
 from exuno.report.grid import save_png

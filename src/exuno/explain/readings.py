@@ -16,9 +16,9 @@ from exuno.evaluate.measure import check_classes
 from exuno.explain.geometry import Floats, Ints
 from exuno.explain.last_layer import LastLayer, check_logits, last_layer
 from exuno.explain.options import PenultimateConfig, Space
-from exuno.fewshot.feature_cache import cached, default_folder, key_of
-from exuno.fewshot.feature_images import Crops, few_of_each, short_side
-from exuno.fewshot.features import extract
+from exuno.features.cache import cached, default_folder, key_of
+from exuno.features.extract import extract
+from exuno.features.images import Crops, few_of_each, short_side
 from exuno.models.classifier import Classifier
 
 CHECKED = 8

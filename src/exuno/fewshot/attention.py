@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from exuno.engine.errors import ExunoError
-from exuno.fewshot.features import check_size, normalised
+from exuno.features.extract import check_size, normalised
 from exuno.models.classifier import Classifier, match_channels
 
 HEAT = ((0.00, 0.02, 0.15), (0.33, 0.06, 0.43), (0.73, 0.21, 0.33), (0.98, 0.56, 0.04), (0.99, 1.00, 0.64))

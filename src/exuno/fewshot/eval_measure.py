@@ -12,13 +12,14 @@ from exuno.data.base import Data
 from exuno.data.subset import labels_of, names_of, some
 from exuno.engine.errors import ExunoError
 from exuno.engine.progress import ProgressBar
+from exuno.features import FeatureName
+from exuno.features.cache import Features, cached, key_of
+from exuno.features.extract import check_size, extract, kind_of
+from exuno.features.images import Advance, raw_pixels, raw_size, short_side
 from exuno.fewshot.episodes import Episodes, Ints, draw
 from exuno.fewshot.eval_models import Subject
 from exuno.fewshot.eval_options import QUERIES
-from exuno.fewshot.feature_cache import Features, cached, key_of
-from exuno.fewshot.feature_images import Advance, raw_pixels, raw_size, short_side
-from exuno.fewshot.features import check_size, extract, kind_of
-from exuno.fewshot.options import FeatureName, HeadName, Protocol
+from exuno.fewshot.options import HeadName, Protocol
 from exuno.fewshot.tables import Cell, Row
 from exuno.metrics import mean_interval
 

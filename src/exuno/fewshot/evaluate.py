@@ -15,6 +15,8 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.options import RunOptions
 from exuno.engine.progress import peak_memory
 from exuno.engine.run import Run, open_run
+from exuno.features.cache import default_folder
+from exuno.features.images import few_of_each
 from exuno.fewshot import figures
 from exuno.fewshot.classes import ALL, open_classes
 from exuno.fewshot.eval_measure import EPISODES, SHOTS, Plan, View, check_data, measure_all, seen_as
@@ -28,8 +30,6 @@ from exuno.fewshot.eval_options import (
     split_seed,
     values_of,
 )
-from exuno.fewshot.feature_cache import default_folder
-from exuno.fewshot.feature_images import few_of_each
 from exuno.fewshot.options import EvalConfig, PretrainConfig
 from exuno.fewshot.tables import Row, numbers, show, tables
 from exuno.models.classifier import Classifier

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from exuno.data.base import pictures
 from exuno.data.subset import labels_of, names_of
 from exuno.engine.files import write_json
+from exuno.features.images import Crops, short_side
 from exuno.fewshot.attention import overlay
-from exuno.fewshot.feature_images import Crops, short_side
 from exuno.models.classifier import Classifier
 from exuno.report.grid import image_grid, save_png
 

@@ -7,13 +7,13 @@ from typing import Literal
 import tyro
 
 from exuno.engine.options import Optim, RunOptions
+from exuno.features import FeatureName
 
 Mode = Literal["paper", "reference"]
 """A loss as the paper defines it, or as the published code computes it."""
 Protocol = Literal["standard", "smkd"]
 """15 queries of each class and exuno's own draws; or all images but the support, drawn as the published code does."""
 HeadName = Literal["prototype", "knn", "linear", "cosine", "logistic"]
-FeatureName = Literal["auto", "cls+patch", "cls", "patch", "last"]
 
 
 @dataclass(frozen=True)

@@ -98,8 +98,8 @@ class Validator:
 
     def accuracy(self, device: torch.device) -> float:
         """Mean accuracy over episodes of validation classes; the same episodes each time."""
+        from exuno.features.extract import extract
         from exuno.fewshot.episodes import draw
-        from exuno.fewshot.features import extract
         from exuno.fewshot.heads import accuracies
 
         options = self.config.validation

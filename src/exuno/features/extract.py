@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from exuno.engine.errors import ExunoError
-from exuno.fewshot.feature_images import Advance, Crops, short_side
-from exuno.fewshot.options import FeatureName
+from exuno.features import FeatureName
+from exuno.features.images import Advance, Crops, short_side
 from exuno.models.classifier import Classifier, match_channels
 
 Reader = Callable[[Tensor], Tensor]

@@ -17,11 +17,11 @@ from exuno.data.folder import open_folder
 from exuno.data.subset import labels_of
 from exuno.data.turned import TurnedData
 from exuno.engine.errors import ExunoError
+from exuno.features.cache import cached, default_folder, key_of
+from exuno.features.extract import extract
+from exuno.features.images import crops, few_of_each, raw_pixels, raw_size, short_side
 from exuno.fewshot.eval_measure import Plan, View, measure
 from exuno.fewshot.eval_models import Subject
-from exuno.fewshot.feature_cache import cached, default_folder, key_of
-from exuno.fewshot.feature_images import crops, few_of_each, raw_pixels, raw_size, short_side
-from exuno.fewshot.features import extract
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
 
