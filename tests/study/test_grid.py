@@ -1,5 +1,6 @@
 """Stages and axes of a study -> cells."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from hypothesis import strategies as st
 
 from exuno.engine.errors import ExunoError
 from exuno.study.grid import find_axis, make_cells, read_axes, read_stages, typed
+from exuno.study.options import StudyConfig
+from exuno.study.study import plan
 
 STAGES = ("teach digits", "distill --teacher {teach} --data digits")
 AXES = ("teach.label-smoothing=0,0.1", "distill.loss.temperature=1,2,3", "seed=0,1")
@@ -78,6 +81,17 @@ def test_the_folder_of_the_study_has_a_name():
     )
     assert cells[1].args[-1] == "S/cache"
     assert cells[1].needs == (cells[0].name,)
+
+
+def test_an_axis_that_is_set_keeps_one_value_and_its_place():
+    axes = (*AXES[:2], "distill.student=exuno:a,exuno:b", "seed=0,1")
+    free = StudyConfig(STAGES, axes, tables="student", rows="temperature", columns="label-smoothing")
+    made = plan(replace(free, set=("distill.student=exuno:c", "seed=7", "budget=0.5")))
+    assert made.layout.tables is not None
+    assert made.layout.tables.values == ("exuno:c",)
+    assert [axis.values for axis in made.axes if axis.flag == "seed"] == [("7",)]
+    assert [axis.name for axis in made.fixed] == ["budget"]
+    assert (len(plan(free).cells(Path("F"))), len(made.cells(Path("F")))) == (28, 8)
 
 
 def test_words_of_a_command_line():

@@ -56,14 +56,15 @@ def plan(config: StudyConfig) -> Plan:
     for axis in given:
         if len(axis.values) > 1:
             raise ExunoError(f"--set {axis.name} has {len(axis.values)} values", "Give one, or make it one of --axes.")
-        axes = [one for one in axes if one.name != axis.name]
+    set_to = {axis.name: axis for axis in given}
+    axes = [set_to.pop(axis.name, axis) for axis in axes]
     tables, columns = (find_axis(name, axes) if name else None for name in (config.tables, config.columns))
     rest = [axis for axis in axes if axis not in (tables, columns) and axis.flag != "seed"]
     rows = find_axis(config.rows, axes) if config.rows else next(iter(rest), None)
     if config.run.smoke:
         axes = [axis if axis == columns else replace(axis, values=axis.values[:1]) for axis in axes]
         tables, rows = (next((a for a in axes if one and a.name == one.name), None) for one in (tables, rows))
-    return Plan(stages, axes, [*common(config, axes), *given], Layout(tables, rows, columns, config.metrics))
+    return Plan(stages, axes, [*common(config, axes), *set_to.values()], Layout(tables, rows, columns, config.metrics))
 
 
 def common(config: StudyConfig, axes: Sequence[Axis]) -> list[Axis]:

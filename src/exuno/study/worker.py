@@ -108,10 +108,12 @@ def logged(path: Path) -> Iterator[None]:
 def main() -> None:
     """Carries out jobs until there are no more."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
+    # A process that a cell forks closes sys.stdin first, and would wait for ever for the lock of the thread reading it.
+    orders, sys.stdin = os.fdopen(os.dup(0)), Path(os.devnull).open()  # noqa: SIM115
     jobs: SimpleQueue[Job] = SimpleQueue()
 
     def listen() -> None:
-        for line in sys.stdin:
+        for line in orders:
             content = json.loads(line)
             jobs.put(Job(content["name"], tuple(content["args"]), content["log"]))
         os.killpg(0, signal.SIGKILL)  # with the processes that a cell may have started
