@@ -191,3 +191,23 @@ def test_turns_are_further_training_classes() -> None:
     assert labels[0] == labels[1] + 15
     assert turned.fingerprint() != plain.fingerprint()
     assert names("digits", "test", turns=True) == tuple("56789")
+
+
+def test_mirror_images_are_further_training_classes() -> None:
+    plain, mirrored, both = (
+        opened("digits", "train", turns=turns, mirrored=mirror)
+        for turns, mirror in ((False, False), (False, True), (True, True))
+    )
+    assert [data.num_classes for data in (mirrored, both)] == [10, 40]
+    assert len(both) == 8 * len(plain)
+    assert both.classes is not None
+    assert (both.classes[7], both.classes[22], both.classes[27]) == ("2 turned 90", "2 mirrored", "2 mirrored turned 90")
+    [image], [label] = plain.fetch(np.array([11]))
+    [flipped], [new] = mirrored.fetch(np.array([len(plain) + 11]))
+    assert np.array_equal(np.asarray(flipped), np.asarray(image)[..., ::-1])
+    assert new == label + 5
+    [turned], [last] = both.fetch(np.array([7 * len(plain) + 11]))
+    assert np.array_equal(np.asarray(turned), np.rot90(np.asarray(image)[..., ::-1], 3, (-2, -1)))
+    assert last == label + 35
+    assert len({data.fingerprint() for data in (plain, mirrored, both)}) == 3
+    assert names("digits", "test", mirrored=True) == tuple("56789")

@@ -37,7 +37,8 @@ def open_classes(spec: str, part: Part, classes: Classes, root: Path | None, see
     Args:
         spec: data spec.
         part: ``train``, ``val`` or ``test``.
-        classes: the choice. Its ``turns`` apply to the training classes alone; new classes are measured unturned.
+        classes: the choice. Its ``turns`` and ``mirrored`` are for the training classes; new ones are measured as they
+            are.
         root: folder that holds the benchmark data sets.
         seed: of the draw.
 
@@ -64,10 +65,10 @@ def open_classes(spec: str, part: Part, classes: Classes, root: Path | None, see
         raise ExunoError(f"{spec} has no classes for {part}", "Choose them by --split, a CSV file with class,split.")
     if found.num_classes < 2 and part != "train":
         raise ExunoError(f"{found.name} has {found.num_classes} class", "Give a test 2 classes or more.")
-    if classes.turns and part == "train":
+    if (classes.turns or classes.mirrored) and part == "train":
         from exuno.data.turned import TurnedData
 
-        return TurnedData(found)
+        return TurnedData(found, classes.turns, classes.mirrored)
     return found
 
 

@@ -102,7 +102,7 @@ def run_config(spec: str) -> dict[str, Any]:
 
 def chosen(known: dict[str, Any]) -> Classes:
     """The choice of classes of a run."""
-    return Classes(known.get("split") or "auto", bool(known.get("turns")))
+    return Classes(known.get("split") or "auto", bool(known.get("turns")), bool(known.get("mirrored")))
 
 
 def split_seed(config: EvalConfig) -> int:

@@ -27,6 +27,8 @@ class Classes:
     background set)."""
     turns: bool = False
     """Quarter turns of a class are three further classes, as is usual for Omniglot."""
+    mirrored: bool = False
+    """Mirror images of a class are a further class; with --turns, as many again."""
 
 
 @dataclass(frozen=True)
