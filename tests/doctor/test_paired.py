@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exuno.doctor.paired import difference, level, mean_and_half
+from exuno.doctor.paired import difference, interval, level, mean_and_half
 from exuno.engine.errors import ExunoError
 from exuno.metrics import wilson_interval
 
@@ -13,25 +13,41 @@ ANSWERS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size
 
 
 def test_difference_by_hand() -> None:
-    # 20 samples: both right 10, the first alone 6, the second alone 2, none 2. Wilson's interval of 6 of 8, z = 1.96:
-    # centre (0.75 + 0.2401) / 1.4802 = 0.668896, half 1.96 / 1.4802 sqrt(0.75 * 0.25 / 8 + 0.015006) = 0.259682.
+    # 20 samples: both right 10, the first alone 6, the second alone 2, none 2. p = 7 / 22, q = 3 / 22, d = 4 / 22;
+    # 1.96 sqrt((10 / 22 - 16 / 484) / 22) = 0.271288.
     first = np.repeat([True, True, False, False], [10, 6, 2, 2])
     second = np.repeat([True, False, True, False], [10, 6, 2, 2])
     found = difference(first, second)
     assert found.value == pytest.approx(0.2)
-    assert found.low == pytest.approx(8 / 20 * (2 * 0.409214 - 1), abs=1e-4)
-    assert found.high == pytest.approx(8 / 20 * (2 * 0.928578 - 1), abs=1e-4)
+    assert found.low == pytest.approx(0.181818 - 0.271288, abs=1e-5)
+    assert found.high == pytest.approx(0.181818 + 0.271288, abs=1e-5)
     assert not found.above
     assert not found.below
 
 
 def test_few_answers_that_change_one_way_are_beyond_the_interval() -> None:
-    # Wilson's lower bound of m of m is m / (m + 3.84): above one half from 4 on.
-    for gained, above in ((3, False), (4, True)):
+    # b of 1000 gained, none lost: b > 1.96 sqrt(b + 2 - b² / 1002) from 6 on.
+    for gained, above in ((5, False), (6, True)):
         found = difference(np.arange(1000) < 900 + gained, np.arange(1000) < 900)
         assert found.above is above
         assert found.value == pytest.approx(gained / 1000)
     assert difference(np.arange(10) < 4, np.arange(10) < 9).below
+
+
+@pytest.mark.parametrize(
+    ("p10", "p01", "n"),
+    [(0.02, 0.01, 355), (0.01, 0.001, 355), (0.005, 0, 355), (0.2, 0.1, 100), (0.02, 0.02, 2000), (0.3, 0.01, 50)],
+)
+def test_the_interval_holds_the_truth_as_often_as_it_says(p10: float, p01: float, n: int) -> None:
+    drawn = np.random.default_rng(0).multinomial(n, [p10, p01, 1 - p10 - p01], 4000)
+    bounds = np.array([interval(int(b), int(c), n, level(1)) for b, c, _ in drawn])
+    held = ((bounds[:, 0] <= p10 - p01) & (p10 - p01 <= bounds[:, 1])).mean()
+    assert held > 0.935  # 95 %, less what few discordant samples and 4000 draws take
+
+
+def test_equal_answers_leave_room() -> None:
+    found = difference(np.arange(100) < 50, np.arange(100) < 50)
+    assert found == pytest.approx((0, -level(1) * 2**0.5 / 102, level(1) * 2**0.5 / 102))
 
 
 @given(ANSWERS)
@@ -49,7 +65,7 @@ def test_more_comparisons_widen_the_interval(pairs: list[tuple[bool, bool]], com
     alone, among = difference(first, second), difference(first, second, comparisons)
     assert among.low <= alone.low + 1e-12
     assert among.high >= alone.high - 1e-12
-    assert (among.high - among.low > alone.high - alone.low) == bool((first != second).any())
+    assert among.high - among.low > alone.high - alone.low or among == (among.value, -1, 1)
 
 
 def test_pairing_is_sharper_than_two_intervals() -> None:

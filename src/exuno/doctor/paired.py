@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from exuno.engine.errors import ExunoError
-from exuno.metrics import wilson_interval
 
 
 class Difference(NamedTuple):
@@ -30,12 +29,7 @@ class Difference(NamedTuple):
 
 
 def difference(right: ArrayLike, reference: ArrayLike, comparisons: int = 1) -> Difference:
-    """Accuracy of one set of answers minus that of another, with its 95 % interval, paired by sample.
-
-    Only the m samples that exactly one of the two gets right tell them apart (McNemar, Psychometrika 12, 1947). The
-    share p of them that the first gets right has Wilson's interval, and the difference is (m / n) (2 p - 1). As m is
-    taken as given, the interval excludes 0 where p differs from one half; it is narrower than that of two independent
-    samples, all the more the more alike the answers are.
+    """Accuracy of one set of answers minus that of another, with its 95 % interval, paired by sample (``interval``).
 
     Args:
         right: whether the first is right, bool [N].
@@ -50,12 +44,25 @@ def difference(right: ArrayLike, reference: ArrayLike, comparisons: int = 1) -> 
     if first.ndim != 1 or first.shape != second.shape or not len(first):
         raise ExunoError(f"answers of shape {list(first.shape)} and {list(second.shape)} cannot be paired")
     gained, lost = int((first & ~second).sum()), int((second & ~first).sum())
-    apart = gained + lost
-    if not apart:
-        return Difference(0.0, 0.0, 0.0)
-    low, high = wilson_interval(gained, apart, level(comparisons))
-    share = apart / len(first)
-    return Difference((gained - lost) / len(first), share * (2 * low - 1), share * (2 * high - 1))
+    return Difference((gained - lost) / len(first), *interval(gained, lost, len(first), level(comparisons)))
+
+
+def interval(gained: int, lost: int, n: int, z: float) -> tuple[float, float]:
+    """Interval (low, high) of the difference of two paired shares: Bonett and Price, J. Educ. Behav. Stat. 37 (2012).
+
+    With p = (gained + 1) / (n + 2) and q = (lost + 1) / (n + 2) it is p - q ± z sqrt((p + q - (p - q)²) / (n + 2)), cut
+    to [-1, 1]. That is Wald's interval with one more sample each way: how many samples the two differ on is drawn as
+    well, and few that do must not make the interval narrow.
+
+    Args:
+        gained: samples that the first alone gets right.
+        lost: samples that the second alone gets right.
+        n: all samples, at least 1.
+        z: 1.96 for 95 %.
+    """
+    p, q = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
+    half = z * math.sqrt((p + q - (p - q) ** 2) / (n + 2))
+    return max(-1.0, p - q - half), min(1.0, p - q + half)
 
 
 def level(comparisons: int) -> float:
