@@ -108,8 +108,9 @@ def tell_smoothing(folder: Path) -> None:
     for true in (0.05, 0.1, 0.2):
         every = [t for t in second if t.config["label_smoothing"] == true]
         hits = [t.found.alpha for t in every if t.found.smoothed]
-        rows.append({"alpha": true, "teachers": len(every), "missed": rate(len(every) - len(hits), len(every)),
-                     "median estimate": f"{np.median(hits):.3f}", "range": f"{min(hits):.3f} – {max(hits):.3f}"})  # fmt: skip
+        rows.append({"alpha": true, "teachers": len(every),
+                     "missed": rate(len(every) - len(hits), len(every)), "median estimate": f"{np.median(hits):.3f}",
+                     "range": f"{min(hits):.3f} – {max(hits):.3f}"})  # fmt: skip
     print(table(rows))
     for t in second:
         if t.found.smoothed != t.smoothed:
@@ -123,7 +124,7 @@ HARM = 0.01
 def tell_normalisation(folder: Path) -> None:
     """Each teacher of digits under its right card and under every wrong one: what is said, and whether it is true."""
     said: dict[str, list[str]] = {"right": [], f"wrong, costs more than {HARM}": [], "wrong, costs less": []}
-    for t in teachers(folder):
+    for t in (each for each in teachers(folder) if each.config["data"] == "digits"):
         model = load_model(f"run:{t.folder}", pretrained=True)
         data: Any = open_data(t.config["data"], "test")
         device = make_accelerator(RunOptions(devices="cpu")).device
