@@ -164,10 +164,10 @@ def test_pictures_of_names_that_look_alike_as_files(tmp_path: Path) -> None:
     assert len(list(Path("out/figures").glob("*.png"))) == 4
 
 
-def few_classes(folder: Path, classes: int, images: int) -> str:
+def few_classes(folder: Path, classes: int, images: int, seed: int = 0) -> str:
     """An npz data set of few classes."""
     labels = np.arange(classes * images) % classes
-    pixels = np.random.default_rng(0).integers(0, 256, (len(labels), 8, 8), np.uint8)
+    pixels = np.random.default_rng(seed).integers(0, 256, (len(labels), 8, 8), np.uint8)
     both = {"train_images": pixels, "train_labels": labels, "test_images": pixels, "test_labels": labels}
     np.savez(folder / "few.npz", allow_pickle=False, **both)
     return f"npz:{folder / 'few.npz'}"
@@ -227,6 +227,30 @@ def test_another_model_in_the_place_of_one_that_was_measured(
     make(tmp_path / "mine", 2)
     assert main(command) == 2
     assert "run:mine has changed since the run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["groups", "judge", "data"])
+def test_something_else_in_the_place_of_what_the_numbers_came_from(
+    what: str, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def write(change: int) -> None:
+        groups = {"round": ["0", "6", "8"], "straight": ["1", "47"[change]]}
+        Path("groups.json").write_text(json.dumps(groups if what == "groups" else {"round": ["0", "6"]}))
+        make(tmp_path / "judge", 7 + change if what == "judge" else 7)
+        few_classes(tmp_path, 10, 8, seed=change if what == "data" else 0)
+
+    similar = "judge" if what == "judge" else "groups.json"
+    data = ["--data", f"npz:{tmp_path / 'few.npz'}"]
+    command = [*WORD, str(runs / "one"), *data, "--similar", similar, "--smoke", "--devices", "cpu"]
+    write(0)
+    assert main(command) == 0
+    write(0)
+    assert main(command) == 0
+    assert "Measured before" in capsys.readouterr().out
+    write(1)
+    assert main(command) == 2
+    told = {"groups": "groups.json has changed", "judge": "run:judge has changed", "data": "few.npz, test has changed"}
+    assert told[what] in capsys.readouterr().err
 
 
 def test_an_unknown_second_word(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,7 @@
 """The plane of three classes: where it lies, what it keeps, and what it says of the answers."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -58,6 +60,30 @@ def test_the_plane_of_the_templates_knows_the_answers(seed: int) -> None:
     plane = plane_of("templates", weight, bias, features, centroids, 1.7)
     wanted = (features @ weight.T + bias).argmax(1)
     assert (answers(plane, weight, bias, plane(features)) == wanted).all()
+
+
+@given(SEEDS)
+def test_answers_are_those_of_the_points_as_features(seed: int) -> None:
+    weight, bias, features, centroids = case(seed)
+    plane = plane_of("templates", weight, bias, features, centroids, 0.6)
+    points = np.random.default_rng(seed).normal(size=(200, 2)) * 3
+    lifted = points[:, :1] * plane.axes[:, 0] * 0.6 + points[:, 1:] * plane.axes[:, 1] * 0.6 + plane.origin
+    logits = lifted @ weight.T + bias
+    apart = np.ptp(np.sort(logits, 1)[:, 1:], 1) > 1e-9  # where two answers are equal, rounding decides
+    assert (answers(plane, weight, bias, points) == logits.argmax(1))[apart].all()
+
+
+def test_answers_need_no_room_for_features() -> None:
+    weight, bias, features, centroids = case(0, width=4096)
+    plane = plane_of("templates", weight, bias, features, centroids, 1.0)
+    points = np.random.default_rng(0).normal(size=(20_000, 2))
+    tracemalloc.start()
+    try:
+        answers(plane, weight, bias, points)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 20 * 20_000 * 8  # bytes; as features the points take 4096 numbers each
 
 
 def test_principal_components_within_the_span_of_weights_and_biases() -> None:

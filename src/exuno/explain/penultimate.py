@@ -30,6 +30,8 @@ from exuno.explain.tables import Measured
 from exuno.features.cache import weights_digest
 from exuno.fewshot import figures
 from exuno.fewshot.tables import show
+from exuno.models.classifier import Classifier
+from exuno.models.files import sha256
 from exuno.models.load import load_model
 from exuno.report.grid import save_png
 from exuno.report.page import write_report
@@ -60,10 +62,8 @@ def explain_penultimate(config: PenultimateConfig) -> list[Measured]:
     nearest(np.zeros((len(images.names),) * 2), config.neighbours)
     options = RunOptions(run_dir=config.run_dir, devices=config.devices)
     about = {"summary": f"Penultimate features of {_count(specs)} on {config.data}", "paper": PAPER}
-    digests = {spec: weights_digest(models[name].net) for name, spec in specs.items()}
-    run = open_run(
-        "explain penultimate", None, values_of(config), about, options, inputs=digests, replay=replay(config)
-    )
+    known = digests(config, {spec: models[name] for name, spec in specs.items()}, judge, images)
+    run = open_run("explain penultimate", None, values_of(config), about, options, inputs=known, replay=replay(config))
     try:
         if run.result is not None:
             show(run.result["tables"][:1])
@@ -98,6 +98,21 @@ def explain_penultimate(config: PenultimateConfig) -> list[Measured]:
     finally:
         run.close()
     return rows
+
+
+def digests(
+    config: PenultimateConfig, models: dict[str, Classifier], judge: Classifier | None, images: Images
+) -> dict[str, str]:
+    """sha256 of all that the configuration names and that shapes the numbers: weights under their specs, the file of
+    groups, the data of each split. (Of image files the fingerprint knows names and sizes only.)"""
+    found = {spec: weights_digest(model.net) for spec, model in models.items()}
+    if config.similar and judge:
+        found[config.similar] = weights_digest(judge.net)
+    elif config.similar and is_groups(config.similar):
+        found[config.similar] = sha256(Path(config.similar))
+    return found | {
+        f"{config.data}, {split}": part.fingerprint() for split, part in zip(images.splits, images.parts, strict=True)
+    }
 
 
 def measure(

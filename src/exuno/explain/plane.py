@@ -87,5 +87,6 @@ def plane_of(
 def answers(plane: Plane, weight: Floats, bias: Floats, points: Floats) -> NDArray[np.int64]:
     """Which of the three classes a network prefers, at points [N, 2] of the plane through their weights: int64 [N]."""
     weight, bias = np.asarray(weight, np.float64), np.asarray(bias, np.float64)
-    logits = (points @ (plane.axes.T * plane.scale) + plane.origin) @ weight.T + bias
+    # The points stay in the plane: as features, those of all pixels of a picture would be [N, F] numbers.
+    logits = points @ (plane.scale * plane.axes.T @ weight.T) + (plane.origin @ weight.T + bias)
     return logits.argmax(1)
