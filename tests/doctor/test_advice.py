@@ -4,9 +4,11 @@ import pytest
 
 from exuno.doctor import words
 from exuno.doctor.advice import advise
+from exuno.doctor.claim import OTHER_DEVICE, SAME_DEVICE, Claim
 from exuno.doctor.measures import Calibrated, Normalised
 from exuno.doctor.paired import Difference
 from exuno.doctor.smoothing import Smoothing
+from exuno.doctor.sources import Candidate
 from exuno.doctor.temperature import Fitted
 
 SOFT = {1.0: 0.6, 2.0: 0.7, 4.0: 0.8, 8.0: 0.9, 16.0: 1.0}
@@ -32,10 +34,31 @@ def test_temperature(entropies: dict[float, float], smoothed: bool | None, tempe
 
 def test_accuracy_against_a_claim() -> None:
     told = (0.9, (0.88, 0.92), 1000)
-    assert "that agrees with the 91.00 % that was claimed" in words.of_accuracy(*told, (0.91, "that was claimed"))
-    assert "below the 95.00 %" in words.of_accuracy(*told, (0.95, "that was claimed"))
-    assert "above the 80.00 %" in words.of_accuracy(*told, (0.80, "that was claimed"))
+    who = "that was claimed"
+    assert "that agrees with the 91.00 % that was claimed" in words.of_accuracy(*told, Claim(0.91, who))
+    assert "below the 95.00 % that was claimed, beyond the interval" in words.of_accuracy(*told, Claim(0.95, who))
+    assert "above the 80.00 %" in words.of_accuracy(*told, Claim(0.80, who))
     assert "--claimed" in words.of_accuracy(*told, None)
+    assert "7 of which have no finite answer and count as wrong;" in words.of_accuracy(*told, None, invalid=7)
+
+
+def test_the_number_of_its_run_is_compared_by_images() -> None:
+    told = (0.9, (0.88, 0.92), 1000)
+    who = "that its run measured"
+    assert "agrees" in words.of_accuracy(*told, Claim(0.9004, who, SAME_DEVICE))  # a share that was rounded
+    said = words.of_accuracy(*told, Claim(0.902, who, SAME_DEVICE))  # well inside Wilson's interval
+    assert "below the 90.20 % that its run measured, on 2 of the same images" in said
+    assert "Look at normalisation" in said
+    assert "agrees" in words.of_accuracy(*told, Claim(0.902, who, OTHER_DEVICE))
+    assert "above" in words.of_accuracy(*told, Claim(0.896, who, OTHER_DEVICE))
+
+
+def test_the_ranking_tells_how_far_it_can_be_believed() -> None:
+    said = words.of_ranking([(Candidate("a.jpg", 1, 1, 1, 1), 1.0), (Candidate("b.jpg", 0, 0, 0, 0), 0.0)])
+    assert said.startswith("a.jpg, b.jpg. ")
+    assert "0.88 (0.57 to 0.99) on the digits" in said
+    assert "0.66 (0.00 to 1.00) on CIFAR-10, which is not told from chance" in said
+    assert "docs/" not in said
 
 
 def row(name: str, top1: float, minus: Difference) -> Normalised:
@@ -67,7 +90,6 @@ def test_calibration_in_words() -> None:
     fair = words.of_calibration(Calibrated(0.1, 0.02, Fitted(0.01, False), -0.1, 0.2))
     assert "agree on average" in fair
     assert "end of the range" in fair
-    assert "no finite answer" in words.of_calibration(None)
 
 
 def test_smoothing_in_words() -> None:

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from exuno.data.constants import CIFAR, IMAGENET
-from exuno.doctor.measures import alike, better, calibrate, compare
+from exuno.doctor.measures import alike, better, calibrate, compare, constant, finite
 from exuno.doctor.normalisation import Candidate, candidates, under
+from exuno.engine.errors import ExunoError
 from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
 
@@ -32,11 +33,14 @@ def test_equal_ones_are_one() -> None:
     found = candidates(replace(RGB, mean=IMAGENET[0], std=IMAGENET[1]), (0.486, 0.456, 0.406), IMAGENET[1])
     assert found[0].name == "the card's = the data's own = ImageNet's"
     assert len(found) == 7
-    flat = candidates(replace(RGB, mean=(0.5,) * 3, std=(0.5,) * 3), *CIFAR)
-    assert "the card's, BGR" not in names(flat)[0:1]
-    assert any(
-        "0.5 / 0.5" in name and "BGR" in name for name in names(flat)
-    )  # equal channels: BGR changes the order only
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.5, 0.5), (0.45, 0.225)])
+def test_the_order_of_channels_is_tried_where_their_statistics_are_equal(mean: float, std: float) -> None:
+    found = candidates(replace(RGB, mean=(mean,) * 3, std=(std,) * 3), *CIFAR)
+    turned = [each for each in found if each.bgr]
+    assert [each.name for each in turned] == ["the card's, BGR", "Caffe's (BGR, [0, 255] minus a mean)"]
+    assert turned[0].ends() == found[0].ends()  # only the pixels tell them apart
 
 
 def test_gray_models_and_data() -> None:
@@ -83,7 +87,23 @@ def test_answers_that_are_not_finite() -> None:
     assert rows[1].nll is None
     assert rows[1].nll_scaled is None
     assert rows[1].top1 == 149 / 200
-    assert calibrate(np.full((3, 2), np.nan), np.zeros(3, np.int64)) is None
+    z[1] = np.inf
+    assert len(finite(z, "x")) == 198
+    assert calibrate(z, np.zeros(200, np.int64)) == calibrate(z[2:], np.zeros(198, np.int64))
+    with pytest.raises(ExunoError, match="no answer of the teacher to the images of digits is finite"):
+        finite(np.full((3, 2), np.nan), "the images of digits")
+
+
+def test_constant_answers() -> None:
+    one = np.random.default_rng(0).normal(0, 3, (1, 5)).astype(np.float32)
+    same = np.repeat(one, 50, 0)
+    assert constant(same)
+    assert constant(same + np.arange(50, dtype=np.float32)[:, None])  # of which softmax sees nothing
+    assert constant(np.zeros((50, 5)))
+    assert constant(np.concatenate([same, np.full((1, 5), np.nan)]))
+    assert not constant(one)
+    same[7, 2] += 0.01
+    assert not constant(same)
 
 
 @pytest.mark.parametrize(("scale", "verdict"), [(4.0, "over"), (0.2, "under"), (np.log(3) / 2, "fair")])

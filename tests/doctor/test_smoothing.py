@@ -62,5 +62,8 @@ def test_too_little_to_tell() -> None:
     z, labels = optimum(0.1, 10, LEAST_RIGHT - 1, 0)
     assert smoothing(z, labels) is None
     assert smoothing(np.full((50, 4), np.nan), np.zeros(50, int)) is None
+    assert smoothing(np.full((50, 4), 2.0), np.zeros(50, int)) is None  # no spread that is infinite
+    masked = np.tile([3.0, 1, 0, -np.inf], (50, 1))
+    assert smoothing(masked, np.zeros(50, int)) is None
     with pytest.raises(ExunoError, match="2 classes"):
         smoothing(np.zeros((30, 2)), np.zeros(30, int))

@@ -48,6 +48,14 @@ def test_diversity_of_many_is_that_of_all_pairs() -> None:
     assert diversity(z) == pytest.approx(every.sum() / (600 * 599), rel=0.02)
 
 
+@pytest.mark.parametrize("n", [2000, 20_000])
+def test_diversity_does_not_mind_that_a_test_set_is_sorted_by_class(n: int) -> None:
+    random = np.random.default_rng(0)
+    labels = np.arange(n) * 10 // n
+    z = 8 * np.eye(10)[labels] + random.normal(0, 1, (n, 10))
+    assert diversity(z) == pytest.approx(diversity(z[random.permutation(n)]), rel=0.02)
+
+
 def test_doubt_by_hand() -> None:
     assert doubt([[0.0, 0.9, -5], [0, 1.1, -5], [3, 3, 3], [9, 0, 8.5]]) == 0.75
 

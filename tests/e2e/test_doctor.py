@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from exuno.cli import main
@@ -72,6 +73,51 @@ def test_names_the_right_normalisation_for_a_wrong_card(teacher: Path, tmp_path:
     assert "Look at normalisation" in result["findings"]["accuracy"]
 
 
+def test_a_teacher_that_was_trained_anew_is_another_patient(teacher: Path, tmp_path: Path, fails) -> None:
+    place = shutil.copytree(teacher, tmp_path / "teacher")
+    command = ["doctor", str(place), *QUICK, "--run-dir", str(tmp_path / "failed")]
+    assert main(command) == 0
+    weights = load_file(place / "model.safetensors")
+    with safe_open(place / "model.safetensors", "pt") as file:
+        card = file.metadata()
+    save_file({key: value * 1.5 for key, value in weights.items()}, place / "model.safetensors", card)
+    assert "has changed since the run" in fails(place)
+
+
+def test_a_corrected_card_is_another_patient(teacher: Path, tmp_path: Path, fails) -> None:
+    place = shutil.copytree(teacher, tmp_path / "teacher")
+    save_file(load_file(place / "model.safetensors"), place / "model.safetensors")  # without a card of its own
+    assert main(["doctor", str(place), *QUICK, "--run-dir", str(tmp_path / "failed")]) == 0
+    card = json.loads((place / "model.json").read_text()) | {"mean": [0.0], "std": [1 / 255]}
+    (place / "model.json").write_text(json.dumps(card))
+    assert "has changed since the run" in fails(place)
+
+
+def scaled(teacher: Path, place: Path, factor: float) -> Path:
+    """A copy of a teacher with all its weights multiplied."""
+    shutil.copytree(teacher, place)
+    weights = load_file(place / "model.safetensors")
+    with safe_open(place / "model.safetensors", "pt") as file:
+        card = file.metadata()
+    changed = {key: value * factor if value.is_floating_point() else value for key, value in weights.items()}
+    save_file(changed, place / "model.safetensors", card)
+    return place
+
+
+def test_weights_that_are_not_numbers(teacher: Path, tmp_path: Path, fails) -> None:
+    broken = scaled(teacher, tmp_path / "broken", float("nan"))
+    assert "no answer of the teacher to the images of digits is finite" in fails(broken)
+
+
+def test_a_constant_network(teacher: Path, tmp_path: Path) -> None:
+    result = examined(tmp_path / "run", scaled(teacher, tmp_path / "still", 0.0))
+    assert result["findings"]["answers"] == "its answers do not depend on the image."
+    assert set(result["findings"]) == {"accuracy", "normalisation", "answers"}
+    text = (tmp_path / "run/result.json").read_text()
+    assert "NaN" not in text
+    assert "Infinity" not in text
+
+
 def test_a_claim_of_ones_own(teacher: Path, tmp_path: Path) -> None:
     result = examined(tmp_path / "run", teacher, "--claimed", "0.5")
     assert "above the 50.00 % that was claimed" in result["findings"]["accuracy"]
@@ -105,9 +151,12 @@ def test_ranks_photographs(teacher: Path, tmp_path: Path, capsys: pytest.Capture
     assert (tmp_path / "r/figures/patches2.png").is_file()
 
 
-def test_alone_it_examines_the_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alone_it_examines_the_digits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["doctor", "--smoke", *CPU]) == 0
+    assert "examination: 100 %" in capsys.readouterr().err
     [run] = (tmp_path / "runs").iterdir()
     assert (run / "teacher/model.safetensors").is_file()
     assert json.loads((run / "result.json").read_text())["n"]["teacher/top1"] == 64
@@ -173,7 +222,11 @@ def test_a_model_without_classes(tmp_path: Path, fails) -> None:
         (["--sources", "noise:0", "noise:0"], "names noise:0 twice"),
         (["--claimed", "93.39"], "--claimed is 93.39"),
         (["--patches", "1"], "--patches is 1"),
-        (["--sources", "noise:0", "--claimed", "0.9"], "--claimed says nothing about --sources"),
+        (["--sources", "noise:0"], "two photographs or more"),
+        (["--sources", "noise:0", "noise:1", "--source", "noise:2"], "--source says nothing beside --sources"),
+        (["--sources", "noise:0", "noise:1", "."], "Put the teacher before --sources."),
+        (["--sources", "noise:0", "w.safetensors"], "Put the teacher before --sources."),
+        (["--sources", "noise:0", "noise:1", "--claimed", "0.9"], "--claimed says nothing about --sources"),
         (["--data", "digitz"], "Did you mean digits?"),
         (["--split", "exam"], "digits has no split 'exam'"),
     ],
@@ -199,5 +252,6 @@ def test_the_published_teacher(shared: Path, cifar10_test, tmp_path: Path) -> No
     result = examined(tmp_path / "run", f"file:{weights}", "--data", f"npz:{tmp_path / 'c.npz'}", "--claimed", "0.9173")
     assert "that agrees with the 91.73 % that was claimed" in result["findings"]["accuracy"]
     assert "wrong" not in result["findings"]["normalisation"]
+    assert result["normalisations"][0]["top1"] == result["metrics"]["teacher/top1"]  # 500 images: the very same
     assert result["normalisations"][0]["name"] == "the card's = ImageNet's"
     assert result["findings"]["label smoothing"].startswith("it looks plain")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from exuno.distill.kinds import is_photo
 from exuno.doctor.options import DoctorConfig
@@ -14,6 +15,9 @@ from exuno.evaluate.options import EvalConfig
 from exuno.presets import read, to_dict
 
 TEACH = "teach:"
+ASTRONAUT = "photo:astronaut"
+MODELS = (TEACH, "run:", "file:", "timm:", "torchvision:", "hf-hub:")
+WEIGHTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")
 
 
 def main(args: Sequence[str]) -> None:
@@ -38,11 +42,18 @@ def complete(config: DoctorConfig) -> DoctorConfig:
     """
     check(config)
     config = replace(config, teacher=spec_of(config.teacher))
+    if not config.sources:
+        config = replace(config, source=config.source or ASTRONAUT)
     if config.teacher.startswith(TEACH):
         known = read("teach", config.teacher.removeprefix(TEACH)).config
         return replace(config, data=config.data or known["data"])
     wish = EvalConfig(model=config.teacher, data=config.data, data_root=config.data_root, size=config.size)
-    found = complete_eval(wish)
+    import yaml
+
+    try:
+        found = complete_eval(wish)
+    except (KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise ExunoError(f"the record of {config.teacher} does not tell its data", "Give --data.") from error
     return replace(config, data=found.data, data_root=found.data_root, size=found.size)
 
 
@@ -53,9 +64,15 @@ def check(config: DoctorConfig) -> None:
     need(config.patches >= 2, "--patches", config.patches, "at least 2; 2000 are usual")
     need(config.size is None or config.size >= 1, "--size", config.size, "at least 1 pixel")
     need(config.workers >= 0, "--workers", config.workers, "0 or more")
+    if config.sources and config.source is not None:
+        raise ExunoError("--source says nothing beside --sources", "Name all photographs under --sources, or none.")
     for spec in photos(config):
+        if config.sources and is_model(spec):
+            raise ExunoError(f"'{spec}' is a model, not a photograph", "Put the teacher before --sources.")
         if not is_photo(spec):
             raise ExunoError(f"'{spec}' is no photograph", "Give the PATH of a picture, photo:NAME or noise:SEED.")
+    alone = len(config.sources) == 1
+    need(not alone, "--sources", " ".join(config.sources), "two photographs or more; one is looked at with --source")
     twice = [spec for spec in config.sources if config.sources.count(spec) > 1]
     if twice:
         raise ExunoError(f"--sources names {twice[0]} twice", "Name each photograph once.")
@@ -65,12 +82,20 @@ def check(config: DoctorConfig) -> None:
 
 def photos(config: DoctorConfig) -> tuple[str, ...]:
     """The photographs that are looked at."""
-    return config.sources or (config.source,)
+    return config.sources or (config.source or ASTRONAUT,)
+
+
+def is_model(spec: str) -> bool:
+    """Whether a word is a run's folder, a file of weights or a model spec."""
+    return spec.startswith(MODELS) or Path(spec).is_dir() or Path(spec).suffix.lower() in WEIGHTS
 
 
 def cost(config: DoctorConfig) -> list[str]:
     """What would be done."""
-    lines = [f"{config.patches:,} patches of each of {len(photos(config))} photographs, none of them on disk"]
+    lines = [
+        f"{config.patches:,} patches of each of {len(photos(config))} photographs, with default augmentation, none of "
+        "them on disk"
+    ]
     if not config.sources:
         lines.append(f"one pass over the {config.split} images of {config.data}, and up to 2,000 of them under each of "
                      "at most 9 normalisations")  # fmt: skip

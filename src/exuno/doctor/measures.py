@@ -9,10 +9,36 @@ from numpy.typing import NDArray
 
 from exuno.doctor.paired import Difference, difference, mean_and_half
 from exuno.doctor.temperature import Fitted, best_temperature, nll, overconfidence
+from exuno.engine.errors import ExunoError
 from exuno.metrics import calibration, predict, softmax, wilson_interval
 
 Logits = NDArray[np.floating[Any]]
 Labels = NDArray[np.int64]
+
+STILL = 1e-5
+"""Share of the largest logit by which the answers of a constant network may still differ: rounding of float32."""
+
+
+def finite(logits: Logits, what: str) -> Logits:
+    """The rows of logits [N, C] without NaN and infinity.
+
+    Raises:
+        ExunoError: there are none; ``what`` names the images.
+    """
+    kept = np.isfinite(logits).all(1)
+    if not kept.any():
+        raise ExunoError(
+            f"no answer of the teacher to {what} is finite", "Its weights are damaged, or its training diverged."
+        )
+    return logits[kept]
+
+
+def constant(logits: Logits) -> bool:
+    """Whether two images or more get one answer: finite logits [N, C] that differ by rounding only, but for a number
+    added to all logits of an image, which softmax does not see."""
+    z = logits[np.isfinite(logits).all(1)].astype(np.float64)
+    apart = np.ptp(z - z.mean(1, keepdims=True), axis=0).max()
+    return len(z) > 1 and bool(apart <= STILL * np.abs(z).max())
 
 
 @dataclass(frozen=True)
@@ -67,7 +93,7 @@ class Calibrated:
     """How far the confidence of a model can be believed."""
 
     ece: float
-    """Expected calibration error, 15 bins (Guo et al., ICML 2017); NaN without finite answers."""
+    """Expected calibration error, 15 bins (Guo et al., ICML 2017)."""
     ece_scaled: float
     """The same after division of the logits by the temperature. It was fitted to these images, so it is flattered."""
     best: Fitted
@@ -83,11 +109,9 @@ class Calibrated:
         return "fair" if abs(self.excess) <= self.half else "over" if self.excess > 0 else "under"
 
 
-def calibrate(logits: Logits, labels: Labels) -> Calibrated | None:
-    """Calibration of finite answers; None if there is none."""
+def calibrate(logits: Logits, labels: Labels) -> Calibrated:
+    """Calibration of the finite answers, of which there is at least one."""
     kept = np.isfinite(logits).all(1)
-    if not kept.any():
-        return None
     z, y = logits[kept].astype(np.float64), labels[kept]
     best = best_temperature(z, y)
     excess, half = mean_and_half(overconfidence(z, y))

@@ -63,8 +63,9 @@ def candidates(card: ModelCard, mean: Sequence[float], std: Sequence[float]) -> 
 
 
 def alike(one: Candidate, other: Candidate) -> bool:
-    """Whether a network could hardly notice the difference."""
-    return max(abs(a - b) for a, b in zip(one.ends(), other.ends(), strict=True)) <= ALIKE
+    """Whether a network could hardly notice the difference: never of two orders of the channels, whose numbers may be
+    the same while its pixels are not."""
+    return one.bgr == other.bgr and max(abs(a - b) for a, b in zip(one.ends(), other.ends(), strict=True)) <= ALIKE
 
 
 class _Turned(nn.Module):

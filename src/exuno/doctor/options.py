@@ -27,12 +27,12 @@ class DoctorConfig:
     """Side of the images; default: that of the data."""
     claimed: float | None = None
     """Accuracy that the teacher is said to have, as a fraction; default: what its run measured on the same data."""
-    source: str = "photo:astronaut"
-    """The photograph (PATH, photo:NAME, noise:SEED) that is to be distilled from."""
+    source: str | None = None
+    """The photograph (PATH, photo:NAME, noise:SEED) that is to be distilled from. Default: photo:astronaut."""
     sources: tuple[str, ...] = ()
-    """Photographs to rank instead of examining the teacher."""
+    """Two photographs or more, to rank instead of examining the teacher; type the teacher before them."""
     patches: int = 2000
-    """Patches made of a photograph."""
+    """Patches made of a photograph, as exuno distill makes them with default augmentation."""
     synth: ImageOptions = field(default_factory=lambda: ImageOptions(size=0))
     seed: int = 0
     """Seed of the patches, and of a teacher that is trained first."""

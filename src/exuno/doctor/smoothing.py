@@ -55,12 +55,12 @@ def smoothing(logits: ArrayLike, labels: ArrayLike) -> Smoothing | None:
     if classes < 3:
         raise ExunoError(f"label smoothing cannot be told from the answers of {classes} classes", "It takes 3.")
     top = predict(z)
-    z, top = z[top == labels], top[top == labels]
+    kept = (top == labels) & np.isfinite(z).all(1) & (np.ptp(z, axis=1) > 0)  # equal logits are no answer
+    z, top = z[kept], top[kept]
     if len(z) < LEAST_RIGHT:
         return None
     others = z[np.arange(classes) != top[:, None]].reshape(len(z), classes - 1)
     gap = z.max(1) - others.mean(1)
-    kept = gap > 0  # no gap, no answer: all logits are equal
-    spread = others.std(1)[kept] / gap[kept]
+    spread = others.std(1) / gap
     alpha = classes / (classes - 1) * (1 - float(np.median(softmax(z).max(1))))
-    return Smoothing(alpha, float(np.median(spread)) if len(spread) else float("inf"), len(z))
+    return Smoothing(alpha, float(np.median(spread)), len(z))

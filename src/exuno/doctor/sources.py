@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from exuno.data.rng import generator
 from exuno.engine.errors import ExunoError
 from exuno.metrics import softmax
 
@@ -29,7 +30,8 @@ def balance(answers: ArrayLike, classes: int) -> float:
 
 def diversity(logits: ArrayLike) -> float:
     """Mean Euclidean distance between the logits [N, C] of two patches; the mean over classes is taken off each, as
-    softmax does not see it. Neighbours at every distance are paired, so the result depends on no draw.
+    softmax does not see it. After a shuffle, which is always the same one, since test sets are often sorted by class,
+    neighbours at every distance are paired.
 
     Raises:
         ExunoError: fewer than two patches.
@@ -37,8 +39,9 @@ def diversity(logits: ArrayLike) -> float:
     z = np.asarray(logits, np.float64)
     if len(z) < 2:
         raise ExunoError(f"{len(z)} patches have no diversity", "Give --patches 2 or more.")
-    z = z - z.mean(1, keepdims=True)
-    steps = np.unique(np.linspace(1, len(z) - 1, max(1, min(len(z) - 1, PAIRS // len(z)))).astype(np.int64))
+    z = (z - z.mean(1, keepdims=True))[generator(0, "doctor").permutation(len(z))]
+    most = len(z) // 2  # a step of n - k pairs the same rows as one of k
+    steps = np.unique(np.linspace(1, most, max(1, min(most, PAIRS // len(z)))).astype(np.int64))
     return float(np.mean([np.linalg.norm(z - np.roll(z, step, 0), axis=1).mean() for step in steps]))
 
 
