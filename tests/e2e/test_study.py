@@ -63,6 +63,16 @@ def test_again_only_what_failed_is_tried(whole):
     assert {path: path.stat().st_mtime_ns for path in whole.glob("cells/*/result.json")} == before
 
 
+def test_shown_otherwise_it_is_the_same_study(whole):
+    before = {path: path.stat().st_mtime_ns for path in whole.glob("cells/*/result.json")}
+    assert study(whole, "--metrics", "agreement/kl", "--set", "seed=0") == 2  # another grid
+    assert study(whole, "--metrics", "agreement/kl") == 1
+    result = json.loads((whole / "result.json").read_text())
+    assert result["tables"][0]["note"].startswith("agreement/kl")
+    assert {path: path.stat().st_mtime_ns for path in whole.glob("cells/*/result.json")} == before
+    assert study(whole) == 1
+
+
 def test_killed_half_way_it_goes_on_and_ends_with_the_same_table(whole, tmp_path):
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "exuno", "study", *GRID, "--run-dir", str(folder), "--processes", "2"]

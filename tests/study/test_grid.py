@@ -4,12 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from exuno.engine.errors import ExunoError
-from exuno.study.grid import find_axis, make_cells, read_axes, read_stages, typed
-from exuno.study.options import StudyConfig
+from exuno.study.grid import find_axis, has_option, make_cells, read_axes, read_stages, typed
+from exuno.study.options import StudyConfig, StudyRun
 from exuno.study.study import plan
 
 STAGES = ("teach digits", "distill --teacher {teach} --data digits")
@@ -87,11 +89,60 @@ def test_an_axis_that_is_set_keeps_one_value_and_its_place():
     axes = (*AXES[:2], "distill.student=exuno:a,exuno:b", "seed=0,1")
     free = StudyConfig(STAGES, axes, tables="student", rows="temperature", columns="label-smoothing")
     made = plan(replace(free, set=("distill.student=exuno:c", "seed=7", "budget=0.5")))
-    assert made.layout.tables is not None
-    assert made.layout.tables.values == ("exuno:c",)
+    assert [axis.values for axis in made.layout.tables] == [("exuno:c",)]
     assert [axis.values for axis in made.axes if axis.flag == "seed"] == [("7",)]
     assert [axis.name for axis in made.fixed] == ["budget"]
     assert (len(plan(free).cells(Path("F"))), len(made.cells(Path("F")))) == (28, 8)
+
+
+def test_a_poster_feeds_a_teacher():
+    cells = cells_of(("poster digits", "teach --data poster:{poster} --model exuno:convnet"), ())
+    assert cells[1].args[1] == f"poster:F/{cells[0].name}"
+
+
+def test_options_of_every_training_go_where_they_are_known():
+    stages = ("teach digits", "eval {teach}")
+    cells = cells_of(stages, (), ("precision=bf16", "data-root=D", "smoke=true", "nosuch=1"))
+    assert cells[0].args == ("digits", "--precision", "bf16", "--data-root", "D", "--smoke", "--nosuch", "1")
+    assert cells[1].args[1:] == ("--data-root", "D", "--smoke", "--nosuch", "1")
+    assert not has_option("eval", "track")
+    assert has_option("fewshot distill", "track")
+
+
+def test_what_a_command_reads_is_part_of_its_cell(tmp_path):
+    preset, photo = tmp_path / "mine.yaml", tmp_path / "photo.png"
+
+    def names(**config) -> list[str]:
+        preset.write_text(
+            yaml.safe_dump({"verb": "teach", "config": {"model": "exuno:convnet", "data": "digits", **config}})
+        )
+        lines = (f"teach {preset}", f"distill --teacher {{teach}} --source {photo}")
+        return [cell.name for cell in plan(StudyConfig(lines)).cells(Path("F"))]
+
+    Image.new("RGB", (8, 8)).save(photo)
+    first = names(epochs=1)
+    assert names(epochs=1) == first
+    assert all(a != b for a, b in zip(names(epochs=4), first, strict=True))
+    Image.new("RGB", (8, 8), "red").save(photo)
+    again = names(epochs=1)
+    assert (again[0] == first[0], again[1] == first[1]) == (True, False)
+    packaged = [cell.name for cell in plan(StudyConfig(("distill digits --seed 1",))).cells(Path("F"))]
+    assert packaged[0].startswith("distill-")
+
+
+def test_layout_is_refused_where_it_is_ambiguous():
+    axes = ("teach.epochs=1,2", "distill.epochs=1,2")
+    with pytest.raises(ExunoError, match=r"may be teach\.epochs or distill\.epochs"):
+        plan(StudyConfig(STAGES, axes, rows="epochs"))
+    with pytest.raises(ExunoError, match="two places"):
+        plan(StudyConfig(STAGES, AXES, rows="temperature", columns="temperature"))
+    with pytest.raises(ExunoError, match="seed is an axis"):
+        plan(StudyConfig(STAGES, AXES, run=StudyRun(seed=5)))
+    with pytest.raises(ExunoError, match="says nothing about the cluster"):
+        plan(StudyConfig(STAGES, AXES, processes=2, ray="auto"))
+    rest = plan(StudyConfig(STAGES, (*AXES, "distill.loss.t2=true,false"))).layout
+    assert rest.rows is not None
+    assert (rest.rows.flag, [axis.flag for axis in rest.tables]) == ("label-smoothing", ["loss.temperature", "loss.t2"])
 
 
 def test_words_of_a_command_line():
@@ -121,6 +172,10 @@ def test_an_axis_is_found_by_its_end():
         (STAGES, ("loss.temperature=1,,2",), "no axis"),
         (STAGES, ("seed=1,1",), "twice"),
         (STAGES, ("seed=1", "seed=2"), "twice"),
+        (("../../x: teach digits",), (), "named '../../x'"),
+        (("teach don't",), (), "not understood"),
+        (STAGES, ("distill.source=anna's.jpg",), "not understood"),
+        (STAGES, ("distill.teacher={teach}",), "refers to a stage"),
     ],
 )
 def test_mistakes(stages, axes, told):

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from exuno.study.gather import Measured, to_csv
+from exuno.study.gather import Measured, in_percent, to_csv
 from exuno.study.grid import make_cells, read_axes, read_stages
-from exuno.study.table import Layout, changes, chart, contents, layout_tables, markdown, numbers
+from exuno.study.table import Layout, changes, chart, contents, is_seed, layout_tables, markdown, numbers
 
 STAGES = read_stages(("teach digits", "distill --teacher {teach}"))
 AXES = read_axes(("teach.smooth=0,0.1", "distill.T=1,3", "distill.student=exuno:a,exuno:b", "seed=0,1"), STAGES)
 SMOOTH, T, STUDENT, SEED = AXES
-LAYOUT = Layout(STUDENT, T, SMOOTH, ("top1", "top5"))
+LAYOUT = Layout((STUDENT,), T, SMOOTH, ("top1", "top5"))
 
 
 def accuracy(values) -> float:
@@ -59,7 +59,7 @@ def test_what_is_missing_is_told():
     assert a["rows"][2][1] == "failed / failed"
     a, _ = shown(measured(waiting=lambda cell: cell.values.get("distill.T") == "3"))
     assert a["rows"][2][1] == "… / …"
-    [only] = shown(measured(), Layout(None, T, None, ("nosuch",)))
+    [only] = shown(measured(), Layout((), T, None, ("nosuch",)))
     assert only["rows"][1] == ["T = 1", "–"]
 
 
@@ -69,7 +69,7 @@ def test_changes_are_paired_by_seed():
     assert a["title"] == "student = a: change from T = 1"
     # The seeds differ by 2 points, the difference between temperatures by nothing: paired, it has no spread.
     assert a["rows"] == [["T = 3", "-4.00 ± 0.00", "-24.00 ± 0.00"]]
-    assert changes(layout_tables(measured(), Layout(None, None, SMOOTH, ("top1",)))[0], LAYOUT) is None
+    assert changes(layout_tables(measured(), Layout((), None, SMOOTH, ("top1",)))[0], LAYOUT) is None
 
 
 def test_the_chart_has_a_line_for_each_column():
@@ -80,10 +80,22 @@ def test_the_chart_has_a_line_for_each_column():
 
 
 def test_numbers():
-    assert numbers([0.25]) == "25.00"
-    assert numbers([1.5, 1.5]) == "1.50 ± 0.00"
-    assert numbers([-0.01], "+") == "-1.00"
-    assert numbers([0.01], "+") == "+1.00"
+    assert numbers([0.25], True) == "25.00"
+    assert numbers([0.25, 1.25], False) == "0.75 ± 6.353"
+    assert numbers([1.5, 1.5], False) == "1.5 ± 0"
+    assert numbers([-0.01], True, "+") == "-1.00"
+    assert numbers([0.01], True, "+") == "+1.00"
+
+
+@pytest.mark.parametrize(("name", "share"), [("student/top1", True), ("top5", True), ("agreement/kl", False)])
+def test_units_belong_to_the_metric(name, share):
+    assert in_percent(name) == share
+
+
+def test_axes_left_over_make_tables_and_only_seeds_are_averaged():
+    titles = [each["title"] for each in shown(measured(), Layout((STUDENT, T), SMOOTH, None, ("top1",)))]
+    assert titles == [f"student = {s}, T = {t}" for s in "ab" for t in (1, 3)]
+    assert [is_seed(axis) for axis in AXES] == [False, False, False, True]
 
 
 def test_the_table_of_cells_holds_every_cell_and_metric():
@@ -98,8 +110,8 @@ def test_the_table_of_cells_holds_every_cell_and_metric():
 
 
 def test_markdown_escapes_bars():
-    text = markdown({"title": "T", "head": ["", "a|b"], "rows": [["x", "1"]], "note": "n"})
-    assert "| --- | --- |\n| x | 1 |" in text
+    text = markdown({"title": "T", "head": ["", "a|b"], "rows": [["x", "1\n 2"]], "note": "n"})
+    assert "| --- | --- |\n| x | 1 2 |" in text
     assert "a\\|b" in text
 
 

@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -160,6 +161,7 @@ def open_run(
     options: RunOptions,
     inputs: dict[str, str] | None = None,
     replay: list[str] | None = None,
+    loose: Sequence[str] = (),
 ) -> Run:
     """Opens a new run directory, or one that the same configuration left unfinished or finished.
 
@@ -171,11 +173,12 @@ def open_run(
         options: where the run lives and how it is executed.
         inputs: sha256 of the files that the configuration names; the same names with other content are another run.
         replay: the command that repeats the run; default: its config.yaml in the place of a preset.
+        loose: fields of the configuration that may be others when the run goes on; config.yaml holds the last ones.
 
     Raises:
         ExunoError: the directory holds something else, or cannot be written, or another process works in it.
     """
-    folder = options.run_dir or default_folder(verb, preset, config)
+    folder = options.run_dir or default_folder(verb, preset, without(config, loose))
     run = Run(folder, verb, preset, config, about, options, inputs or {})
     if rank() != 0:
         return run
@@ -183,7 +186,7 @@ def open_run(
         if folder.exists() and not folder.is_dir():
             raise ExunoError(f"{folder} is a file, not a folder", "Choose another --run-dir.")
         if (folder / "config.yaml").is_file():
-            check_same(run)
+            check_same(run, loose)
         elif folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
             raise ExunoError(
                 f"{folder} is not empty and holds no run", "Choose another --run-dir; nothing there was touched."
@@ -198,17 +201,25 @@ def open_run(
             remove(leftover)
         if not (folder / "command.txt").is_file():
             describe(run, replay)
+        elif loose:
+            write_config(run)
     return run
 
 
-def check_same(run: Run) -> None:
+def without(config: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """A configuration but for some of its fields."""
+    return {key: value for key, value in config.items() if key not in names}
+
+
+def check_same(run: Run, loose: Sequence[str] = ()) -> None:
     """Raises ExunoError unless the directory holds a run of this configuration and these inputs that may go on."""
     folder, config = run.dir, run.config
     try:
         before = yaml.safe_load((folder / "config.yaml").read_text())
-        verb, then, files = before["verb"], before["config"], before.get("inputs") or {}
+        verb, then, files = before["verb"], without(before["config"], loose), before.get("inputs") or {}
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, AttributeError) as error:
         raise ExunoError(f"{folder / 'config.yaml'} is damaged", "Choose another --run-dir.") from error
+    config = without(config, loose)
     if verb != run.verb or identity(then) != identity(config):
         raise ExunoError(
             f"{folder} holds a run of another configuration ({differences(then, config) or verb})",
@@ -238,13 +249,18 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def write_config(run: Run) -> None:
+    """Writes config.yaml."""
+    content = {"verb": run.verb, "preset": run.preset, "about": run.about, "config": identity(run.config)}
+    content |= {"inputs": run.inputs} if run.inputs else {}
+    write_text(run.dir / "config.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
 def describe(run: Run, replay: list[str] | None) -> None:
     """Writes the files that say what the run is; command.txt last, so that its presence says that all are there."""
     import torch
 
-    content = {"verb": run.verb, "preset": run.preset, "about": run.about, "config": identity(run.config)}
-    content |= {"inputs": run.inputs} if run.inputs else {}
-    write_text(run.dir / "config.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    write_config(run)
     cpu = run.options.devices.startswith("cpu") or not torch.cuda.is_available()
     environment = {
         **versions(),

@@ -1,4 +1,5 @@
-"""Charts that a command has put into result.json: a title, the places of the x axis by name, and lines over them."""
+"""Charts that a command has put into result.json: a title, the places of the x axis by name, lines over
+them, and whether they are shares, shown in percent."""
 
 from typing import Any
 
@@ -27,5 +28,5 @@ def _chart(record: Record, content: Any) -> str:
     except (KeyError, TypeError, ValueError):
         record.notes.append("A chart of result.json makes no sense.")
         return ""
-    shares = all(0 <= y <= 1 for line in lines for _, y in line.points)
-    return line_chart(str(content.get("title") or "Chart"), lines, shares, may_log=False, places=places)
+    title, percent = str(content.get("title") or "Chart"), bool(content.get("percent"))
+    return line_chart(title, lines, percent, may_log=False, places=places)

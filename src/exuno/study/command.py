@@ -1,12 +1,13 @@
-"""``exuno study``. Imports no torch; its cells do, in processes of their own."""
+"""``exuno study``. ``--help`` and ``--dry-run`` import no torch."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from exuno.engine.run import Run, default_folder
+from exuno.engine.run import Run, default_folder, without
 from exuno.engine.session import explain
 from exuno.presets import Preset, parse, to_dict
-from exuno.study.options import StudyConfig
+from exuno.study.options import LAYOUT, StudyConfig
 
 
 def main(args: Sequence[str]) -> None:
@@ -29,13 +30,15 @@ def main(args: Sequence[str]) -> None:
 
 def cost(config: StudyConfig, preset: Preset | None) -> list[str]:
     """The cells, as commands."""
-    from exuno.study.study import plan
+    from exuno.study.study import job_of, plan
 
-    folder = config.run.run_dir or default_folder("study", preset.name if preset else None, to_dict(config))
+    named = without(to_dict(config), LAYOUT)
+    folder = config.run.run_dir or default_folder("study", preset.name if preset else None, named)
     cells = plan(config).cells(folder / "cells")
     stages = list(dict.fromkeys(cell.stage for cell in cells))
     counts = ", ".join(f"{sum(cell.stage == stage for cell in cells)} of {stage}" for stage in stages)
-    return [f"{len(cells)} cells: {counts}", *(" ".join(("exuno", cell.verb, *cell.args)) for cell in cells)]
+    commands = [shlex.join(("exuno", *job_of(cell, config, folder).args)) for cell in cells]
+    return [f"{len(cells)} cells: {counts}", *commands]
 
 
 def show(run: Run) -> None:
@@ -44,7 +47,7 @@ def show(run: Run) -> None:
     print((run.dir / "table.md").read_text())
     seconds, spent = run.result["wall_seconds"], run.result["cell_seconds"]
     page = run.dir / "report.html"
-    print(f"{run.result['cells']} cells of {spent:.0f} s together, in {seconds:.0f} s.  Look at: {page}")
+    print(f"{run.result['cells']} cells of {spent:.0f} s of training together, in {seconds:.0f} s.  Look at: {page}")
     if failures := run.result["failures"]:
         logs: Path = run.dir / "logs"
         print(f"{len(failures)} have no result; the same command tries them again. What they printed is in {logs}.")

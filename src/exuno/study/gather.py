@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from exuno.report.headline import EPISODES
 from exuno.study.grid import Axis, Cell
 
 PREFERRED = ("student", "model", "poster", "test")
@@ -22,7 +23,7 @@ class Measured:
     metrics: Mapping[str, float]
     """Empty where it has no result."""
     reason: str | None
-    """Why it has none; None where it has not been tried."""
+    """Why it failed; empty where it did not, None where it has not been tried."""
     seconds: float | None = None
 
     def value(self, metric: str) -> float | None:
@@ -33,23 +34,25 @@ class Measured:
         return next((found[who] for who in PREFERRED if who in found), next(iter(found.values()), None))
 
 
-def gather(cells: Sequence[Cell], reasons: Mapping[str, str], folder: Path) -> list[Measured]:
-    """Reads the results of all cells that have one.
+def in_percent(metric: str) -> bool:
+    """Whether a metric is a share, which is shown in percent."""
+    return metric.rsplit("/", 1)[-1] in ("top1", "top5", "ece", "accuracy") or bool(EPISODES.search(metric))
+
+
+def measured(cell: Cell, reason: str | None, folder: Path) -> Measured:
+    """A cell with what its run directory says.
 
     Args:
-        cells: of the grid.
-        reasons: name -> why a cell has no result.
+        cell: of the grid.
+        reason: why it failed, "" if it did not, None if it has not been tried.
         folder: where the runs of the cells lie.
     """
-    return [_measured(cell, reasons.get(cell.name), folder / cell.name / "result.json") for cell in cells]
-
-
-def _measured(cell: Cell, reason: str | None, path: Path) -> Measured:
+    path = folder / cell.name / "result.json"
     if not path.is_file():
-        return Measured(cell, {}, reason)
+        return Measured(cell, {}, "it left no result" if reason == "" else reason)
     result: dict[str, Any] = json.loads(path.read_text())
     metrics = {key: value for key, value in result["metrics"].items() if isinstance(value, int | float)}
-    return Measured(cell, metrics, "", result.get("wall_seconds"))
+    return Measured(cell, metrics, reason or "", result.get("wall_seconds"))
 
 
 def to_csv(found: Sequence[Measured], axes: Sequence[Axis], folder: Path) -> str:
@@ -60,7 +63,7 @@ def to_csv(found: Sequence[Measured], axes: Sequence[Axis], folder: Path) -> str
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["stage", *names, "status", "reason", *metrics, "seconds", "run"])
     for one in found:
-        status = "done" if one.metrics else "waiting" if one.reason is None else "failed"
+        status = "waiting" if one.reason is None else "failed" if one.reason else "done"
         values = [one.cell.values.get(name, "") for name in names]
         numbers = [one.metrics.get(key, "") for key in metrics]
         last = ["" if one.seconds is None else f"{one.seconds:.1f}", folder / one.cell.name]

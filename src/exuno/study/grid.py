@@ -9,17 +9,29 @@ import hashlib
 import itertools
 import re
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from importlib import import_module
 from pathlib import Path
 
 from exuno.engine.errors import ExunoError
+from exuno.engine.options import RunOptions
 
-STAGES = ("teach", "distill", "poster", "fewshot pretrain", "fewshot distill", "fewshot eval", "eval")
-"""What a stage may be: the verbs that leave a run directory with a result."""
+STAGES = {
+    "teach": "exuno.teach.options:TeachConfig",
+    "distill": "exuno.distill.options:DistillConfig",
+    "poster": "exuno.poster.options:PosterConfig",
+    "fewshot pretrain": "exuno.fewshot.options:PretrainConfig",
+    "fewshot distill": "exuno.fewshot.options:DistillConfig",
+    "fewshot eval": "exuno.fewshot.options:EvalConfig",
+    "eval": "exuno.evaluate.options:EvalConfig",
+}
+"""What a stage may be, the verbs that leave a run directory with a result, and their configurations."""
+OF_RUNS = tuple(field.name for field in fields(RunOptions))
 STUDY = "study"
 """The hole for the folder of the study."""
-_HOLE = re.compile(r"\{([\w-]+)\}")
+_HOLE = re.compile(r"(\w+:)?\{([\w-]+)\}")
+_NAME = re.compile(r"[\w-]+")
 
 
 @dataclass(frozen=True)
@@ -69,18 +81,21 @@ def read_stages(lines: Sequence[str]) -> list[Stage]:
     """
     stages: dict[str, Stage] = {}
     for line in lines:
-        words = shlex.split(line)
+        words = split(line)
         name = words.pop(0)[:-1] if words and words[0].endswith(":") else None
         two = " ".join(words[:2])
         verb = two if two in STAGES else (words or [""])[0]
         if verb not in STAGES:
             raise ExunoError(f"'{line}' is no stage of a study", f"A stage begins with one of: {', '.join(STAGES)}.")
         name = name or verb.split()[-1]
-        if name == STUDY:
-            raise ExunoError("a stage is named 'study'", "Choose another name: {study} is the folder of the study.")
+        if name == STUDY or not _NAME.fullmatch(name):
+            raise ExunoError(
+                f"a stage is named '{name}'",
+                "Choose a name of letters, digits, - and _; {study} is the folder of the study.",
+            )
         if name in stages:
             raise ExunoError(f"two stages are named '{name}'", f'Name one of them: "again: {line}".')
-        direct = dict.fromkeys(hole for hole in _HOLE.findall(line) if hole != STUDY)
+        direct = dict.fromkeys(hole for _, hole in _HOLE.findall(line) if hole != STUDY)
         for hole in direct:
             if hole not in stages:
                 raise ExunoError(
@@ -98,7 +113,7 @@ def read_axes(texts: Sequence[str], stages: Sequence[Stage]) -> list[Axis]:
     """Axes from ``STAGE.FLAG=V1,V2`` and ``FLAG=V1,V2``.
 
     Raises:
-        ExunoError: a text without ``=`` or values, an axis given twice, or a value given twice.
+        ExunoError: a text without ``=`` or values, a value with a hole, or an axis or a value given twice.
     """
     axes: dict[str, Axis] = {}
     for text in texts:
@@ -106,6 +121,10 @@ def read_axes(texts: Sequence[str], stages: Sequence[Stage]) -> list[Axis]:
         values = tuple(value.strip() for value in right.split(","))
         if not equals or not left.strip("- ") or "" in values:
             raise ExunoError(f"'{text}' is no axis", "Write STAGE.FLAG=VALUE,VALUE: distill.loss.temperature=1,2,3.")
+        if _HOLE.search(right):
+            raise ExunoError(f"'{text}' refers to a stage", "Only --stages can: write {NAME} into the command line.")
+        for value in values:
+            split(value)
         if len(set(values)) < len(values):
             raise ExunoError(f"'{text}' names a value twice", "Name each once.")
         axis = _axis(left, values, stages)
@@ -123,17 +142,31 @@ def _axis(left: str, values: tuple[str, ...], stages: Sequence[Stage]) -> Axis:
     return Axis(None, key, values)
 
 
+def has_option(verb: str, flag: str) -> bool:
+    """Whether a verb could have an option; False only for those of every training that its configuration lacks."""
+    name = flag.replace("-", "_")
+    if name not in (*OF_RUNS, "data_root"):
+        return True
+    module, _, kind = STAGES[verb].partition(":")
+    own = [field.name for field in fields(getattr(import_module(module), kind))]
+    return name in own or ("run" in own and name in OF_RUNS)
+
+
 def find_axis(name: str, axes: Sequence[Axis]) -> Axis:
     """The axis that a user names, as typed or by its end.
 
     Raises:
-        ExunoError: there is none.
+        ExunoError: there is none, or several.
     """
     key = name.strip("- ").replace("_", "-")
-    for axis in axes:
-        if f".{axis.name.replace('_', '-')}".endswith(f".{key}"):
-            return axis
-    raise ExunoError(f"'{name}' is no axis of this study", f"The axes: {', '.join(a.name for a in axes) or 'none'}.")
+    found = [axis for axis in axes if f".{axis.name.replace('_', '-')}".endswith(f".{key}")]
+    if not found:
+        raise ExunoError(
+            f"'{name}' is no axis of this study", f"The axes: {', '.join(a.name for a in axes) or 'none'}."
+        )
+    if len(found) > 1:
+        raise ExunoError(f"'{name}' may be {' or '.join(a.name for a in found)}", "Give the whole name.")
+    return found[0]
 
 
 def typed(flag: str, value: str) -> list[str]:
@@ -142,10 +175,28 @@ def typed(flag: str, value: str) -> list[str]:
     if value in ("true", "false"):
         group, _, last = flag.rpartition(".")
         return [f"--{group}{'.' if group else ''}{'' if value == 'true' else 'no-'}{last}"]
-    return [f"--{flag}", *shlex.split(value)]
+    return [f"--{flag}", *split(value)]
 
 
-def make_cells(stages: Sequence[Stage], axes: Sequence[Axis], fixed: Sequence[Axis], folder: Path) -> list[Cell]:
+def split(line: str) -> list[str]:
+    """The words of a command line.
+
+    Raises:
+        ExunoError: a quotation that does not end.
+    """
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise ExunoError(f"{line} is not understood: {error}", "Quote it as a shell wants it.") from error
+
+
+def make_cells(
+    stages: Sequence[Stage],
+    axes: Sequence[Axis],
+    fixed: Sequence[Axis],
+    folder: Path,
+    content: Callable[[str, Sequence[str]], str] = lambda verb, words: "",
+) -> list[Cell]:
     """All cells, each after those that it needs.
 
     Args:
@@ -153,6 +204,8 @@ def make_cells(stages: Sequence[Stage], axes: Sequence[Axis], fixed: Sequence[Ax
         axes: what varies.
         fixed: options of one value, for every cell.
         folder: where the runs of the cells lie.
+        content: (verb, words) -> a text that changes with what a command reads beside its words (presets,
+            photographs): cells of other content are other cells.
     """
     cells: dict[tuple[str, tuple[str, ...]], Cell] = {}
     for stage in stages:
@@ -161,12 +214,13 @@ def make_cells(stages: Sequence[Stage], axes: Sequence[Axis], fixed: Sequence[Ax
             values = dict(zip((axis.name for axis in mine), combination, strict=True))
             above = {name: cells[name, _place(name, values, stages, axes)] for name in stage.needs}
             words = list(stage.args)
-            for axis in (*fixed, *mine):
-                if axis.stage in (None, stage.name):
+            for axis in (*mine, *fixed):
+                if axis.stage in (None, stage.name) and has_option(stage.verb, axis.flag):
                     words += typed(axis.flag, values.get(axis.name, axis.values[0]))
-            name = _name(stage, values, words, above, axes)
-            filled = {STUDY: str(folder.parent)} | {key: f"run:{folder / cell.name}" for key, cell in above.items()}
-            args = tuple(_HOLE.sub(lambda hole: filled[hole[1]], word) for word in words)  # noqa: B023
+            whole = (stage.verb, *words, *(cell.name for cell in above.values()), content(stage.verb, words))
+            name = _name(stage, values, whole, axes)
+            places = {STUDY: folder.parent} | {key: folder / cell.name for key, cell in above.items()}
+            args = tuple(_HOLE.sub(lambda hole: _filled(hole, places), word) for word in words)  # noqa: B023
             needs = tuple(cell.name for cell in above.values())
             cells[stage.name, combination] = Cell(name, stage.name, stage.verb, args, values, needs)
     return list(cells.values())
@@ -181,11 +235,14 @@ def _place(name: str, values: Mapping[str, str], stages: Sequence[Stage], axes: 
     return tuple(values[axis.name] for axis in axes if _concerns(axis, stage))
 
 
-def _name(
-    stage: Stage, values: Mapping[str, str], words: Sequence[str], above: Mapping[str, Cell], axes: Sequence[Axis]
-) -> str:
+def _filled(hole: re.Match[str], places: Mapping[str, Path]) -> str:
+    """``{teach}`` -> ``run:DIR``; ``poster:{poster}`` -> ``poster:DIR``; ``{study}`` -> its folder."""
+    prefix = hole[1] or ("" if hole[2] == STUDY else "run:")
+    return f"{prefix}{places[hole[2]]}"
+
+
+def _name(stage: Stage, values: Mapping[str, str], whole: Sequence[str], axes: Sequence[Axis]) -> str:
     """Readable, and different where the command is, wherever the study lies."""
     varying = [values[axis.name] for axis in axes if axis.name in values and len(axis.values) > 1]
     short = [re.sub(r"[^\w.]+", "_", value.rsplit("/", 1)[-1].rsplit(":", 1)[-1])[:24] for value in varying]
-    whole = "\0".join((stage.verb, *words, *(cell.name for cell in above.values())))
-    return "-".join((stage.name, *short, hashlib.sha256(whole.encode()).hexdigest()[:6]))
+    return "-".join((stage.name, *short, hashlib.sha256("\0".join(whole).encode()).hexdigest()[:8]))

@@ -7,41 +7,50 @@ import selectors
 import signal
 import subprocess
 import sys
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, dataclass
 
 from exuno.study.worker import Job, Outcome
 
 TRIES = 2  # a worker that dies under a cell may have been unlucky once, as when memory ran out
 
 
+@dataclass(frozen=True)
+class Need:
+    """What one cell takes."""
+
+    processes: int
+    """Of its own (``--devices N``)."""
+    threads: int
+    """Of each of them."""
+    on_cpu: bool
+    """Whether GPUs are left alone."""
+
+
 def gpus() -> int:
-    """GPUs that this process may use, without asking CUDA, which would keep memory on each."""
-    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return len([one for one in visible.split(",") if one.strip() not in ("", "-1")])
-    folder = Path("/proc/driver/nvidia/gpus")
-    return len(list(folder.iterdir())) if folder.is_dir() else 0
+    """GPUs that this process may use."""
+    import torch
+
+    return torch.cuda.device_count()
 
 
-def room(threads: int, on_cpu: bool) -> int:
-    """Cells that this machine should run at a time: one for each GPU, or one for each ``threads`` cores."""
-    if not on_cpu and (count := gpus()):
-        return count
+def room(need: Need) -> int:
+    """Cells that this machine has room for at a time, by its GPUs, or else by its cores; at least one."""
+    if not need.on_cpu and (count := gpus()):
+        return max(1, count // need.processes)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // threads)
+    return max(1, cores // (need.threads * need.processes))
 
 
 class Local:
     """A launcher: so many worker processes, started when they are needed, replaced when they die.
 
     Args:
-        slots: processes.
-        threads: of each.
-        on_cpu: whether GPUs are left alone; otherwise the processes take turns in seeing one each.
+        slots: worker processes.
+        need: of a cell. Where there are GPUs, each worker sees as many as a cell has processes.
     """
 
-    def __init__(self, slots: int, threads: int, on_cpu: bool) -> None:
-        self.slots, self.threads, self.gpus = slots, threads, 0 if on_cpu else gpus()
+    def __init__(self, slots: int, need: Need) -> None:
+        self.slots, self.need, self.gpus = slots, need, 0 if need.on_cpu else gpus()
         self.select = selectors.DefaultSelector()
         self.idle: list[tuple[int, subprocess.Popen[str]]] = []
         self.numbers = list(range(slots))
@@ -49,7 +58,7 @@ class Local:
 
     def submit(self, job: Job) -> None:
         """Hands a job to a free worker; there must be a free slot."""
-        number, worker = self.idle.pop() if self.idle else self._start()
+        number, worker = self._worker()
         assert worker.stdin
         assert worker.stdout
         self.select.register(worker.stdout, selectors.EVENT_READ, (number, worker, job))
@@ -66,11 +75,14 @@ class Local:
                 line = worker.stdout.readline()
                 self.select.unregister(worker.stdout)
                 if line.endswith("\n"):
-                    self.idle.append((number, worker))
-                    found.append(Outcome(**json.loads(line)))
+                    outcome = Outcome(**json.loads(line))
+                    found.append(outcome)
+                    if outcome.broken:
+                        self._bury(number, worker)
+                    else:
+                        self.idle.append((number, worker))
                     continue
-                code = worker.wait()
-                self.numbers.append(number)
+                code = self._bury(number, worker)
                 self.deaths[job.name] = self.deaths.get(job.name, 0) + 1
                 if self.deaths[job.name] < TRIES:
                     self.submit(job)
@@ -91,12 +103,33 @@ class Local:
             worker.wait()
         self.select.close()
 
+    def _worker(self) -> tuple[int, subprocess.Popen[str]]:
+        """One that waits, or a new one."""
+        while self.idle:
+            number, worker = self.idle.pop()
+            if worker.poll() is None:
+                return number, worker
+            self._bury(number, worker)
+        return self._start()
+
+    def _bury(self, number: int, worker: subprocess.Popen[str]) -> int:
+        """Ends what a worker may have started, and returns its exit code."""
+        if worker.stdin:
+            with contextlib.suppress(BrokenPipeError):
+                worker.stdin.close()
+        code = worker.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(worker.pid, signal.SIGKILL)
+        self.numbers.append(number)
+        return code
+
     def _start(self) -> tuple[int, subprocess.Popen[str]]:
         number = self.numbers.pop(0)
-        environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
+        environment = {**os.environ, "OMP_NUM_THREADS": str(self.need.threads)}
         if self.gpus:
             visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(self.gpus)))).split(",")
-            environment["CUDA_VISIBLE_DEVICES"] = visible[number % len(visible)]
+            first, count = number * self.need.processes, self.need.processes
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(visible[(first + i) % len(visible)] for i in range(count))
         worker = subprocess.Popen(
             [sys.executable, "-m", "exuno.study.worker"],
             stdin=subprocess.PIPE,

@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from exuno.engine.errors import ExunoError
+from exuno.study.local import Need
 from exuno.study.worker import Job, Outcome, carry_out
 
 
 def _task(job: Job, folder: str) -> Outcome:
-    os.chdir(folder)  # run directories and data may be named relative to where the study was started
+    try:
+        os.chdir(folder)  # run directories and data may be named relative to where the study was started
+    except OSError as error:
+        return Outcome(job.name, f"{os.uname().nodename} does not see the folder {folder}: {error.strerror}", 0.0)
     return carry_out(job)
 
 
@@ -19,23 +23,22 @@ class OnRay:
 
     Args:
         address: ``local`` starts a cluster in this machine, ``auto`` finds the one that runs here; or its address.
-        slots: cells at a time in a local cluster; 0 leaves it to the cores.
-        threads: cores of each cell.
-        on_cpu: whether GPUs are left alone; otherwise each cell takes one, where the cluster has any.
+        slots: cells at a time in a local cluster.
+        need: of a cell. It takes a GPU for each of its processes, where the cluster has any.
 
     Raises:
-        ExunoError: Ray is not installed, or there is no cluster at the address.
+        ExunoError: Ray is not installed, there is no cluster at the address, or no machine of it has room for a cell.
     """
 
-    def __init__(self, address: str, slots: int, threads: int, on_cpu: bool) -> None:
+    def __init__(self, address: str, slots: int, need: Need) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             import ray
         except ImportError as error:
             raise ExunoError("--ray needs the package ray", "pip install 'exuno[ray]'") from error
         self.ray: Any = ray
-        local: dict[str, Any] = {"num_cpus": slots * threads or None, "include_dashboard": False}
-        variables = {"OMP_NUM_THREADS": str(threads)}
+        local: dict[str, Any] = {"num_cpus": slots * need.threads * need.processes, "include_dashboard": False}
+        variables = {"OMP_NUM_THREADS": str(need.threads)}
         if path := os.environ.get("PYTHONPATH"):
             variables["PYTHONPATH"] = path
         try:
@@ -51,10 +54,20 @@ class OnRay:
                 f"there is no Ray cluster at '{address}': {str(error).splitlines()[0]}",
                 "Start one with ray start --head, or give --ray local.",
             ) from error
-        there = ray.cluster_resources()
-        gpus = 0 if on_cpu else int(there.get("GPU", 0))
-        self.task = ray.remote(num_cpus=threads, num_gpus=1 if gpus else 0, max_retries=1)(_task)
-        self.slots = gpus or max(1, int(there.get("CPU", 1)) // threads)
+        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        gpus = 0 if need.on_cpu or not any(one.get("GPU") for one in machines) else need.processes
+        cores = need.threads * need.processes
+        rooms = [
+            min(int(one.get("CPU", 0)) // cores, int(one.get("GPU", 0)) // gpus if gpus else 10**6) for one in machines
+        ]
+        if not sum(rooms):
+            ray.shutdown()
+            asked = f"{cores} cores" + (f" and {gpus} GPUs" if gpus else "")
+            raise ExunoError(
+                f"a cell takes {asked}, which no machine of the Ray cluster has", "Lower --threads or --devices."
+            )
+        self.task = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=1)(_task)
+        self.slots = sum(rooms)
         self.running: dict[Any, Job] = {}
 
     def submit(self, job: Job) -> None:
@@ -70,9 +83,10 @@ class OnRay:
         job = self.running.pop(reference)
         try:
             return self.ray.get(reference)
+        except self.ray.exceptions.RayTaskError as error:
+            return Outcome(job.name, f"{type(error.cause).__name__}: {error.cause}", 0.0)
         except self.ray.exceptions.RayError as error:
-            said = str(error).strip().splitlines()
-            return Outcome(job.name, f"Ray lost it twice ({type(error).__name__}: {said[0] if said else ''})", 0.0)
+            return Outcome(job.name, f"Ray lost its process twice ({type(error).__name__}); its log may say more", 0.0)
 
     def close(self) -> None:
         """Ends the tasks that still run, and leaves the cluster."""

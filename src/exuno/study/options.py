@@ -2,10 +2,46 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
 from exuno.engine.options import RunOptions
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """Where a study lives, and what is handed to every cell whose command has such an option."""
+
+    run_dir: Path | None = None
+    """Folder of the study. Default: runs/study-PRESET-HASH, the hash being that of the configuration."""
+    resume: Literal["auto", "never"] = "auto"
+    """auto: continue a study of the same configuration."""
+    data_root: Path | None = None
+    """Folder that holds the benchmark data sets."""
+    seed: int | None = None
+    """Seed of every cell; default: as its command has it. For several, make it an axis."""
+    devices: str | None = None
+    """Devices of each cell; default: as its command has it."""
+    precision: Literal["no", "bf16", "fp16"] | None = None
+    """Precision of each cell; default: as its command has it."""
+    loader: Literal["torch", "dali"] | None = None
+    """Loader of each cell; default: as its command has it."""
+    workers: int | None = None
+    """Processes that prepare the batches of each cell; default: as its command has it."""
+    track: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    """Where each cell sends its metrics, too."""
+    smoke: bool = False
+    """A corner of the grid, each cell on a sliver of the work."""
+    dry_run: bool = False
+    """Print the resolved configuration and the commands, run nothing."""
+    debug: bool = False
+    """Show tracebacks."""
+
+    @property
+    def options(self) -> RunOptions:
+        """Of the study's own run directory."""
+        return RunOptions(run_dir=self.run_dir, resume=self.resume, devices=self.devices or "auto")
 
 
 @dataclass(frozen=True)
@@ -18,21 +54,24 @@ class StudyConfig:
     axes: tuple[str, ...] = ()
     """What varies: STAGE.FLAG=V1,V2,… for the commands of a stage, FLAG=V1,V2,… for all."""
     set: tuple[str, ...] = ()
-    """What does not: STAGE.FLAG=VALUE or FLAG=VALUE, added to the commands of every cell."""
+    """What does not: STAGE.FLAG=VALUE or FLAG=VALUE, added to the commands of every cell; of an axis, its one value."""
     tables: str | None = None
-    """Axis of which each value gets a table of its own."""
+    """Axis of which each value gets a table of its own; so do all that are neither rows, nor columns, nor seed."""
     rows: str | None = None
     """Axis of the rows; default: the first that is neither tables, nor columns, nor seed."""
     columns: str | None = None
     """Axis of the columns; default: one column."""
     metrics: tuple[str, ...] = ("top1",)
     """What is shown: a name of result.json, whole (student/top1) or its end."""
-    data_root: Path | None = None
-    """Folder that holds the benchmark data sets; given to every stage."""
     threads: int = 1
-    """Threads of the processor for each cell. Part of the result: with another number, sums round differently."""
+    """Threads of the processor for each process of a cell. Part of the result: with another number, sums round
+    differently."""
     processes: int = 0
-    """Cells at a time on this machine; 0: one for each GPU, or as many as the cores have room for."""
+    """Cells at a time on this machine; 0: as many as its GPUs, or else its cores, have room for."""
     ray: str | None = None
     """Run the cells on Ray: local, auto (the cluster of this machine), or the address of a cluster."""
-    run: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)
+    run: tyro.conf.OmitArgPrefixes[StudyRun] = field(default_factory=StudyRun)
+
+
+LAYOUT = ("tables", "rows", "columns", "metrics")
+"""The options that say how results are shown: a study may be shown otherwise without being another one."""

@@ -10,20 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from exuno.engine import session
-from exuno.engine.check import check_run, need
+from exuno.engine.check import need
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import write_text
+from exuno.engine.launch import wanted
 from exuno.engine.options import RunOptions
 from exuno.engine.progress import ProgressBar
 from exuno.engine.run import Run, open_run
 from exuno.presets import Preset, resolve, to_dict
 from exuno.report.page import write_report
-from exuno.study.gather import Measured, gather, to_csv
-from exuno.study.grid import Axis, Cell, Stage, find_axis, make_cells, read_axes, read_stages
-from exuno.study.local import Local, room
-from exuno.study.options import StudyConfig
+from exuno.study.content import content
+from exuno.study.gather import Measured, measured, to_csv
+from exuno.study.grid import Axis, Cell, Stage, find_axis, has_option, make_cells, read_axes, read_stages
+from exuno.study.local import Local, Need, room
+from exuno.study.options import LAYOUT, StudyConfig
 from exuno.study.schedule import Launcher, run_all
-from exuno.study.table import Layout, changes, chart, contents, layout_tables, markdown
+from exuno.study.table import Layout, changes, chart, contents, is_seed, layout_tables, markdown
 from exuno.study.worker import Job, Outcome
 from exuno.verbs import run_verb
 
@@ -39,7 +41,7 @@ class Plan:
 
     def cells(self, folder: Path) -> list[Cell]:
         """All cells, their runs in ``folder``."""
-        return make_cells(self.stages, self.axes, self.fixed, folder)
+        return make_cells(self.stages, self.axes, self.fixed, folder, content)
 
 
 def plan(config: StudyConfig) -> Plan:
@@ -48,9 +50,10 @@ def plan(config: StudyConfig) -> Plan:
     Raises:
         ExunoError: whatever in them is not understood.
     """
-    check_run(config.run, any_loader=True)
     need(config.threads >= 1, "--threads", config.threads, "1 or more")
     need(config.processes >= 0, "--processes", config.processes, "a number, or 0 for as many as this machine has room")
+    if config.processes and config.ray not in (None, "local"):
+        raise ExunoError(f"--processes says nothing about the cluster at {config.ray}", "Leave it out.")
     stages = read_stages(config.stages)
     axes, given = read_axes(config.axes, stages), read_axes(config.set, stages)
     for axis in given:
@@ -58,45 +61,70 @@ def plan(config: StudyConfig) -> Plan:
             raise ExunoError(f"--set {axis.name} has {len(axis.values)} values", "Give one, or make it one of --axes.")
     set_to = {axis.name: axis for axis in given}
     axes = [set_to.pop(axis.name, axis) for axis in axes]
-    tables, columns = (find_axis(name, axes) if name else None for name in (config.tables, config.columns))
-    rest = [axis for axis in axes if axis not in (tables, columns) and axis.flag != "seed"]
-    rows = find_axis(config.rows, axes) if config.rows else next(iter(rest), None)
+    fixed = [*common(config, axes), *set_to.values()]
     if config.run.smoke:
-        axes = [axis if axis == columns else replace(axis, values=axis.values[:1]) for axis in axes]
-        tables, rows = (next((a for a in axes if one and a.name == one.name), None) for one in (tables, rows))
-    return Plan(stages, axes, [*common(config, axes), *set_to.values()], Layout(tables, rows, columns, config.metrics))
+        kept = find_axis(config.columns, axes) if config.columns else None
+        axes = [axis if axis == kept else replace(axis, values=axis.values[:1]) for axis in axes]
+    return Plan(stages, axes, fixed, lay_out(config, axes))
+
+
+def lay_out(config: StudyConfig, axes: Sequence[Axis]) -> Layout:
+    """Which axis goes where.
+
+    Raises:
+        ExunoError: an axis that there is not, or one in two places.
+    """
+    named = [find_axis(name, axes) if name else None for name in (config.tables, config.rows, config.columns)]
+    asked = [axis for axis in named if axis]
+    if len({axis.name for axis in asked}) < len(asked):
+        raise ExunoError("an axis is asked for in two places", "Give --tables, --rows and --columns different axes.")
+    rest = [axis for axis in axes if axis not in asked and not is_seed(axis)]
+    rows = named[1] or (rest.pop(0) if rest else None)
+    return Layout((*([named[0]] if named[0] else []), *rest), rows, named[2], config.metrics)
 
 
 def common(config: StudyConfig, axes: Sequence[Axis]) -> list[Axis]:
-    """Options of the study that every cell gets, where they are not the default and no axis."""
-    run, plain = config.run, RunOptions()
-    given = {"data-root": config.data_root and shlex.quote(str(config.data_root))}
-    shaping = ("seed", "precision", "loader")
-    given |= {name: getattr(run, name) for name in shaping if getattr(run, name) != getattr(plain, name)}
-    given["smoke"] = "true" if run.smoke else None
+    """Options of the study that every cell gets.
+
+    Raises:
+        ExunoError: one of them is an axis, too.
+    """
+    run = config.run
+    given = {"data-root": run.data_root and shlex.quote(str(run.data_root)), "seed": run.seed}
+    given |= {"precision": run.precision, "loader": run.loader, "smoke": "true" if run.smoke else None}
+    fixed = [Axis(None, name, (str(value),)) for name, value in given.items() if value is not None]
     taken = {axis.name for axis in axes}
-    return [Axis(None, name, (str(value),)) for name, value in given.items() if value and name not in taken]
+    for axis in fixed:
+        if axis.name in taken:
+            raise ExunoError(f"{axis.name} is an axis of this study", f"Give it as --set {axis.name}={axis.values[0]}.")
+    return fixed
+
+
+def need_of(config: StudyConfig) -> Need:
+    """What one cell takes."""
+    devices = config.run.devices or "auto"
+    return Need(wanted(RunOptions(devices=devices)), config.threads, devices.startswith("cpu"))
 
 
 def study(config: StudyConfig, preset: Preset | None = None) -> Run:
-    """Carries out all cells that have no result yet, and writes tables and page; returns at once if none is left.
+    """Carries out all cells that have no result yet, and writes tables and page.
 
     Raises:
         ExunoError: anything the user can put right.
     """
-    made = plan(config)
-    values = to_dict(config)
+    made, need, values = plan(config), need_of(config), to_dict(config)
+    name = preset.name if preset else None
+    rehearse(made.cells(config.run.run_dir or Path("study")), config)
     about = session.about_of(preset, values, to_dict(resolve(StudyConfig, preset)) if preset else {})
-    run = open_run("study", preset.name if preset else None, values, about, config.run)
+    run = open_run("study", name, values, about, config.run.options, loose=LAYOUT)
     try:
-        if run.result is None or run.result["failures"]:
-            carry_out(config, made, run)
+        carry_out(config, made, need, run)
     finally:
         run.close()
     return run
 
 
-def rehearse(cells: Sequence[Cell]) -> None:
+def rehearse(cells: Sequence[Cell], config: StudyConfig) -> None:
     """Has the verb of each stage read its first command, so that a misspelt option is told before anything runs.
 
     Raises:
@@ -105,45 +133,44 @@ def rehearse(cells: Sequence[Cell]) -> None:
     """
     for cell in {cell.stage: cell for cell in reversed(cells)}.values():
         with contextlib.redirect_stdout(io.StringIO()):
-            run_verb([*cell.verb.split(), *cell.args, "--dry-run"])
+            run_verb([*job_of(cell, config, Path("study")).args, "--dry-run"])
 
 
-def carry_out(config: StudyConfig, made: Plan, run: Run) -> None:
+def carry_out(config: StudyConfig, made: Plan, need: Need, run: Run) -> None:
     """Runs the cells in an open run directory."""
+    before = run.result
     folder, begun = run.dir / "cells", time.monotonic()
     cells = made.cells(folder)
-    rehearse(cells)
-    done = {cell.name: "" for cell in cells if (folder / cell.name / "result.json").is_file()}
-    reasons: dict[str, str] = {}
+    found = {cell.name: measured(cell, None, folder) for cell in cells}
+    done = {name: "" for name, one in found.items() if one.reason == ""}
     with ProgressBar("study", len(cells), "cells", len(done)) as bar:
 
         def tell(cell: Cell, outcome: Outcome) -> None:
-            reasons[cell.name] = outcome.reason
-            write(made, run, gather(cells, reasons, folder))
+            found[cell.name] = measured(cell, outcome.reason, folder)
+            write(made, run, list(found.values()))
             bar.advance(1, f"{cell.name}: {'failed' if outcome.reason else f'{outcome.seconds:.0f} s'}")
 
-        found = run_all(cells, done, lambda: launcher(config), lambda cell: job_of(cell, config, run.dir), tell)
-    conclude(made, run, gather(cells, found, folder), time.monotonic() - begun)
+        run_all(cells, done, lambda: launcher(config, need), lambda cell: job_of(cell, config, run.dir), tell)
+    spent = (before or {}).get("wall_seconds", 0.0) + time.monotonic() - begun
+    conclude(made, run, list(found.values()), spent)
 
 
-def launcher(config: StudyConfig) -> Launcher:
+def launcher(config: StudyConfig, need: Need) -> Launcher:
     """What ``--ray`` and ``--processes`` ask for."""
-    on_cpu = config.run.devices.startswith("cpu")
+    slots = config.processes or room(need)
     if config.ray is None:
-        return Local(config.processes or room(config.threads, on_cpu), config.threads, on_cpu)
+        return Local(slots, need)
     from exuno.study.on_ray import OnRay
 
-    return OnRay(config.ray, config.processes, config.threads, on_cpu)
+    return OnRay(config.ray, slots, need)
 
 
 def job_of(cell: Cell, config: StudyConfig, folder: Path) -> Job:
     """The command of a cell with what does not shape its result."""
-    run, plain, extra = config.run, RunOptions(), []
-    for name in ("devices", "workers"):
-        if getattr(run, name) != getattr(plain, name):
-            extra += [f"--{name}", str(getattr(run, name))]
-    if run.track:
-        extra += ["--track", *run.track]
+    run, extra = config.run, []
+    for name, value in (("devices", run.devices), ("workers", run.workers), ("track", " ".join(run.track) or None)):
+        if value is not None and has_option(cell.verb, name):
+            extra += [f"--{name}", *str(value).split()]
     args = (*cell.verb.split(), *cell.args, "--run-dir", str(folder / "cells" / cell.name), *extra)
     return Job(cell.name, args, str(folder / "logs" / f"{cell.name}.log"))
 

@@ -1,15 +1,16 @@
-"""Rows and columns from measured cells: means over whatever is neither row, column nor table (seeds).
+"""Rows and columns from measured cells: means over seeds; every axis that is neither row nor column makes tables.
 
 The layout is that of the tables of Chandrasegaran et al. (ICML 2022): the teachers in the first row, a row for each
 temperature, a column for each label smoothing.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from exuno.metrics import mean_interval
-from exuno.study.gather import Measured
+from exuno.study.gather import Measured, in_percent
 from exuno.study.grid import Axis
 
 
@@ -17,7 +18,7 @@ from exuno.study.grid import Axis
 class Layout:
     """Which axis goes where."""
 
-    tables: Axis | None
+    tables: tuple[Axis, ...]
     rows: Axis | None
     columns: Axis | None
     metrics: tuple[str, ...]
@@ -46,15 +47,22 @@ def label(axis: Axis, value: str) -> str:
     return f"{axis.flag.rsplit('.', 1)[-1].replace('-', ' ')} = {value.removeprefix('exuno:')}"
 
 
+def is_seed(axis: Axis) -> bool:
+    """Whether the values of an axis are repetitions of one experiment, over which a mean says something."""
+    return axis.flag.rsplit(".", 1)[-1] == "seed"
+
+
 def layout_tables(found: Sequence[Measured], layout: Layout) -> list[Table]:
     """Sorts the cells into tables; a stage that an axis does not concern is the same for all its values."""
     stages = list(dict.fromkeys(one.cell.stage for one in found))
     columns = layout.columns.values if layout.columns else (None,)
     heads = tuple(label(layout.columns, value) if layout.columns and value else "" for value in columns)
     tables = []
-    for split in layout.tables.values if layout.tables else (None,):
+    for split in itertools.product(*(axis.values for axis in layout.tables)):
         rows = []
-        here = _at(found, layout.tables, split)
+        here = found
+        for axis, value in zip(layout.tables, split, strict=True):
+            here = _at(here, axis, value)
         for stage in stages:
             of_stage = [one for one in here if one.cell.stage == stage]
             for value in _values(layout.rows, of_stage):
@@ -62,8 +70,8 @@ def layout_tables(found: Sequence[Measured], layout: Layout) -> list[Table]:
                 cells = tuple(_at(line, layout.columns, column) for column in columns)
                 name = label(layout.rows, value) if layout.rows and value else stage
                 rows.append(Row(name, stage, cells))
-        title = label(layout.tables, split) if layout.tables and split else "Results"
-        tables.append(Table(title, heads, rows))
+        named = [label(axis, value) for axis, value in zip(layout.tables, split, strict=True)]
+        tables.append(Table(", ".join(named) or "Results", heads, rows))
     return tables
 
 
@@ -85,7 +93,7 @@ def contents(table: Table, layout: Layout) -> dict[str, Any]:
     seeds = max((len(cells) for row in table.rows for cells in row.cells), default=0)
     note = " / ".join(layout.metrics)
     if seeds > 1:
-        note += f"; mean of up to {seeds} cells, ± half of its 95 % interval"
+        note += f"; mean over {seeds} seeds, ± half of its 95 % interval"
     return {"title": table.title, "head": ["", *table.columns], "rows": rows, "note": note}
 
 
@@ -95,16 +103,15 @@ def _text(cells: Sequence[Measured], metric: str) -> str:
     waiting = sum(one.reason is None for one in cells)
     if not values:
         return "failed" if failed else "…" if waiting else "–"
-    return numbers(values) + (f" ({len(values)} of {len(cells)})" if failed or waiting else "")
+    return numbers(values, in_percent(metric)) + (f" ({len(values)} of {len(cells)})" if failed or waiting else "")
 
 
-def numbers(values: Sequence[float], sign: str = "") -> str:
-    """``71.49 ± 0.30``: mean and half of its interval, in percent where all are shares."""
-    shares = all(-1 <= value <= 1 for value in values)
-    scaled = [100 * value if shares else value for value in values]
-    text = f"{sum(scaled) / len(scaled):{sign}.2f}"
+def numbers(values: Sequence[float], percent: bool, sign: str = "") -> str:
+    """``71.49 ± 0.30``: mean and half of its interval; shares in percent, other numbers with four digits."""
+    scaled, form = [100 * value if percent else value for value in values], ".2f" if percent else ".4g"
+    text = f"{sum(scaled) / len(scaled):{sign}{form}}"
     low, high = mean_interval(scaled)
-    return f"{text} ± {(high - low) / 2:.2f}" if len(scaled) > 1 else text
+    return f"{text} ± {(high - low) / 2:{form}}" if len(scaled) > 1 else text
 
 
 def changes(table: Table, layout: Layout) -> dict[str, Any] | None:
@@ -115,10 +122,12 @@ def changes(table: Table, layout: Layout) -> dict[str, Any] | None:
         base = first.setdefault(row.stage, row)
         if base is not row:
             pairs = [list(_paired(a, b, layout, metric)) for a, b in zip(base.cells, row.cells, strict=True)]
-            rows.append([row.label, *(numbers(differences, "+") if differences else "–" for differences in pairs)])
+            texts = [numbers(found, in_percent(metric), "+") if found else "–" for found in pairs]
+            rows.append([row.label, *texts])
     if layout.rows is None or not rows:
         return None
-    note = f"{metric}, in points; cells are paired by their other axes, ± half of the 95 % interval of the mean"
+    unit = ", in points" if in_percent(metric) else ""
+    note = f"{metric}{unit}; cells are paired by their other axes, ± half of the 95 % interval of the mean"
     title = f"{table.title}: change from {label(layout.rows, layout.rows.values[0])}"
     return {"title": title, "head": ["", *table.columns], "rows": rows, "note": note}
 
@@ -148,11 +157,12 @@ def chart(table: Table, layout: Layout) -> dict[str, Any]:
         lines.append({"name": column or layout.metrics[0], "points": points})
     names = [row.label.rsplit("= ", 1)[-1] for row in rows]
     what = f", over {layout.rows.flag.rsplit('.', 1)[-1]}" if layout.rows else ""
-    return {"title": f"{table.title}{what}", "places": names, "lines": lines}
+    percent = in_percent(layout.metrics[0])
+    return {"title": f"{table.title}{what}", "places": names, "lines": lines, "percent": percent}
 
 
 def markdown(content: dict[str, Any]) -> str:
     """A table as GitHub shows it."""
     cells = [content["head"], ["---"] * len(content["head"]), *content["rows"]]
-    lines = ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in cells]
+    lines = ["| " + " | ".join(" ".join(str(cell).split()).replace("|", "\\|") for cell in row) + " |" for row in cells]
     return f"## {content['title']}\n\n{content['note']}\n\n" + "\n".join(lines) + "\n"

@@ -39,43 +39,53 @@ class Outcome:
     name: str
     reason: str
     seconds: float
+    broken: bool = False
+    """Whether the process that carried it out should not carry out another."""
 
 
 def carry_out(job: Job) -> Outcome:
     """Runs a command in this process; never raises."""
     begun, log = time.monotonic(), Path(job.log)
-    before = log.stat().st_size if log.is_file() else 0
-    with logged(log):
-        reason = _run(job.args)
-        if reason:
-            print(reason, file=sys.stderr)
-    if reason == REFUSED:
-        reason = f"{REFUSED}: {_last_words(log.read_bytes()[before:].decode(errors='replace'))}"
+    try:
+        before = log.stat().st_size if log.is_file() else 0
+        with logged(log):
+            reason, broken = _run(job.args)
+            if reason:
+                print(reason, file=sys.stderr)
+        if reason == REFUSED:
+            reason = f"{REFUSED}: {last_words(log.read_bytes()[before:].decode(errors='replace'))}"
+    except Exception as error:  # of the log: a full disk, a folder that this machine does not see
+        reason, broken = f"{type(error).__name__}: {error}", True
     gc.collect()  # the model of one cell must not crowd the next
-    return Outcome(job.name, reason, time.monotonic() - begun)
+    return Outcome(job.name, reason, time.monotonic() - begun, broken)
 
 
-def _run(args: Sequence[str]) -> str:
+def _run(args: Sequence[str]) -> tuple[str, bool]:
     from exuno.engine.errors import ExunoError
     from exuno.verbs import run_verb
 
     try:
         run_verb(args)
     except ExunoError as error:
-        return f"{error.what.rstrip('.')}. {error.todo or ''}".strip()
+        return f"{error.what.rstrip('.')}. {error.todo or ''}".strip(), False
     except SystemExit as stop:  # of the parser, which has told why, or of a command in several processes
-        return REFUSED if stop.code else ""
-    except Exception as error:
+        return (REFUSED if stop.code else ""), False
+    except Exception as error:  # whatever it was, an error of CUDA would meet the next cell as well
         traceback.print_exc()
-        return f"{type(error).__name__}: {error}"
-    return ""
+        return f"{type(error).__name__}: {error}", True
+    return "", False
 
 
-def _last_words(text: str) -> str:
-    """The first line in the last frame that the parser drew, or else the last line."""
-    lines = [line for line in text.split("╭")[-1].splitlines() if "│" in line] or text.splitlines()
-    said = [line.strip("│ ") for line in lines if line.strip("│─ ") and line.strip() != REFUSED]
-    return (said[0] if "╭" in text else said[-1]) if said else "it said nothing"
+def last_words(text: str) -> str:
+    """What a command said last: exuno's own sentence, or the first line in the parser's frame, or the last line."""
+    text = text.replace(REFUSED, "")
+    if "exuno: " in text:
+        return " ".join(text.rsplit("exuno: ", 1)[1].split())
+    if "╭" in text:
+        lines = [line.strip("│ ") for line in text.rsplit("╭", 1)[1].splitlines() if "│" in line]
+    else:
+        lines = [line.strip() for line in reversed(text.splitlines())]
+    return next((line for line in lines if line.strip("─- ")), "it said nothing")
 
 
 @contextlib.contextmanager
@@ -120,7 +130,10 @@ def main() -> None:
 
     threading.Thread(target=listen, daemon=True).start()
     while True:
-        answers.write(json.dumps(asdict(carry_out(jobs.get()))) + "\n")
+        outcome = carry_out(jobs.get())
+        answers.write(json.dumps(asdict(outcome)) + "\n")
+        if outcome.broken:
+            return
 
 
 if __name__ == "__main__":

@@ -1,0 +1,39 @@
+"""What a command of a study reads beside its words. No torch."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from exuno.data.constants import PICTURES
+from exuno.engine.errors import ExunoError
+from exuno.presets import read
+
+
+def content(verb: str, words: Sequence[str]) -> str:
+    """A text that changes when the preset that a command names does, or that of its teacher, or a photograph.
+
+    Args:
+        verb: of the command.
+        words: what follows it.
+
+    Raises:
+        ExunoError: there is no such preset.
+    """
+    found: list[object] = []
+    if words and not words[0].startswith("-") and verb not in ("eval", "fewshot eval"):
+        found.append(read(verb, words[0]).config)
+    for word in words:
+        if word.startswith("teach:"):
+            found.append(read("teach", word.removeprefix("teach:")).config)
+        elif Path(word).suffix.lower() in PICTURES and Path(word).is_file():
+            found.append(_sha256(Path(word)))
+    return json.dumps(found, sort_keys=True, default=str)
+
+
+def _sha256(path: Path) -> str:
+    from exuno.data.photo import photo_sha256
+
+    try:
+        return photo_sha256(str(path))
+    except ExunoError:
+        return ""  # its cell will tell what is wrong with it
