@@ -126,7 +126,7 @@ def test_frames_are_evenly_spread():
     assert subsample(clips, 9) is clips
 
 
-@pytest.mark.parametrize("name", ["x3d_l", "x3d_xs_w5", "x3d_xs_w0_d1"])
+@pytest.mark.parametrize("name", ["x3d_l", "x3d_xs_w5", "x3d_xs_w0_d1", "x3d_xs_w1.2.3_d2"])
 def test_mistakes(name):
     with pytest.raises(ExunoError, match="x3d"):
         load_model(f"exuno:{name}", classes=3, pretrained=False)

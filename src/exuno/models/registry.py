@@ -21,7 +21,7 @@ COMMON = (
     *(f"vit_{size}_{patch}" for size in ("tiny", "small", "base") for patch in (8, 16)),
     *("x3d_xs", "x3d_s", "x3d_m", "x3d_xs_w5_d3"),
 )
-X3D = r"x3d_(xs|s|m)(?:_w([\d.]+)_d([\d.]+))?"
+X3D = r"x3d_(xs|s|m)(?:_w(\d+(?:\.\d+)?)_d(\d+(?:\.\d+)?))?"
 VIT = r"vit_(?:(tiny|small|base)|(\d+)_(\d+)_(\d+))_(\d+)"
 CONVNET = r"convnet(?:_(\d+)_(\d+))?(?:-(none|batch|layer|group))?(-doubling)?"
 
