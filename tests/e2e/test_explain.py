@@ -44,11 +44,21 @@ def fit(model: Classifier, steps: int = 30) -> None:
         optim.zero_grad()
 
 
-def make(folder: Path, seed: int, classes: int = 10, spec: str = "exuno:convnet_1_4", names: Any = None) -> Path:
+def make(
+    folder: Path,
+    seed: int,
+    classes: int = 10,
+    spec: str = "exuno:convnet_1_4",
+    names: Any = None,
+    steps: int = 30,
+    zero: bool = False,
+) -> Path:
     torch.manual_seed(seed)
     model = load_model(spec, classes=classes, in_chans=1, input_size=(8, 8), pretrained=False)
     if classes == 10:
-        fit(model)
+        fit(model, steps)
+    for parameter in model.parameters() if zero else ():
+        nn.init.zeros_(parameter)
     named = tuple(names or "0123456789"[:classes]) if classes else None
     model.card = replace(model.card, class_names=named, lineage={"data": "digits", "seed": seed})
     save_model(model, folder)
@@ -147,6 +157,50 @@ def test_the_reference_and_what_is_similar_can_be_chosen(runs: Path, tmp_path: P
     by_model = index(one, two, "--similar", wide)["two/test/eta"]
     assert len({round(value, 6) for value in (forward, by_groups, by_model)}) == 3
     assert set(index(one, "--reference", two)) == {"one/test/eta"}
+
+
+def test_the_digits_load_no_timm_and_no_torchvision(runs: Path) -> None:
+    commands = [
+        [*WORD, str(runs / "one"), "--smoke", "--devices", "cpu"],
+        ["fewshot", "eval", str(runs / "one"), "--episodes", "20", "--devices", "cpu"],
+    ]
+    code = f"import sys; from exuno.cli import main; codes = [main(each) for each in {commands!r}]; "
+    code += "print(codes, [name for name in ('torchvision', 'timm', 'sklearn', 'scipy') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[0, 0] []"
+
+
+def test_one_model_has_nothing_to_draw_again_for(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = str(runs / "one"), str(runs / "two")
+    assert main([*WORD, one, "--smoke", "--devices", "cpu"]) == 0
+    assert "bootstrap" not in capsys.readouterr().err
+    assert main([*WORD, one, two, "--smoke", "--devices", "cpu"]) == 0
+    assert "bootstrap: 100 %" in capsys.readouterr().err
+
+
+def test_a_model_that_guesses_is_named_in_the_note(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path / "raw", 1, steps=0)
+    assert main([*WORD, str(runs / "one"), "raw", "--smoke", "--devices", "cpu"]) == 0
+    assert "Near chance: raw; an η" in capsys.readouterr().out
+    assert main([*WORD, str(runs / "one"), str(runs / "two"), "--smoke", "--devices", "cpu"]) == 0
+    assert "Near chance" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("as_judge", [False, True])
+@pytest.mark.parametrize("space", ["head", "all"])
+def test_a_model_whose_classes_lie_in_one_place(
+    space: str, as_judge: bool, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path / "nil", 1, steps=0, zero=True)
+    others = ["--similar", "nil"] if as_judge else ["nil"]
+    assert main([*WORD, str(runs / "one"), *others, "--space", space, "--smoke", "--devices", "cpu"]) == 2
+    error = capsys.readouterr().err
+    assert f"the classes of {'run:nil' if as_judge else 'nil'} lie in one place" in error
+    assert "Leave it out" in error
+    # No image is read for a last layer of zeros.
+    assert ("explain penultimate: " in error) == (space == "all" or as_judge)
 
 
 def test_a_smoke_run_and_a_dry_run(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

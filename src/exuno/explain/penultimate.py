@@ -19,6 +19,8 @@ from exuno.explain.readings import (
     Images,
     Reading,
     check_same_classes,
+    distances_of,
+    near_chance,
     open_images,
     read_models,
     read_similar,
@@ -72,7 +74,7 @@ def explain_penultimate(config: PenultimateConfig) -> list[Measured]:
         device = make_accelerator(options).device
         readings, layers = read_models(config, models, images, device)
         inside = within_heads(readings, layers, config.space)
-        distances = {name: [_relative(each, images) for each in found] for name, found in inside.items()}
+        distances = {name: [distances_of(name, each, images) for each in found] for name, found in inside.items()}
         if judge and config.similar:
             similarity = read_similar(config.similar, judge, config, images, device)
         elif config.similar in config.models:
@@ -83,7 +85,7 @@ def explain_penultimate(config: PenultimateConfig) -> list[Measured]:
         three = three_of(images.names, config.three, similarity)
         rows = measure(config, inside, distances, images, similar)
         contents = [
-            tables.geometry(rows, len(config.split) > 1, _note(config, images, three)),
+            tables.geometry(rows, len(config.split) > 1, _note(config, images, three, near_chance(readings))),
             tables.neighbours(rows, images.names, similar, similarity),
         ]
         draw(run, config, readings, distances, layers, images, three)
@@ -122,7 +124,8 @@ def measure(
     rows, names = [], list(readings)
     count = len(images.names)
     far = ~similar & ~np.eye(count, dtype=bool) & similar.any(1, keepdims=True)
-    with ProgressBar("bootstrap", len(names) * len(config.split) * config.resamples, "resamples") as bar:
+    work = len(names) * len(config.split) * config.resamples
+    with ProgressBar("bootstrap", work, "resamples", quiet=len(names) == 1) as bar:
         for part, split in enumerate(config.split):
             found = [readings[name][part] for name in names]
             draws = [[] for _ in names]
@@ -221,16 +224,12 @@ def slugs(names: Sequence[str]) -> list[str]:
     return [f"{slug}-{number}" if found.count(slug) > 1 else slug for number, slug in enumerate(found, 1)]
 
 
-def _relative(reading: Reading, images: Images) -> tuple[Floats, float]:
-    return geometry.relative(geometry.clusters(reading.features, reading.labels, len(images.names)))
-
-
 def _count(names: Sequence[str] | dict[str, str]) -> str:
     return next(iter(names)) if len(names) == 1 else f"{len(names)} models"
 
 
-def _note(config: PenultimateConfig, images: Images, three: Sequence[int]) -> str:
-    """How the numbers came about."""
+def _note(config: PenultimateConfig, images: Images, three: Sequence[int], guessing: Sequence[str]) -> str:
+    """How the numbers came about; ``guessing`` are the models that they say little of."""
     names = [images.names[label] for label in three]
     why = "as asked" if config.three else "the two nearest classes and the one farthest from both"
     if is_groups(config.similar):
@@ -249,4 +248,6 @@ def _note(config: PenultimateConfig, images: Images, three: Sequence[int]) -> st
     )
     if images.missing:
         note += f" {len(images.missing)} classes with fewer than two images are left out."
+    if guessing:
+        note += f" Near chance: {', '.join(guessing)}; an η of such a model, or against it, says nothing."
     return note

@@ -13,7 +13,7 @@ from exuno.data.subset import labels_of, names_of, some
 from exuno.engine.errors import ExunoError
 from exuno.engine.progress import ProgressBar
 from exuno.evaluate.measure import check_classes
-from exuno.explain.geometry import Floats, Ints
+from exuno.explain.geometry import Floats, Ints, clusters, relative
 from exuno.explain.last_layer import LastLayer, check_logits, last_layer
 from exuno.explain.options import PenultimateConfig, Space
 from exuno.features.cache import cached, default_folder, key_of
@@ -102,9 +102,12 @@ def read_models(
 
     Raises:
         ExunoError: a model whose last layer is not linear, that does not take the images, or whose features are not
-            finite.
+            finite, or, of ``--space head``, one that weighs all classes alike.
     """
     layers = {name: last_layer(model) for name, model in models.items()}
+    for name, layer in layers.items():
+        if config.space == "head" and not np.ptp(layer.weight, 0).any():  # told before the images are read
+            raise _collapsed(name)
     found: dict[str, list[Reading]] = {}
     total = len(models) * sum(len(part) for part in images.parts)
     with ProgressBar("explain penultimate", total, "images") as bar:
@@ -161,16 +164,41 @@ def within_heads(
     }
 
 
+def distances_of(name: str, reading: Reading, images: Images) -> tuple[Floats, float]:
+    """Relative centroid distances [C, C] of a model, and the length that is 1.
+
+    Raises:
+        ExunoError: all centroids are in one place, as far as the images can tell.
+    """
+    found, scale = relative(clusters(reading.features, reading.labels, len(images.names)))
+    if not scale > 0:
+        raise _collapsed(name)
+    return found, scale
+
+
+def _collapsed(name: str) -> ExunoError:
+    return ExunoError(f"the classes of {name} lie in one place", "Leave it out: it does not tell them apart.")
+
+
+def near_chance(readings: dict[str, list[Reading]]) -> list[str]:
+    """The models that are hardly better, on one of the splits, than always the commonest class as the answer: by less
+    than ten points, and right at most twice as often."""
+    return [name for name, found in readings.items() if any(map(_guesses, found))]
+
+
+def _guesses(reading: Reading) -> bool:
+    chance = float(np.bincount(reading.labels).max()) / len(reading.labels)
+    return reading.top1 <= min(2 * chance, chance + 0.1)
+
+
 def read_similar(
     spec: str, model: Classifier, config: PenultimateConfig, images: Images, device: torch.device
 ) -> Floats:
     """Centroid distances [C, C] of the model that says which classes are similar, on the first split."""
-    from exuno.explain.geometry import clusters, relative
-
     first = Images(images.parts[:1], images.splits[:1], images.kept, images.names, images.missing)
     readings, layers = read_models(config, {spec: model}, first, device)
     reading = within_heads(readings, layers, config.space)[spec][0]
-    return relative(clusters(reading.features, reading.labels, len(images.names)))[0]
+    return distances_of(spec, reading, images)[0]
 
 
 def spec_names(specs: Sequence[str]) -> dict[str, str]:

@@ -77,15 +77,19 @@ def normalised(model: Classifier, pixels: Tensor) -> Tensor:
     return ((x - model.mean) / model.std).contiguous(memory_format=torch.channels_last)
 
 
+def is_transformer(model: Classifier) -> bool:
+    """Whether it is a vision transformer of exuno, by its card; asking the class of its network would load timm and
+    torchvision, which takes longer than the features of a small network."""
+    return model.card.arch.startswith("exuno:vit_")
+
+
 def kind_of(model: Classifier, features: FeatureName) -> FeatureName:
     """Which features ``auto`` stands for: cls+patch of a transformer of exuno, last of any other network.
 
     Raises:
         ExunoError: features of tokens, and another network.
     """
-    from exuno.models.vit import Vit
-
-    transformer = isinstance(model.net, Vit)
+    transformer = is_transformer(model)
     if features == "auto":
         return "cls+patch" if transformer else "last"
     if features in TOKENS and not transformer:
@@ -98,10 +102,9 @@ def kind_of(model: Classifier, features: FeatureName) -> FeatureName:
 
 def check_size(model: Classifier, size: tuple[int, int]) -> None:
     """Raises ExunoError if the patches of a transformer do not fill images of (H, W) pixels."""
-    from exuno.models.vit import Vit
-
-    if isinstance(model.net, Vit):
-        patch = model.net.patch_embed.patch_size[0]
+    if is_transformer(model):
+        net: Any = model.net
+        patch = net.patch_embed.patch_size[0]
         if size[0] % patch or size[1] % patch:
             raise ExunoError(
                 f"images of {size[1]}x{size[0]} pixels cannot be cut into the patches of {patch} of {model.card.arch}",
