@@ -162,7 +162,7 @@ def test_the_reference_and_what_is_similar_can_be_chosen(runs: Path, tmp_path: P
 def test_the_digits_load_no_timm_and_no_torchvision(runs: Path) -> None:
     commands = [
         [*WORD, str(runs / "one"), "--smoke", "--devices", "cpu"],
-        ["fewshot", "eval", str(runs / "one"), "--episodes", "20", "--devices", "cpu"],
+        ["fewshot", "eval", str(runs / "one"), "--episodes", "20", "--devices", "cpu", "--run-dir", "measured"],
     ]
     code = f"import sys; from exuno.cli import main; codes = [main(each) for each in {commands!r}]; "
     code += "print(codes, [name for name in ('torchvision', 'timm', 'sklearn', 'scipy') if name in sys.modules])"

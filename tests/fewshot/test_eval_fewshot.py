@@ -24,6 +24,7 @@ from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
 from exuno.models.save import save_model
 from exuno.models.vit import Reading
+from exuno.report.figures import add
 from exuno.report.headline import is_accuracy
 from exuno.report.html import pretty
 
@@ -319,7 +320,7 @@ def test_classes_too_small_for_five_shots_are_tested_with_one(tmp_path: Path) ->
 
 
 def test_figures_show_each_class_once_and_keep_other_pictures(tmp_path: Path) -> None:
-    figures.add(tmp_path / "figures", "other.png", "Other", "")
+    add(tmp_path / "figures", "other.png", "Other", "")
     for _ in range(2):
         figures.write(tmp_path, vit(), zoo(), CPU, name="a/b")
     listed = (tmp_path / "figures/figures.json").read_text()

@@ -30,11 +30,11 @@ from exuno.explain.readings import (
 from exuno.explain.similar import grouped, nearest, three_of
 from exuno.explain.tables import Measured
 from exuno.features.cache import weights_digest
-from exuno.fewshot import figures
 from exuno.fewshot.tables import show
 from exuno.models.classifier import Classifier
 from exuno.models.files import sha256
 from exuno.models.load import load_model
+from exuno.report import figures
 from exuno.report.grid import save_png
 from exuno.report.page import write_report
 

@@ -1,6 +1,5 @@
 """The pictures of a few-shot run for its page: attention over test images."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,11 @@ from numpy.typing import NDArray
 
 from exuno.data.base import pictures
 from exuno.data.subset import labels_of, names_of
-from exuno.engine.files import write_json
+from exuno.features.extract import is_transformer
 from exuno.features.images import Crops, short_side
 from exuno.fewshot.attention import overlay
 from exuno.models.classifier import Classifier
+from exuno.report.figures import add, slug
 from exuno.report.grid import image_grid, save_png
 
 SHOWN = 8
@@ -45,9 +45,7 @@ def write(
         resize: short side before the centre crop.
         name: of the model, where a page shows several.
     """
-    from exuno.models.vit import Vit
-
-    if not isinstance(model.net, Vit):
+    if not is_transformer(model):
         return
     shape = size or model.card.input_size
     chosen = one_of_each(data)
@@ -78,22 +76,6 @@ def one_of_each(data: Any, most: int = SHOWN) -> NDArray[np.int64]:
     classes = classes[np.linspace(0, len(classes) - 1, min(most, len(classes))).round().astype(int)]
     rows = [np.flatnonzero(labels == label) for label in classes]
     return np.array([row[len(row) // 2] for row in rows], np.int64)
-
-
-def add(folder: Path, file: str, title: str, caption: str) -> None:
-    """Names a picture in ``figures.json``, in the place of an older one of its name."""
-    path = folder / "figures.json"
-    try:
-        listed = json.loads(path.read_text()) if path.is_file() else []
-    except ValueError:
-        listed = []
-    others = [each for each in listed if isinstance(each, dict) and each.get("file") != file]
-    write_json(path, [*others, {"file": file, "title": title, "caption": caption}])
-
-
-def slug(name: str) -> str:
-    """A name as part of a file name."""
-    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)
 
 
 def _unit(images: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,22 @@
+"""The list of the pictures that the page of a run shows beside its curves and tables. No torch."""
+
+import json
+from pathlib import Path
+
+from exuno.engine.files import write_json
+
+
+def add(folder: Path, file: str, title: str, caption: str) -> None:
+    """Names a picture in ``figures.json``, in the place of an older one of its name."""
+    path = folder / "figures.json"
+    try:
+        listed = json.loads(path.read_text()) if path.is_file() else []
+    except ValueError:
+        listed = []
+    others = [each for each in listed if isinstance(each, dict) and each.get("file") != file]
+    write_json(path, [*others, {"file": file, "title": title, "caption": caption}])
+
+
+def slug(name: str) -> str:
+    """A name as part of a file name."""
+    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)
