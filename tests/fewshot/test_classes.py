@@ -201,7 +201,8 @@ def test_mirror_images_are_further_training_classes() -> None:
     assert [data.num_classes for data in (mirrored, both)] == [10, 40]
     assert len(both) == 8 * len(plain)
     assert both.classes is not None
-    assert (both.classes[7], both.classes[22], both.classes[27]) == ("2 turned 90", "2 mirrored", "2 mirrored turned 90")
+    some = [both.classes[place] for place in (7, 22, 27)]
+    assert some == ["2 turned 90", "2 mirrored", "2 mirrored turned 90"]
     [image], [label] = plain.fetch(np.array([11]))
     [flipped], [new] = mirrored.fetch(np.array([len(plain) + 11]))
     assert np.array_equal(np.asarray(flipped), np.asarray(image)[..., ::-1])
