@@ -226,6 +226,9 @@ def test_phase_1_is_trained_in_the_run_if_it_is_not_there(tmp_path: Path, monkey
     assert (there / "result.json").stat().st_mtime_ns == before
     one, two = (load_file(f"{name}/model.safetensors") for name in ("first", "second"))
     assert all(torch.equal(value, two[name]) for name, value in one.items())
+    # More classes made of the same ones need no other phase 1.
+    assert default("--mirrored", "--run-dir", "mirrored") == 0
+    assert result(Path("mirrored"))["lineage"]["start"] == f"run:{there}"
     # Another seed is another phase 1.
     assert default("--seed", "1", "--run-dir", "third") == 0
     assert Path("third/phase1/result.json").is_file()

@@ -17,8 +17,8 @@ PREFIX = "pretrain:"
 def open_start(config: DistillConfig, run: Run, pretrain: Callable[[PretrainConfig, Preset | None], Run]) -> str:
     """The model spec of the start.
 
-    For ``pretrain:PRESET`` that is the finished run of ``exuno fewshot pretrain PRESET``, with this run's data and
-    seed, where that lies by default; else it is trained in ``RUN_DIR/phase1``.
+    For ``pretrain:PRESET`` that is the finished run of ``exuno fewshot pretrain PRESET``, with this run's data, split
+    and seed, where that lies by default; else it is trained in ``RUN_DIR/phase1``.
 
     Raises:
         ExunoError: an unknown preset, or what phase 1 raises.
@@ -27,7 +27,8 @@ def open_start(config: DistillConfig, run: Run, pretrain: Callable[[PretrainConf
         return config.model
     preset = read("fewshot pretrain", config.model.removeprefix(PREFIX))
     stated = resolve(PretrainConfig, preset)
-    plan = replace(stated, data=config.data, data_root=config.data_root, classes=config.classes)
+    classes = replace(stated.classes, split=config.classes.split)  # the same ones are new; turns are phase 1's own
+    plan = replace(stated, data=config.data, data_root=config.data_root, classes=classes)
     plan = replace(plan, run=replace(config.run, run_dir=None, resume="auto"))
     if plan.run.smoke:
         plan = smoke(plan)
