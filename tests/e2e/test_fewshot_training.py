@@ -21,7 +21,7 @@ from exuno.cli import main
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import RunOptions
 from exuno.engine.run import open_run
-from exuno.fewshot.options import DistillConfig, Head, PretrainConfig
+from exuno.fewshot.options import Classes, DistillConfig, Head, PretrainConfig
 from exuno.fewshot.projection import Projection
 from exuno.fewshot.start import load_projection, open_start
 from exuno.models.load import load_model
@@ -246,13 +246,16 @@ def test_phase_1_is_looked_for_where_it_lies_by_default(
         return run
 
     options = RunOptions(run_dir=tmp_path / "run", seed=3, smoke=smoke)
-    config = DistillConfig(data="digits", model="pretrain:digits", run=options)
+    config = DistillConfig(
+        data="digits", model="pretrain:digits", classes=Classes("own.csv", mirrored=True), run=options
+    )
     run = open_run("fewshot distill", None, {}, {}, options)
     open_start(config, run, pretrain)
     run.close()
     (plan,) = asked
     assert plan.run.run_dir == tmp_path / "run/phase1"
-    assert (plan.data, plan.classes, plan.run.seed, plan.run.smoke) == ("digits", config.classes, 3, smoke)
+    assert (plan.data, plan.run.seed, plan.run.smoke) == ("digits", 3, smoke)
+    assert plan.classes == Classes("own.csv", turns=True)  # the same classes are new; the turns are phase 1's own
     assert plan.model == read("fewshot pretrain", "digits").config["model"]
     assert open_start(DistillConfig(data="digits", model="run:x"), run, pretrain) == "run:x"
     with pytest.raises(ExunoError, match="no preset of fewshot pretrain"):
