@@ -6,7 +6,7 @@ in ``predict``, counts as wrong in every accuracy, and is left out of confusion 
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,6 +48,15 @@ def softmax(logits: ArrayLike) -> Floats:
     with np.errstate(invalid="ignore"):
         shifted = np.exp(logits - logits.max(1, keepdims=True))
         return np.where(_valid(logits)[:, None], shifted / shifted.sum(1, keepdims=True), np.nan)
+
+
+def averaged(logits: ArrayLike, groups: ArrayLike) -> Floats:
+    """Logarithm of the mean probabilities of each group, float32 [G, C], of logits [N, C] and group numbers [N] from 0
+    to G - 1: the answer of a video whose clips were asked one by one."""
+    groups, found = np.asarray(groups, np.int64), softmax(logits)
+    total = np.zeros((int(groups.max()) + 1, found.shape[1]))
+    np.add.at(total, groups, found)
+    return np.log(np.maximum(total / np.bincount(groups)[:, None], 1e-38)).astype(np.float32)
 
 
 def predict(logits: ArrayLike) -> Ints:
@@ -234,6 +243,8 @@ class Summary(TypedDict):
     class_names: list[str]
     invalid: int
     """Samples whose logits are NaN or infinite; they count as wrong."""
+    clip_top1: NotRequired[float]
+    """Where samples are videos whose clips were averaged: accuracy of single clips."""
 
 
 def summarise(logits: ArrayLike, labels: ArrayLike, class_names: ArrayLike) -> Summary:

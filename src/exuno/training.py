@@ -5,6 +5,7 @@ from typing import Protocol, TypeVar
 
 from accelerate import Accelerator
 
+from exuno.data.base import Data, modality
 from exuno.data.dali import DaliLoader, check_dali
 from exuno.data.loader import Loader, Source
 from exuno.engine import session
@@ -106,6 +107,26 @@ def training_loader(data: Source, config: TrainingConfig, size: tuple[int, int],
         device, threads = accelerator.device, max(1, workers)
         return DaliLoader(data, config.batch_size, augment, seed, size, device=device, threads=threads, **share)
     return Loader(data, config.batch_size, augment, seed, size, workers=workers, **share)
+
+
+class Sized(Protocol):
+    """A configuration that may say the side of its images."""
+
+    @property
+    def size(self) -> int | None: ...
+
+
+def size_of(config: Sized, data: Data) -> tuple[int, int]:
+    """(H, W) of the images or frames of a run, by default those of its data; of recordings (1, samples).
+
+    Raises:
+        ExunoError: a side for recordings, which have none.
+    """
+    if config.size is None:
+        return data.image_size
+    if modality(data) == "recording":
+        raise ExunoError(f"--size {config.size} is a side of images, and {data.name} has recordings", "Leave it out.")
+    return config.size, config.size
 
 
 def steps_of(config: TrainingConfig, loader: Loader) -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 from abc import abstractmethod
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,9 +13,15 @@ from torch.utils.data import Dataset
 from exuno.data.whitening import Whitening
 
 Images = Tensor | list[Tensor]
-"""uint8 [B, C, H, W], or a list of B uint8 [C, h, w] of varying size; of a poster float [B, C, H, W]."""
+"""uint8 [B, C, H, W], or a list of B uint8 [C, h, w] of varying size; of a poster float [B, C, H, W].
+
+Clips are uint8 [B, C, T, H, W] or a list of [C, T, h, w]; recordings float32 [B, 1, S] in [-1, 1] or a list of [1, s].
+"""
 
 Positions = NDArray[np.int64]
+Modality = Literal["image", "clip", "recording"]
+SILENT = ((0.0,), (1.0,))
+"""Mean and std of recordings, which a model normalises in its own way."""
 
 
 class Data(Dataset[tuple[Tensor, int | Tensor]]):
@@ -32,6 +39,11 @@ class Data(Dataset[tuple[Tensor, int | Tensor]]):
         whitening: what the images went through, if they are whitened and so no pixels any more.
         episodes: of a few-shot benchmark that brings its episodes, the positions of the images to learn from, int64
             [E, n, k], and of those to classify, [E, n, q]; n different classes, in the same order.
+        frames: frames of a clip; None unless the samples are clips.
+        rate: samples a second of a recording; None unless the samples are recordings, whose ``image_size`` is (1,
+            length in samples).
+        groups: of clips cut from longer videos (or excerpts of recordings), the number of the video of each position,
+            int64 [N], from 0 without a gap: a video's answer is the mean of its clips' probabilities.
     """
 
     name: str
@@ -44,6 +56,9 @@ class Data(Dataset[tuple[Tensor, int | Tensor]]):
     std: tuple[float, ...]
     whitening: Whitening | None = None
     episodes: tuple[Positions, Positions] | None = None
+    frames: int | None = None
+    rate: int | None = None
+    groups: Positions | None = None
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -82,34 +97,37 @@ class Rows:
 
 
 class ArrayData(Rows, Data):
-    """Images of equal size in memory.
+    """Images, clips or recordings of equal size in memory.
 
     Args:
         name: what to call it.
-        images: uint8 [N, C, H, W].
+        images: uint8 [N, C, H, W]; clips uint8 [N, C, T, H, W], recordings float32 [N, 1, S].
         labels: int64 [N], -1 where there is none.
         classes: names of the classes.
         num_classes: number of classes; by default that of the names, or the largest label + 1.
         stats: mean and std of each channel; by default those of ``images``.
+        rate: of recordings, samples a second.
     """
 
     def __init__(
         self,
         name: str,
-        images: NDArray[np.uint8],
+        images: NDArray[np.uint8] | NDArray[np.float32],
         labels: NDArray[np.int64],
         classes: tuple[str, ...] | None = None,
         num_classes: int | None = None,
         stats: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
+        rate: int | None = None,
     ) -> None:
         self.name = name
         self.images = torch.from_numpy(np.ascontiguousarray(images))
         self.labels = torch.from_numpy(np.asarray(labels, np.int64))
         self.classes = classes
         self.num_classes = num_classes or len(classes or ()) or int(np.max(labels, initial=-1)) + 1
-        self.channels, *size = self.images.shape[1:]
-        self.image_size = (size[0], size[1])
-        self.mean, self.std = stats or channel_stats(images)
+        shape = self.images.shape[1:]
+        self.channels, self.image_size, self.rate = shape[0], (shape[-2], shape[-1]), rate
+        self.frames = shape[1] if len(shape) == 4 else None
+        self.mean, self.std = stats or (SILENT if images.dtype != np.uint8 else channel_stats(images))
 
     def fingerprint(self) -> str:
         """sha256 of the shape, the pixels and the labels."""
@@ -119,20 +137,28 @@ class ArrayData(Rows, Data):
         return digest.hexdigest()
 
 
+def modality(data: object) -> Modality:
+    """What the samples of a data set are."""
+    if getattr(data, "rate", None):
+        return "recording"
+    return "clip" if getattr(data, "frames", None) else "image"
+
+
 def classes_of(labels: Tensor) -> Tensor:
     """The class of each label, int64 [B]: hard labels as they are, of soft ones [B, K] the most likely."""
     return labels.argmax(1) if labels.ndim == 2 else labels
 
 
 def pictures(data: object, images: Tensor) -> NDArray[np.uint8]:
-    """Images that a loader of ``data`` delivered, float [B, C, H, W], to look at: uint8 [B, H, W, C].
+    """Images that a loader of ``data`` delivered, float [B, C, H, W], to look at: uint8 [B, H, W, C]; clips
+    [B, C, T, H, W] give [B, T, H, W, C].
 
     Whitened ones are unwhitened as far as that goes.
     """
     whitening: Whitening | None = getattr(data, "whitening", None)
     if whitening is not None and tuple(images.shape[1:]) == whitening.shape:
         images = whitening.picture(images)
-    return images.mul(255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return images.mul(255).round().clamp(0, 255).to(torch.uint8).movedim(1, -1).contiguous().cpu().numpy()
 
 
 def channel_stats(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:

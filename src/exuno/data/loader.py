@@ -11,7 +11,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from exuno.data import rng
 from exuno.data.augment import augment, to_float
-from exuno.data.base import Images, Positions
+from exuno.data.base import Images, Positions, modality
+from exuno.data.clips import augment_clips, prepare_clips
+from exuno.data.place import place
 from exuno.data.resize import prepare
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
@@ -128,8 +130,9 @@ class Loader:
         """The batches of one epoch, from ``start_batch`` on; those before are not read.
 
         Yields:
-            ``images`` float32 [B, C, H, W] in [0, 1]; ``labels`` int64 [B], -1 where there is none; ``index`` int64
-            [B], the position of each sample in the data set (the draw number, for an endless one).
+            ``images`` float32 [B, C, H, W] in [0, 1], clips [B, C, T, H, W], recordings [B, 1, S]; ``labels`` int64
+            [B], -1 where there is none; ``index`` int64 [B], the position of each sample in the data set (the draw
+            number, for an endless one).
         """
         keys = self.keys(epoch, start_batch)
         if not self.workers:
@@ -185,7 +188,7 @@ class _Preparer(Dataset[Batch]):
     ) -> None:
         self.raw = raw
         self.data, self.options, self.seed, self.size, self.resize = data, options, seed, size, resize
-        self.endless = hasattr(data, "fetch_draws")
+        self.endless, self.kind = hasattr(data, "fetch_draws"), modality(data)
         self.fill: Sequence[float] | None = getattr(data, "mean", None) if options and options.cutout else None
 
     def __getitem__(self, key: Key) -> Batch:
@@ -195,9 +198,12 @@ class _Preparer(Dataset[Batch]):
             images, labels = self.data.fetch_draws(draws)  # type: ignore[attr-defined]
         else:
             images, labels = self.data.fetch(positions)
-        if self.options is None:
-            pixels = prepare(images, self.size, self.resize)
+        if self.kind == "recording":
+            pixels = place(images, self.size[1], self.options, self.seed, draws)
+        elif self.options is None:
+            pixels = (prepare_clips if self.kind == "clip" else prepare)(images, self.size, self.resize)
             pixels = pixels if self.raw else to_float(pixels)
         else:
-            pixels = augment(images, self.options, self.seed, draws, self.size, self.fill)
+            change = augment_clips if self.kind == "clip" else augment
+            pixels = change(images, self.options, self.seed, draws, self.size, self.fill)
         return {"images": pixels, "labels": labels, "index": torch.from_numpy(positions)}

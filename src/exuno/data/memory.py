@@ -17,8 +17,8 @@ S = TypeVar("S", bound=Source)
 
 
 def in_memory(data: S, limit: int = LIMIT) -> S | ArrayData:
-    """``data`` as an ArrayData with the same samples, if its images are uint8, of equal size and take at most ``limit``
-    bytes; else itself.
+    """``data`` as an ArrayData with the same samples, if its images are uint8 (or recordings), of equal size and take
+    at most ``limit`` bytes; else itself.
 
     Args:
         data: a data set; what it knows of its classes and statistics is kept.
@@ -27,11 +27,12 @@ def in_memory(data: S, limit: int = LIMIT) -> S | ArrayData:
     if isinstance(data, ArrayData) or hasattr(data, "fetch_draws") or not len(data):
         return data
     first, label = data.fetch(np.zeros(1, np.int64))
-    shape = tuple(first[0].shape)
+    shape, rate = tuple(first[0].shape), getattr(data, "rate", None)
+    stored = torch.float32 if rate else torch.uint8
     # A poster is in memory already, and neither its float images nor its soft labels may be rounded.
-    if len(data) * prod(shape) > limit or first[0].dtype != torch.uint8 or label.ndim != 1:
+    if len(data) * prod(shape) * stored.itemsize > limit or first[0].dtype != stored or label.ndim != 1:
         return data
-    images = torch.empty((len(data), *shape), dtype=torch.uint8)
+    images = torch.empty((len(data), *shape), dtype=stored)
     labels = torch.empty(len(data), dtype=torch.int64)
     for start in range(0, len(data), CHUNK):
         positions = np.arange(start, min(start + CHUNK, len(data)), dtype=np.int64)
@@ -49,4 +50,5 @@ def in_memory(data: S, limit: int = LIMIT) -> S | ArrayData:
         getattr(data, "classes", None),
         getattr(data, "num_classes", 0),
         (mean, std) if mean and std else None,
+        rate,
     )

@@ -18,7 +18,8 @@ def mix(images: Tensor, options: Mix, seed: int, step: int) -> tuple[Tensor, flo
     partner. MixUp: Zhang et al. (ICLR 2018); λ x + (1 - λ) partner.
 
     Args:
-        images: [B, C, H, W].
+        images: [B, C, H, W]; clips [B, C, T, H, W], in which the box goes through all frames; recordings [B, 1, S], in
+            which it is a stretch of time.
         options: what to do; the draw is a pure function of (seed, step).
         seed: the run's seed.
         step: number of the optimizer step.
@@ -36,8 +37,12 @@ def mix(images: Tensor, options: Mix, seed: int, step: int) -> tuple[Tensor, flo
     partner = images.flip(0)
     if name == "mixup":
         return torch.lerp(partner, images, share), share
-    height, width = images.shape[-2:]
-    top, bottom, left, right = box(height, width, share, float(draw.random()), float(draw.random()))
+    height, width = images.shape[-2:]  # of recordings 1 and S
+    y, x = float(draw.random()), float(draw.random())
+    if images.ndim == 3:
+        (top, bottom), (_, _, left, right) = (0, 1), box(1, width, 1 - (1 - share) ** 2, y, x)
+    else:
+        top, bottom, left, right = box(height, width, share, y, x)
     mixed = images.clone()
     mixed[..., top:bottom, left:right] = partner[..., top:bottom, left:right]
     return mixed, 1.0 - (bottom - top) * (right - left) / (height * width)

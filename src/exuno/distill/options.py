@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from exuno.engine.options import Augment, Optim, RunOptions
+from exuno.engine.options import Augment, Optim, RunOptions, Sound
 from exuno.synth.options import ImageOptions
 
 
@@ -78,6 +78,7 @@ class DistillConfig:
     """How often the student is tested on the way."""
     loss: Loss = field(default_factory=Loss)
     mix: Mix = field(default_factory=Mix)
+    sound: Sound = field(default_factory=Sound)
     augment: Augment = field(default_factory=Augment)
     synth: ImageOptions = field(default_factory=lambda: ImageOptions(size=0))
     optim: Optim = field(default_factory=Optim)

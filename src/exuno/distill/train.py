@@ -20,16 +20,16 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Result, fit
 from exuno.engine.options import Augment
 from exuno.engine.run import Run
-from exuno.evaluate.measure import check_classes, record, top1
+from exuno.evaluate.measure import check_classes, record, scores, top1
 from exuno.metrics import agreement
-from exuno.models.classifier import Classifier
+from exuno.models.classifier import Classifier, hearing_of
 from exuno.models.load import load_model
 from exuno.models.save import save_model
 from exuno.presets import Preset, read, resolve
 from exuno.report.page import write_report
 from exuno.teach.options import TeachConfig
 from exuno.teach.train import teach
-from exuno.training import carry_out, check_training, steps_of, training_loader
+from exuno.training import carry_out, check_training, size_of, steps_of, training_loader
 
 
 def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
@@ -97,7 +97,7 @@ def prepare(config: DistillConfig, teacher: Classifier, accelerator: Accelerator
     """Opens data, source and student, and checks that they fit each other."""
     test: Any = open_data(config.data, "test", root=config.data_root)
     check_classes(teacher, test, "the teacher")
-    size = (config.size, config.size) if config.size else test.image_size
+    size = size_of(config, test)
     session.seed_everything(config.run.seed)
     started = config.student.startswith(("run:", "file:", "hf-hub:")) or config.pretrained
     student = load_model(
@@ -111,6 +111,7 @@ def prepare(config: DistillConfig, teacher: Classifier, accelerator: Accelerator
         std=None if started else test.std,
         pretrained=started,
         new_head=started,
+        hearing=None if started else hearing_of(test, size, config.sound),
     )
     source = sources.open_source(config, size, channels=max(teacher.card.in_chans, student.card.in_chans))
     if (getattr(source, "whitening", None) is None) != (getattr(test, "whitening", None) is None):
@@ -171,7 +172,8 @@ def conclude(config: DistillConfig, run: Run, setup: Setup, outcome: Result, dev
     both = agreement(asked, answered)
     named = {"teacher": told, "student": learnt}
     run.finish(
-        metrics={f"{name}/{key}": each[key] for name, each in named.items() for key in ("top1", "top5", "ece")}
+        metrics=scores("teacher", told)
+        | scores("student", learnt)
         | {"agreement/top1": both.top1, "agreement/kl": both.kl},
         intervals={f"{name}/top1": each["interval"] for name, each in named.items()},
         n={f"{name}/top1": each["n"] for name, each in named.items()},

@@ -74,6 +74,20 @@ class Optim:
 
 
 @dataclass(frozen=True)
+class Sound:
+    """How a model hears: the log-mel spectrogram that it makes of a recording."""
+
+    mels: int = 64
+    """Bands of the spectrogram, the height of the picture that the network sees."""
+    window: float = 0.025
+    """Seconds of sound behind one column."""
+    hop: float = 0.01
+    """Seconds between columns."""
+    low: float = 60.0
+    """Lower end of the lowest band in hertz; the highest ends at half the rate of the recordings, or at 7,800 Hz."""
+
+
+@dataclass(frozen=True)
 class Augment:
     """Augmentation of training images. The geometric part is batched; every draw depends on (seed, epoch, index)."""
 

@@ -48,6 +48,15 @@ class Head:
     def fetch(self, positions: Any) -> Any:
         return self.data.fetch(positions * len(self.data) // len(self))
 
+    @property
+    def groups(self) -> Any:
+        """Groups of these samples, counted anew."""
+        import numpy as np
+
+        every = self.data.groups
+        chosen = np.arange(len(self)) * len(self.data) // len(self)
+        return None if every is None else np.unique(every[chosen], return_inverse=True)[1]
+
     def __getattr__(self, name: str) -> Any:
         if name == "data":  # asked for before it is set, when a worker process unpickles this
             raise AttributeError(name)

@@ -93,17 +93,18 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     from exuno.data.open import open_data
     from exuno.engine.devices import make_accelerator
     from exuno.engine.session import Head
-    from exuno.evaluate.measure import check_classes, record
+    from exuno.evaluate.measure import check_classes, record, scores
     from exuno.metrics import agreement
     from exuno.models.load import load_model
     from exuno.report.page import write_report
+    from exuno.training import size_of
 
     assert config.data is not None
     need(config.workers >= 0, "--workers", config.workers, "0 or more")
     test: Any = open_data(config.data, config.split, root=config.data_root)
     if config.smoke:
         test = Head(test)
-    size = (config.size, config.size) if config.size else test.image_size
+    size = size_of(config, test)
     device = make_accelerator(RunOptions(devices=config.devices)).device
     specs = {"model": config.model} | ({"teacher": spec_of(config.teacher)} if config.teacher else {})
     models = {name: load_model(spec, pretrained=True) for name, spec in specs.items()}
@@ -115,7 +116,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     folder = run.dir / "evaluation" if run else None
     measured = {name: record(folder, name, model, test, size, device, config.workers) for name, model in models.items()}
     summaries = {name: summary for name, (summary, _) in measured.items()}
-    metrics = {f"{name}/{key}": each[key] for name, each in summaries.items() for key in ("top1", "top5", "ece")}
+    metrics = {key: value for name, each in summaries.items() for key, value in scores(name, each).items()}
     if config.teacher:
         both = agreement(measured["teacher"][1], measured["model"][1])
         metrics |= {"agreement/top1": both.top1, "agreement/kl": both.kl}
@@ -150,6 +151,8 @@ def show(spec: str, data: str, summary: Any, metrics: dict[str, Any]) -> None:
     low, high = summary["interval"]
     print(f"{spec} on {data}, n = {summary['n']:,}")
     print(f"top-1      {100 * summary['top1']:.2f} %   (95 % interval {100 * low:.2f} to {100 * high:.2f})")
+    if "clip_top1" in summary:
+        print(f"per clip   {100 * summary['clip_top1']:.2f} %   (above: probabilities of a video's clips averaged)")
     if summary["top5"] is not None:
         print(f"top-5      {100 * summary['top5']:.2f} %")
     if summary["ece"] is not None:

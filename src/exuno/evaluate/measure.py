@@ -9,13 +9,14 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from exuno.data.base import classes_of, pictures
+from exuno.data.base import classes_of, modality
 from exuno.data.loader import Loader
+from exuno.data.stills import stills
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
 from exuno.engine.loop import Evaluator
-from exuno.metrics import Summary, summarise
-from exuno.models.classifier import Classifier
+from exuno.metrics import Summary, averaged, summarise
+from exuno.models.classifier import NAMES, Classifier
 
 BATCH = 500
 GALLERY = 48  # test images kept for the page
@@ -33,12 +34,24 @@ def check_classes(model: Classifier, data: Any, what: str) -> None:
             f"{what} ({model.card.arch}) has {model.card.classes} classes but {data.name} has {data.num_classes}",
             "Give a model trained for these classes, or the data it was trained for.",
         )
+    wanted, hearing = {"recording": 3, "image": 4, "clip": 5}[modality(data)], model.card.hearing
+    if model.ndim != wanted:
+        raise ExunoError(
+            f"{what} ({model.card.arch}) takes {NAMES[model.ndim]}, and {data.name} has {NAMES[wanted]}",
+            "Give a model that fits the data.",
+        )
+    if hearing and hearing.rate != data.rate:
+        raise ExunoError(
+            f"{what} hears {hearing.rate} samples a second, and {data.name} has {data.rate}",
+            "Give data of that rate, or train a model for these.",
+        )
 
 
 def in_order(data: Any, size: tuple[int, int], workers: int = 0, rank: int = 0, world: int = 1) -> Loader:
     """All of a test set in its order, resized and centre-cropped; each process gets its share."""
     options: dict[str, Any] = {"workers": workers, "rank": rank, "world": world}
-    return Loader(data, BATCH, None, 0, size, shuffle=False, drop_last=False, **options)
+    batch = max(8, BATCH // (data.frames or 1))
+    return Loader(data, batch, None, 0, size, shuffle=False, drop_last=False, **options)
 
 
 @torch.inference_mode()
@@ -50,7 +63,9 @@ def logits(model: nn.Module, batches: Loader, device: torch.device) -> tuple[np.
 
 
 def top1(name: str, model: Classifier, data: Any, size: tuple[int, int], workers: int) -> Evaluator:
-    """An evaluator of the loop that yields ``NAME/top1``; processes share the test set."""
+    """An evaluator of the loop that yields ``NAME/top1``; processes share the test set. Where a video is several clips,
+    each counts by itself: ``NAME/clip_top1``."""
+    key = "top1" if data.groups is None else "clip_top1"
     loaders: list[Loader] = []
 
     @torch.inference_mode()
@@ -64,7 +79,7 @@ def top1(name: str, model: Classifier, data: Any, size: tuple[int, int], workers
                 right += (answers == classes_of(batch["labels"])).sum().to(right)
         total = accelerator.reduce(right) if accelerator.num_processes > 1 else right
         assert isinstance(total, Tensor)
-        yield f"{name}/top1", total.item() / len(data)
+        yield f"{name}/{key}", total.item() / len(data)
 
     return run
 
@@ -81,15 +96,26 @@ def record(
     """Measures a model; with a folder, writes ``NAME.npz`` (logits, labels, class names, some images) for the report.
 
     Returns:
-        The summary and the logits [N, C].
+        The summary and the logits [N, C]: one row a sample, or a group of samples where the data have groups.
     """
     batches = in_order(data, size, workers)
     found, labels = logits(model, batches, device)
+    alone, first = None, np.arange(len(data))
+    if data.groups is not None:
+        alone = float((found.argmax(1) == labels).mean())
+        _, first = np.unique(data.groups, return_index=True)
+        found, labels = averaged(found, data.groups), labels[first]
     names = np.array(data.classes or model.card.class_names or [str(i) for i in range(found.shape[1])])
     if folder:
-        index = np.linspace(0, len(data) - 1, min(GALLERY, len(data))).astype(np.int64)  # test sets are often sorted
-        images = pictures(data, batches.preparer[index, index]["images"])
+        index = np.linspace(0, len(found) - 1, min(GALLERY, len(found))).astype(np.int64)  # test sets are often sorted
+        images = stills(data, batches.preparer[first[index], first[index]]["images"])
         content = {"logits": found, "labels": labels, "class_names": names, "index": index}
         with atomic(folder / f"{name}.npz") as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, images=images, **content)
-    return summarise(found, labels, names), found
+    summary = summarise(found, labels, names)
+    return (summary if alone is None else {**summary, "clip_top1": alone}), found
+
+
+def scores(name: str, summary: Summary) -> dict[str, float | None]:
+    """What ``result.json`` keeps of a summary: NAME/top1, top5, ece, and of clips clip_top1."""
+    return {f"{name}/{key}": summary.get(key) for key in ("top1", "top5", "ece", "clip_top1") if key in summary}

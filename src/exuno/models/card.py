@@ -6,6 +6,21 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from exuno.engine.errors import ExunoError
+from exuno.engine.options import Sound
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """What a model of recordings hears: ``length`` samples at ``rate`` Hz, as a spectrogram."""
+
+    rate: int
+    length: int
+    sound: Sound = field(default_factory=Sound)
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(bands, columns) of the spectrogram."""
+        return self.sound.mels, 1 + self.length // max(1, round(self.sound.hop * self.rate))
 
 
 @dataclass(frozen=True)
@@ -36,6 +51,8 @@ class ModelCard:
     """Where the weights come from: files with their sha256, the run, the seed."""
     frames: int | None = None
     """Length of the clips that it takes; None for a model of single images."""
+    hearing: Hearing | None = None
+    """Of a model of recordings: how it hears them. Its network sees spectrograms of ``input_size``."""
 
     def __post_init__(self) -> None:
         if self.classes < 0:
@@ -71,4 +88,6 @@ class ModelCard:
         for key in ("input_size", "mean", "std", "class_names"):
             if isinstance(known.get(key), list):
                 known[key] = tuple(known[key])
+        if isinstance(known.get("hearing"), Mapping):
+            known["hearing"] = Hearing(**{**known["hearing"], "sound": Sound(**known["hearing"]["sound"])})
         return cls(**known)

@@ -1,12 +1,17 @@
 """A network with all it takes to feed it: pixels in, logits out."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 
+from exuno.data.base import modality
 from exuno.data.constants import LUMA
+from exuno.data.log_mel import LogMel
 from exuno.engine.errors import ExunoError
-from exuno.models.card import ModelCard
+from exuno.engine.options import Sound
+from exuno.models.card import Hearing, ModelCard
 
 
 def match_channels(pixels: Tensor, channels: int) -> Tensor:
@@ -32,12 +37,27 @@ def subsample(clips: Tensor, frames: int) -> Tensor:
     return clips.index_select(2, torch.linspace(0, have - 1, frames, device=clips.device).clamp(0, have - 1).long())
 
 
+def fitted(recordings: Tensor, length: int) -> Tensor:
+    """The middle ``length`` samples of recordings [B, 1, S], or all of them with silence around."""
+    spare = length - recordings.shape[-1]
+    return pad(recordings, (spare // 2, spare - spare // 2)) if spare else recordings
+
+
+def hearing_of(data: Any, size: tuple[int, int], sound: Sound) -> Hearing | None:
+    """How a new model for ``data`` hears; None unless they are recordings. ``size`` is (1, samples)."""
+    return Hearing(data.rate, size[1], sound) if modality(data) == "recording" else None
+
+
+NAMES = {3: "recordings", 4: "single images", 5: "clips"}
+
+
 class Classifier(nn.Module):
     """``net`` behind its own preprocessing, so that models of different input sizes and normalisations take the same
     pixels.
 
     Args:
-        net: normalised input [B, in_chans, H, W], or clips [B, in_chans, T, H, W] -> logits [B, classes].
+        net: normalised input [B, in_chans, H, W], or clips [B, in_chans, T, H, W] -> logits [B, classes]. With
+            ``card.hearing``, its images are spectrograms.
         card: what the network is and expects.
     """
 
@@ -49,23 +69,26 @@ class Classifier(nn.Module):
         self.layout = torch.channels_last_3d if card.frames else torch.channels_last
         self.net = net.to(memory_format=self.layout)  # type: ignore[call-overload]
         self.card = card
+        self.ear = LogMel(card.hearing.rate, card.hearing.sound) if card.hearing else None
         # Not persistent: they are in the card, and the state dict stays that of the network alone.
         self.register_buffer("mean", torch.tensor(card.mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(card.std).view(1, -1, 1, 1), persistent=False)
 
     def prepare(self, pixels: Tensor) -> Tensor:
         """Pixels [B, C, H, W] in [0, 1] -> the network's normalised input [B, in_chans, *input_size]; of a model for
-        clips [B, C, T, H, W] -> [B, in_chans, frames, *input_size].
+        clips [B, C, T, H, W] -> [B, in_chans, frames, *input_size]; of a model for recordings [B, 1, S] at its rate ->
+        [B, in_chans, mels, columns].
 
         Raises:
-            ExunoError: images for a model of clips, or the other way round.
+            ExunoError: images for a model of clips, or any such pair.
         """
-        if (pixels.ndim == 5) != bool(self.card.frames):
+        if pixels.ndim != self.ndim:
             raise ExunoError(
-                f"{self.card.arch} takes {'clips' if self.card.frames else 'single images'}, and was given "
-                f"{'clips' if pixels.ndim == 5 else 'single images'}",
+                f"{self.card.arch} takes {NAMES[self.ndim]}, and was given {NAMES.get(pixels.ndim, 'something else')}",
                 "Give a model that fits the data.",
             )
+        if self.ear is not None and self.card.hearing:
+            pixels = self.ear(fitted(pixels, self.card.hearing.length))
         if self.card.frames:
             clips = subsample(pixels, self.card.frames)
             images = self._images(clips.transpose(1, 2).flatten(0, 1))
@@ -79,7 +102,12 @@ class Classifier(nn.Module):
             x = interpolate(x, self.card.input_size, mode="bilinear", antialias=True, align_corners=False)
         return (x - self.mean) / self.std
 
+    @property
+    def ndim(self) -> int:
+        """Axes of a batch that it takes: 4 for images, 5 for clips, 3 for recordings."""
+        return 5 if self.card.frames else 3 if self.card.hearing else 4
+
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels, float [B, C, H, W] in [0, 1], C = 1 or 3, any H and W -> logits [B, classes]; of a model for clips
-        [B, C, T, H, W], any T."""
+        [B, C, T, H, W], any T; for recordings [B, 1, S], any S."""
         return self.net(self.prepare(pixels))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from exuno.engine.errors import ExunoError
 from exuno.models.build import build_net
-from exuno.models.card import ModelCard
+from exuno.models.card import Hearing, ModelCard
 from exuno.models.classifier import Classifier
 from exuno.models.ibot import PARTS
 from exuno.models.registry import clip_of
@@ -29,6 +29,7 @@ class Wish:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     new_head: bool = False
+    hearing: Hearing | None = None
 
 
 def load_model(
@@ -42,6 +43,7 @@ def load_model(
     std: Sequence[float] | None = None,
     pretrained: bool,
     new_head: bool = False,
+    hearing: Hearing | None = None,
 ) -> Classifier:
     """Build the model that ``spec`` names.
 
@@ -59,6 +61,8 @@ def load_model(
         pretrained: whether trained weights are wanted.
         new_head: whether a trained model of another number of classes gets a new, random last layer instead of an
             error.
+        hearing: of a network with random weights that is to take recordings: it sees their spectrograms, and
+            in_chans, input_size, mean and std do not matter.
 
     Returns:
         The model in training mode, on the CPU, in channels_last. Random weights come from torch's global generator.
@@ -66,6 +70,8 @@ def load_model(
     Raises:
         ExunoError: for a spec, a file or a number of classes that does not fit.
     """
+    if hearing:
+        in_chans, input_size, mean, std = 1, hearing.input_size, (0.0,), (1.0,)
     wish = Wish(
         classes,
         tuple(class_names) if class_names is not None else None,
@@ -74,6 +80,7 @@ def load_model(
         tuple(mean) if mean is not None else None,
         tuple(std) if std is not None else None,
         new_head,
+        hearing,
     )
     prefix, colon, name = spec.partition(":")
     if not colon or not name:
@@ -128,6 +135,7 @@ def _exuno(spec: str, wish: Wish, pretrained: bool) -> Classifier:
         wish.std or middle,
         wish.class_names,
         frames=clip[0] if clip else None,
+        hearing=wish.hearing,
     )
     return Classifier(build_net(card), card)
 
@@ -154,7 +162,10 @@ def _torchvision(spec: str, name: str, wish: Wish, pretrained: bool) -> Classifi
 
 
 def _random(card: ModelCard, wish: Wish) -> Classifier:
-    if len(wish.mean or ()) == card.in_chans == len(wish.std or ()):
+    if wish.hearing:
+        blank = ((0.0,) * card.in_chans, (1.0,) * card.in_chans)
+        card = replace(card, mean=blank[0], std=blank[1], hearing=wish.hearing)
+    elif len(wish.mean or ()) == card.in_chans == len(wish.std or ()):
         card = replace(card, mean=wish.mean, std=wish.std)
     return Classifier(build_net(card), card)
 

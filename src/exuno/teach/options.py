@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from exuno.engine.options import Augment, Optim, RunOptions
+from exuno.engine.options import Augment, Optim, RunOptions, Sound
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class TeachConfig:
     """a in (1 - a) NLL + a mean(-log p)."""
     evaluations: int = 10
     """How often the model is tested on the way."""
+    sound: Sound = field(default_factory=Sound)
     augment: Augment = field(default_factory=Augment)
     optim: Optim = field(default_factory=Optim)
     run: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)

@@ -15,15 +15,15 @@ from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Result, fit
 from exuno.engine.run import Run
-from exuno.evaluate.measure import check_classes, record, top1
-from exuno.models.classifier import Classifier
+from exuno.evaluate.measure import check_classes, record, scores, top1
+from exuno.models.classifier import Classifier, hearing_of
 from exuno.models.load import load_model
 from exuno.models.save import save_model
 from exuno.presets import Preset
 from exuno.report.page import write_report
 from exuno.teach.method import Supervised
 from exuno.teach.options import TeachConfig
-from exuno.training import carry_out, check_training, steps_of, training_loader
+from exuno.training import carry_out, check_training, size_of, steps_of, training_loader
 
 
 def teach(config: TeachConfig, preset: Preset | None = None) -> Run:
@@ -60,7 +60,7 @@ def prepare(config: TeachConfig, accelerator: Accelerator) -> Setup:
     if training.num_classes == 0:
         raise ExunoError(f"{config.data} has no labels to train on", "Use it as the --source of exuno distill.")
     check_apart(config.data, training, test)
-    size = (config.size, config.size) if config.size else training.image_size
+    size = size_of(config, training)
     session.seed_everything(config.run.seed)
     started = config.model.startswith(("run:", "file:", "hf-hub:")) or config.pretrained
     model = load_model(
@@ -74,6 +74,7 @@ def prepare(config: TeachConfig, accelerator: Accelerator) -> Setup:
         std=None if started else training.std,
         pretrained=started,
         new_head=started,
+        hearing=None if started else hearing_of(training, size, config.sound),
     )
     check_classes(model, test, "the model")
     loader = training_loader(training, config, size, accelerator)
@@ -109,7 +110,7 @@ def conclude(config: TeachConfig, run: Run, setup: Setup, outcome: Result, devic
         run.dir / "evaluation", "model", setup.model, setup.test, setup.size, device, config.run.workers
     )
     run.finish(
-        metrics={f"model/{key}": summary[key] for key in ("top1", "top5", "ece")},
+        metrics=scores("model", summary),
         intervals={"model/top1": summary["interval"]},
         n={"model/top1": summary["n"]},
         lineage=setup.model.card.lineage,
