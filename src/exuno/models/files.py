@@ -58,13 +58,15 @@ def load_file(
     state, metadata, training = read_contents(path, part)
     card = _own_card(path, arch, metadata)
     if card is None:
+        from exuno.models.layouts import translated
         from exuno.models.recognise import described, recognise
 
+        state, told = translated(state, path)
         card = recognise(state, path) if arch is None else described(arch, state, path)
         card = card if training is None else with_training(card, training)
         if card.arch.startswith("exuno:vit"):
             state, card = with_mask_token(state, card)
-        card = replace(card, mean=mean or card.mean, std=std or card.std)
+        card = replace(card, mean=mean or card.mean, std=std or card.std, lineage={**card.lineage, **told})
     net = build_net(card)
     load_strictly(net, state, card.arch, str(path))
     lineage = {**card.lineage, "file": path.name, "sha256": sha256(path)}

@@ -10,6 +10,7 @@ from exuno.engine.errors import ExunoError
 from exuno.models.build import build_net
 from exuno.models.card import ModelCard
 from exuno.models.ibot import is_vit, vit_card
+from exuno.models.mobilenet import MEAN, name_of
 from exuno.models.weights import State
 from exuno.models.x3d import CLIPS, DEPTH, WIDTH, factors_of
 
@@ -18,9 +19,9 @@ def recognise(state: State, path: Path) -> ModelCard:
     """The card of a state dict that carries none.
 
     Recognised are exuno's own networks: CIFAR ResNets (whose names are those in circulation), wide ResNets, ConvNets,
-    vision transformers (in timm's names or iBOT's) and X3D (in pytorchvideo's). Mean and std are ImageNet's for a
-    transformer and a ResNet, as the latter's published CIFAR weights expect; ten classes of a ResNet are taken to be
-    CIFAR-10's. X3D-XS, S and M differ in their clips only, which a file does not tell: XS, unless named.
+    vision transformers (in timm's names or iBOT's), X3D (in pytorchvideo's) and MobileNets. Mean and std are ImageNet's
+    for a transformer and a ResNet, as the latter's published CIFAR weights expect; ten classes of a ResNet are taken to
+    be CIFAR-10's. X3D-XS, S and M differ in their clips only, which a file does not tell: XS, unless named.
 
     Raises:
         ExunoError: if the architecture is another one.
@@ -29,6 +30,8 @@ def recognise(state: State, path: Path) -> ModelCard:
         return vit_card(state, path)
     if factors := factors_of(state):
         return x3d_card(state, factors)
+    if name := name_of(state):
+        return mobilenet_card(state, name, path)
     for probe in (_cifar_resnet, _wide_resnet, _convnet):
         found = probe(state)
         if found is not None:
@@ -57,6 +60,15 @@ def x3d_card(state: State, factors: tuple[float, float], size: str = "xs") -> Mo
     classes, chans = len(state["blocks.5.proj.weight"]), state["blocks.0.conv.conv_t.weight"].shape[1]
     arch, middle = f"exuno:x3d_{size}{suffix}", ((0.45,) * chans, (0.225,) * chans)
     return ModelCard(arch, classes, chans, (side, side), *middle, frames=frames)
+
+
+def mobilenet_card(state: State, name: str, path: Path) -> ModelCard:
+    """The card of a MobileNet of TensorFlow. The side of its input is in the name of every published file, and nowhere
+    else: 224 unless the name says another."""
+    named = re.findall(r"(?<!\d)(96|128|160|192|224)(?!\d)", path.stem)
+    side, chans = int(named[-1]) if named else 224, state["stem.weight"].shape[1]
+    classes = len(state["classifier.weight"])
+    return ModelCard(f"exuno:{name}", classes, chans, (side, side), (MEAN,) * chans, (MEAN,) * chans)
 
 
 def _cifar_resnet(state: State) -> tuple[str, int, tuple[int, int]] | None:

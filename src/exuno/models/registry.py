@@ -20,6 +20,7 @@ COMMON = (
     "convnet-batch-doubling",
     *(f"vit_{size}_{patch}" for size in ("tiny", "small", "base") for patch in (8, 16)),
     *("x3d_xs", "x3d_s", "x3d_m", "x3d_xs_w5_d3"),
+    *("mobilenet_v1_025", "mobilenet_v2_100"),
 )
 X3D = r"x3d_(xs|s|m)(?:_w(\d+(?:\.\d+)?)_d(\d+(?:\.\d+)?))?"
 VIT = r"vit_(?:(tiny|small|base)|(\d+)_(\d+)_(\d+))_(\d+)"
@@ -37,6 +38,8 @@ def exuno_models() -> tuple[str, ...]:
 
     A video network is ``x3d_SIZE``, the size being xs, s or m, with ``_wWIDTH_dDEPTH`` for other factors than 2 and
     2.2: the expanded student of the single-image paper is ``x3d_xs_w5_d3``.
+
+    A MobileNet is ``mobilenet_vVERSION_PERCENT``, the version being 1 or 2, with so many percent of its channels.
     """
     return COMMON
 
@@ -97,12 +100,17 @@ def build_exuno(name: str, classes: int, in_chans: int, input_size: tuple[int, i
         if not (0.2 <= width <= 20 and 0.2 <= depth <= 20):
             raise ExunoError(f"exuno:{name} has factors of {width:g} and {depth:g}", "Give factors from 0.2 to 20.")
         return Network(classes, in_chans, CLIPS[match[1]][0], input_size, width, depth)
+    if match := re.fullmatch(r"mobilenet_v([12])_(\d{2,3})", name):
+        from exuno.models.mobilenet import MobileNet
+
+        _check_positive(name, width=int(match[2]))
+        return MobileNet(int(match[1]), int(match[2]), classes, in_chans)
     near = get_close_matches(name, COMMON, 1)
     raise ExunoError(
         f"exuno has no model '{name}'",
         (f"Did you mean exuno:{near[0]}? " if near else "")
         + "The families are wrn_DEPTH_WIDTH, resnetDEPTH, vit_SIZE_PATCH or vit_WIDTH_DEPTH_HEADS_PATCH, x3d_SIZE "
-        + "(with _wWIDTH_dDEPTH for other factors), and "
+        + "(with _wWIDTH_dDEPTH for other factors), mobilenet_v1_PERCENT or mobilenet_v2_PERCENT, and "
         + "convnet_DEPTH_WIDTH (with -none, -batch, -layer or -group for another normalisation, then -doubling for "
         + "widths that double); the usual ones: "
         + f"{', '.join(COMMON)}.",
