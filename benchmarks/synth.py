@@ -23,6 +23,7 @@ from PIL import Image
 
 from common import record, shared, spread
 from exuno.data.photo import load_photo
+from exuno.synth.encode import PatchFiles
 from exuno.synth.image import Sampler
 from exuno.synth.job import Job
 from exuno.synth.mixture import Mixture
@@ -67,10 +68,10 @@ def _plain(indices: range) -> None:
 def _fast_files(indices: range) -> None:
     with tempfile.TemporaryDirectory() as out:
         sampler = _state["sampler"]
-        job = Job(("",), sampler.options, 0, indices.stop, "jpeg", 75, "wds", len(indices))
+        job = Job("patches", ("",), sampler.options, 0, indices.stop, "jpeg", 75, "wds", len(indices))
         mixture = Mixture.__new__(Mixture)  # with the sampler that is warm already
         mixture.samplers, mixture.options = [sampler], sampler.options
-        for _ in write_unit(job, mixture, Path(out), indices.start // len(indices)):
+        for _ in write_unit(job, PatchFiles(mixture, "jpeg", 75), Path(out), indices.start // len(indices)):
             pass
 
 

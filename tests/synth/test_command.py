@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from exuno.data.photo import load_photo
 from exuno.synth import job as jobs
 from exuno.synth import writer
 from exuno.synth.command import parse, resolve
+from exuno.synth.encode import PatchFiles
 from exuno.synth.image import Sampler
 from exuno.synth.mixture import Mixture
 from exuno.synth.options import ImageOptions
@@ -31,6 +33,10 @@ def run(out: Path, *more: str, base: list[str] = BASE) -> dict[str, bytes]:
     """The files that a command writes, by relative path."""
     assert main([*base, "--out", str(out), *more]) == 0
     return files(out)
+
+
+def maker(job: jobs.Job) -> PatchFiles:
+    return PatchFiles(Mixture([load_photo("photo:coffee")], job.options, job.seed), "jpeg", job.quality)
 
 
 def files(out: Path) -> dict[str, bytes]:
@@ -146,9 +152,9 @@ def test_a_second_writer_of_the_same_patches_is_refused_and_the_first_ends_compl
 ):
     monkeypatch.setattr(jobs, "PATIENCE", 0.1)
     job = resolve(parse([*BASE[1:], "--out", str(tmp_path)]))
-    mixture = Mixture([load_photo("photo:coffee")], job.options, job.seed)
+    make = maker(job)
     with jobs.claim(job, tmp_path):
-        first = writer.write_unit(job, mixture, tmp_path, 0)
+        first = writer.write_unit(job, make, tmp_path, 0)
         next(first)
         for shard in ("0/1", "0/2", "3/7"):
             told = mistake(capsys, *BASE[1:], "--out", str(tmp_path), "--workers", "1", "--shard", shard)
@@ -191,7 +197,7 @@ def test_what_a_killed_run_left_is_no_content_and_goes(tmp_path, container):
     out = tmp_path / "o"
     job = resolve(parse([*BASE[1:], "--out", str(out), *more]))
     run(out, *more, "--shard", "1/2")
-    unfinished = writer.write_unit(job, Mixture([load_photo("photo:coffee")], job.options, job.seed), out, 0)
+    unfinished = writer.write_unit(job, maker(job), out, 0)
     next(unfinished)  # a killed process leaves what is on the disk at such a moment
     left = [path for path in out.rglob("*") if "partial" in path.name]
     assert left
@@ -227,6 +233,19 @@ def test_a_folder_of_other_options_is_refused(tmp_path, capsys):
     (other / "precious.txt").write_text("mine")
     assert "not empty" in mistake(capsys, *BASE[1:], "--out", str(other))
     assert files(other) == {"precious.txt": b"mine"}
+
+
+def test_a_folder_of_patches_of_an_older_version_is_continued(tmp_path, whole, capsys):
+    """It has the manifest that was written when patches were all there was."""
+    assert run(tmp_path) == whole
+    written = json.loads((tmp_path / "synth.json").read_text())
+    assert written.pop("what") == "patches"
+    written["photos"] = written.pop("inputs")
+    old = json.dumps(written, indent=1)
+    (tmp_path / "synth.json").write_text(old)
+    shutil.rmtree(tmp_path / "patches/000003")
+    assert run(tmp_path) == {**whole, "synth.json": old.encode()}
+    assert "seed: 0, now 1" in mistake(capsys, *BASE[1:], "--out", str(tmp_path), "--seed", "1")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ geometry, pyramid, color    from parameters to pixels
 image             Sampler: indices -> uint8 [N, size, size, 3], with OpenCV
 batched_torch     TorchSampler: the same on any device
 mixture, stream   several photographs; a torch Dataset
-job, writer, pool, contact  patches on disk
-command           exuno synth
+encode, contact   patches as files; a picture of many
+job, writer, pool what is written, and how, whatever the samples are
+work, command     exuno synth
 """

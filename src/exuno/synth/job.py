@@ -10,17 +10,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from math import gcd
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import disk_errors, write_json
-from exuno.synth.options import ImageOptions
 
 MANIFEST = "synth.json"
 
-Format = Literal["jpeg", "png", "webp"]
 Container = Literal["folder", "wds"]
-SUFFIX = {"jpeg": "jpg", "png": "png", "webp": "webp"}
+What = Literal["patches", "clips", "excerpts"]
 
 PATIENCE = 2.0
 """Seconds to wait for another writer: the processes of a killed run need a moment to see that their parent is gone."""
@@ -30,31 +28,36 @@ PATIENCE = 2.0
 class Job:
     """Everything that decides about the bytes on disk. A *unit* is one subfolder or one tar file."""
 
-    photos: tuple[str, ...]
-    """SHA-256 of each photograph."""
-    options: ImageOptions
+    what: What
+    """What is made; also the name of its folder."""
+    inputs: tuple[str, ...]
+    """SHA-256 of each photograph or recording."""
+    options: Any
+    """A frozen dataclass: how a sample is made."""
     seed: int
     count: int
-    format: Format
+    format: str
+    """Format of a file."""
     quality: int
+    """Quality of a file, in the unit of its format."""
     container: Container
     group: int
-    """Patches in a unit."""
+    """Samples in a unit."""
 
     @property
     def units(self) -> int:
         return -(-self.count // self.group)
 
     def indices(self, unit: int) -> range:
-        """The patches of a unit."""
+        """The samples of a unit."""
         return range(unit * self.group, min(self.count, (unit + 1) * self.group))
 
     def place(self, out: Path, unit: int) -> Path:
         """The subfolder or tar file of a unit; its presence means that it is complete."""
-        return out / f"{unit:06d}.tar" if self.container == "wds" else out / "patches" / f"{unit:06d}"
+        return out / f"{unit:06d}.tar" if self.container == "wds" else out / self.what / f"{unit:06d}"
 
     def file_name(self, index: int) -> str:
-        return f"{index:09d}.{SUFFIX[self.format]}"
+        return f"{index:09d}.{'jpg' if self.format == 'jpeg' else self.format}"
 
 
 @contextmanager
@@ -65,10 +68,10 @@ def claim(job: Job, out: Path, share: int = 0, shares: int = 1) -> Iterator[None
     for as long as they live, even when their parent was killed.
 
     Raises:
-        ExunoError: the folder holds something else, or patches of other options, or another process writes the units.
+        ExunoError: the folder holds something else, or samples of other options, or another process writes the units.
     """
     _is_there(job, out)  # before anything is written: a folder that is refused stays as it was
-    with _lock(out, share, shares):
+    with _lock(job, out, share, shares):
         if not _is_there(job, out):
             write_json(out / MANIFEST, _manifest(job))
         yield
@@ -90,25 +93,32 @@ def _is_there(job: Job, out: Path) -> bool:
             raise ExunoError(f"the folder '{out}' is not empty and holds no {MANIFEST}", "Give --out a new folder.")
         return False
     try:
-        there = json.loads(path.read_text())
+        there = _current(json.loads(path.read_text()))
     except ValueError as error:
         raise ExunoError(f"'{path}' is damaged ({error})", "Give --out a new folder.") from None
     if there != manifest:
         fields = sorted(name for name in manifest.keys() | there.keys() if there.get(name) != manifest.get(name))
         changes = "; ".join(f"{name}: {_short(there.get(name))}, now {_short(manifest.get(name))}" for name in fields)
         raise ExunoError(
-            f"the folder '{out}' holds patches made with other options ({changes})",
+            f"the folder '{out}' holds {there.get('what')} made with other options ({changes})",
             "Give the same options to continue it, or --out another folder.",
         )
     return True
 
 
+def _current(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A manifest as it would be written today: patches were once all there was, and photographs all they came from."""
+    if "photos" in manifest:
+        manifest = {"what": "patches", "inputs": manifest.pop("photos"), **manifest}
+    return manifest
+
+
 @contextmanager
-def _lock(out: Path, share: int, shares: int) -> Iterator[None]:
+def _lock(job: Job, out: Path, share: int, shares: int) -> Iterator[None]:
     path = out / f".lock-{share}-of-{shares}"
     with disk_errors(path):
         out.mkdir(parents=True, exist_ok=True)
-        file = _take(path, out)
+        file = _take(job, path, out)
     try:
         # Another way to divide the work has other lock files. Each side looks after it holds its own, so never both
         # pass; both may be refused.
@@ -117,14 +127,14 @@ def _lock(out: Path, share: int, shares: int) -> Iterator[None]:
             if numbers and other != path:
                 first, step = map(int, numbers.groups())
                 if (first - share) % gcd(step, shares) == 0 and _held(other):
-                    raise _occupied(out)
+                    raise _occupied(job, out)
         yield
     finally:
         path.unlink(missing_ok=True)  # while it is held: who opened it before sees that it is gone
         file.close()
 
 
-def _take(path: Path, out: Path) -> IO[str]:
+def _take(job: Job, path: Path, out: Path) -> IO[str]:
     """The file, opened and locked."""
     deadline = time.monotonic() + PATIENCE
     while True:
@@ -136,7 +146,7 @@ def _take(path: Path, out: Path) -> IO[str]:
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 file.close()
-                raise _occupied(out) from None
+                raise _occupied(job, out) from None
         except BaseException:
             file.close()
             raise
@@ -155,8 +165,8 @@ def _held(path: Path) -> bool:
     return False
 
 
-def _occupied(out: Path) -> ExunoError:
-    return ExunoError(f"another process is writing the same patches to '{out}'", "Wait for it, or stop it.")
+def _occupied(job: Job, out: Path) -> ExunoError:
+    return ExunoError(f"another process is writing the same {job.what} to '{out}'", "Wait for it, or stop it.")
 
 
 def _short(value: object) -> str:

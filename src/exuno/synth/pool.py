@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import connection, get_context
@@ -12,28 +13,27 @@ from typing import Any
 
 from exuno.engine.errors import ExunoError
 from exuno.synth.job import Job
-from exuno.synth.mixture import Mixture
-from exuno.synth.writer import write_unit
+from exuno.synth.writer import Maker, write_unit
 
-_REPORT_EVERY = 64
-"""Patches between two messages of a process; a process also looks then whether it still has a parent."""
+_REPORT_EVERY = 0.1
+"""Seconds between two messages of a process; a process also looks then whether it still has a parent."""
 
 
 @contextmanager
-def writing(job: Job, mixture: Mixture, out: Path, units: Sequence[int], workers: int) -> Iterator[Iterator[int]]:
+def writing(job: Job, make: Maker, out: Path, units: Sequence[int], workers: int) -> Iterator[Iterator[int]]:
     """Write these units, which the caller has claimed, with ``workers`` processes, which have started when the block
     begins.
 
     Yields:
-        An iterator of the numbers of patches newly written, to be followed to its end. It raises ExunoError for the
+        An iterator of the numbers of samples newly written, to be followed to its end. It raises ExunoError for the
         first mistake of any process, or when one was killed.
     """
     workers = min(workers, len(units))
     if workers <= 1:
-        yield (1 for unit in units for _ in write_unit(job, mixture, out, unit))
+        yield (1 for unit in units for _ in write_unit(job, make, out, unit))
         return
-    mixture.prepare()
-    # A fork shares the pyramid and costs nothing; but it is not safe beside torch's threads.
+    make.prepare()
+    # A fork shares what is prepared and costs nothing; but it is not safe beside torch's threads.
     forks = sys.platform == "linux" and "torch" not in sys.modules
     context: Any = get_context("fork" if forks else "spawn")
     position = context.Value("q", 0)
@@ -41,7 +41,7 @@ def writing(job: Job, mixture: Mixture, out: Path, units: Sequence[int], workers
     try:
         for _ in range(workers):
             reader, writer = context.Pipe(duplex=False)
-            arguments = (job, mixture, out, units, position, writer, os.getpid())
+            arguments = (job, make, out, units, position, writer, os.getpid())
             process = context.Process(target=_work, args=arguments, daemon=True)
             process.start()
             writer.close()  # so that a dead process shows as the end of its pipe
@@ -64,7 +64,7 @@ def _amounts(readers: list[Connection]) -> Iterator[int]:
                 message = reader.recv()
             except EOFError:
                 raise ExunoError(
-                    "a process that made patches was killed, perhaps for lack of memory",
+                    "a process that made samples was killed, perhaps for lack of memory",
                     "Give the same command again: it continues where it stopped. Fewer --workers need less memory.",
                 ) from None
             if message is None:
@@ -76,20 +76,20 @@ def _amounts(readers: list[Connection]) -> Iterator[int]:
 
 
 def _work(
-    job: Job, mixture: Mixture, out: Path, units: Sequence[int], position: Any, writer: Connection, parent: int
+    job: Job, make: Maker, out: Path, units: Sequence[int], position: Any, writer: Connection, parent: int
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears of it, and ends its children
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an exit, so that half-written units are removed
-    waiting = 0
+    waiting, told = 0, time.monotonic()
     try:
         while (turn := _next(position)) < len(units):
-            for _ in write_unit(job, mixture, out, units[turn]):
+            for _ in write_unit(job, make, out, units[turn]):
                 waiting += 1
-                if waiting == _REPORT_EVERY:
+                if (now := time.monotonic()) - told >= _REPORT_EVERY:
                     if os.getppid() != parent:
                         sys.exit(1)
                     writer.send(waiting)
-                    waiting = 0
+                    waiting, told = 0, now
         writer.send(waiting)
         writer.send(None)
     except ExunoError as error:

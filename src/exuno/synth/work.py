@@ -1,0 +1,164 @@
+"""What ``exuno synth`` does for every kind of sample: check, share out, write, continue, tell the cost."""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import tyro
+
+from exuno.data.photo import photo_sha256
+from exuno.engine.errors import ExunoError
+from exuno.engine.progress import ProgressBar, clock
+from exuno.synth.job import Container, Job, What, claim
+from exuno.synth.writer import Maker
+
+SMOKE = 64
+
+
+@dataclass(frozen=True)
+class Work:
+    """The options of writing, whatever the samples are."""
+
+    out: Path | None = None
+    """Folder to write to. The same command continues a run that was stopped."""
+    count: int = 50000
+    """Number of samples."""
+    seed: int = 0
+    """Seed of every draw. A sample depends on its source, options, seed and its own number only."""
+    container: Container = "folder"
+    """folder: subfolders of one folder in OUT, an image folder of one class; wds: WebDataset shards OUT/000000.tar."""
+    group: int = 1000
+    """Samples in a subfolder or tar file, the unit of sharding and of continuing."""
+    shard: str = "0/1"
+    """i/n: write the i-th of n disjoint parts (i from 0), for n machines."""
+    workers: int = 0
+    """Processes; 0: one for each core."""
+    smoke: bool = False
+    """Only 64 samples."""
+    dry_run: bool = False
+    """Print the resolved options and what the work would cost, write nothing."""
+    debug: bool = False
+    """Show tracebacks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoWork(Work):
+    """The same for samples of photographs."""
+
+    photos: tyro.conf.Positional[tuple[str, ...]]
+    """Pictures: a path, photo:NAME (photo:coffee, photo:astronaut, …) or noise:SEED; of several, sample i comes from
+    number i mod n."""
+    contact_sheet: int = 0
+    """Also write OUT/contact-sheet.png, a picture of so many samples from the first on."""
+
+
+def settle(work: Work, what: What, inputs: Sequence[str], options: object, format: str, quality: int) -> Job:
+    """Check the options of writing and settle what is written.
+
+    Args:
+        work: the options of the command.
+        what: what is made.
+        inputs: SHA-256 of each source.
+        options: how a sample is made, a frozen dataclass.
+        format: format of a file.
+        quality: of a file, in the unit of its format.
+
+    Raises:
+        ExunoError: a value that makes no sense.
+    """
+    within("count", work.count, 1, 10**9)
+    within("group", work.group, 1, 10**6)
+    within("workers", work.workers, 0, 10**4)
+    count = min(work.count, SMOKE) if work.smoke else work.count
+    return Job(what, tuple(inputs), options, work.seed, count, format, quality, work.container, work.group)
+
+
+def settle_photos(work: PhotoWork, what: What, options: object, format: str, quality: int) -> Job:
+    """``settle`` for samples of photographs."""
+    if not work.photos:
+        raise ExunoError("no photograph was given", "For example: photo:coffee, or the path of a picture.")
+    within("contact-sheet", work.contact_sheet, 0, 10**6)
+    return settle(work, what, [photo_sha256(spec) for spec in work.photos], options, format, quality)
+
+
+def within(name: str, value: int, low: int, high: int) -> None:
+    """Raise an ExunoError if the value of an option is not from ``low`` to ``high``."""
+    if not low <= value <= high:
+        raise ExunoError(f"--{name} is {value}", f"It has to be from {low:,} to {high:,}.")
+
+
+def carry_out(work: Work, job: Job, make: Maker) -> Path | None:
+    """Write the samples, and return the folder; for a dry run tell what would be written, and return None.
+
+    Raises:
+        ExunoError: the folder is missing, occupied or not of this job, or the disk is full.
+    """
+    share, shares = parse_shard(work.shard)
+    workers = work.workers or available_cores()
+    units = range(share, job.units, shares)
+    if work.dry_run:
+        _explain(work, job, make, units, workers)
+        return None
+    if work.out is None:
+        raise ExunoError("no folder to write to was given", "Give --out DIR.")
+    with claim(job, work.out, share, shares):
+        _write(work.out, job, make, units, workers)
+    return work.out
+
+
+def _write(out: Path, job: Job, make: Maker, units: Sequence[int], workers: int) -> None:
+    from exuno.synth.pool import writing
+
+    todo = [unit for unit in units if not job.place(out, unit).exists()]
+    total, left = _samples(job, units), _samples(job, todo)
+    # The processes start before the bar, which has a thread of its own on a terminal.
+    with (
+        writing(job, make, out, todo, workers) as amounts,
+        ProgressBar("synth", total, job.what, done=total - left, quiet=not todo) as bar,
+    ):
+        for amount in amounts:
+            bar.advance(amount)
+    print(f"{total:,} {job.what} in {out}" + ("" if todo else " (they were there already)"))
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """``"2/8"`` -> (2, 8)."""
+    share, slash, shares = text.partition("/")
+    if not (slash and share.isdigit() and shares.isdigit() and int(share) < int(shares)):
+        raise ExunoError(f"--shard is '{text}'", "It has to be i/n with i from 0 to n - 1, for example 0/4 … 3/4.")
+    return int(share), int(shares)
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _explain(work: Work, job: Job, make: Maker, units: Sequence[int], workers: int) -> None:
+    """Print the resolved options as YAML and the cost, measured on a few samples."""
+    import yaml
+
+    from exuno.presets import to_dict
+
+    resolved = to_dict(replace(work, count=job.count, workers=workers))
+    groups = [resolved.pop(name) for name in list(resolved) if isinstance(resolved[name], dict)]  # typed without a name
+    for group in groups:
+        resolved |= group
+    print(yaml.safe_dump(resolved, sort_keys=False, default_flow_style=None).rstrip())
+    for _ in make([0]):
+        pass  # the first sample also pays for what is prepared and the imports
+    trial = range(min(job.count, 16))
+    started = time.monotonic()
+    size = sum(len(data) for _, data in make(trial)) / len(trial)
+    seconds = (time.monotonic() - started) / len(trial)
+    count = _samples(job, units)
+    print(
+        f"# {count:,} {job.what} in {len(units):,} {'tar files' if job.container == 'wds' else 'subfolders'}: "
+        f"about {count * size / 1e6:,.1f} MB and {clock(count * seconds / workers)} with {workers} processes"
+    )
+
+
+def _samples(job: Job, units: Sequence[int]) -> int:
+    return sum(len(job.indices(unit)) for unit in units)
