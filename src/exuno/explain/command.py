@@ -14,7 +14,7 @@ def penultimate(args: Sequence[str]) -> None:
     from exuno.explain.options import PenultimateConfig, complete, values_of
 
     config = complete(tyro.cli(PenultimateConfig, args=list(args), prog="exuno explain penultimate"))
-    if config.dry_run:
+    if config.run.dry_run:
         splits = " and ".join(config.split)
         explain(values_of(config), None, [f"one pass of {len(config.models)} models over {config.data}, {splits}"])
         return

@@ -1,6 +1,7 @@
-"""The configuration of ``exuno explain penultimate``, checked and completed. Plain frozen dataclasses; no torch."""
+"""What all words of ``exuno explain`` take; the configuration of ``penultimate``, checked and completed. Plain frozen
+dataclasses; no torch."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,22 @@ from exuno.presets import to_args, to_dict
 Projection = Literal["templates", "pca"]
 Space = Literal["head", "all"]
 SMOKE_IMAGES, SMOKE_RESAMPLES = 6, 20
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where the result lies, and how it is made."""
+
+    run_dir: Path | None = None
+    """Folder of the result. Default: runs/explain-WORD-HASH, the hash being that of the configuration."""
+    devices: Literal["auto", "cpu"] = "auto"
+    """auto (a GPU if there is one) or cpu."""
+    smoke: bool = False
+    """The same path from end to end, on a sliver of the work."""
+    dry_run: bool = False
+    """Print the resolved configuration, do nothing."""
+    debug: bool = False
+    """Show tracebacks."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +74,9 @@ class PenultimateConfig:
     """Folder of cached features; default: ~/.cache/exuno/features."""
     seed: int = 0
     """Seed of the bootstrap."""
-    run_dir: Path | None = None
-    """Folder of the result. Default: runs/explain-penultimate-HASH, the hash being that of the configuration."""
-    devices: Literal["auto", "cpu"] = "auto"
-    """auto (a GPU if there is one) or cpu."""
     workers: int = 0
     """Processes that decode images; 0 decodes them in this one."""
-    smoke: bool = False
-    """A sliver of the data."""
-    dry_run: bool = False
-    """Print the resolved configuration, measure nothing."""
-    debug: bool = False
-    """Show tracebacks."""
+    run: tyro.conf.OmitArgPrefixes[Execution] = field(default_factory=Execution)
 
 
 def complete(config: PenultimateConfig) -> PenultimateConfig:
@@ -95,7 +103,7 @@ def complete(config: PenultimateConfig) -> PenultimateConfig:
         similar = spec_of(similar)
     config = replace(config, models=tuple(models), reference=reference, data=data, data_root=root, similar=similar)
     check(config)
-    if config.smoke:
+    if config.run.smoke:
         few = min(config.images or SMOKE_IMAGES, SMOKE_IMAGES)
         config = replace(config, images=few, resamples=min(config.resamples, SMOKE_RESAMPLES))
     return config
@@ -121,16 +129,17 @@ def check(config: PenultimateConfig) -> None:
     need(config.workers >= 0, "--workers", config.workers, "0 or more")
 
 
-def values_of(config: PenultimateConfig) -> dict[str, Any]:
-    """The configuration as plain values, each under the name that is typed; without the place of the cache."""
+def values_of(config: Any) -> dict[str, Any]:
+    """A configuration of any word as plain values, each under the name that is typed; without the place of the
+    cache."""
     values = {"classes" if key == "three" else key: value for key, value in to_dict(config).items()}
-    values.pop("cache")
+    values.pop("cache", None)
     return values
 
 
-def replay(config: PenultimateConfig) -> list[str]:
-    """The command that repeats a measurement."""
-    values = {key: value for key, value in values_of(config).items() if key not in EXECUTION}
-    given = {key: value for key, value in values.items() if value not in (None, [])}
-    models = given.pop("models")
-    return ["exuno", "explain", "penultimate", *models, *to_args(given)]
+def replay(word: str, values: dict[str, Any], *positional: str) -> list[str]:
+    """The command that repeats a word with these values; ``positional`` are typed without their names."""
+    given = {key: value for key, value in values.items() if key not in EXECUTION and value not in (None, [])}
+    first = [given.pop(name) for name in positional]
+    bare = [item for each in first for item in (each if isinstance(each, list) else [each])]
+    return ["exuno", "explain", word, *bare, *to_args(given)]

@@ -1,16 +1,16 @@
 """``exuno explain penultimate``: from model specs to numbers, pictures and a page."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
-from exuno.engine.devices import make_accelerator
-from exuno.engine.options import RunOptions
-from exuno.engine.progress import ProgressBar, peak_memory
-from exuno.engine.run import Run, open_run
+from exuno.engine.progress import ProgressBar
+from exuno.engine.run import Run
 from exuno.explain import drawing, geometry, tables
+from exuno.explain.carry_out import carry_out
 from exuno.explain.geometry import Floats, Mask
 from exuno.explain.last_layer import LastLayer
 from exuno.explain.options import PenultimateConfig, is_groups, replay, values_of
@@ -30,13 +30,11 @@ from exuno.explain.readings import (
 from exuno.explain.similar import grouped, nearest, three_of
 from exuno.explain.tables import Measured
 from exuno.features.cache import weights_digest
-from exuno.fewshot.tables import show
 from exuno.models.classifier import Classifier
 from exuno.models.files import sha256
 from exuno.models.load import load_model
 from exuno.report import figures
 from exuno.report.grid import save_png
-from exuno.report.page import write_report
 
 PAPER = "Müller, Kornblith, Hinton: When Does Label Smoothing Help? NeurIPS 2019, arXiv 1906.02629"
 Readings = dict[str, list[Reading]]
@@ -44,13 +42,12 @@ Distances = dict[str, list[tuple[Floats, float]]]
 """Of each model and split: relative distances [C, C], and the length that is 1."""
 
 
-def explain_penultimate(config: PenultimateConfig) -> list[Measured]:
+def explain_penultimate(config: PenultimateConfig) -> None:
     """Measures and draws; prints the table and writes a run directory. A finished run is only shown again.
 
     Raises:
         ExunoError: anything the user can put right.
     """
-    started = time.monotonic()
     images = open_images(config)
     specs = spec_names(config.models)
     size = (config.size, config.size) if config.size else None
@@ -62,16 +59,8 @@ def explain_penultimate(config: PenultimateConfig) -> list[Measured]:
     mask = grouped(Path(config.similar or ""), images.names, images.missing) if is_groups(config.similar) else None
     three_of(images.names, config.three, np.zeros((len(images.names),) * 2))  # a mistake is told before all work
     nearest(np.zeros((len(images.names),) * 2), config.neighbours)
-    options = RunOptions(run_dir=config.run_dir, devices=config.devices)
-    about = {"summary": f"Penultimate features of {_count(specs)} on {config.data}", "paper": PAPER}
-    known = digests(config, {spec: models[name] for name, spec in specs.items()}, judge, images)
-    run = open_run("explain penultimate", None, values_of(config), about, options, inputs=known, replay=replay(config))
-    try:
-        if run.result is not None:
-            show(run.result["tables"][:1])
-            print(f"Measured before. Look at: {run.dir / 'report.html'}")
-            return []
-        device = make_accelerator(options).device
+
+    def work(run: Run, device: torch.device) -> dict[str, Any]:
         readings, layers = read_models(config, models, images, device)
         inside = within_heads(readings, layers, config.space)
         distances = {name: [distances_of(name, each, images) for each in found] for name, found in inside.items()}
@@ -91,15 +80,13 @@ def explain_penultimate(config: PenultimateConfig) -> list[Measured]:
         draw(run, config, readings, distances, layers, images, three)
         draw_distances(run, rows, images, similar)
         tables.write_distances(run.dir / "distances.csv", rows, images.names, similar)
-        show(contents[:1])
         told = {"tables": contents, "lineage": {name: model.card.lineage for name, model in models.items()}}
-        told["projected"] = [images.names[label] for label in three]
-        spent = {"wall_seconds": time.monotonic() - started, "peak_memory_bytes": peak_memory()}
-        run.finish(**tables.numbers(rows), **told, **spent, device=device.type)
-        print(f"Look at: {write_report(run.dir)}")
-    finally:
-        run.close()
-    return rows
+        return {**tables.numbers(rows), **told, "projected": [images.names[label] for label in three]}
+
+    about = {"summary": f"Penultimate features of {_count(specs)} on {config.data}", "paper": PAPER}
+    known = digests(config, {spec: models[name] for name, spec in specs.items()}, judge, images)
+    values = values_of(config)
+    carry_out("penultimate", values, config.run, about, known, replay("penultimate", values, "models"), work)
 
 
 def digests(
