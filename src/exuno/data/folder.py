@@ -1,9 +1,12 @@
 """``folder:PATH``: one folder for each class (torchvision's ImageFolder), or flat unlabelled images."""
 
 import os
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exuno.data.constants import IMAGENET, Stats
 from exuno.data.files import SUFFIXES, FileData
@@ -13,21 +16,40 @@ SPLITS = {"train": ("train",), "test": ("test", "val", "valid"), "val": ("val", 
 SPLIT_FOLDERS = frozenset(("train", "test", "val", "valid"))
 
 
+@dataclass(frozen=True)
+class Found:
+    """The files of one split of a folder: paths relative to ``folder``, and their labels, int64 [N], -1 where there is
+    none."""
+
+    folder: Path
+    files: list[str]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...] | None
+
+
 def open_folder(
     path: Path, split: str, name: str | None = None, stats: Stats = IMAGENET, *, own_classes: bool = False
 ) -> FileData:
-    """Images in folders.
+    """Images in folders, as :func:`find_files` finds them."""
+    found = find_files(path, split, SUFFIXES, "images", own_classes=own_classes)
+    name = name or f"folder:{path}"
+    if found.folder != path:
+        name = f"{name}/{found.folder.name}"
+    return FileData(name, found.folder, found.files, found.labels, found.classes, stats)
+
+
+def find_files(path: Path, split: str, suffixes: Collection[str], what: str, *, own_classes: bool = False) -> Found:
+    """The files of a split that end in one of ``suffixes``; ``what`` they are, for messages.
 
     ``PATH/train/CLASS/…`` and ``PATH/test/CLASS/…`` (or ``val``) are splits; a folder ``PATH/CLASS/…`` or
     ``PATH/*.jpg`` without them is one set, returned for every split. Classes are the sorted names of the folders, those
-    of ``train`` where there is one, unless each split has ``own_classes``; images directly in the folder have no label.
+    of ``train`` where there is one, unless each split has ``own_classes``; files directly in the folder have no label.
 
     Raises:
         ExunoError: for a missing or empty folder, a missing split, or a class of the test split that training has not.
     """
     if not path.is_dir():
         raise ExunoError(f"there is no folder {path}", "Check the path.")
-    name = name or f"folder:{path}"
     subfolders = {entry.name for entry in path.iterdir() if entry.is_dir()}
     chosen = path
     names = None
@@ -37,18 +59,17 @@ def open_folder(
             raise ExunoError(f"{path} has no split '{split}'", f"Its folders are {', '.join(sorted(subfolders))}.")
         chosen = path / found
         names = class_folders(path / "train") if "train" in subfolders and not own_classes else None
-        name = f"{name}/{found}"
     classes = names or class_folders(chosen)
-    files, labels = list_classes(chosen, classes) if classes else (_images(chosen), [])
+    files, labels = list_classes(chosen, classes, suffixes) if classes else (_files(chosen, suffixes), [])
     if not files:
-        raise ExunoError(f"there are no images in {chosen}", f"Known suffixes: {' '.join(sorted(SUFFIXES))}.")
+        raise ExunoError(f"there are no {what} in {chosen}", f"Known suffixes: {' '.join(sorted(suffixes))}.")
     if classes and (stray := set(class_folders(chosen)) - set(classes)):
         raise ExunoError(
             f"{chosen} has classes that {path / 'train'} has not: {', '.join(sorted(stray)[:5])}",
             "Use the same class folders in both splits (new classes for testing are for exuno fewshot).",
         )
     numbers = np.array(labels, np.int64) if classes else np.full(len(files), -1, np.int64)
-    return FileData(name, chosen, files, numbers, classes or None, stats)
+    return Found(chosen, files, numbers, classes or None)
 
 
 def split_folders(path: Path) -> dict[str, str]:
@@ -78,22 +99,24 @@ def class_folders(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith(".")))
 
 
-def list_classes(folder: Path, classes: tuple[str, ...]) -> tuple[list[str], list[int]]:
+def list_classes(
+    folder: Path, classes: tuple[str, ...], suffixes: Collection[str] = SUFFIXES
+) -> tuple[list[str], list[int]]:
     """Files of the class folders, relative to ``folder``, and their labels; sorted by class, then by path."""
     files, labels = [], []
     for label, name in enumerate(classes):
-        inside = [f"{name}/{file}" for file in _images(folder / name, deep=True)]
+        inside = [f"{name}/{file}" for file in _files(folder / name, suffixes, deep=True)]
         files += inside
         labels += [label] * len(inside)
     return files, labels
 
 
-def _images(folder: Path, deep: bool = False) -> list[str]:
+def _files(folder: Path, suffixes: Collection[str], deep: bool = False) -> list[str]:
     found = []
     for base, subfolders, names in os.walk(folder):
         if not deep:
             subfolders.clear()
         prefix = Path(base).relative_to(folder).as_posix()
-        inside = (n for n in names if os.path.splitext(n)[1].lower() in SUFFIXES and not n.startswith("."))  # noqa: PTH122
+        inside = (n for n in names if os.path.splitext(n)[1].lower() in suffixes and not n.startswith("."))  # noqa: PTH122
         found += [name if prefix == "." else f"{prefix}/{name}" for name in inside]
     return sorted(found)

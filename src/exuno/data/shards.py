@@ -8,6 +8,7 @@ import hashlib
 import io
 import re
 import tarfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -24,7 +25,7 @@ from exuno.engine.errors import ExunoError
 
 @dataclass(frozen=True)
 class Member:
-    """One image: where its bytes are."""
+    """One file: where its bytes are."""
 
     shard: int
     key: str
@@ -63,50 +64,52 @@ def _alternatives(text: str) -> list[str]:
     return text.split(",")
 
 
-class ShardData(Data):
-    """The samples of tar files in their order: KEY.jpg (.png, .webp) and, if labelled, KEY.cls (the label as a decimal
+class Shards:
+    """The files of one kind in tar files, in their order: KEY.SUFFIX and, if labelled, KEY.cls (the label as a decimal
     number).
 
     A compressed shard (.tar.gz) has no random access; it is unpacked into memory. Names of the classes are read from
-    ``classes.txt`` beside the shards, one a line. Images are RGB of any size, taken for photographs: 224 pixels, and
-    256 before the centre crop.
+    ``classes.txt`` beside the shards, one a line.
 
     Args:
-        name: what to call it.
         paths: the shards.
+        suffixes: of the files that are wanted, in lower case.
+        what: what they are, for messages.
 
     Raises:
-        ExunoError: for broken shards, labels that are no numbers, or some images with and some without a label.
+        ExunoError: for broken shards, labels that are no numbers, or some files with and some without a label.
     """
 
-    channels = 3
-    image_size = PHOTO_SIZE
-    resize = PHOTO_RESIZE
-    mean, std = IMAGENET
-
-    def __init__(self, name: str, paths: list[Path]) -> None:
-        self.name, self.paths = name, paths
+    def __init__(self, paths: list[Path], suffixes: Collection[str], what: str) -> None:
+        self.paths, self.suffixes = paths, suffixes
         self.content: dict[int, bytes] = {}
         self.members: list[Member] = []
-        labels: list[int] = []
+        self.labels: list[int] = []
         for shard, path in enumerate(paths):
-            pictures, numbers = self._index(shard, path)
-            self.members += pictures.values()
-            labels += [numbers.get(key, -1) for key in pictures]
+            found, numbers = self._index(shard, path)
+            self.members += found.values()
+            self.labels += [numbers.get(key, -1) for key in found]
+        labels = self.labels
         if not self.members:
-            raise ExunoError(f"there are no images in {paths[0]}", f"Known suffixes: {' '.join(PICTURES)}.")
+            raise ExunoError(f"there are no {what} in {paths[0]}", f"Known suffixes: {' '.join(suffixes)}.")
         if min(labels) < 0 <= max(labels):
             bare = self.members[labels.index(min(labels))]
             raise ExunoError(f"{paths[bare.shard]}: {bare.key} has no label, others have", "Add its .cls file.")
-        self.labels = torch.tensor(labels)
         listed = paths[0].parent / "classes.txt"
-        self.classes = tuple(listed.read_text().split("\n")[: max(labels) + 1]) if listed.exists() else None
-        if self.classes is not None and (max(labels) < 0 or len(self.classes) <= max(labels)):
-            self.classes = None
+        classes = tuple(listed.read_text().split("\n")[: max(labels) + 1]) if listed.exists() else None
+        self.classes = classes if classes and len(classes) == max(labels) + 1 else None
         self.num_classes = max(labels) + 1
 
+    def read(self, member: Member) -> bytes:
+        """The bytes of a file."""
+        if member.shard in self.content:
+            return self.content[member.shard][member.offset : member.offset + member.size]
+        with self.paths[member.shard].open("rb") as file:
+            file.seek(member.offset)
+            return file.read(member.size)
+
     def _index(self, shard: int, path: Path) -> tuple[dict[str, Member], dict[str, int]]:
-        pictures: dict[str, Member] = {}
+        found: dict[str, Member] = {}
         labels: dict[str, int] = {}
         try:
             if path.suffix in (".gz", ".tgz"):
@@ -121,8 +124,8 @@ class ShardData(Data):
                     key = f"{folder}/{stem}"
                     if not entry.isfile():
                         continue
-                    if f".{suffix.lower()}" in PICTURES:
-                        pictures[key] = Member(shard, entry.name, entry.offset_data, entry.size)
+                    if f".{suffix.lower()}" in self.suffixes:
+                        found[key] = Member(shard, entry.name, entry.offset_data, entry.size)
                     elif suffix == "cls":
                         file = tar.extractfile(entry)
                         labels[key] = int(file.read()) if file else -1
@@ -132,7 +135,30 @@ class ShardData(Data):
             ) from error
         except (tarfile.TarError, OSError, EOFError) as error:
             raise ExunoError(f"{path} is not a whole tar file: {error}", "Fetch or write it again.") from error
-        return pictures, labels
+        return found, labels
+
+
+class ShardData(Data):
+    """The pictures of tar files: RGB of any size, taken for photographs (224 pixels, and 256 before the centre crop).
+
+    Args:
+        name: what to call it.
+        paths: the shards.
+
+    Raises:
+        ExunoError: as :class:`Shards`.
+    """
+
+    channels = 3
+    image_size = PHOTO_SIZE
+    resize = PHOTO_RESIZE
+    mean, std = IMAGENET
+
+    def __init__(self, name: str, paths: list[Path]) -> None:
+        self.name, self.paths = name, paths
+        self.shards = Shards(paths, PICTURES, "images")
+        self.members, self.labels = self.shards.members, torch.tensor(self.shards.labels)
+        self.classes, self.num_classes = self.shards.classes, self.shards.num_classes
 
     def __len__(self) -> int:
         return len(self.members)
@@ -141,18 +167,11 @@ class ShardData(Data):
         images = [self._decode(self.members[position]) for position in np.asarray(positions).tolist()]
         return images, self.labels[torch.from_numpy(np.asarray(positions, np.int64))]
 
-    def _bytes(self, member: Member) -> bytes:
-        if member.shard in self.content:
-            return self.content[member.shard][member.offset : member.offset + member.size]
-        with self.paths[member.shard].open("rb") as file:
-            file.seek(member.offset)
-            return file.read(member.size)
-
     def _decode(self, member: Member) -> Tensor:
         from PIL import Image, ImageOps
 
         try:
-            with Image.open(io.BytesIO(self._bytes(member))) as image:
+            with Image.open(io.BytesIO(self.shards.read(member))) as image:
                 pixels = np.array(ImageOps.exif_transpose(image).convert("RGB"))
         except Exception as error:  # decoders of broken files raise whatever they trip over
             raise ExunoError(
