@@ -7,8 +7,9 @@ from exuno.data.base import Data
 from exuno.engine.errors import ExunoError
 
 FORMS = (
-    "digits; cifar10, cifar100, imagenet, in100, places365, flowers102, pets37, stl10, cub200, tiny-imagenet, "
-    "cifar-fs, fc100, mini-imagenet, tiered-imagenet, omniglot, omniglot-runs (with --data-root); "
+    "digits; moving-digits (labelled by direction, moving-digits@digit by digit); cifar10, cifar100, imagenet, in100, "
+    "places365, flowers102, pets37, stl10, cub200, tiny-imagenet, cifar-fs, fc100, mini-imagenet, tiered-imagenet, "
+    "omniglot, omniglot-runs (with --data-root); "
     "folder:PATH, npz:PATH, wds:PATTERN, poster:PATH, torchvision:NAME (with --data-root)"
 )
 
@@ -69,6 +70,10 @@ def _named(name: str, split: str, root: Path | None) -> Data:
         from exuno.data.digits import open_digits
 
         return open_digits(split)
+    if name.partition("@")[0] == "moving-digits":
+        from exuno.data.moving import open_moving
+
+        return open_moving(split, name.partition("@")[2] or "direction")
     from exuno.data.benchmarks import BENCHMARKS, open_benchmark
 
     if name in BENCHMARKS:
@@ -76,6 +81,6 @@ def _named(name: str, split: str, root: Path | None) -> Data:
     if Path(name).is_dir():
         hint = f"Did you mean {'poster' if name.rstrip('/').endswith('.poster') else 'folder'}:{name}? "
     else:
-        near = get_close_matches(name, ("digits", *BENCHMARKS), 1)
+        near = get_close_matches(name, ("digits", "moving-digits", *BENCHMARKS), 1)
         hint = f"Did you mean {near[0]}? " if near else ""
     raise ExunoError(f"'{name}' is no data spec", f"{hint}The forms are {FORMS}.")
