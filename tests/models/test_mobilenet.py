@@ -16,7 +16,8 @@ from torch import Tensor
 
 from exuno.engine.errors import ExunoError
 from exuno.models.load import load_model
-from exuno.models.mobilenet import Conv, MobileNet, name_of
+from exuno.models.mobilenet import MobileNet, name_of
+from exuno.models.same import SameConv
 
 
 def quantised(net: MobileNet) -> dict[str, Tensor]:
@@ -35,7 +36,7 @@ def quantised(net: MobileNet) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize(("side", "stride"), [(8, 2), (7, 2), (8, 1), (5, 3)])
 def test_padding_is_that_of_tensorflow(side: int, stride: int) -> None:
-    conv = Conv(1, 1, 3, stride)
+    conv = SameConv(1, 1, 3, stride)
     with torch.no_grad():
         conv.weight.copy_(torch.arange(9.0).view(1, 1, 3, 3))
         conv.bias.zero_()  # pyright: ignore[reportOptionalMemberAccess]

@@ -64,6 +64,8 @@ def describe(card: "ModelCard") -> dict[str, str]:
         lines["weights"] = f"of the {told['part']}"
     if "epoch" in told:
         lines["epoch"] = str(told["epoch"])
+    if "dequantised" in told:
+        lines["dequantised"] = told["dequantised"]
     for key in ("dropped", "filled"):
         if told.get(key):
             lines[key] = ", ".join(told[key])

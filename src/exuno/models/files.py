@@ -46,11 +46,11 @@ def load_file(
     weights.
 
     Args:
-        path: .safetensors, or a torch checkpoint.
+        path: .safetensors, a torch checkpoint, or the .index of a TensorFlow checkpoint.
         arch: spec of the architecture, if it cannot be known from the file.
         mean: mean of each channel, for a file without a card; None takes that usual for the architecture.
         std: standard deviation likewise.
-        part: ``student`` or ``teacher``, of a checkpoint that holds both; by default the teacher.
+        part: ``student`` or ``teacher``, of a checkpoint that holds both; see :func:`read_contents`.
 
     Raises:
         ExunoError: if the file is unreadable, its architecture unknown, or the weights do not fit.
@@ -61,12 +61,16 @@ def load_file(
         from exuno.models.layouts import translated
         from exuno.models.recognise import described, recognise
 
-        state, told = translated(state, path)
-        card = recognise(state, path) if arch is None else described(arch, state, path)
+        state, told, card = translated(state, path)
+        if card is None:
+            card = recognise(state, path) if arch is None else described(arch, state, path)
+        elif arch not in (None, card.arch):
+            raise ExunoError(f"the weights of {path} are those of {card.arch}, not of {arch}", f"Leave out @{arch}.")
+        card = replace(card, lineage={**card.lineage, **told})
         card = card if training is None else with_training(card, training)
         if card.arch.startswith("exuno:vit"):
             state, card = with_mask_token(state, card)
-        card = replace(card, mean=mean or card.mean, std=std or card.std, lineage={**card.lineage, **told})
+        card = replace(card, mean=mean or card.mean, std=std or card.std)
     net = build_net(card)
     load_strictly(net, state, card.arch, str(path))
     lineage = {**card.lineage, "file": path.name, "sha256": sha256(path)}

@@ -34,7 +34,7 @@ class Training:
     """What a checkpoint tells of its training."""
 
     part: str | None
-    """Whose backbone was taken: ``teacher`` or ``student``; None for a file with one network."""
+    """Whose weights were taken: ``teacher`` or ``student``; None for a file with one network."""
     dropped: tuple[str, ...]
     """What else the file holds: parts of the network, and parts of the checkpoint."""
     epoch: int | None = None
@@ -150,7 +150,8 @@ def with_training(card: ModelCard, training: Training) -> ModelCard:
         card = replace(card, mean=CIFAR_FEWSHOT[0], std=CIFAR_FEWSHOT[1])
     told = {"part": training.part, "epoch": training.epoch, "published_arch": training.args.get("arch")}
     known = {key: value for key, value in told.items() if value is not None}
-    return replace(card, lineage={**card.lineage, **known, "dropped": list(training.dropped)})
+    dropped = [*card.lineage.get("dropped", []), *training.dropped]
+    return replace(card, lineage={**card.lineage, **known, **({"dropped": dropped} if dropped else {})})
 
 
 def with_mask_token(state: State, card: ModelCard) -> tuple[State, ModelCard]:

@@ -4,7 +4,9 @@ MobileNetV1 (Howard et al., arXiv:1704.04861, table 1) and MobileNetV2 (Sandler 
 """
 
 from torch import Tensor, nn
-from torch.nn.functional import pad, relu6
+from torch.nn.functional import relu6
+
+from exuno.models.same import SameConv
 
 MEAN = 128 / 255
 """Mean and standard deviation of the input: (x - 128) / 128 for pixels in [0, 255]."""
@@ -18,27 +20,13 @@ WIDTHS = (100, 25, 35, 50, 75, 130, 140)
 """Widths that were published, in percent."""
 
 
-class Conv(nn.Conv2d):
-    """Convolution with TensorFlow's padding ``SAME``: what stride 2 leaves over is padded on the right and bottom."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        super().__init__(inputs, outputs, kernel, stride, groups=groups)
-
-    def forward(self, input: Tensor) -> Tensor:
-        kernel, stride = self.kernel_size[0], self.stride[0]
-        height, width = (max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in input.shape[-2:])
-        if height or width:
-            input = pad(input, (width // 2, width - width // 2, height // 2, height - height // 2))
-        return super().forward(input)
-
-
 class BlockV1(nn.Module):
     """A depthwise convolution, then a pointwise one."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.depthwise = Conv(inputs, inputs, 3, stride, inputs)
-        self.pointwise = Conv(inputs, outputs, 1)
+        self.depthwise = SameConv(inputs, inputs, 3, stride, inputs)
+        self.pointwise = SameConv(inputs, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         return relu6(self.pointwise(relu6(self.depthwise(x))))
@@ -50,9 +38,9 @@ class BlockV2(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
         super().__init__()
         wide = inputs * expansion
-        self.expand = Conv(inputs, wide, 1) if expansion > 1 else None
-        self.depthwise = Conv(wide, wide, 3, stride, wide)
-        self.project = Conv(wide, outputs, 1)
+        self.expand = SameConv(inputs, wide, 1) if expansion > 1 else None
+        self.depthwise = SameConv(wide, wide, 3, stride, wide)
+        self.project = SameConv(wide, outputs, 1)
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,7 +64,7 @@ class MobileNet(nn.Module):
     def __init__(self, version: int, percent: int, classes: int, in_chans: int = 3) -> None:
         super().__init__()
         width = _scaled(32, percent, version)
-        self.stem = Conv(in_chans, width, 3, 2)
+        self.stem = SameConv(in_chans, width, 3, 2)
         blocks: list[nn.Module] = []
         if version == 1:
             for channels, stride in V1:
@@ -93,7 +81,7 @@ class MobileNet(nn.Module):
         self.head = None
         if version == 2:
             last = _scaled(1280, max(percent, 100), version)  # a narrower network keeps its last features
-            self.head = Conv(width, last, 1)
+            self.head = SameConv(width, last, 1)
             width = last
         self.classifier = nn.Linear(width, classes)
         for module in self.modules():

@@ -11,6 +11,7 @@ from exuno.models.build import build_net
 from exuno.models.card import ModelCard
 from exuno.models.ibot import is_vit, vit_card
 from exuno.models.mobilenet import MEAN, name_of
+from exuno.models.torchvision_names import torchvision_of
 from exuno.models.weights import State
 from exuno.models.x3d import CLIPS, DEPTH, WIDTH, factors_of
 
@@ -19,9 +20,10 @@ def recognise(state: State, path: Path) -> ModelCard:
     """The card of a state dict that carries none.
 
     Recognised are exuno's own networks: CIFAR ResNets (whose names are those in circulation), wide ResNets, ConvNets,
-    vision transformers (in timm's names or iBOT's), X3D (in pytorchvideo's) and MobileNets. Mean and std are ImageNet's
-    for a transformer and a ResNet, as the latter's published CIFAR weights expect; ten classes of a ResNet are taken to
-    be CIFAR-10's. X3D-XS, S and M differ in their clips only, which a file does not tell: XS, unless named.
+    vision transformers (in timm's names or iBOT's), X3D (in pytorchvideo's) and MobileNets (TensorFlow's); and of
+    torchvision ResNets, MobileNetV2 and EfficientNet-B0. Mean and std are ImageNet's for a transformer and a ResNet, as
+    the latter's published CIFAR weights expect; ten classes of a CIFAR ResNet are taken to be CIFAR-10's. X3D-XS, S and
+    M differ in their clips only, which a file does not tell: XS, unless named.
 
     Raises:
         ExunoError: if the architecture is another one.
@@ -32,6 +34,10 @@ def recognise(state: State, path: Path) -> ModelCard:
         return x3d_card(state, factors)
     if name := name_of(state):
         return mobilenet_card(state, name, path)
+    if known := torchvision_of(state):
+        from exuno.models.foreign import torchvision_card
+
+        return torchvision_card(*known, None, None)
     for probe in (_cifar_resnet, _wide_resnet, _convnet):
         found = probe(state)
         if found is not None:

@@ -28,7 +28,8 @@ CONVNET = r"convnet(?:_(\d+)_(\d+))?(?:-(none|batch|layer|group))?(-doubling)?"
 
 
 def exuno_models() -> tuple[str, ...]:
-    """The usual names. Any ``wrn_DEPTH_WIDTH``, ``resnetDEPTH`` and ``convnet_DEPTH_WIDTH`` can be built.
+    """The usual names. Any ``wrn_DEPTH_WIDTH``, ``resnetDEPTH`` and ``convnet_DEPTH_WIDTH`` can be built; with ``_tf``
+    at its end a wide ResNet pads and normalises as Keras does.
 
     A ConvNet has instance normalisation unless ``-none``, ``-batch``, ``-layer`` or ``-group`` follows, and one width
     unless ``-doubling`` comes last. (PoDD's names: convnet2 is convnet-none, convnetw convnet-doubling, convnetw2
@@ -66,13 +67,14 @@ def build_exuno(name: str, classes: int, in_chans: int, input_size: tuple[int, i
     Raises:
         ExunoError: for an unknown name (with the nearest known one), or a depth that the family does not have.
     """
-    if match := re.fullmatch(r"wrn_(\d+)_(\d+)", name):
+    if match := re.fullmatch(r"wrn_(\d+)_(\d+)(_tf)?", name):
         from exuno.models.wide_resnet import WideResNet
+        from exuno.models.wide_resnet_tf import WideResNetTF
 
-        depth, width = (int(part) for part in match.groups())
+        depth, width = int(match[1]), int(match[2])
         _check_depth(name, depth, 4)
         _check_positive(name, width=width)
-        return WideResNet(depth, width, classes, in_chans)
+        return (WideResNetTF if match[3] else WideResNet)(depth, width, classes, in_chans)
     if match := re.fullmatch(r"resnet(\d+)", name):
         from exuno.models.cifar_resnet import CifarResNet
 

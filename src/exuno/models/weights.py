@@ -1,7 +1,9 @@
-"""Reading weights from files, safely: safetensors, or torch checkpoints without executing what is pickled in them."""
+"""Reading weights from files, safely: safetensors, TensorFlow's checkpoints, or torch's without executing what is
+pickled in them."""
 
 from argparse import Namespace
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,9 +12,12 @@ from torch import Tensor
 
 from exuno.engine.errors import ExunoError
 from exuno.models.ibot import Training, backbone_only, is_training, unpack
+from exuno.models.lightning import CALLBACKS, is_distillation, take
 
 TORCH_SUFFIXES = (".pt", ".pth", ".pyth", ".th", ".tar", ".ckpt", ".bin")
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net")
+TOLD = ("epoch", "arch")
+"""What a checkpoint says of its training, beside the state dict."""
 
 State = dict[str, Tensor]
 
@@ -25,7 +30,7 @@ class Contents(NamedTuple):
     metadata: dict[str, str]
     """Of a safetensors file."""
     training: Training | None
-    """What a checkpoint of iBOT, DINO or SMKD tells of its training."""
+    """What a checkpoint tells of its training."""
 
 
 def read_weights(path: Path) -> tuple[State, dict[str, str]]:
@@ -37,11 +42,12 @@ def read_contents(path: Path, part: str | None = None) -> Contents:
     """Read a file of weights.
 
     A checkpoint that wraps the state dict (``state_dict``, ``model``, …) or prefixes its keys (``module.``) is
-    unwrapped; of a training with student and teacher, the backbone of one is taken.
+    unwrapped; of a training with student and teacher, one is taken.
 
     Args:
-        path: .safetensors, or a torch checkpoint.
-        part: ``student`` or ``teacher``; by default the teacher.
+        path: .safetensors, a torch checkpoint, or the .index of a TensorFlow checkpoint.
+        part: ``student`` or ``teacher``; by default the teacher of iBOT, DINO and SMKD, and the student of a
+            distillation.
 
     Raises:
         ExunoError: if the file is missing, broken, of an unknown format, has not that part, or is a pickle that wants
@@ -58,11 +64,21 @@ def read_contents(path: Path, part: str | None = None) -> Contents:
         if isinstance(content, Mapping) and is_training(content):
             state, training = unpack(content, part, path)
             return Contents(state, {}, training)
-        state, training = backbone_only(_unwrapped(content, path))
-        return _alone(Contents(state, {}, training), path, part)
+        state, training = _unwrapped(content, path)
+        if is_distillation(state):
+            state, part, others = take(state, part, path)
+            return Contents(state, {}, replace(training, part=part, dropped=(*others, *training.dropped)))
+        state, backbone = backbone_only(state)
+        dropped = (*(backbone.dropped if backbone else ()), *training.dropped)
+        return _alone(Contents(state, {}, replace(training, dropped=dropped)), path, part)
+    if path.suffix == ".index":
+        from exuno.models.tensorflow import read_bundle
+
+        state, dropped = read_bundle(path)
+        return _alone(Contents(state, {}, Training(None, dropped)), path, part)
     raise ExunoError(
         f"{path} has an unknown suffix '{path.suffix}'",
-        f"Weights are read from .safetensors, or {', '.join(TORCH_SUFFIXES)}.",
+        f"Weights are read from .safetensors, {', '.join(TORCH_SUFFIXES)}, or .index (of TensorFlow).",
     )
 
 
@@ -91,7 +107,7 @@ def _load_torch(path: Path) -> object:
 
     try:
         # The options of a training: unpickling a Namespace sets its attributes and does nothing else.
-        with torch.serialization.safe_globals([Namespace]):
+        with torch.serialization.safe_globals([Namespace, *CALLBACKS]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         lines = [line.strip() for line in str(error).splitlines()]
@@ -109,16 +125,28 @@ def _load_torch(path: Path) -> object:
         ) from error
 
 
-def _unwrapped(content: object, path: Path) -> State:
+def _unwrapped(content: object, path: Path) -> tuple[State, Training]:
+    """The state dict in a checkpoint, and what is told and dropped beside it."""
+    dropped: list[str] = []
+    told: dict[str, object] = {}
     while isinstance(content, Mapping) and not _is_state(content):
-        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if inner is None:
+        key = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if key is None:
             keys = ", ".join(map(str, list(content)[:8]))
             raise ExunoError(f"{path} holds no state dict; its keys are {keys}", "Save the bare state dict.")
-        content = inner
+        told |= {name: content[name] for name in TOLD if name in content}
+        dropped += [str(name) for name in content if name not in (key, *TOLD)]
+        content = content[key]
     if not isinstance(content, Mapping):
         raise ExunoError(f"{path} holds a {type(content).__name__}, not a state dict", "Save the bare state dict.")
-    return strip_prefix(strip_prefix(dict(content)), "model.")  # the latter by Lightning
+    epoch, arch = (told.get(name) for name in TOLD)
+    training = Training(
+        None,
+        tuple(dropped),
+        epoch if isinstance(epoch, int) else None,
+        {"arch": arch} if isinstance(arch, str) else {},
+    )
+    return strip_prefix(strip_prefix(dict(content)), "model."), training  # the latter by Lightning
 
 
 def _is_state(content: Mapping[str, object]) -> bool:

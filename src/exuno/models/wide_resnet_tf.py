@@ -1,0 +1,117 @@
+"""Wide residual networks as Keras builds them, and their weights in a TensorFlow checkpoint.
+
+The CIFAR teacher of "Extrapolating from a Single Image to a Thousand Classes" (GitHub
+yukimasano/single-img-extrapolating, cifar/architectures/resnets.py) is the WRN of
+:mod:`exuno.models.wide_resnet`, but for two things: convolutions of stride 2 pad as TensorFlow does, and batch
+normalisations add 0.001 to the variance.
+"""
+
+import re
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from exuno.data.constants import CIFAR, CIFAR10_CLASSES
+from exuno.engine.errors import ExunoError
+from exuno.models.card import ModelCard
+from exuno.models.same import SameConv
+from exuno.models.wide_resnet import WideResNet
+
+EPSILON = 1e-3
+"""Keras's default."""
+NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+VARIABLE = re.compile(r"layer_with_weights-(\d+)/(\w+)/\.ATTRIBUTES/VARIABLE_VALUE")
+
+State = dict[str, Tensor]
+
+
+class WideResNetTF(WideResNet):
+    """See :class:`exuno.models.wide_resnet.WideResNet`; the width is at least 2."""
+
+    def __init__(self, depth: int, width: int, classes: int, in_chans: int = 3) -> None:
+        super().__init__(depth, width, classes, in_chans)
+        for group in (2, 3):
+            first = self.get_submodule(f"group{group}.0")
+            old = first.get_submodule("conv1")
+            assert isinstance(old, nn.Conv2d)
+            new = SameConv(old.in_channels, old.out_channels, 3, 2, bias=False)
+            new.weight = old.weight
+            first.add_module("conv1", new)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = EPSILON
+
+
+def is_keras(state: State) -> bool:
+    """Whether these are the variables of a Keras model, in the names of ``save_weights(format="tf")``."""
+    return any(VARIABLE.fullmatch(key) for key in state)
+
+
+def from_keras(state: State, path: Path) -> tuple[State, tuple[str, ...], ModelCard]:
+    """Weights in exuno's names, the variables that were dropped, and the card.
+
+    Keras numbers the layers in the order of the graph: in each block BN, convolution, BN, (1x1 shortcut,)
+    convolution.
+
+    Args:
+        state: variables for which :func:`is_keras` is true; kernels [H, W, I, O] and [I, O].
+        path: of the file, for the message.
+
+    Raises:
+        ExunoError: if the layers are not those of a wide residual network.
+    """
+    layers: dict[int, dict[str, Tensor]] = {}
+    dropped = []
+    for key, value in state.items():
+        if match := VARIABLE.fullmatch(key):
+            layers.setdefault(int(match[1]), {})[match[2]] = value
+        else:
+            dropped.append(key)
+    chain = [layers[number] for number in sorted(layers)]
+    kinds = "".join(map(_kind, chain))
+    blocks = (len(kinds) - 6) // 12 if kinds.count("c") > 1 else 0
+    expected = "c" + 3 * ("ncnsc" + "ncnc" * (blocks - 1)) + "nl"
+    if blocks < 1 or kinds != expected:
+        at = next((i for i, (a, b) in enumerate(zip(kinds, expected, strict=False)) if a != b), len(expected))
+        has = ", ".join(chain[at]) if at < len(chain) else "nothing"
+        raise ExunoError(
+            f"{path} holds no wide residual network of Keras: layer_with_weights-{at} has {has}",
+            "Only the WRN checkpoints of single-img-extrapolating can be read.",
+        )
+    found: State = {}
+    for name, layer in zip(_names(blocks), chain, strict=True):
+        found |= {f"{name}.{key}": value for key, value in _converted(layer).items()}
+    classes, width = len(found["linear.bias"]), found["linear.weight"].shape[1] // 64
+    names = CIFAR10_CLASSES if classes == 10 else None
+    card = ModelCard(f"exuno:wrn_{6 * blocks + 4}_{width}_tf", classes, 3, (32, 32), *CIFAR, names)
+    return found, tuple(dropped), card
+
+
+def _kind(layer: dict[str, Tensor]) -> str:
+    """``c`` convolution, ``s`` 1x1 shortcut, ``n`` normalisation, ``l`` linear, ``?`` another layer."""
+    shapes = {key: tuple(value.shape) for key, value in layer.items()}
+    if set(shapes) == set(NORM):
+        return "n"
+    if set(shapes) == {"kernel", "bias"} and len(shapes["kernel"]) == 2:
+        return "l"
+    if set(shapes) == {"kernel"} and len(shapes["kernel"]) == 4:
+        return {(3, 3): "c", (1, 1): "s"}.get(shapes["kernel"][:2], "?")
+    return "?"
+
+
+def _names(blocks: int) -> list[str]:
+    """exuno's names of the layers in Keras's order."""
+    names = ["conv1"]
+    for group in (1, 2, 3):
+        for block in range(blocks):
+            parts = ("bn1", "conv1", "bn2", "shortcut", "conv2") if block == 0 else ("bn1", "conv1", "bn2", "conv2")
+            names += [f"group{group}.{block}.{part}" for part in parts]
+    return [*names, "bn", "linear"]
+
+
+def _converted(layer: dict[str, Tensor]) -> State:
+    if "kernel" not in layer:
+        return {NORM[key]: value for key, value in layer.items()}
+    kernel = layer["kernel"]
+    weight = kernel.T if kernel.ndim == 2 else kernel.permute(3, 2, 0, 1)
+    return {"weight": weight.contiguous()} | ({"bias": layer["bias"]} if "bias" in layer else {})
