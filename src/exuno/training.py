@@ -1,6 +1,8 @@
 """What the verbs that train share around the loop: checks, the run directory, the loader."""
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from typing import Protocol, TypeVar
 
 from accelerate import Accelerator
@@ -9,10 +11,11 @@ from exuno.data.base import Data, modality
 from exuno.data.dali import DaliLoader, check_dali
 from exuno.data.loader import Loader, Source
 from exuno.engine import session
-from exuno.engine.check import check_augment, check_length, check_optim, check_run
+from exuno.engine.check import check_augment, check_length, check_optim, check_run, need
 from exuno.engine.errors import ExunoError
-from exuno.engine.options import Augment, Optim, RunOptions
+from exuno.engine.options import Augment, Optim, RunOptions, Sound
 from exuno.engine.run import Run, open_run
+from exuno.models.classifier import Classifier
 from exuno.presets import Preset, resolve, to_dict
 
 
@@ -92,10 +95,16 @@ def training_loader(data: Source, config: TrainingConfig, size: tuple[int, int],
     """The batches of a training: augmented, shuffled, this process's share of each.
 
     Raises:
-        ExunoError: an augmentation of colours for images that are whitened, or ``--loader dali`` for images that are
-            not in files.
+        ExunoError: an augmentation of colours for images that are whitened, one of images for recordings, or ``--loader
+            dali`` for images that are not in files.
     """
     augment = config.augment
+    if modality(data) == "recording" and (idle := changed(replace(augment, shift=0.0))):
+        flag, name = idle[0].replace("_", "-"), getattr(data, "name", "the source")
+        raise ExunoError(
+            f"--augment.{flag} changes images, and {name} has recordings",
+            "Leave it out; --augment.shift moves recordings.",
+        )
     if getattr(data, "whitening", None) is not None and (any(augment.jitter) or augment.gray or augment.solarize):
         raise ExunoError(
             "the images are whitened, so they have no colours to change",
@@ -109,6 +118,11 @@ def training_loader(data: Source, config: TrainingConfig, size: tuple[int, int],
     return Loader(data, config.batch_size, augment, seed, size, workers=workers, **share)
 
 
+def changed(augment: Augment) -> list[str]:
+    """The fields of an augmentation that are not as they are by default."""
+    return [field.name for field in fields(augment) if getattr(augment, field.name) != field.default]
+
+
 class Sized(Protocol):
     """A configuration that may say the side of its images."""
 
@@ -117,16 +131,31 @@ class Sized(Protocol):
 
 
 def size_of(config: Sized, data: Data) -> tuple[int, int]:
-    """(H, W) of the images or frames of a run, by default those of its data; of recordings (1, samples).
+    """(H, W) of the images or frames of a run, by default those of its data; of recordings (1, samples), the seconds
+    that a new model is to hear.
 
     Raises:
-        ExunoError: a side for recordings, which have none.
+        ExunoError: a side for recordings, which have none, or a time that is none.
     """
-    if config.size is None:
-        return data.image_size
     if modality(data) == "recording":
-        raise ExunoError(f"--size {config.size} is a side of images, and {data.name} has recordings", "Leave it out.")
-    return config.size, config.size
+        if config.size is not None:
+            raise ExunoError(
+                f"--size {config.size} is a side of images, and {data.name} has recordings",
+                "Leave it out; --sound.seconds is what a model hears of a recording.",
+            )
+        sound: Sound | None = getattr(config, "sound", None)
+        if sound is None or data.rate is None:
+            return data.image_size
+        need(0 < sound.seconds < math.inf, "--sound.seconds", sound.seconds, "a positive number")
+        return 1, max(1, round(sound.seconds * data.rate))
+    return (config.size, config.size) if config.size is not None else data.image_size
+
+
+def heard(size: tuple[int, int], *models: Classifier) -> tuple[int, int]:
+    """The (H, W) that a loader has to deliver for models: ``size``, or (1, samples) of the longest that one of them
+    hears; each takes the middle of it."""
+    lengths = [model.card.hearing.length for model in models if model.card.hearing]
+    return (1, max(lengths)) if lengths else size
 
 
 def steps_of(config: TrainingConfig, loader: Loader) -> int:

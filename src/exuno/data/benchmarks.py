@@ -11,6 +11,7 @@ from exuno.data.cifar import has_cifar, open_cifar
 from exuno.data.constants import CIFAR
 from exuno.data.fewshot import open_cifar_part, open_imagenet_part
 from exuno.data.omniglot import NEEDS, RUNS_NEEDS, open_omniglot, open_run_data
+from exuno.data.recordings_named import COMMANDS, COMMANDS_URL, FSDD, FSDD_URL, open_commands, open_fsdd
 from exuno.engine.errors import ExunoError
 
 
@@ -104,6 +105,8 @@ BENCHMARKS = {
         "https://image-net.org/download",
         partial(open_imagenet_part, "tiered-imagenet"),
     ),
+    "fsdd": Benchmark(10, FSDD, FSDD_URL, open_fsdd),
+    "speechcommands": Benchmark(35, COMMANDS, COMMANDS_URL, open_commands),
     "omniglot": Benchmark(1623, NEEDS, "https://github.com/brendenlake/omniglot", open_omniglot),
     "omniglot-runs": Benchmark(400, RUNS_NEEDS, "https://github.com/brendenlake/omniglot", open_run_data),
 }

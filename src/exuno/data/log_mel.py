@@ -64,4 +64,5 @@ class LogMel(nn.Module):
             loud = power.mean((1, 2), keepdim=True)
             level = torch.log(power + FLOOR * loud + 1e-12)
             level = level - level.mean((1, 2), keepdim=True)
-            return (level / (level.square().mean((1, 2), keepdim=True).sqrt() + 1e-3))[:, None]
+            # The root of a silent recording's 0 has no slope: a little inside it, too.
+            return (level / (level.square().mean((1, 2), keepdim=True) + 1e-6).sqrt())[:, None]

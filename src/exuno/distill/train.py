@@ -29,7 +29,7 @@ from exuno.presets import Preset, read, resolve
 from exuno.report.page import write_report
 from exuno.teach.options import TeachConfig
 from exuno.teach.train import teach
-from exuno.training import carry_out, check_training, size_of, steps_of, training_loader
+from exuno.training import carry_out, check_training, heard, size_of, steps_of, training_loader
 
 
 def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
@@ -113,6 +113,7 @@ def prepare(config: DistillConfig, teacher: Classifier, accelerator: Accelerator
         new_head=started,
         hearing=None if started else hearing_of(test, size, config.sound),
     )
+    size = heard(size, teacher, student)
     source = sources.open_source(config, size, channels=max(teacher.card.in_chans, student.card.in_chans))
     if (getattr(source, "whitening", None) is None) != (getattr(test, "whitening", None) is None):
         raise ExunoError(

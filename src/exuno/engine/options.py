@@ -77,6 +77,8 @@ class Optim:
 class Sound:
     """How a model hears: the log-mel spectrogram that it makes of a recording."""
 
+    seconds: float = 1.0
+    """Length of what it hears; a longer recording is cut to its middle, a shorter one surrounded by silence."""
     mels: int = 64
     """Bands of the spectrogram, the height of the picture that the network sees."""
     window: float = 0.025

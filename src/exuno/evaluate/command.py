@@ -97,7 +97,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     from exuno.metrics import agreement
     from exuno.models.load import load_model
     from exuno.report.page import write_report
-    from exuno.training import size_of
+    from exuno.training import heard, size_of
 
     assert config.data is not None
     need(config.workers >= 0, "--workers", config.workers, "0 or more")
@@ -110,6 +110,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     models = {name: load_model(spec, pretrained=True) for name, spec in specs.items()}
     for name, model in models.items():
         check_classes(model, test, f"the {name}")
+    size = heard(size, *models.values())
     run = open_eval(config) if config.run_dir else None
     if run and run.result:
         raise ExunoError(f"{run.dir} holds this measurement already", "Choose another --run-dir.")

@@ -43,7 +43,7 @@ def check_classes(model: Classifier, data: Any, what: str) -> None:
     if hearing and hearing.rate != data.rate:
         raise ExunoError(
             f"{what} hears {hearing.rate} samples a second, and {data.name} has {data.rate}",
-            "Give data of that rate, or train a model for these.",
+            f"Give them as recordings:PATH@{hearing.rate}, which resamples them, or train a model for these.",
         )
 
 

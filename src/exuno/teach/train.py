@@ -23,7 +23,7 @@ from exuno.presets import Preset
 from exuno.report.page import write_report
 from exuno.teach.method import Supervised
 from exuno.teach.options import TeachConfig
-from exuno.training import carry_out, check_training, size_of, steps_of, training_loader
+from exuno.training import carry_out, check_training, heard, size_of, steps_of, training_loader
 
 
 def teach(config: TeachConfig, preset: Preset | None = None) -> Run:
@@ -77,6 +77,7 @@ def prepare(config: TeachConfig, accelerator: Accelerator) -> Setup:
         hearing=None if started else hearing_of(training, size, config.sound),
     )
     check_classes(model, test, "the model")
+    size = heard(size, model)
     loader = training_loader(training, config, size, accelerator)
     return Setup(model, training, session.Head(test) if config.run.smoke else test, loader, size)
 

@@ -1,0 +1,169 @@
+"""``recordings:PATH``: sound files in folders or tar shards, one for each sample, brought to one rate."""
+
+import hashlib
+import io
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from exuno.data.base import SILENT, Data, Positions
+from exuno.data.memory import LIMIT
+from exuno.data.recording import SUFFIXES, read_recording, soundfile
+from exuno.engine.errors import ExunoError
+
+
+@dataclass(frozen=True)
+class Files:
+    """Sound files with their labels, wherever they are.
+
+    Attributes:
+        read: position -> the bytes of a file.
+        labels: int64 [N], -1 where there is none.
+        classes: names of the classes, if known.
+        num_classes: their number, 0 if unlabelled.
+    """
+
+    read: Callable[[int], bytes]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...] | None
+    num_classes: int
+
+
+class RecordingData(Data):
+    """Recordings of their own lengths, float32 [1, s] in [-1, 1], mono.
+
+    All are decoded once, at opening, and kept in memory if they take at most ``limit`` bytes; else they are decoded
+    again when they are fetched. Files that cannot be read are left out, and one line tells how many.
+
+    Args:
+        name: what to call it.
+        files: the files.
+        rate: samples a second to which all are resampled; by default that of the first that can be read.
+        limit: bytes.
+
+    Raises:
+        ExunoError: not one file can be read.
+    """
+
+    channels = 1
+    mean, std = SILENT
+
+    def __init__(self, name: str, files: Files, rate: int | None = None, limit: int = LIMIT) -> None:
+        self.name, self.files = name, files
+        self.classes, self.num_classes = files.classes, files.num_classes
+        self.held: list[Tensor] | None = []
+        digest, kept, lost, first, size = hashlib.sha256(), [], 0, "", 0
+        for position, label in enumerate(files.labels.tolist()):
+            try:
+                content = files.read(position)
+                rate = rate or rate_of(content)
+                samples = read_recording(content, rate)
+            except ExunoError as error:
+                lost, first = lost + 1, first or error.what
+                continue
+            digest.update(hashlib.sha256(content).digest() + label.to_bytes(8, "big", signed=True))
+            kept.append(position)
+            size += samples.nbytes
+            if self.held is not None and size <= limit:
+                self.held.append(torch.from_numpy(samples)[None])
+            else:
+                self.held = None
+        if rate is None or not kept:
+            raise ExunoError(f"none of the {lost:,} recordings of {name} can be read: {first}", "Check the files.")
+        if lost:
+            print(f"{lost:,} of {lost + len(kept):,} recordings of {name} are left out: {first}", file=sys.stderr)
+        self.rate, self.image_size, self.digest = rate, (1, rate), digest.hexdigest()
+        self.kept = np.array(kept, np.int64)
+        self.labels = torch.from_numpy(files.labels[self.kept])
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def fetch(self, positions: Positions) -> tuple[list[Tensor], Tensor]:
+        """Recordings, float32 [1, s], and labels at B positions, int64 [B]."""
+        chosen = np.asarray(positions, np.int64)
+        return [self._samples(position) for position in chosen.tolist()], self.labels[torch.from_numpy(chosen)]
+
+    def _samples(self, position: int) -> Tensor:
+        if self.held is not None:
+            return self.held[position]
+        return torch.from_numpy(read_recording(self.files.read(int(self.kept[position])), self.rate))[None]
+
+    def fingerprint(self) -> str:
+        """sha256 of the files that could be read, and their labels."""
+        return self.digest
+
+
+def open_recordings(spec: str, split: str) -> RecordingData:
+    """Recordings of a folder (PATH/train/CLASS/*.wav, as :func:`exuno.data.folder.find_files` finds them) or of tar
+    shards (KEY.wav and KEY.cls; a pattern as of ``wds:``), at the rate of the first one of the training split, or the
+    one that ``@RATE`` behind the path asks for.
+
+    Args:
+        spec: PATH[@RATE].
+        split: ``train``, ``test`` or another.
+
+    Raises:
+        ExunoError: for missing files, and if none can be read.
+    """
+    match = re.fullmatch(r"(.+)@(\d+)", spec)
+    path, rate = (match[1], int(match[2])) if match else (spec, None)
+    files = _files(path, split)
+    if rate is None and split != "train":
+        try:
+            rate = first_rate(_files(path, "train"))
+        except ExunoError:
+            rate = None  # there is no training split, and this one's own rate is as good as any
+    return RecordingData(f"recordings:{spec}/{split}", files, rate)
+
+
+def _files(path: str, split: str) -> Files:
+    if Path(path).is_dir():
+        from exuno.data.folder import find_files
+
+        found = find_files(Path(path), split, SUFFIXES, "recordings")
+        return in_folder(found.folder, found.files, found.labels, found.classes)
+    from exuno.data.shards import Shards, expand
+
+    shards = Shards(expand(path, split), SUFFIXES, "recordings")
+    labels = np.array(shards.labels, np.int64)
+    return Files(lambda i: shards.read(shards.members[i]), labels, shards.classes, shards.num_classes)
+
+
+def in_folder(folder: Path, files: list[str], labels: NDArray[np.int64], classes: tuple[str, ...] | None) -> Files:
+    """Files of a folder, relative to it, with their labels."""
+    return Files(lambda i: _bytes(folder / files[i]), labels, classes, len(classes or ()))
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ExunoError(f"'{path}' cannot be read: {error.strerror}", "Check the file.") from None
+
+
+def rate_of(content: bytes) -> int:
+    """Samples a second of the bytes of a file.
+
+    Raises:
+        ExunoError: they are no recording.
+    """
+    read_recording(content, 8000)  # tells all that may be wrong with it
+    return soundfile().info(io.BytesIO(content)).samplerate
+
+
+def first_rate(files: Files) -> int | None:
+    """The rate of the first file that can be read."""
+    for position in range(len(files.labels)):
+        try:
+            return rate_of(files.read(position))
+        except ExunoError:
+            continue
+    return None
