@@ -1,9 +1,107 @@
 """exuno: learning from almost no data. One photograph to a data set, a data set to one poster.
 
-The command line is ``exuno``; each capability is a package whose ``__init__`` says what is inside. Importing exuno
-imports no torch.
+    import exuno
+    student = exuno.distill("digits", source="my-photo.jpg")    # exuno distill digits --source my-photo.jpg
+    student(images), student.metrics, student.report
+
+The command line is ``exuno``; each capability is a package whose ``__init__`` says what is inside, and which can be
+called. Importing exuno imports no torch.
 """
 
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from exuno.api.package import VERBS, Parent
 from exuno.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from exuno.api import (
+        distill,
+        doctor,
+        evaluate,
+        explain,
+        fewshot,
+        load_model,
+        poster,
+        report,
+        study,
+        synth,
+        teach,
+    )
+    from exuno.api.outcome import Distilled, Outcome, Trained
+    from exuno.data.open import open_data
+    from exuno.distill.options import DistillConfig, Loss, Mix
+    from exuno.engine.errors import ExunoError
+    from exuno.engine.options import Augment, Optim
+    from exuno.models.card import ModelCard
+    from exuno.models.classifier import Classifier
+    from exuno.models.save import save_model
+    from exuno.poster.options import PosterConfig
+    from exuno.synth.options import ImageOptions
+    from exuno.synth.stream import PatchStream
+    from exuno.teach.options import TeachConfig
+
+__all__ = [
+    "Augment",
+    "Classifier",
+    "DistillConfig",
+    "Distilled",
+    "ExunoError",
+    "ImageOptions",
+    "Loss",
+    "Mix",
+    "ModelCard",
+    "Optim",
+    "Outcome",
+    "PatchStream",
+    "PosterConfig",
+    "TeachConfig",
+    "Trained",
+    "__version__",
+    "distill",
+    "doctor",
+    "evaluate",
+    "explain",
+    "fewshot",
+    "load_model",
+    "open_data",
+    "poster",
+    "report",
+    "save_model",
+    "study",
+    "synth",
+    "teach",
+]
+
+_MODULES = {
+    "exuno.api": ("load_model",),
+    "exuno.api.outcome": ("Distilled", "Outcome", "Trained"),
+    "exuno.data.open": ("open_data",),
+    "exuno.distill.options": ("DistillConfig", "Loss", "Mix"),
+    "exuno.engine.errors": ("ExunoError",),
+    "exuno.engine.options": ("Augment", "Optim"),
+    "exuno.models.card": ("ModelCard",),
+    "exuno.models.classifier": ("Classifier",),
+    "exuno.models.save": ("save_model",),
+    "exuno.poster.options": ("PosterConfig",),
+    "exuno.synth.options": ("ImageOptions",),
+    "exuno.synth.stream": ("PatchStream",),
+    "exuno.teach.options": ("TeachConfig",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in VERBS:
+        return import_module(f"exuno.{name}")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'exuno' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+sys.modules[__name__].__class__ = Parent

@@ -42,7 +42,7 @@ Distances = dict[str, list[tuple[Floats, float]]]
 """Of each model and split: relative distances [C, C], and the length that is 1."""
 
 
-def explain_penultimate(config: PenultimateConfig) -> None:
+def explain_penultimate(config: PenultimateConfig) -> Run:
     """Measures and draws; prints the table and writes a run directory. A finished run is only shown again.
 
     Raises:
@@ -86,7 +86,7 @@ def explain_penultimate(config: PenultimateConfig) -> None:
     about = {"summary": f"Penultimate features of {_count(specs)} on {config.data}", "paper": PAPER}
     known = digests(config, {spec: models[name] for name, spec in specs.items()}, judge, images)
     values = values_of(config)
-    carry_out("penultimate", values, config.run, about, known, replay("penultimate", values, "models"), work)
+    return carry_out("penultimate", values, config.run, about, known, replay("penultimate", values, "models"), work)
 
 
 def digests(

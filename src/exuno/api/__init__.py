@@ -1,0 +1,212 @@
+"""The verbs as functions. Keyword arguments are the options of the command line, groups as dicts or dataclasses.
+
+- ``keywords``, ``values``: from them to a configuration; ``outcome``: what comes back; ``package``: how
+  ``exuno.distill`` is both a package and a function.
+
+Mistakes are ``ExunoError``. Nothing here imports torch before the work begins.
+"""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exuno.api.keywords import Plan, as_keywords, configure
+from exuno.api.outcome import Distilled, Outcome, Trained
+
+if TYPE_CHECKING:
+    from exuno.engine.run import Run
+    from exuno.models.classifier import Classifier
+
+Spec = str | Path | Outcome
+"""A model: its spec, the folder of its run, or what a verb handed back."""
+
+
+def train(verb: str, plan: Plan[Any], work: Callable[[Any, Any], "Run"]) -> Path:
+    """Carries out a verb that has presets and may run in several processes; the folder of its run."""
+    from exuno.engine.launch import launch, wanted
+
+    config, preset, args = plan
+    if (processes := wanted(config.run)) > 1:
+        launch(verb, args, processes)  # then the run is done, and work() finds it so
+    return work(config, preset).dir
+
+
+@as_keywords()
+def teach(preset: str | Path | None = None, /, **options: Any) -> Trained:
+    """Trains a model on labelled data: ``exuno teach``; keywords are the fields of ``exuno.TeachConfig``."""
+    from exuno.teach.options import TeachConfig
+
+    plan = configure("teach", TeachConfig, options, preset)
+    from exuno.teach.train import teach as work
+
+    return Trained(train("teach", plan, work))
+
+
+@as_keywords()
+def distill(preset: str | Path | None = None, /, **options: Any) -> Trained:
+    """Trains a student to imitate a teacher on any source: ``exuno distill``; keywords: ``exuno.DistillConfig``."""
+    from exuno.distill.options import DistillConfig
+
+    plan = configure("distill", DistillConfig, options, preset)
+    from exuno.distill.train import distill as work
+
+    return Trained(train("distill", plan, work))
+
+
+@as_keywords()
+def poster(preset: str | Path | None = None, /, **options: Any) -> Distilled:
+    """Distils a labelled data set into one poster: ``exuno poster``; keywords: ``exuno.PosterConfig``."""
+    from exuno.poster.command import with_budget
+    from exuno.poster.options import PosterConfig
+
+    plan = configure("poster", PosterConfig, options, preset, with_budget)
+    from exuno.poster.train import make_poster
+
+    return Distilled(train("poster", plan, make_poster))
+
+
+class Fewshot:
+    """``exuno fewshot``: transformers that recognise new classes from a few images."""
+
+    @staticmethod
+    @as_keywords()
+    def pretrain(preset: str | Path | None = None, /, **options: Any) -> Trained:
+        """Phase 1, from images alone: ``exuno fewshot pretrain``; keywords: ``fewshot.options.PretrainConfig``."""
+        from exuno.fewshot.options import PretrainConfig
+
+        plan = configure("fewshot pretrain", PretrainConfig, options, preset)
+        from exuno.fewshot.train import pretrain as work
+
+        return Trained(train("fewshot pretrain", plan, work))
+
+    @staticmethod
+    @as_keywords()
+    def distill(preset: str | Path | None = None, /, **options: Any) -> Trained:
+        """Phase 2, images of one class teach each other: ``exuno fewshot distill``; keywords:
+        ``fewshot.options.DistillConfig``."""
+        from exuno.fewshot.options import DistillConfig
+
+        plan = configure("fewshot distill", DistillConfig, options, preset)
+        from exuno.fewshot.train import distill as work
+
+        return Trained(train("fewshot distill", plan, work))
+
+    @staticmethod
+    @as_keywords()
+    def evaluate(*models: Spec, **options: Any) -> dict[str, Any]:
+        """Accuracy of any models' features on new classes: ``exuno fewshot eval``; keywords:
+        ``fewshot.options.EvalConfig``. Prints the table; returns what result.json would hold: metrics, baselines,
+        intervals, n."""
+        from exuno.fewshot.eval_options import complete
+        from exuno.fewshot.options import EvalConfig
+
+        config = complete(configure("fewshot eval", EvalConfig, {"models": models, **options})[0])
+        from exuno.fewshot.evaluate import evaluate as work
+        from exuno.fewshot.tables import numbers
+
+        return numbers(work(config))
+
+
+class Explain:
+    """``exuno explain``: looking inside a model."""
+
+    @staticmethod
+    @as_keywords()
+    def penultimate(*models: Spec, **options: Any) -> Outcome:
+        """The features before the last layer: ``exuno explain penultimate``; keywords:
+        ``explain.options.PenultimateConfig``."""
+        from exuno.explain.options import PenultimateConfig, complete
+
+        config = complete(configure("explain penultimate", PenultimateConfig, {"models": models, **options})[0])
+        from exuno.explain.penultimate import explain_penultimate as work
+
+        return Outcome(work(config).dir)
+
+
+class Synth:
+    """``exuno synth``: a data set from one photograph."""
+
+    @as_keywords()
+    def __call__(self, *photos: str | Path, out: str | Path, **options: Any) -> Path:
+        """Writes patches of photographs into the folder ``out``, which it returns; keywords:
+        ``synth.command.Synth``. ``exuno.PatchStream`` makes them without files."""
+        from exuno.synth.command import Synth as Options
+        from exuno.synth.command import synth as work
+
+        work(configure("synth", Options, {"photos": photos, "out": out, **options})[0])
+        return Path(out)
+
+
+fewshot, explain, synth = Fewshot(), Explain(), Synth()
+
+
+@as_keywords()
+def study(preset: str | Path | None = None, /, **options: Any) -> Outcome:
+    """Runs a grid of commands: ``exuno study``; keywords: ``study.options.StudyConfig``. Its table is
+    ``outcome.dir / "table.md"``; cells without a result are warned of, and listed in ``result["failures"]``."""
+    from exuno.study.options import StudyConfig
+    from exuno.study.study import study as work
+
+    config, found, _ = configure("study", StudyConfig, options, preset)
+    outcome = Outcome(work(config, found).dir)
+    if failures := outcome.result["failures"]:
+        text = f"{len(failures)} cells have no result; what they printed is in {outcome.dir / 'logs'}"
+        warnings.warn(text, stacklevel=3)
+    return outcome
+
+
+@as_keywords()
+def doctor(teacher: Spec = "teach:digits", **options: Any) -> Outcome:
+    """Examines a teacher, or ranks photographs for it: ``exuno doctor``; keywords:
+    ``doctor.options.DoctorConfig``."""
+    from exuno.doctor.command import complete
+    from exuno.doctor.options import DoctorConfig
+
+    config = complete(configure("doctor", DoctorConfig, {"teacher": teacher, **options})[0])
+    from exuno.doctor.examine import doctor as work
+
+    return Outcome(work(config).dir)
+
+
+@as_keywords()
+def evaluate(model: Spec, **options: Any) -> dict[str, Any]:
+    """Measures a model on labelled data, or a poster: ``exuno eval``; keywords: ``evaluate.options.EvalConfig``.
+    Prints what was measured; returns the metrics."""
+    from dataclasses import replace
+
+    from exuno.evaluate import command
+    from exuno.evaluate.options import EvalConfig
+
+    config = configure("eval", EvalConfig, {"model": model, **options})[0]
+    config = command.complete(replace(config, model=command.spec_of(config.model)))
+    if config.model.startswith(command.POSTER):
+        from exuno.poster.evaluate import evaluate as work
+
+        return work(config).metrics
+    return command.evaluate(config)
+
+
+@as_keywords()
+def report(*runs: str | Path | Outcome, out: str | Path | None = None) -> Path:
+    """Writes the page of a run, or one that compares several, and returns its path: ``exuno report``."""
+    from exuno.report.compare import write_comparison
+    from exuno.report.page import write_report
+
+    folders = [each.dir if isinstance(each, Outcome) else Path(each) for each in runs]
+    if len(folders) == 1:
+        return write_report(folders[0], Path(out) if out else None)
+    return write_comparison(folders, Path(out or "comparison.html"))
+
+
+@as_keywords()
+def load_model(spec: Spec, **wishes: Any) -> "Classifier":
+    """The model that a spec, a folder or a file of weights names, ready to answer; ``exuno:NAME`` with random weights.
+
+    Keywords are those of ``exuno.models.load.load_model``; ``pretrained`` is True except for ``exuno:NAME``.
+    """
+    from exuno.evaluate.command import spec_of
+    from exuno.models.load import load_model as load
+
+    name = spec.spec if isinstance(spec, Outcome) else spec_of(str(spec))
+    return load(name, **{"pretrained": not name.startswith("exuno:"), **wishes}).eval()

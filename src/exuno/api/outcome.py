@@ -1,0 +1,89 @@
+"""What the verbs hand back: a run directory, and the model or poster in it. No torch until a model is asked for."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from exuno.data.poster import Poster
+    from exuno.models.classifier import Classifier
+
+SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run directory."""
+
+    dir: Path
+    """The folder; ``exuno report`` and the other verbs take it."""
+
+    @cached_property
+    def result(self) -> dict[str, Any]:
+        """The content of result.json."""
+        return json.loads((self.dir / "result.json").read_text())
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What was measured, such as ``student/top1``; fractions, not percent."""
+        return self.result.get("metrics", {})
+
+    @property
+    def report(self) -> Path:
+        """The page of the run."""
+        return self.dir / "report.html"
+
+    @property
+    def spec(self) -> str:
+        """What stands for it where a verb takes a model: it can be given itself, too."""
+        return f"run:{self.dir}"
+
+    def __repr__(self) -> str:
+        found = [(name, value) for name, value in self.metrics.items() if isinstance(value, int | float)]
+        told = ", ".join(f"{name} {value:.4g}" for name, value in found[:SHOWN])
+        return f"<{type(self).__name__} {self.dir}{': ' if told else ''}{told}{', …' * (len(found) > SHOWN)}>"
+
+
+@dataclass(frozen=True, repr=False)
+class Trained(Outcome):
+    """A run that trained a model. Called with images, it answers."""
+
+    @cached_property
+    def model(self) -> "Classifier":
+        """The model, ready to answer: pixels [B, C, H, W] in [0, 1] of any size -> logits [B, classes]."""
+        from exuno.models.load import load_model
+
+        return load_model(self.spec, pretrained=True).eval()
+
+    def __call__(self, images: "Tensor") -> "Tensor":
+        """Logits [B, classes] of images [B, C, H, W]: float in [0, 1], or uint8; without gradients."""
+        import torch
+
+        with torch.no_grad():
+            return self.model(images if images.is_floating_point() else images / 255)
+
+    def predict(self, images: "Tensor") -> list[str]:
+        """Names of the classes of images; their numbers, if they have no names."""
+        names = self.model.card.class_names
+        return [names[label] if names else str(label) for label in self(images).argmax(1).tolist()]
+
+
+@dataclass(frozen=True, repr=False)
+class Distilled(Outcome):
+    """A run that made a poster."""
+
+    @cached_property
+    def poster(self) -> "Poster":
+        """Its pixels, layout, labels and protocol."""
+        from exuno.data.poster import load
+
+        return load(self.dir)
+
+    @property
+    def spec(self) -> str:
+        """What stands for it where a verb takes data, or ``evaluate`` a poster."""
+        return f"poster:{self.dir}"
