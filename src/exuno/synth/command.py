@@ -1,4 +1,7 @@
-"""``exuno synth PHOTO … --out DIR``: one photograph -> a data set of patches on disk. Imports no torch."""
+"""``exuno synth PHOTO … --out DIR``: one photograph -> a data set of patches on disk. Imports no torch.
+
+The command behind a second word, as in ``exuno synth video``, is in a module of its own (``WORDS``).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,13 +16,16 @@ from exuno.synth.mixture import Mixture
 from exuno.synth.options import ImageOptions
 from exuno.synth.work import PhotoWork, carry_out, settle_photos, within
 
-WORDS: dict[str, str] = {}
+WORDS = {"video": "exuno.synth.video_command"}
 """Second words and their modules, each with ``main(args)``."""
 
 
 @dataclass(frozen=True)
 class Synth(PhotoWork):
-    """Make a data set of patches from one photograph (or several)."""
+    """Make a data set of patches from one photograph (or several).
+
+    exuno synth video makes clips of it (exuno synth video --help).
+    """
 
     format: Format = "jpeg"
     """File format of a patch."""

@@ -40,11 +40,6 @@ def target_side(size: int) -> int:
     return int(math.sqrt(2) * size)
 
 
-def largest_reduction(longest_crop: int, size: int) -> float:
-    """The largest factor by which a crop of at most this side is made smaller."""
-    return max(1.0, longest_crop / target_side(size))
-
-
 def plan(drawn: Parameters, size: int, level_shapes: NDArray[np.int64]) -> Plan:
     """Compose the maps of all patches.
 
@@ -54,8 +49,30 @@ def plan(drawn: Parameters, size: int, level_shapes: NDArray[np.int64]) -> Plan:
         level_shapes: [levels, 2]: height and width of each level of the pyramid.
     """
     target = target_side(size)
-    box = drawn.box.astype(np.float64)
-    octaves = np.log2(np.sqrt(box[:, 2] * box[:, 3]) / target) + _BIAS[drawn.filter]
+    level, roi, resize = read_boxes(drawn.box.astype(np.float64), target, level_shapes, _BIAS[drawn.filter])
+
+    warp = rotate_shear_flip_crop(drawn, size)
+    corners = np.array([[0, size - 1, 0, size - 1], [0, 0, size - 1, size - 1]], np.float64)
+    mapped = warp[:, :, :2] @ corners + warp[:, :, 2:]
+    whole = np.asarray(((mapped >= -0.5) & (mapped < target - 0.5)).all(axis=(1, 2)))
+    return Plan(level, roi, resize, warp, whole)
+
+
+def read_boxes(
+    box: NDArray[np.float64], side: int, level_shapes: NDArray[np.int64], bias: NDArray[np.float64] | float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Where to read boxes of the photograph that become squares of one side.
+
+    Args:
+        box: [N, 4]: x, y, width and height in the photograph.
+        side: side of the square in pixels.
+        level_shapes: [levels, 2]: height and width of each level of the pyramid.
+        bias: octaves to add to the exact reduction.
+
+    Returns:
+        level [N], roi [N, 4] and resize [N, 2, 3] as in ``Plan``, the square in the place of the intermediate one.
+    """
+    octaves = np.log2(np.sqrt(box[:, 2] * box[:, 3]) / side) + bias
     level = np.clip(np.rint(octaves * PER_OCTAVE), 0, len(level_shapes) - 1).astype(np.int64)
     width, height = level_shapes[level, 1], level_shapes[level, 0]
     fx, fy = width / level_shapes[0, 1], height / level_shapes[0, 0]
@@ -66,16 +83,11 @@ def plan(drawn: Parameters, size: int, level_shapes: NDArray[np.int64]) -> Plan:
     x1 = np.maximum(np.rint((box[:, 0] + box[:, 2]) * fx).astype(np.int64), x0 + 1)
     y1 = np.maximum(np.rint((box[:, 1] + box[:, 3]) * fy).astype(np.int64), y0 + 1)
 
-    resize = np.zeros((len(drawn), 2, 3))
-    resize[:, 0, 0], resize[:, 1, 1] = box[:, 2] * fx / target, box[:, 3] * fy / target
+    resize = np.zeros((len(box), 2, 3))
+    resize[:, 0, 0], resize[:, 1, 1] = box[:, 2] * fx / side, box[:, 3] * fy / side
     resize[:, 0, 2] = left - x0 + 0.5 * resize[:, 0, 0] - 0.5
     resize[:, 1, 2] = top - y0 + 0.5 * resize[:, 1, 1] - 0.5
-
-    warp = rotate_shear_flip_crop(drawn, size)
-    corners = np.array([[0, size - 1, 0, size - 1], [0, 0, size - 1, size - 1]], np.float64)
-    mapped = warp[:, :, :2] @ corners + warp[:, :, 2:]
-    whole = np.asarray(((mapped >= -0.5) & (mapped < target - 0.5)).all(axis=(1, 2)))
-    return Plan(level, np.stack([x0, y0, x1, y1], 1), resize, warp, whole)
+    return level, np.stack([x0, y0, x1, y1], 1), resize
 
 
 def rotate_shear_flip_crop(drawn: Parameters, size: int) -> NDArray[np.float64]:

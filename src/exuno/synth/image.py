@@ -4,47 +4,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from exuno.synth import color
-from exuno.synth.geometry import Plan, largest_reduction, plan, target_side
-from exuno.synth.options import ImageOptions, check
-from exuno.synth.parameters import Parameters, draw, first_crop_side
-from exuno.synth.pyramid import pyramid
+from exuno.synth.geometry import Plan, plan, target_side
+from exuno.synth.options import ImageOptions
+from exuno.synth.parameters import Parameters, draw
+from exuno.synth.sampler import PhotoSampler
 
 
-class Sampler:
+class Sampler(PhotoSampler):
     """Makes patches of one photograph: ``sampler(indices)`` is uint8 [N, size, size, 3], RGB.
 
-    A patch is a pure function of (photograph, options, seed, index). Calling it changes nothing; it can be pickled
-    (only the photograph, the options and the seed travel) and used by many processes. Making one sets OpenCV to a
-    single thread: the work is shared among processes, and a process forked beside OpenCV's threads can hang.
-
-    Args:
-        photo: the photograph, uint8 [H, W, 3], RGB.
-        options: what to do with it.
-        seed: the seed of every draw.
-
-    Raises:
-        ExunoError: an option makes no sense, or the photograph is too small for the first crop.
+    What ``PhotoSampler`` says holds.
     """
+
+    options: ImageOptions
 
     def __init__(self, photo: NDArray[np.uint8], options: ImageOptions | None = None, seed: int = 0) -> None:
         options = options or ImageOptions()
-        if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
-            raise ValueError(f"photo must be uint8 [H, W, 3], not {photo.dtype} {list(photo.shape)}")
-        check(options)
-        _use_one_thread()
-        self.photo, self.options, self.seed = photo, options, seed
-        height, width = photo.shape[:2]
-        self.longest_crop = (
-            max(height, width) if options.first_crop is None else first_crop_side(options, height, width)
-        )
-        self._levels: list[NDArray[np.uint8]] | None = None
-
-    @property
-    def levels(self) -> list[NDArray[np.uint8]]:
-        """The pyramid of the photograph, made on first use."""
-        if self._levels is None:
-            self._levels = pyramid(self.photo, largest_reduction(self.longest_crop, self.options.size))
-        return self._levels
+        super().__init__(photo, options, seed, target_side(options.size))
 
     def draw(self, indices: ArrayLike) -> Parameters:
         """The parameters of the patches with these indices."""
@@ -53,7 +29,7 @@ class Sampler:
 
     def plan(self, drawn: Parameters) -> Plan:
         """The geometry of the patches with these parameters."""
-        return plan(drawn, self.options.size, np.array([level.shape[:2] for level in self.levels]))
+        return plan(drawn, self.options.size, self.level_shapes)
 
     def __call__(self, indices: ArrayLike) -> NDArray[np.uint8]:
         return self.render(self.draw(indices))
@@ -65,20 +41,6 @@ class Sampler:
         _warp(self.levels, self.plan(drawn), patches)
         color.jitter(patches, drawn)
         return patches
-
-    def __getstate__(self) -> dict:
-        return {**self.__dict__, "_levels": None}
-
-    def __setstate__(self, state: dict) -> None:
-        self.__dict__.update(state)
-        _use_one_thread()
-
-
-def _use_one_thread() -> None:
-    import cv2
-
-    if cv2.getNumThreads() != 1:  # in a fork, setting it would wait for threads that are not there
-        cv2.setNumThreads(1)
 
 
 def _warp(levels: list[NDArray[np.uint8]], how: Plan, patches: NDArray[np.uint8]) -> None:

@@ -1,4 +1,4 @@
-"""Several photographs as one source of patches."""
+"""Several photographs as one source of patches or clips."""
 
 from collections.abc import Sequence
 
@@ -6,35 +6,41 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from exuno.synth.image import Sampler
-from exuno.synth.options import ImageOptions
+from exuno.synth.options import ImageOptions, VideoOptions
+from exuno.synth.sampler import PhotoSampler
+from exuno.synth.video import ClipSampler
 
 
 class Mixture:
-    """Patch i comes from photograph i mod n, with the parameters of patch i. Called like a ``Sampler``.
+    """Sample i comes from photograph i mod n, with the parameters of sample i. Called like a sampler.
 
     Args:
         photos: photographs, uint8 [H, W, 3] each.
-        options: what to do with them.
+        options: what to do with them: of patches or of clips.
         seed: the seed of every draw.
     """
 
-    def __init__(self, photos: Sequence[NDArray[np.uint8]], options: ImageOptions, seed: int) -> None:
+    def __init__(self, photos: Sequence[NDArray[np.uint8]], options: ImageOptions | VideoOptions, seed: int) -> None:
         if not photos:
             raise ValueError("no photograph given")
-        self.samplers = [Sampler(photo, options, seed) for photo in photos]
+        self.samplers: list[PhotoSampler] = [
+            ClipSampler(photo, options, seed) if isinstance(options, VideoOptions) else Sampler(photo, options, seed)
+            for photo in photos
+        ]
         self.options = options
 
     def __call__(self, indices: ArrayLike) -> NDArray[np.uint8]:
-        """The patches with these indices, uint8 [N, size, size, 3]."""
+        """The samples with these indices: patches uint8 [N, size, size, 3], clips uint8 [N, T, size, size, 3]."""
         indices = np.asarray(indices, np.int64).reshape(-1)
         if len(self.samplers) == 1:
             return self.samplers[0](indices)
-        patches = np.empty((len(indices), self.options.size, self.options.size, 3), np.uint8)
+        shape = self.samplers[0](indices[:0]).shape[1:]
+        samples = np.empty((len(indices), *shape), np.uint8)
         which = indices % len(self.samplers)
         for number, sampler in enumerate(self.samplers):
             if len(rows := np.flatnonzero(which == number)):
-                patches[rows] = sampler(indices[rows])
-        return patches
+                samples[rows] = sampler(indices[rows])
+        return samples
 
     def prepare(self) -> None:
         """Make the pyramids now, so that forked processes share them."""

@@ -1,4 +1,5 @@
-"""The options of the image sampler: Asano, Rupprecht and Vedaldi (ICLR 2020) under clear names. No torch."""
+"""The options of the image and video samplers: those of Asano, Rupprecht and Vedaldi (ICLR 2020) and of Asano and Saeed
+(arXiv 2112.00725) under clear names. No torch."""
 
 import math
 from dataclasses import dataclass
@@ -8,17 +9,29 @@ from exuno.engine.errors import ExunoError
 
 
 @dataclass(frozen=True)
-class ImageOptions:
-    """How one photograph becomes patches. Defaults are the paper's."""
+class CropOptions:
+    """What patches and clips have in common. Defaults are the papers'."""
 
-    size: int = 32
-    """Side of a patch in pixels; 0 in `exuno distill`: that of training, 8/7 of it before a random resized crop."""
+    size: int
+    """Side in pixels."""
     first_crop: float | None = 0.5
     """Side of the square first crop as a fraction of the short side of the photograph; None leaves it out."""
     area: tuple[float, float] = (1 / 500, 1.0)
     """Range of the area of the random resized crop, as a fraction of the first crop."""
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
     """Range of the aspect ratio of the random resized crop (log-uniform)."""
+    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
+    """Colour jitter: brightness, contrast, saturation, hue."""
+    jitter_p: float = 0.5
+    """Probability of the colour jitter."""
+
+
+@dataclass(frozen=True)
+class ImageOptions(CropOptions):
+    """How one photograph becomes patches. Defaults are the paper's."""
+
+    size: int = 32
+    """Side of a patch in pixels; 0 in `exuno distill`: that of training, 8/7 of it before a random resized crop."""
     interpolation: Literal["lanczos", "bilinear", "bicubic", "random"] = "bicubic"
     """Filter that resizes the crop; random: one of the three for each patch."""
     rotate: float = 30.0
@@ -29,13 +42,21 @@ class ImageOptions:
     """Probability of a horizontal flip (the published code has none, its training adds it)."""
     vflip: float = 0.0
     """Probability of a vertical flip (the published flag means 0.5)."""
-    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
-    """Colour jitter: brightness, contrast, saturation, hue."""
-    jitter_p: float = 0.5
-    """Probability of the colour jitter."""
 
 
-def check(options: ImageOptions) -> None:
+@dataclass(frozen=True)
+class VideoOptions(CropOptions):
+    """How one photograph becomes clips. Defaults are those of the published make_fakevideo_dataset.py."""
+
+    size: int = 230
+    """Side of a frame in pixels."""
+    frames: int = 16
+    """Frames of a clip."""
+    fps: int = 12
+    """Frames per second of the file."""
+
+
+def check(options: CropOptions) -> None:
     """Raise an ExunoError that names the first option whose value makes no sense."""
     _rule(options.size >= 1, "size", options.size, "at least 1 pixel")
     _rule(
@@ -43,17 +64,26 @@ def check(options: ImageOptions) -> None:
     )
     _rule(0 < options.area[0] <= options.area[1] <= 1, "area", options.area, "a rising pair in (0, 1]")
     _rule(0 < options.aspect[0] <= options.aspect[1] < math.inf, "aspect", options.aspect, "a rising pair above 0")
-    known = ("lanczos", "bilinear", "bicubic", "random")
-    _rule(options.interpolation in known, "interpolation", options.interpolation, f"one of {', '.join(known)}")
-    _rule(0 <= options.rotate <= 180, "rotate", options.rotate, "in [0, 180] degrees")
-    _rule(0 <= options.shear < 90, "shear", options.shear, "in [0, 90) degrees")
-    for name in ("hflip", "vflip", "jitter_p"):
-        value = getattr(options, name)
-        _rule(0 <= value <= 1, name.replace("_", "-"), value, "a probability in [0, 1]")
+    _probability(options, "jitter_p")
     fits = (
         len(options.jitter) == 4 and all(0 <= value < math.inf for value in options.jitter) and options.jitter[3] <= 0.5
     )
     _rule(fits, "jitter", options.jitter, "four strengths of 0 or more, the last (hue) at most 0.5")
+    if isinstance(options, ImageOptions):
+        known = ("lanczos", "bilinear", "bicubic", "random")
+        _rule(options.interpolation in known, "interpolation", options.interpolation, f"one of {', '.join(known)}")
+        _rule(0 <= options.rotate <= 180, "rotate", options.rotate, "in [0, 180] degrees")
+        _rule(0 <= options.shear < 90, "shear", options.shear, "in [0, 90) degrees")
+        _probability(options, "hflip")
+        _probability(options, "vflip")
+    if isinstance(options, VideoOptions):
+        _rule(1 <= options.frames <= 10**4, "frames", options.frames, "from 1 to 10,000")
+        _rule(1 <= options.fps <= 1000, "fps", options.fps, "from 1 to 1,000")
+
+
+def _probability(options: CropOptions, name: str) -> None:
+    value = getattr(options, name)
+    _rule(0 <= value <= 1, name.replace("_", "-"), value, "a probability in [0, 1]")
 
 
 def _rule(holds: bool, name: str, value: object, expected: str) -> None:

@@ -1,6 +1,7 @@
-"""Patches as a torch data set: made when asked for, nothing on disk."""
+"""Patches and clips as torch data sets: made when asked for, nothing on disk."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -8,35 +9,34 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from exuno.data.photo import load_photo
 from exuno.synth.mixture import Mixture
-from exuno.synth.options import ImageOptions
+from exuno.synth.options import ImageOptions, VideoOptions
+
+Photo = NDArray[np.uint8] | str | Path
+Photos = Photo | Sequence[Photo]
 
 
-class PatchStream(Dataset[tuple[Tensor, int]]):
-    """An endless, map-style data set of patches of one or several photographs.
+class Stream(Dataset[tuple[Tensor, int]]):
+    """An endless, map-style data set of samples of one or several photographs.
 
-    Item i is (uint8 [3, size, size], -1), a pure function of (photographs, options, seed, i), whatever the worker or
-    the batch; photograph i mod n is its source. ``length`` is only what an epoch is called: an index beyond it gives a
-    fresh patch, so that ``epoch * len(stream) + position`` never shows a patch twice.
+    Item i is a pure function of (photographs, options, seed, i), whatever the worker or the batch; photograph i mod n
+    is its source. ``length`` is only what an epoch is called: an index beyond it gives a fresh sample, so that
+    ``epoch * len(stream) + position`` never shows one twice.
 
     Args:
-        photos: uint8 [H, W, 3], or several of them.
-        length: number of patches of an epoch.
-        options: how a patch is made.
+        photos: uint8 [H, W, 3] or what names a photograph (a path, ``photo:NAME``, ``noise:SEED``); or several of them.
+        length: number of samples of an epoch.
+        options: how a sample is made.
         seed: seed of every draw.
     """
 
     channels = 3
 
-    def __init__(
-        self,
-        photos: NDArray[np.uint8] | Sequence[NDArray[np.uint8]],
-        length: int,
-        options: ImageOptions | None = None,
-        seed: int = 0,
-    ) -> None:
-        options = options or ImageOptions()
-        self.mixture = Mixture([photos] if isinstance(photos, np.ndarray) else list(photos), options, seed)
+    def __init__(self, photos: Photos, length: int, options: ImageOptions | VideoOptions, seed: int) -> None:
+        several = [photos] if isinstance(photos, np.ndarray | str | Path) else photos
+        pixels = [each if isinstance(each, np.ndarray) else load_photo(str(each)) for each in several]
+        self.mixture = Mixture(pixels, options, seed)
         self.length, self.image_size = length, (options.size, options.size)
 
     def __len__(self) -> int:
@@ -54,10 +54,26 @@ class PatchStream(Dataset[tuple[Tensor, int]]):
         return [(image, -1) for image in images]
 
     def fetch(self, positions: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Patches uint8 [N, 3, size, size] and labels int64 [N], all -1."""
-        patches = torch.from_numpy(self.mixture(positions)).permute(0, 3, 1, 2).contiguous()
-        return patches, torch.full((len(patches),), -1)
+        """Samples uint8 [N, 3, …, size, size] and labels int64 [N], all -1."""
+        samples = torch.from_numpy(self.mixture(positions)).movedim(-1, 1).contiguous()
+        return samples, torch.full((len(samples),), -1)
 
     def fetch_draws(self, draws: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """The same for draw numbers ``epoch * len + position``, which ``exuno.data.loader`` asks an endless set for."""
         return self.fetch(draws)
+
+
+class PatchStream(Stream):
+    """Patches: item i is (uint8 [3, size, size], -1). What ``Stream`` says holds."""
+
+    def __init__(self, photos: Photos, length: int, options: ImageOptions | None = None, seed: int = 0) -> None:
+        super().__init__(photos, length, options or ImageOptions(), seed)
+
+
+class ClipStream(Stream):
+    """Clips: item i is (uint8 [3, frames, size, size], -1). What ``Stream`` says holds."""
+
+    def __init__(self, photos: Photos, length: int, options: VideoOptions | None = None, seed: int = 0) -> None:
+        options = options or VideoOptions()
+        super().__init__(photos, length, options, seed)
+        self.frames = options.frames

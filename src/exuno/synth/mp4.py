@@ -1,0 +1,67 @@
+"""Clips as MP4 files."""
+
+import io
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exuno.engine.errors import ExunoError
+from exuno.synth.mixture import Mixture
+from exuno.synth.options import VideoOptions
+
+
+class ClipFiles:
+    """Makes the files of clips, an ``exuno.synth.writer.Maker``.
+
+    Args:
+        mixture: makes the clips.
+        crf: x264's constant rate factor, 0 to 51: smaller is better and larger in bytes.
+
+    Raises:
+        ExunoError: PyAV is not installed, or the frames have an odd side.
+    """
+
+    def __init__(self, mixture: Mixture, crf: int) -> None:
+        try:
+            import av  # noqa: F401 (told now, not by each process)
+        except ImportError:
+            raise ExunoError("video files need PyAV, which is not installed", 'pip install "exuno[video]"') from None
+        if mixture.options.size % 2:
+            raise ExunoError(
+                f"--size is {mixture.options.size}",
+                "It has to be even: MP4 stores colours at half the size of a frame.",
+            )
+        self.mixture, self.crf = mixture, crf
+
+    def prepare(self) -> None:
+        self.mixture.prepare()
+
+    def __call__(self, indices: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        options = self.mixture.options
+        assert isinstance(options, VideoOptions)
+        for index in indices:
+            yield index, encode_clip(self.mixture([index])[0], options.fps, self.crf)
+
+
+def encode_clip(frames: NDArray[np.uint8], fps: int, crf: int) -> bytes:
+    """Frames uint8 [T, h, w, 3] as the content of an MP4 file (H.264, 4:2:0); equal frames give equal bytes.
+
+    Args:
+        frames: RGB; even sides.
+        fps: frames per second.
+        crf: x264's constant rate factor.
+    """
+    import av
+
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream("libx264", rate=fps)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        # Without B-frames: with them x264's bytes depend on what it encoded before, and frames are not in order.
+        stream.options = {"crf": str(crf), "preset": "veryfast", "bf": "0", "threads": "1", "flags": "+bitexact"}
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return file.getvalue()

@@ -1,0 +1,49 @@
+"""``exuno synth video PHOTO … --out DIR``: one photograph -> a data set of clips on disk. Imports no torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import tyro
+
+from exuno.data.photo import load_photo
+from exuno.synth.job import Job
+from exuno.synth.mixture import Mixture
+from exuno.synth.mp4 import ClipFiles
+from exuno.synth.options import VideoOptions
+from exuno.synth.work import PhotoWork, carry_out, settle_photos, within
+
+
+@dataclass(frozen=True)
+class SynthVideo(PhotoWork):
+    """Make a data set of clips, MP4 files, that glide between two random boxes of one photograph (or several)."""
+
+    count: int = 200000
+    """Number of samples."""
+    crf: int = 23
+    """Quality of a file, x264's constant rate factor: 0 (exact, large) to 51."""
+    video: tyro.conf.OmitArgPrefixes[VideoOptions] = field(default_factory=VideoOptions)
+
+
+def main(args: Sequence[str]) -> None:
+    """Parse the command line, then explain or do the work."""
+    options = tyro.cli(SynthVideo, args=list(args), prog="exuno synth video")
+    job = resolve(options)
+    mixture = Mixture([load_photo(spec) for spec in options.photos], options.video, job.seed)
+    out = carry_out(options, job, ClipFiles(mixture, options.crf))
+    if out and options.contact_sheet:
+        import numpy as np
+
+        from exuno.synth.contact import write_contact_sheet
+
+        clips = mixture(np.arange(min(options.contact_sheet, job.count)))
+        write_contact_sheet(clips.reshape(-1, *clips.shape[2:]), out, columns=clips.shape[1])
+
+
+def resolve(options: SynthVideo) -> Job:
+    """Check the options and settle what is written.
+
+    Raises:
+        ExunoError: a value that makes no sense.
+    """
+    within("crf", options.crf, 0, 51)
+    return settle_photos(options, "clips", options.video, "mp4", options.crf)
