@@ -15,6 +15,8 @@ from exuno.synth.job import Container, Job, What, claim
 from exuno.synth.writer import Maker
 
 SMOKE = 64
+TRIAL, TRIAL_SECONDS = 16, 0.3
+"""Samples from which a dry run estimates the cost, or as many as are made in that time."""
 
 
 @dataclass(frozen=True)
@@ -149,10 +151,12 @@ def _explain(work: Work, job: Job, make: Maker, units: Sequence[int], workers: i
     print(yaml.safe_dump(resolved, sort_keys=False, default_flow_style=None).rstrip())
     for _ in make([0]):
         pass  # the first sample also pays for what is prepared and the imports
-    trial = range(min(job.count, 16))
-    started = time.monotonic()
-    size = sum(len(data) for _, data in make(trial)) / len(trial)
-    seconds = (time.monotonic() - started) / len(trial)
+    started, sizes = time.monotonic(), []
+    for _, data in make(range(min(job.count, TRIAL))):
+        sizes.append(len(data))
+        if time.monotonic() - started > TRIAL_SECONDS:
+            break
+    size, seconds = sum(sizes) / len(sizes), (time.monotonic() - started) / len(sizes)
     count = _samples(job, units)
     print(
         f"# {count:,} {job.what} in {len(units):,} {'tar files' if job.container == 'wds' else 'subfolders'}: "
