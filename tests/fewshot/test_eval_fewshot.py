@@ -12,7 +12,6 @@ from exuno.data.base import ArrayData
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import RunOptions
 from exuno.fewshot import figures
-from exuno.fewshot.attention import HEAT, heat, overlay
 from exuno.fewshot.eval_measure import Plan, View, check_data, measure
 from exuno.fewshot.eval_models import Subject, corpus, names_of_specs, open_subjects, random_network, seen
 from exuno.fewshot.eval_options import complete, queries_of, split_seed
@@ -23,7 +22,6 @@ from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
 from exuno.models.save import save_model
-from exuno.models.vit import Reading
 from exuno.report.figures import add
 from exuno.report.headline import is_accuracy
 from exuno.report.html import pretty
@@ -279,28 +277,6 @@ def test_queries_are_fifteen_or_all_others() -> None:
     assert queries_of(config) == 15
     assert queries_of(replace(config, protocol="smkd")) is None
     assert queries_of(replace(config, protocol="smkd", queries=3)) == 3
-
-
-def test_attention_is_drawn_over_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, pixels = vit().eval(), torch.rand(2, 1, 8, 12, generator=torch.Generator().manual_seed(0))
-    drawn = overlay(model, pixels)
-    assert drawn.shape == (2, 2 + 3, 8, 12, 3)
-    np.testing.assert_array_equal(drawn[:, 0], (pixels[:, 0, :, :, None] * 255).round().byte().expand(-1, -1, -1, 3))
-    attention = torch.zeros(2, 3, 4 * 6)
-    attention[0, 1, 1 * 6 + 4] = 0.2  # second row of patches, fifth column, second head
-    monkeypatch.setattr(model.net, "read", lambda _: Reading(torch.empty(0), torch.empty(0), attention))
-    drawn = overlay(model, torch.zeros(2, 1, 8, 12)).astype(int).sum(-1)
-    for column, hot in ((1, True), (2, False), (3, True), (4, False)):
-        dark = drawn[1, column, 0, 0]
-        bright = drawn[0, column] > 2 * dark
-        assert bright[2:4, 8:10].all() == hot
-        assert not bright[:, :6].any()
-        assert not bright[6:].any()
-
-
-def test_heat_goes_through_its_colours() -> None:
-    found = heat(torch.linspace(0, 1, 5).view(1, 1, 1, 5))
-    torch.testing.assert_close(found[0, 0, :, 0].T, torch.tensor(HEAT))
 
 
 def test_a_training_is_concluded_by_a_test(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``exuno explain penultimate``. Imports no torch until the work begins."""
+"""``exuno explain WORD``. Imports no torch until the work begins."""
 
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -23,12 +23,50 @@ def penultimate(args: Sequence[str]) -> None:
     explain_penultimate(config)
 
 
+def neurons(args: Sequence[str]) -> None:
+    """Pictures that please the units of one model or several."""
+    import tyro
+
+    from exuno.engine.session import explain
+    from exuno.explain.neuron_options import NeuronsConfig, complete
+    from exuno.explain.options import values_of
+
+    config = complete(tyro.cli(NeuronsConfig, args=list(args), prog="exuno explain neurons"))
+    if config.run.dry_run:
+        units = f"{len(config.units)} units" if config.units else "the first ten units"
+        each = f"{config.pictures} pictures of each of {units} of {len(config.models)} models"
+        explain(values_of(config), None, [f"{each}, each step a pass forward and back"])
+        return
+    from exuno.explain.neurons import explain_neurons
+
+    explain_neurons(config)
+
+
+def attention(args: Sequence[str]) -> None:
+    """Where a transformer looks in some pictures."""
+    import tyro
+
+    from exuno.engine.session import explain
+    from exuno.explain.attention_options import AttentionConfig, complete
+    from exuno.explain.options import values_of
+
+    config = complete(tyro.cli(AttentionConfig, args=list(args), prog="exuno explain attention"))
+    if config.run.dry_run:
+        explain(values_of(config), None, [f"one pass over {len(config.images)} images"])
+        return
+    from exuno.explain.attention import explain_attention
+
+    explain_attention(config)
+
+
 WORDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
     "penultimate": (penultimate, "features before the last layer: three classes in a plane, distances, diffusion"),
+    "neurons": (neurons, "pictures that please logits or channels; teacher and student side by side"),
+    "attention": (attention, "where a transformer looks in a picture"),
 }
 """Second word -> what carries it out, and a line for the help."""
 
-USAGE = """usage: exuno explain WORD MODEL [MODEL ...] [--options]
+USAGE = """usage: exuno explain WORD MODEL ... [--options]
 
 Look inside a model.
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from exuno.data.base import pictures
 from exuno.data.subset import labels_of, names_of
+from exuno.features.attention import attention, overlay
 from exuno.features.extract import is_transformer
 from exuno.features.images import Crops, short_side
-from exuno.fewshot.attention import overlay
 from exuno.models.classifier import Classifier
 from exuno.report.figures import add, slug
 from exuno.report.grid import image_grid, save_png
@@ -53,7 +53,8 @@ def write(
     shown = torch.from_numpy(pictures(data, _unit(images))).permute(0, 3, 1, 2).float().div(255)
     was_training = model.training
     model.to(device).eval()
-    drawn = overlay(model, shown.to(device))[:, : 2 + HEADS]
+    shown = shown.to(device)
+    drawn = overlay(shown, attention(model, shown))[:, : 2 + HEADS]
     if was_training:
         model.train()
     scale = max(1, CELL // max(shape))

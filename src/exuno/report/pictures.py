@@ -14,6 +14,8 @@ TITLES = {
     "fewshot distill": LOOKS,
     "fewshot eval": LOOKS,
     "explain penultimate": "Features and distances",
+    "explain neurons": "What the units answer to",
+    "explain attention": LOOKS,
 }
 """Of the section with the figures, where a verb has its own."""
 

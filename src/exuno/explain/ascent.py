@@ -1,0 +1,165 @@
+"""Activation maximisation: pictures that please one unit each, all of them in one batch (Olah, Mordvintsev, Schubert:
+Feature Visualization, Distill 2017)."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from exuno.explain import fourier, views
+from exuno.explain.neuron_options import Objective
+from exuno.explain.units import Layer
+from exuno.models.classifier import Classifier
+
+RATE = 0.05
+"""Learning rate of Adam."""
+ROOM = 2**29
+"""Bytes of activations for which pictures share a batch; beyond the caches of a processor more do not help."""
+MOST = 4096
+"""Pictures that a unit can have: the numbers of pictures are unit * MOST + picture."""
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How pictures are made."""
+
+    size: int
+    """Side in pixels."""
+    steps: int
+    pictures: int = 1
+    """Of each unit."""
+    diversity: float = 0.0
+    """Weight of the similarity of the pictures of a unit."""
+    objective: Objective = "channel"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """N = units x pictures pictures, those of a unit one after another."""
+
+    images: Tensor
+    """[N, C, S, S] in [0, 1], on the CPU."""
+    before: Tensor
+    """Activation of the unit at the start, without transformations, [N]."""
+    activation: Tensor
+    """At the end, likewise, [N]."""
+    course: Tensor
+    """Activation in each step, as transformed, [steps, N]."""
+
+
+def activations(output: Tensor, units: Tensor, objective: Objective) -> Tensor:
+    """Of unit n in output n: the mean over all places, or, ``neuron``, the place in the middle of a map.
+
+    Args:
+        output: maps [N, C, H, W], tokens [N, P, C] or features [N, C].
+        units: numbers of channels, int64 [N].
+        objective: which of the two.
+
+    Returns:
+        [N]
+    """
+    own = channels_first(output)[torch.arange(len(units), device=units.device), units]
+    if objective == "channel":
+        return own.mean(1)
+    height, width = output.shape[2:]
+    return own[:, height // 2 * width + width // 2]
+
+
+def channels_first(output: Tensor) -> Tensor:
+    """Maps, tokens or features -> [N, C, P], P places."""
+    return output.transpose(1, 2) if output.ndim == 3 else output.flatten(2) if output.ndim == 4 else output[..., None]
+
+
+def similarity(output: Tensor, pictures: int) -> Tensor:
+    """How alike the pictures of each unit are: the cosines of their Gram matrices (Gatys, Ecker, Bethge, CVPR 2016),
+    summed over all ordered pairs of a unit and divided by their number K, as in Distill 2017; summed over the units.
+
+    Args:
+        output: of a layer, for units x K pictures.
+        pictures: K.
+    """
+    features = channels_first(output).unflatten(0, (-1, pictures))
+    if features.shape[2] > features.shape[3]:  # <F Fᵀ, G Gᵀ> = |Fᵀ G|², the smaller product where channels are many
+        cross = torch.einsum("ukcp,ulcq->uklpq", features, features).pow(2).sum((3, 4))
+    else:
+        grams = (features @ features.transpose(2, 3)).flatten(2)
+        cross = grams @ grams.transpose(1, 2)
+    length = cross.diagonal(dim1=1, dim2=2).clamp_min(1e-12).sqrt()
+    cosines = cross / (length[:, :, None] * length[:, None])
+    return (cosines.sum() - cosines.diagonal(dim1=1, dim2=2).sum()) / pictures
+
+
+@contextmanager
+def watched(*modules: nn.Module | None) -> Iterator[dict[nn.Module, Tensor]]:
+    """What the modules gave in the last pass; copies, because the next layer may work in place."""
+    seen: dict[nn.Module, Tensor] = {}
+    found = dict.fromkeys(module for module in modules if module is not None)
+    handles = [
+        module.register_forward_hook(lambda module, _, output: seen.__setitem__(module, output.clone()))
+        for module in found
+    ]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def maximise(
+    model: Classifier, layer: Layer, units: Sequence[int], recipe: Recipe, progress: Advance | None = None
+) -> Drawn:
+    """Pictures of units, in as few batches as fit the room. A picture depends on the seed, its unit, its number and, if
+    they are to differ, the other pictures of its unit, not on what else is in the batch.
+
+    Args:
+        model: in test mode, its parameters without gradients, where it is to compute.
+        layer: of the units.
+        units: their numbers.
+        recipe: how.
+        progress: called with the number of pictures that went a step further.
+    """
+    together = max(1, ROOM // max(1, 2 * layer.bytes * recipe.pictures))
+    chunks = [units[first : first + together] for first in range(0, len(units), together)]
+    found = [_maximise(model, layer, chunk, recipe, progress) for chunk in chunks]
+    images, before, after = (
+        torch.cat([getattr(each, name) for each in found]) for name in ("images", "before", "activation")
+    )
+    return Drawn(images, before, after, torch.cat([each.course for each in found], 1))
+
+
+def _maximise(model: Classifier, layer: Layer, units: Sequence[int], recipe: Recipe, progress: Advance | None) -> Drawn:
+    device = model.mean.device
+    numbers = [unit * MOST + picture for unit in units for picture in range(recipe.pictures)]
+    wanted = torch.tensor(units, device=device).repeat_interleave(recipe.pictures)
+    spectra = fourier.start(recipe.seed, numbers, model.card.in_chans, recipe.size).to(device).requires_grad_()
+    optim = torch.optim.Adam([spectra], RATE)
+    course = torch.zeros(recipe.steps, len(numbers))
+    diverse = layer.compared if recipe.diversity else None
+    with watched(layer.module, diverse) as seen:
+
+        def plain() -> tuple[Tensor, Tensor]:
+            with torch.no_grad():
+                images = fourier.pixels(spectra)
+                model(images)
+            return images.cpu(), activations(seen[layer.module], wanted, recipe.objective).cpu()
+
+        before = plain()[1]
+        for step in range(recipe.steps):
+            maps = views.draw(recipe.seed, numbers, step, recipe.size).to(device)
+            model(views.view(fourier.pixels(spectra), maps))
+            reached = activations(seen[layer.module], wanted, recipe.objective)
+            loss = -reached.sum()
+            if diverse is not None:
+                loss = loss + recipe.diversity * similarity(seen[diverse], recipe.pictures)
+            optim.zero_grad()
+            loss.backward()
+            optim.step()
+            course[step] = reached.detach().cpu()
+            if progress:
+                progress(len(numbers))
+        images, after = plain()
+    return Drawn(images, before, after, course)
