@@ -1,7 +1,7 @@
 """Augmentation of training images: batched, and every draw a pure function of (seed, draw number).
 
-The order is: resized crop (or plain resize) - rotation, shift, zoom - pad and crop - flip - colour jitter - gray -
-solarisation - cutout.
+The order is: AugMix - resized crop (or random short side and crop, or plain resize) - rotation, shift, zoom - pad and
+crop - flip - colour jitter - gray - solarisation - cutout.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,8 @@ from exuno.engine.options import Augment
 STREAM = "augment"
 CACHED = 1 << 19  # values
 # The first random number of each operation; fixed, so that switching one on changes no draw of another.
-FLIP, PAD, CUTOUT, ROTATE, SHIFT, ZOOM, JITTER, GRAY, SOLARIZE, CROP = 0, 1, 3, 5, 6, 8, 9, 15, 16, 20
+FLIP, PAD, CUTOUT, ROTATE, SHIFT, ZOOM, JITTER, GRAY, SOLARIZE = 0, 1, 3, 5, 6, 8, 9, 15, 16
+CROP, SHORT, RUN = 20, 60, 63
 
 
 def augment(
@@ -39,31 +40,39 @@ def augment(
         options: what to do.
         seed: the run's seed.
         draws: the number of each draw, int64 [B]; during training epoch * len(data) + position.
-        size: (H, W) of the result. Without ``resized_crop``, images of another size are resized to cover it and
-            centre-cropped.
+        size: (H, W) of the result. Without ``resized_crop`` and ``short_side``, images of another size are resized to
+            cover it and centre-cropped.
         fill: colour of the cutout in [0, 1], one number a channel: the mean colour of the data set; by default middle
             gray.
 
     Returns:
         float32 [B, C, H, W] in [0, 1].
     """
+    if options.augmix:
+        from exuno.data.augmix import augmix
 
+        images = augmix(images, options.augmix, seed, draws)
     return finish(frame(images, options, seed, draws, size), options, seed, draws, fill)
 
 
 def frame(images: Images, options: Augment, seed: int, draws: NDArray[np.int64], size: tuple[int, int]) -> Tensor:
     """The first step of :func:`augment`: the part of each image that training sees, resized; uint8 [B, C, H, W]."""
-    if options.resized_crop is None:
+    if options.resized_crop is None and options.short_side is None:
         return prepare(images, size)
     from exuno.data.crop import resized_crop, sizes_of
 
-    return resized_crop(images, boxes(sizes_of(images), options, seed, draws), size)
+    return resized_crop(images, boxes(sizes_of(images), options, seed, draws, size), size)
 
 
-def boxes(sizes: NDArray[np.int64], options: Augment, seed: int, draws: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The boxes of ``resized_crop`` (top, left, height, width), [B, 4], in images of ``sizes`` (H, W), [B, 2]."""
-    from exuno.data.crop import boxes_in
+def boxes(
+    sizes: NDArray[np.int64], options: Augment, seed: int, draws: NDArray[np.int64], size: tuple[int, int]
+) -> NDArray[np.int64]:
+    """The boxes (top, left, height, width), [B, 4], in images of ``sizes`` (H, W), [B, 2], that ``resized_crop`` or
+    ``short_side`` make the whole picture of ``size``."""
+    from exuno.data.crop import boxes_in, boxes_of_short_side
 
+    if options.short_side is not None:
+        return boxes_of_short_side(sizes, options.short_side, size, rng.uniforms(seed, STREAM, draws, 3, SHORT))
     assert options.resized_crop is not None
     numbers = rng.uniforms(seed, STREAM, draws, 4 * 10, CROP)
     return boxes_in(sizes, options.resized_crop, options.aspect, numbers)

@@ -12,6 +12,7 @@ from exuno.data.constants import CIFAR
 from exuno.data.fewshot import open_cifar_part, open_imagenet_part
 from exuno.data.omniglot import NEEDS, RUNS_NEEDS, open_omniglot, open_run_data
 from exuno.data.recordings_named import COMMANDS, COMMANDS_URL, FSDD, FSDD_URL, open_commands, open_fsdd
+from exuno.data.video_open import k400, ucf101
 from exuno.engine.errors import ExunoError
 
 
@@ -107,6 +108,15 @@ BENCHMARKS = {
     ),
     "fsdd": Benchmark(10, FSDD, FSDD_URL, open_fsdd),
     "speechcommands": Benchmark(35, COMMANDS, COMMANDS_URL, open_commands),
+    "ucf101": Benchmark(
+        101, "UCF-101/CLASS/*.avi and ucfTrainTestlist/", "https://www.crcv.ucf.edu/data/UCF101.php", ucf101
+    ),
+    "k400": Benchmark(
+        400,
+        "k400/train/CLASS and k400/val/CLASS, or k400/annotations/train.csv and val.csv",
+        "https://github.com/cvdfoundation/kinetics-dataset",
+        k400,
+    ),
     "omniglot": Benchmark(1623, NEEDS, "https://github.com/brendenlake/omniglot", open_omniglot),
     "omniglot-runs": Benchmark(400, RUNS_NEEDS, "https://github.com/brendenlake/omniglot", open_run_data),
 }

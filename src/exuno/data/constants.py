@@ -5,6 +5,8 @@ Stats = tuple[tuple[float, ...], tuple[float, ...]]
 
 IMAGENET: Stats = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CIFAR: Stats = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+VIDEO: Stats = ((0.45,) * 3, (0.225,) * 3)
+"""As published code for Kinetics takes them."""
 CIFAR_FEWSHOT: Stats = (
     (129.37731888 / 255, 124.10583864 / 255, 112.47758569 / 255),
     (68.20947949 / 255, 65.43124043 / 255, 70.45866994 / 255),

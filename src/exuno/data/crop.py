@@ -1,4 +1,5 @@
-"""The random resized crop of ImageNet training (Szegedy et al., CVPR 2015), as torchvision defines it."""
+"""Random crops: the resized crop of ImageNet training (Szegedy et al., CVPR 2015), as torchvision defines it, and that
+of a random short side (Simonyan and Zisserman, ICLR 2015)."""
 
 import numpy as np
 import torch
@@ -55,6 +56,27 @@ def boxes_in(
     for row in np.flatnonzero(~fits.any(1)):
         boxes[row] = _centre(int(height[row]), int(width[row]), aspect)
     return boxes
+
+
+def boxes_of_short_side(
+    sizes: NDArray[np.int64], short: tuple[int, int], size: tuple[int, int], numbers: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """The part of each image that is cut out at random after its short side was resized.
+
+    Args:
+        sizes: (height, width) of the images, [B, 2].
+        short: range of the short side in pixels, both ends included; enlarged as far as ``size`` needs it.
+        size: (H, W) of what is cut out.
+        numbers: uniform numbers [B, 3]: the short side, y and x.
+
+    Returns:
+        int64 [B, 4]: top, left, height, width, in the image as it was.
+    """
+    side = short[0] + (numbers[:, 0] * (short[1] - short[0] + 1)).astype(np.int64)
+    scale = np.maximum(side / sizes.min(1), (np.array(size) / sizes).max(1))
+    shape = np.clip(np.rint(np.array(size) / scale[:, None]).astype(np.int64), 1, sizes)
+    corner = (numbers[:, 1:] * (sizes - shape + 1)).astype(np.int64)
+    return np.concatenate([corner, shape], 1)
 
 
 def _centre(height: int, width: int, aspect: tuple[float, float]) -> tuple[int, int, int, int]:

@@ -73,6 +73,8 @@ class DaliLoader(Loader):
             raise ExunoError(
                 f"--loader dali reads image files in colour, and {name} holds no such files", "Leave out --loader dali."
             )
+        if augment.augmix:
+            raise ExunoError("--loader dali knows no AugMix", "Leave out --augment.augmix or --loader dali.")
         super().__init__(data, batch_size, augment, seed, size, rank=rank, world=world)
         self.device, self.threads = device or torch.device("cpu"), threads
         self.inputs = _Inputs(data, augment, seed, self.preparer.size, threads)
@@ -112,7 +114,7 @@ class DaliLoader(Loader):
         gpu = self.device.type == "cuda"
         index = (self.device.index or 0) if gpu else None
         most = -(-self.batch_size // self.world)
-        cubic = self.inputs.options.resized_crop is not None
+        cubic = self.inputs.options.resized_crop is not None or self.inputs.options.short_side is not None
         pipeline = dali.Pipeline(most, self.threads, index, prefetch_queue_depth=AHEAD)
         with pipeline:
             files, start, shape, low, high = fn.external_source(source=self.inputs, num_outputs=5, batch=True)
@@ -201,8 +203,8 @@ class _Inputs:
         self, sizes: NDArray[np.int64], draws: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
         """The boxes (top, left, height, width), [B, 4], and in them the corners of what fills the result, [B, 2]."""
-        if self.options.resized_crop is not None:
-            box = boxes(sizes, self.options, self.seed, draws)
+        if self.options.resized_crop is not None or self.options.short_side is not None:
+            box = boxes(sizes, self.options, self.seed, draws, self.size)
             return box, np.zeros((len(box), 2), np.float32), box[:, 2:].astype(np.float32)
         box = np.concatenate([np.zeros_like(sizes), sizes], 1)
         covers = [cover(height, width, self.size, None) for height, width in sizes.tolist()]

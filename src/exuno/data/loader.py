@@ -25,7 +25,7 @@ Key = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 class Source(Protocol):
     """The least a data set must offer. One that also has ``fetch_draws`` is endless: it is asked for draw numbers, not
-    positions."""
+    positions. One that has ``fetch_runs`` cuts a part out of each sample: it is asked for a random one in training."""
 
     def __len__(self) -> int: ...
 
@@ -196,6 +196,8 @@ class _Preparer(Dataset[Batch]):
         if self.endless:
             positions = draws
             images, labels = self.data.fetch_draws(draws)  # type: ignore[attr-defined]
+        elif self.options is not None and hasattr(self.data, "fetch_runs"):
+            images, labels = self.data.fetch_runs(positions, draws, self.seed)  # type: ignore[attr-defined]
         else:
             images, labels = self.data.fetch(positions)
         if self.kind == "recording":

@@ -9,8 +9,9 @@ from exuno.engine.errors import ExunoError
 FORMS = (
     "digits; moving-digits (labelled by direction, moving-digits@digit by digit); cifar10, cifar100, imagenet, in100, "
     "places365, flowers102, pets37, stl10, cub200, tiny-imagenet, cifar-fs, fc100, mini-imagenet, tiered-imagenet, "
-    "omniglot, omniglot-runs, fsdd, speechcommands (with --data-root); "
-    "folder:PATH, npz:PATH, wds:PATTERN, recordings:PATH[@RATE], poster:PATH, torchvision:NAME (with --data-root)"
+    "omniglot, omniglot-runs, fsdd, speechcommands, ucf101, k400 (with --data-root); folder:PATH, npz:PATH, "
+    "wds:PATTERN, recordings:PATH[@RATE], videos:PATH[@FRAMES/SECONDSs], poster:PATH, torchvision:NAME (with "
+    "--data-root)"
 )
 
 
@@ -19,7 +20,7 @@ def open_data(spec: str, split: str = "train", *, root: Path | None = None) -> D
 
     Args:
         spec: ``digits``, the name of a benchmark, ``folder:PATH``, ``npz:PATH``, ``wds:PATTERN``,
-            ``recordings:PATH``, ``poster:PATH`` or ``torchvision:NAME``.
+            ``recordings:PATH``, ``videos:PATH``, ``poster:PATH`` or ``torchvision:NAME``.
         split: ``train``, ``test`` or another one that the data set has; the splits ``train``, ``val`` and ``test`` of a
             few-shot benchmark have different classes. A ``folder:`` without split folders and a
             ``wds:`` pattern without ``{split}`` are one set, which is returned for every split.
@@ -53,6 +54,10 @@ def open_data(spec: str, split: str = "train", *, root: Path | None = None) -> D
         from exuno.data.recordings import open_recordings
 
         return open_recordings(rest, split)
+    if prefix == "videos":
+        from exuno.data.video_open import open_videos
+
+        return open_videos(rest, split)
     if prefix == "torchvision":
         from exuno.data.torchvision_data import open_torchvision
 

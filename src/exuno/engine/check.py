@@ -49,6 +49,11 @@ def check_augment(augment: Augment) -> None:
             need(0 < pair[0] <= pair[1], f"--augment.{name.replace('_', '-')}", pair, "a range of positive numbers")
     crop = augment.resized_crop
     need(crop is None or crop[1] <= 1, "--augment.resized-crop", crop, "fractions of the image, at most 1")
+    need(augment.frames is None or augment.frames >= 1, "--augment.frames", augment.frames, "at least 1")
+    need(0 <= augment.augmix <= 10, "--augment.augmix", augment.augmix, "a severity from 1 to 10, or 0 for none")
+    short = augment.short_side
+    need(short is None or 1 <= short[0] <= short[1], "--augment.short-side", short, "a range of pixels: 183 229")
+    need(not (crop and short), "--augment.short-side", short, "it or --augment.resized-crop: both say what to cut out")
 
 
 def check_run(options: RunOptions, any_loader: bool = False) -> None:

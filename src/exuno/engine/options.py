@@ -93,6 +93,12 @@ class Sound:
 class Augment:
     """Augmentation of training images. The geometric part is batched; every draw depends on (seed, epoch, index)."""
 
+    frames: int | None = None
+    """Of clips: training sees a random run of so many frames of each (4 of the 16 of a made clip, as published)."""
+    augmix: int = 0
+    """Severity of AugMix, 1 to 10 (torchvision: 3); 0 turns it off."""
+    short_side: tuple[int, int] | None = None
+    """Resize the short side to a random number of pixels in this range, and cut out --size at random (X3D: 183 229)."""
     flip: float = 0.0
     """Probability of a horizontal flip."""
     pad: int = 0
