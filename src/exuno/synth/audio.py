@@ -53,6 +53,10 @@ class ExcerptSampler:
             self._vocoder = Vocoder(self.recording, 1.02 / slowest)
         return self._vocoder
 
+    def prepare(self) -> None:
+        """Make the spectra now, so that forked processes share them."""
+        _ = self.vocoder
+
     def draw(self, indices: ArrayLike) -> Excerpts:
         """The parameters of the excerpts with these indices."""
         return draw(self.options, self.seed, indices)

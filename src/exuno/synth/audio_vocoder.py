@@ -38,7 +38,7 @@ SIZES = _fast_sizes()
 
 
 def sizes_of(pitch: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The size of the inverse FFT for each change of pitch in semitones; none is off by more than 1.45 %, a quarter of one."""
+    """The size of the inverse FFT for each change of pitch in semitones; none is off by more than a quarter of one."""
     wanted = FRAME / 2 ** (pitch / 12)
     after = np.searchsorted(SIZES, wanted).clip(1, len(SIZES) - 1)
     below, above = SIZES[after - 1], SIZES[after]

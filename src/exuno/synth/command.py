@@ -16,7 +16,7 @@ from exuno.synth.mixture import Mixture
 from exuno.synth.options import ImageOptions
 from exuno.synth.work import PhotoWork, carry_out, settle_photos, within
 
-WORDS = {"video": "exuno.synth.video_command"}
+WORDS = {"video": "exuno.synth.video_command", "audio": "exuno.synth.audio_command"}
 """Second words and their modules, each with ``main(args)``."""
 
 
@@ -24,7 +24,7 @@ WORDS = {"video": "exuno.synth.video_command"}
 class Synth(PhotoWork):
     """Make a data set of patches from one photograph (or several).
 
-    exuno synth video makes clips of it (exuno synth video --help).
+    exuno synth video makes clips of it, exuno synth audio excerpts of a recording (exuno synth video --help).
     """
 
     format: Format = "jpeg"

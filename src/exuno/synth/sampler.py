@@ -48,6 +48,10 @@ class PhotoSampler:
         """[levels, 2]: height and width of each level."""
         return np.array([level.shape[:2] for level in self.levels])
 
+    def prepare(self) -> None:
+        """Make the pyramid now, so that forked processes share it."""
+        _ = self.levels
+
     def __call__(self, indices: ArrayLike) -> NDArray[np.uint8]:
         """The samples with these indices, uint8 [N, …, 3]."""
         raise NotImplementedError
