@@ -24,12 +24,14 @@ class Files:
     """Sound files with their labels, wherever they are.
 
     Attributes:
+        names: to call them in messages.
         read: position -> the bytes of a file.
         labels: int64 [N], -1 where there is none.
         classes: names of the classes, if known.
         num_classes: their number, 0 if unlabelled.
     """
 
+    names: list[str]
     read: Callable[[int], bytes]
     labels: NDArray[np.int64]
     classes: tuple[str, ...] | None
@@ -66,7 +68,7 @@ class RecordingData(Data):
                 rate = rate or rate_of(content)
                 samples = read_recording(content, rate)
             except ExunoError as error:
-                lost, first = lost + 1, first or error.what
+                lost, first = lost + 1, first or f"{files.names[position]}, {error.what}"
                 continue
             digest.update(hashlib.sha256(content).digest() + label.to_bytes(8, "big", signed=True))
             kept.append(position)
@@ -78,7 +80,8 @@ class RecordingData(Data):
         if rate is None or not kept:
             raise ExunoError(f"none of the {lost:,} recordings of {name} can be read: {first}", "Check the files.")
         if lost:
-            print(f"{lost:,} of {lost + len(kept):,} recordings of {name} are left out: {first}", file=sys.stderr)
+            every = lost + len(kept)
+            print(f"{lost:,} of {every:,} recordings of {name} are left out; the first: {first}", file=sys.stderr)
         self.rate, self.image_size, self.digest = rate, (1, rate), digest.hexdigest()
         self.kept = np.array(kept, np.int64)
         self.labels = torch.from_numpy(files.labels[self.kept])
@@ -94,6 +97,7 @@ class RecordingData(Data):
     def _samples(self, position: int) -> Tensor:
         if self.held is not None:
             return self.held[position]
+        assert self.rate is not None
         return torch.from_numpy(read_recording(self.files.read(int(self.kept[position])), self.rate))[None]
 
     def fingerprint(self) -> str:
@@ -133,13 +137,13 @@ def _files(path: str, split: str) -> Files:
     from exuno.data.shards import Shards, expand
 
     shards = Shards(expand(path, split), SUFFIXES, "recordings")
-    labels = np.array(shards.labels, np.int64)
-    return Files(lambda i: shards.read(shards.members[i]), labels, shards.classes, shards.num_classes)
+    names, labels = [member.key for member in shards.members], np.array(shards.labels, np.int64)
+    return Files(names, lambda i: shards.read(shards.members[i]), labels, shards.classes, shards.num_classes)
 
 
 def in_folder(folder: Path, files: list[str], labels: NDArray[np.int64], classes: tuple[str, ...] | None) -> Files:
     """Files of a folder, relative to it, with their labels."""
-    return Files(lambda i: _bytes(folder / files[i]), labels, classes, len(classes or ()))
+    return Files(files, lambda i: _bytes(folder / files[i]), labels, classes, len(classes or ()))
 
 
 def _bytes(path: Path) -> bytes:
