@@ -191,7 +191,7 @@ def tell_sources(folder: Path, patches: int) -> None:
     found = []
     for spec in students:
         plan = DistillConfig(config["teacher"], "none", config["data"], source=(spec,), patches=patches)
-        seen = open_source(plan, size, max(model.card.in_chans, data.channels))
+        seen = open_source(plan, data, size, max(model.card.in_chans, data.channels))
         found.append(judge(spec, logits(model, in_order(seen, size), device)[0], unit))
     means = [float(np.mean(students[each.spec])) for each in found]
     near = [-float(np.mean(apart[each.spec])) for each in found]

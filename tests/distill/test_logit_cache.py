@@ -1,5 +1,6 @@
 """The shared file of a teacher's logits: who meets in it, and what a damaged one does."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,15 @@ from PIL import Image
 from exuno.cli import main
 from exuno.data.base import ArrayData
 from exuno.data.folder import open_folder
+from exuno.data.open import open_data
 from exuno.distill.cache import file_key, teacher_logits
 from exuno.distill.options import DistillConfig
-from exuno.distill.source import Patches
+from exuno.distill.source import open_source
+from exuno.engine.options import RunOptions
 from exuno.engine.run import fingerprint
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
 from exuno.presets import to_dict
-from exuno.synth.options import ImageOptions
-from exuno.synth.stream import PatchStream
 
 CPU = torch.device("cpu")
 
@@ -71,19 +72,19 @@ def test_an_image_of_a_folder_that_was_written_anew_is_another_source(tmp_path: 
     assert file_key(network(), open_folder(tmp_path, "train", "pictures"), (8, 8), CPU) != known
 
 
-def patches(seed: int = 0, count: int = 10, side: int = 8, value: int = 0, channels: int = 1) -> Patches:
-    photo = np.full((40, 50, 3), value, np.uint8)
-    return Patches(PatchStream([photo], count, ImageOptions(size=side), seed), channels)
+def test_patches_too_many_for_memory_are_told_apart_by_what_makes_them(tmp_path: Path) -> None:
+    """Without drawing them: those of a fresh source are never held."""
 
+    def digest(seed: int = 0, patches: int = 10, size: int = 8, value: int = 0, channels: int = 1) -> str:
+        path = tmp_path / f"{value}.png"
+        Image.new("RGB", (50, 40), (value,) * 3).save(path)
+        plan = DistillConfig("none", "none", "digits", (str(path),), patches=patches, fresh=True)
+        plan = replace(plan, run=RunOptions(seed=seed))
+        return open_source(plan, open_data("digits", "test"), (size, size), channels).fingerprint()
 
-def test_patches_too_many_for_memory_are_told_apart_by_what_makes_them() -> None:
-    """Without drawing them."""
-    found = {
-        each.fingerprint()
-        for each in (patches(), patches(1), patches(count=11), patches(side=16), patches(value=1), patches(channels=3))
-    }
+    found = {digest(), digest(seed=1), digest(patches=11), digest(size=16), digest(value=1), digest(channels=3)}
     assert len(found) == 6
-    assert patches().fingerprint() in found
+    assert digest() in found
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])

@@ -127,7 +127,7 @@ class ArrayData(Rows, Data):
         shape = self.images.shape[1:]
         self.channels, self.image_size, self.rate = shape[0], (shape[-2], shape[-1]), rate
         self.frames = shape[1] if len(shape) == 4 else None
-        self.mean, self.std = stats or (SILENT if images.dtype != np.uint8 else channel_stats(images))
+        self.mean, self.std = stats or (SILENT if rate else channel_stats(np.asarray(images, np.uint8)))
 
     def fingerprint(self) -> str:
         """sha256 of the shape, the pixels and the labels."""

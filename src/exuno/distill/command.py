@@ -25,16 +25,16 @@ def main(args: Sequence[str]) -> None:
 
 def cost(config: DistillConfig) -> list[str]:
     """What is known of a run's length before anything is opened."""
-    from exuno.distill.kinds import is_photo
+    from exuno.distill.kinds import is_single
 
     teacher = (
         f"before that, its teacher, whose length --budget does not scale: exuno teach {config.teacher[6:]} --dry-run"
     )
     before = [teacher] if config.teacher.startswith("teach:") else []
-    if not all(is_photo(spec) for spec in config.source):
+    if not all(is_single(spec) for spec in config.source):
         return [f"{config.epochs * config.budget:g} epochs of {config.source[0]}", *before]
     images = config.epochs * config.budget * config.patches
     steps = max(1, round(images / config.batch_size))
     made = images if config.fresh else config.patches
-    seen = f"{steps:,} steps of {config.batch_size} images: {images:,.0f} images seen"
-    return [f"{seen}, {made:,.0f} patches made, none of them on disk", *before]
+    seen = f"{steps:,} steps of {config.batch_size} samples: {images:,.0f} samples seen"
+    return [f"{seen}, {made:,.0f} of them made, none on disk", *before]

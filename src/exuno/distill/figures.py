@@ -4,35 +4,62 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from exuno.data.base import pictures
+from exuno.data.base import modality, pictures
 from exuno.data.photo import load_photo
+from exuno.data.recording import is_recording, load_recording
+from exuno.data.stills import spectrograms, stills
 from exuno.distill.kinds import is_photo
 from exuno.distill.options import DistillConfig
 from exuno.engine.files import write_json
 from exuno.report.grid import image_grid, save_png
+from exuno.report.loop import save_loop
 
-SHOWN = 64
+SHOWN, FEW = 64, 24
+RATE, SECONDS = 16000, 12  # of the spectrogram of a source
 WIDEST = 900  # pixels; the page carries its pictures inside
 
 
 def write_figures(folder: Path, config: DistillConfig, loader: Any) -> None:
-    """Writes ``source*.png``, ``samples.png`` and ``figures.json`` for the report."""
-    import cv2
+    """Writes pictures of the source and of the samples, and ``figures.json`` for the report."""
+    figures = [figure for i, spec in enumerate(config.source[:4]) if (figure := source(folder, i, spec))]
+    write_json(folder / "figures.json", [*figures, samples(folder, loader)])
 
-    figures = []
-    for i, spec in enumerate([spec for spec in config.source if is_photo(spec)][:4]):
+
+def source(folder: Path, number: int, spec: str) -> dict[str, str] | None:
+    """A photograph, shrunk where it is large, or a stretch of a recording as a spectrogram; nothing of a data set."""
+    path = folder / f"source{number}.png"
+    if is_photo(spec):
+        import cv2
+
         photo = load_photo(spec)
         scale = min(1.0, WIDEST / max(photo.shape[:2]))
         width, height = (max(1, round(side * scale)) for side in (photo.shape[1], photo.shape[0]))
-        shrunk = np.asarray(cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-        save_png(shrunk, folder / f"source{i}.png")
-        caption = f"{spec}, {photo.shape[1]} x {photo.shape[0]} pixels: all that the student has seen comes from here."
-        figures.append({"file": f"source{i}.png", "title": "The source", "caption": caption})
-    batch = next(loader.epoch(0))["images"][:SHOWN]
-    pixels = pictures(loader.data, batch)
-    scale = max(1, 48 // pixels.shape[1])
-    save_png(image_grid(pixels, columns=16, scale=scale), folder / "samples.png")
-    caption = f"{len(batch)} of the images that the student learned from, as they entered training (before mixing)."
-    figures.append({"file": "samples.png", "title": "What the student saw", "caption": caption})
-    write_json(folder / "figures.json", figures)
+        save_png(np.asarray(cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA), np.uint8), path)
+        what = f"{spec}, {photo.shape[1]} x {photo.shape[0]} pixels"
+    elif is_recording(spec):
+        sound = load_recording(spec, RATE)
+        shown = torch.from_numpy(sound[: RATE * SECONDS]).reshape(1, 1, -1)
+        save_png(spectrograms(shown, RATE)[0, :, :, 0], path)
+        what = f"{spec}, {len(sound) / RATE:.0f} seconds, of which these are the first {shown.shape[-1] / RATE:.0f}"
+    else:
+        return None
+    caption = f"{what}: all that the student has seen or heard comes from here."
+    return {"file": path.name, "title": "The source", "caption": caption}
+
+
+def samples(folder: Path, loader: Any) -> dict[str, str]:
+    """What the student learned from, as it entered training: images, clips that move, or spectrograms."""
+    kind = modality(loader.data)
+    batch = next(loader.epoch(0))["images"][: SHOWN if kind == "image" else FEW]
+    if kind == "clip":
+        pixels = pictures(loader.data, batch)
+        save_loop(pixels, folder / "samples.gif", columns=8, scale=max(1, 64 // pixels.shape[2]))
+    else:
+        pixels, columns = stills(loader.data, batch), 16 if kind == "image" else 8
+        save_png(image_grid(pixels, columns, max(1, 48 // pixels.shape[1])), folder / "samples.png")
+    caption = f"{len(batch)} of the {kind}s that the student learned from, as they entered training (before mixing)."
+    name = "samples.gif" if kind == "clip" else "samples.png"
+    title = "What the student heard" if kind == "recording" else "What the student saw"
+    return {"file": name, "title": title, "caption": caption}

@@ -6,7 +6,8 @@ from pathlib import Path
 import tyro
 
 from exuno.engine.options import Augment, Optim, RunOptions, Sound
-from exuno.synth.options import ImageOptions
+from exuno.synth.audio_options import AudioOptions
+from exuno.synth.options import ImageOptions, VideoOptions
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,15 @@ class DistillConfig:
     data: str
     """What teacher and student are tested on."""
     source: tuple[str, ...] = ("photo:astronaut",)
-    """What the student sees: one or more photographs (PATH, photo:NAME, noise:SEED), a folder, or a data spec."""
+    """What the student sees: one or more photographs (PATH, photo:NAME, noise:SEED), of which clips are made where the
+    data are clips; where they are recordings, one or more recordings (PATH, sound:NAME); a folder; or a data spec."""
     data_root: Path | None = None
     """Folder that holds the benchmark data sets."""
     pretrained: bool = False
     """Start the student from the published weights of a timm or torchvision model, with a new last layer."""
     patches: int = 50_000
-    """Patches of the photographs that make one epoch; a data set has its own number."""
+    """Patches of the photographs (clips, excerpts of the recordings) that make one epoch; a data set has its own
+    number."""
     fresh: bool = False
     """New patches in every epoch instead of the same ones again; a source that is a data set has none to make."""
     size: int | None = None
@@ -81,5 +84,7 @@ class DistillConfig:
     sound: Sound = field(default_factory=Sound)
     augment: Augment = field(default_factory=Augment)
     synth: ImageOptions = field(default_factory=lambda: ImageOptions(size=0))
+    video: VideoOptions = field(default_factory=lambda: VideoOptions(size=0))
+    audio: AudioOptions = field(default_factory=lambda: AudioOptions(rate=0, seconds=0))
     optim: Optim = field(default_factory=Optim)
     run: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)

@@ -1,4 +1,4 @@
-"""What a student sees: patches of photographs, or any data set."""
+"""What a student sees: patches or clips of photographs, excerpts of recordings, or any data set."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -11,45 +11,51 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from exuno.data.base import Data, modality
 from exuno.data.memory import in_memory
 from exuno.data.open import open_data
-from exuno.data.photo import load_photo, photo_sha256
-from exuno.distill.kinds import is_photo
+from exuno.data.photo import photo_sha256
+from exuno.data.recording import is_recording, recording_sha256
+from exuno.distill.kinds import is_photo, is_single
 from exuno.distill.options import DistillConfig
 from exuno.engine.errors import ExunoError
 from exuno.models.classifier import match_channels
-from exuno.synth.stream import PatchStream
+from exuno.synth.audio_options import AudioOptions
+from exuno.synth.options import ImageOptions, VideoOptions
+from exuno.synth.stream import ClipStream, PatchStream, SoundStream, Stream
 
 
 class Patches:
-    """A fixed set of patches, in the channels that the models want; the same in every epoch.
+    """A fixed set of patches (clips, excerpts), in the channels that the models want; the same in every epoch.
 
     Args:
-        stream: makes the patches, uint8 RGB.
-        channels: 3, or 1 for gray patches.
+        stream: makes them.
+        channels: 3, or 1 for gray patches; recordings have 1.
+        origin: whatever says what they are made of and how, in words.
     """
 
     name = "the patches"
 
-    def __init__(self, stream: PatchStream, channels: int) -> None:
-        self.stream, self.channels, self.image_size = stream, channels, stream.image_size
+    def __init__(self, stream: Stream, channels: int, origin: str = "") -> None:
+        self.stream, self.channels, self.origin = stream, channels, origin
+        self.image_size = stream.image_size
+        self.frames: int | None = getattr(stream, "frames", None)
+        self.rate: int | None = getattr(stream, "rate", None)
 
     def __len__(self) -> int:
         return len(self.stream)
 
     def fetch(self, positions: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Patches uint8 [B, C, H, W] of the given numbers; labels -1."""
+        """Patches uint8 [B, C, H, W] of the given numbers, clips [B, C, T, H, W], or excerpts float32 [B, 1, S]; labels
+        -1."""
         images, labels = self.stream.fetch(positions)
-        if self.channels == 1:
+        if self.channels < images.shape[1]:
             images = match_channels(images.float(), 1).round().to(torch.uint8)
         return images, labels
 
     def fingerprint(self) -> str:
-        """A hexadecimal digest of the photographs and of all that shapes the patches."""
-        digest = hashlib.sha256(f"{asdict(self.stream.mixture.options)} {len(self)} {self.channels}".encode())
-        for sampler in self.stream.mixture.samplers:
-            digest.update(f" {sampler.seed} {sampler.photo.shape} ".encode() + sampler.photo.tobytes())
-        return digest.hexdigest()
+        """A hexadecimal digest of the photographs or recordings and of all that shapes the patches."""
+        return hashlib.sha256(f"{self.origin} {len(self)} {self.channels}".encode()).hexdigest()
 
 
 class FreshPatches(Patches):
@@ -60,36 +66,71 @@ class FreshPatches(Patches):
         return self.fetch(draws)
 
 
-def open_source(config: DistillConfig, size: tuple[int, int], channels: int) -> Any:
-    """The training set of ``config.source``, for training at ``size`` (H, W) and in ``channels``.
+def open_source(config: DistillConfig, test: Data, size: tuple[int, int], channels: int) -> Any:
+    """The training set of ``config.source``.
+
+    Args:
+        config: what the student sees, and how patches are made.
+        test: what it is to learn: images, clips or recordings.
+        size: (H, W) of the images in training.
+        channels: of the images in training.
 
     Raises:
-        ExunoError: photographs mixed with other sources, or a source that is neither.
+        ExunoError: photographs mixed with other sources, or a source that does not fit ``test``.
     """
     specs = config.source
     if not specs:
         raise ExunoError("no source was given", "Give --source a photograph, a folder or a data spec.")
-    photos = [spec for spec in specs if is_photo(spec)]
-    if len(photos) == len(specs):
-        kind = FreshPatches if config.fresh else Patches
-        # A random crop comes out sharper if it is taken from a larger patch: 256 pixels for 224, as usual.
-        side = max(size) * 8 // 7 if config.augment.resized_crop else max(size)
-        synth = replace(config.synth, size=config.synth.size or side)
-        stream = PatchStream([load_photo(spec) for spec in specs], config.patches, synth, config.run.seed)
-        patches = kind(stream, channels)
+    kind = modality(test)
+    wanted, noun = (is_recording, "recording") if kind == "recording" else (is_photo, "photograph")
+    single = [spec for spec in specs if is_single(spec)]
+    if other := [spec for spec in single if not wanted(spec)]:
+        raise ExunoError(f"--source {other[0]} is no {noun}, and {test.name} has {kind}s", f"Give one or more {noun}s.")
+    if len(single) == len(specs):
+        stream, options = stream_of(config, test, size)
+        origin = f"{asdict(options)} {config.run.seed} {' '.join(digests(specs).values())}"
+        patches = (FreshPatches if config.fresh else Patches)(stream, channels, origin)
         return patches if config.fresh else in_memory(patches)
-    if len(specs) != 1 or photos:
+    if len(specs) != 1 or single:
         raise ExunoError(
-            f"--source {' '.join(specs)} mixes photographs with other data or names several data sets",
-            "Give photographs only, or one folder or data spec.",
+            f"--source {' '.join(specs)} mixes {noun}s with other data or names several data sets",
+            f"Give {noun}s only, or one folder or data spec.",
         )
     [spec] = specs
-    return open_data(f"folder:{spec}" if Path(spec).is_dir() else spec, "train", root=config.data_root)
+    source = open_data(FOLDERS[kind] + spec if Path(spec).is_dir() else spec, "train", root=config.data_root)
+    if modality(source) != kind:
+        raise ExunoError(f"--source {spec} has {modality(source)}s, and {test.name} has {kind}s", "Give data alike.")
+    return source
 
 
-def photo_digests(specs: Sequence[str]) -> dict[str, str]:
-    """The sha256 of each photograph among the source specs."""
-    return {spec: photo_sha256(spec) for spec in specs if is_photo(spec)}
+FOLDERS = {"image": "folder:", "clip": "videos:", "recording": "recordings:"}
+"""Prefix of the spec of a folder of each."""
+
+
+Made = tuple[Stream, ImageOptions | VideoOptions | AudioOptions]
+
+
+def stream_of(config: DistillConfig, test: Data, size: tuple[int, int]) -> Made:
+    """What makes patches, clips or excerpts of photographs or recordings, with its options; their size is that of
+    training where the options leave it open."""
+    count, seed, augment = config.patches, config.run.seed, config.augment
+    if modality(test) == "recording":
+        assert test.rate is not None
+        audio = replace(config.audio, rate=test.rate, seconds=config.audio.seconds or size[1] / test.rate)
+        return SoundStream(config.source, count, audio, seed), audio
+    # A random crop comes out sharper if it is taken from a larger patch: 256 pixels for 224, as usual.
+    side = max(size) * 8 // 7 if augment.resized_crop else max(size)
+    if modality(test) == "clip":
+        video = replace(config.video, size=config.video.size or side)
+        return ClipStream(config.source, count, video, seed), video
+    synth = replace(config.synth, size=config.synth.size or side)
+    return PatchStream(config.source, count, synth, seed), synth
+
+
+def digests(specs: Sequence[str]) -> dict[str, str]:
+    """The sha256 of each photograph and recording among the source specs."""
+    known = {spec: photo_sha256 if is_photo(spec) else recording_sha256 for spec in specs if is_single(spec)}
+    return {spec: digest(spec) for spec, digest in known.items()}
 
 
 def lineage(config: DistillConfig, source: Any, digests: Mapping[str, str]) -> list[dict[str, str]]:

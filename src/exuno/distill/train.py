@@ -39,7 +39,7 @@ def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
         ExunoError: anything the user can put right.
     """
     check(config)
-    return carry_out("distill", config, preset, train, sources.photo_digests(config.source))
+    return carry_out("distill", config, preset, train, sources.digests(config.source))
 
 
 def check(config: DistillConfig) -> None:
@@ -114,7 +114,7 @@ def prepare(config: DistillConfig, teacher: Classifier, accelerator: Accelerator
         hearing=None if started else hearing_of(test, size, config.sound),
     )
     size = heard(size, teacher, student)
-    source = sources.open_source(config, size, channels=max(teacher.card.in_chans, student.card.in_chans))
+    source = sources.open_source(config, test, size, channels=max(teacher.card.in_chans, student.card.in_chans))
     if (getattr(source, "whitening", None) is None) != (getattr(test, "whitening", None) is None):
         raise ExunoError(
             f"only one of --source {config.source[0]} and --data {config.data} is whitened",

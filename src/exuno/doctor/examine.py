@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from exuno.distill.source import photo_digests
+from exuno.distill.source import digests as source_digests
 from exuno.doctor import sources, words
 from exuno.doctor.advice import TEMPERATURES, advise
 from exuno.doctor.claim import claimed
@@ -39,7 +39,7 @@ def doctor(config: DoctorConfig) -> Run:
     Raises:
         ExunoError: anything the user can put right.
     """
-    pictures = photo_digests(photos(config))  # a photograph that is missing is told before a teacher is trained
+    pictures = source_digests(photos(config))  # a photograph that is missing is told before a teacher is trained
     test, model = open_images(config), trained(config)
     run = open_doctor(config, pictures | digests(config, test, model))
     try:

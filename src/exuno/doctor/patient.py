@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from exuno.data.base import modality
 from exuno.data.open import open_data
 from exuno.distill.options import DistillConfig
 from exuno.distill.source import open_source
@@ -72,6 +73,8 @@ def open_images(config: DoctorConfig) -> Any:
             f"{config.data} has no labels, so a teacher cannot be examined on it",
             "Give labelled --data; without labels photographs can be ranked: --sources.",
         )
+    if (kind := modality(test)) != "image":
+        raise ExunoError(f"{config.data} has {kind}s", "The doctor examines models of single images; give such data.")
     if test.whitening is not None:
         raise ExunoError(f"the images of {config.data} are whitened, so they have no pixels to normalise",
                          "Give the data set that the poster was made from.")  # fmt: skip
@@ -135,4 +138,4 @@ def patches(config: DoctorConfig, patient: Patient, spec: str, run: Run) -> Any:
     """The patches of a photograph as ``exuno distill`` would show them with default augmentation, before that and
     before mixing."""
     channels = max(patient.model.card.in_chans, patient.test.channels)
-    return open_source(plan(config, spec, run), patient.size, channels)
+    return open_source(plan(config, spec, run), patient.test, patient.size, channels)

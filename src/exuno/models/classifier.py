@@ -15,14 +15,14 @@ from exuno.models.card import Hearing, ModelCard
 
 
 def match_channels(pixels: Tensor, channels: int) -> Tensor:
-    """Bring [B, C, H, W] to 1 or 3 channels: gray is repeated, RGB becomes its ITU-R 601 luma."""
+    """Bring [B, C, H, W] or [B, C, T, H, W] to 1 or 3 channels: gray is repeated, RGB becomes its ITU-R 601 luma."""
     have = pixels.shape[1]
     if have == channels:
         return pixels
     if have == 1:
-        return pixels.expand(-1, channels, -1, -1)
+        return pixels.expand(-1, channels, *pixels.shape[2:])
     if have == 3 and channels == 1:
-        return (pixels * pixels.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        return (pixels * pixels.new_tensor(LUMA).view(3, *[1] * (pixels.ndim - 2))).sum(1, keepdim=True)
     raise ExunoError(f"images of {have} channels for a model of {channels}", "Give gray or RGB images.")
 
 

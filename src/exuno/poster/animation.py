@@ -1,6 +1,5 @@
 """A poster as it grew: its pictures on the way, as an animated GIF file of bounded size."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from PIL import Image
 
 from exuno.engine.files import atomic
 from exuno.poster.drawing import enlarged
+from exuno.report.loop import gif
 
 FRAMES = 60  # at most
 SMALLEST = 240  # pixels of the longer side, below which frames are left out instead
@@ -52,11 +52,8 @@ def read(path: Path) -> np.ndarray:
 
 def encode(pictures: Sequence[np.ndarray], longest: int) -> bytes:
     """Pictures uint8 [C, H, W], enlarged or shrunk to ``longest``, as the content of a GIF file."""
-    first, *rest = frames = [enlarged(picture, longest) for picture in pictures]
+    frames = [enlarged(picture, longest) for picture in pictures]
     for frame in frames:
         frame.thumbnail((longest, longest))
     each = max(40, round(1000 * SECONDS / len(pictures)))
-    stream = io.BytesIO()
-    durations = [each] * len(rest) + [each + 2000]
-    first.save(stream, format="GIF", save_all=True, append_images=rest, duration=durations, loop=0)
-    return stream.getvalue()
+    return gif(frames, [each] * (len(frames) - 1) + [each + 2000])
