@@ -65,10 +65,11 @@ def test_the_files_are_the_clips(tmp_path):
 def test_equal_clips_give_equal_bytes_whatever_was_encoded_before():
     """Noise is what B-frames made depend on it."""
     rng = np.random.default_rng(0)
-    clips = rng.integers(0, 256, (3, 16, 64, 64, 3), np.uint8)
-    clips[:, 1:] = load_photo("photo:coffee")[:64, :64]
+    clips = ClipSampler(load_photo("photo:coffee"), VideoOptions(size=112))(range(3))
+    clips = np.where(rng.random(clips.shape) < 0.2, rng.integers(0, 256, clips.shape, np.uint8), clips)
     first = [encode_clip(clip, 12, 23) for clip in clips]
-    assert [encode_clip(clip, 12, 23) for clip in clips[::-1]][::-1] == first
+    for i in rng.integers(0, 3, 15):
+        assert encode_clip(clips[i], 12, 23) == first[i]
     assert len(encode_clip(clips[0], 12, 40)) < len(first[0])
 
 
