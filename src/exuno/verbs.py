@@ -26,6 +26,7 @@ VERBS = {
     "explain": Verb("exuno.explain.command", "look inside a model"),
     "eval": Verb("exuno.evaluate.command", "measure a model on labelled data"),
     "import": Verb("exuno.importing.command", "say what a file of weights is, and make it a model of exuno"),
+    "export": Verb("exuno.exporting.command", "hand a model or a poster on: weights, card, ONNX, the hub"),
     "report": Verb("exuno.report.command", "write the HTML page of a run"),
     "presets": Verb("exuno.presets", "list, show or copy the named configurations"),
 }
