@@ -51,7 +51,7 @@ class RecordingData(Data):
         limit: bytes.
 
     Raises:
-        ExunoError: not one file can be read.
+        ExunoError: not one file can be read, or there is no library to read it.
     """
 
     channels = 1
@@ -60,6 +60,7 @@ class RecordingData(Data):
     def __init__(self, name: str, files: Files, rate: int | None = None, limit: int = LIMIT) -> None:
         self.name, self.files = name, files
         self.classes, self.num_classes = files.classes, files.num_classes
+        soundfile()  # without it no file can be read, and none is to blame
         self.held: list[Tensor] | None = []
         digest, kept, lost, first, size = hashlib.sha256(), [], 0, "", 0
         for position, label in enumerate(files.labels.tolist()):
