@@ -179,3 +179,38 @@ def test_hub_without_network(hub: Path) -> None:
 def test_unknown_names(spec: str, told: str) -> None:
     with pytest.raises(ExunoError, match=told):
         load_model(spec, pretrained=True)
+
+
+def test_torchvision_video_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clips of any length and size; published weights bring their own statistics; a new head; saved and read."""
+    import torchvision
+
+    model = load_model("torchvision:mc3_18", classes=3, input_size=(32, 32), pretrained=False)
+    assert (model.card.frames, model.card.input_size, model.card.mean[0]) == (16, (32, 32), 0.43216)
+    clips = torch.rand(2, 3, 5, 20, 24)
+    assert model(clips).shape == (2, 3)
+    save_model(model, tmp_path)
+    again = load_model(f"run:{tmp_path}", pretrained=True)
+    assert torch.equal(model.eval()(clips), again.eval()(clips))
+    with pytest.raises(ExunoError, match="takes clips, and was given single images"):
+        model(clips[:, :, 0])
+    net = torchvision.models.get_model("mc3_18", weights=None)
+    weights = torchvision.models.get_model_weights("mc3_18")["DEFAULT"]
+    monkeypatch.setattr(type(weights), "get_state_dict", lambda *_, **__: net.state_dict())
+    published = load_model("torchvision:mc3_18", classes=3, pretrained=True, new_head=True)
+    assert (published.card.classes, published.card.frames, published.card.input_size) == (3, 16, (112, 112))
+    assert published.card.lineage["new_head"] == "fc"
+    assert torch.equal(published.net.state_dict()["stem.0.weight"], net.state_dict()["stem.0.weight"])
+
+
+@pytest.mark.parametrize("name", ["r3d_18", "r2plus1d_18", "s3d", "mvit_v2_s", "swin3d_t"])
+def test_torchvision_video_cards(name: str) -> None:
+    """Built on no memory: names, sizes and frames only."""
+    from exuno.models.foreign import build_torchvision, torchvision_card
+
+    card = torchvision_card(name, 7, (96, 96), None)
+    side = 224 if name in ("mvit_v2_s", "s3d") else 96
+    assert (card.frames, card.input_size, card.classes) == (16, (side, side), 7)
+    with torch.device("meta"):
+        net = build_torchvision(name, 7, card.options)
+        assert net.eval()(torch.empty(1, 3, 16, side, side)).shape == (1, 7)

@@ -1,6 +1,7 @@
 """``timm:NAME``, ``torchvision:NAME``, ``hf-hub:ORG/NAME``: architectures and published weights of other libraries."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import nn
 from exuno.data.constants import IMAGENET
 from exuno.engine.errors import ExunoError
 from exuno.models.card import ModelCard
+from exuno.models.torchvision_video import build_video, video_card, video_names
 
 
 def build_timm(name: str, classes: int, in_chans: int, options: dict[str, Any]) -> nn.Module:
@@ -63,12 +65,17 @@ def _timm_config(name: str) -> Any:
 
 
 def build_torchvision(name: str, classes: int, options: dict[str, Any]) -> nn.Module:
-    """A classification network of torchvision with random weights. Raises ExunoError for an unknown name."""
+    """A classification network of torchvision, for images or clips, with random weights. Raises ExunoError for an
+    unknown name."""
     import torchvision
 
+    if name in video_names():
+        return build_video(name, classes, options)
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
-        raise ExunoError(f"torchvision has no model '{name}'", suggestion("torchvision", name, known))
+        raise ExunoError(
+            f"torchvision has no model '{name}'", suggestion("torchvision", name, [*known, *video_names()])
+        )
     if name in ("googlenet", "inception_v3"):
         raise ExunoError(f"torchvision:{name} has auxiliary outputs, which exuno does not train", "Take it from timm.")
     return torchvision.models.get_model(name, weights=None, num_classes=classes, **options)
@@ -78,6 +85,8 @@ def torchvision_card(
     name: str, classes: int | None, size: tuple[int, int] | None, class_names: tuple[str, ...] | None
 ) -> ModelCard:
     """The card of a network of torchvision; they all take RGB."""
+    if name in video_names():
+        return video_card(name, classes, size, class_names)
     own = (224, 224)
     fixed = name.startswith(("vit_", "maxvit"))
     options: dict[str, Any] = {}
@@ -108,16 +117,14 @@ def load_torchvision(name: str, weights: str) -> tuple[nn.Module, ModelCard]:
             f"the published weights of torchvision:{name} cannot be loaded: {first_line(error)}",
             f"Fetch {chosen.url} and put it into the folder that torch.hub.get_dir() names, under checkpoints.",
         ) from error
-    transform = chosen.transforms()
+    transform, names = chosen.transforms(), tuple(chosen.meta["categories"])
     side = transform.crop_size[0]
-    card = ModelCard(
-        f"torchvision:{name}",
-        len(chosen.meta["categories"]),
-        3,
-        (side, side),
-        tuple(transform.mean),
-        tuple(transform.std),
-        tuple(chosen.meta["categories"]),
+    # What the default weights of an architecture take is not always what these do.
+    card = replace(
+        torchvision_card(name, len(names), None, names),
+        input_size=(side, side),
+        mean=tuple(transform.mean),
+        std=tuple(transform.std),
         lineage={"weights": chosen.url},
     )
     return net, card
