@@ -180,7 +180,7 @@ def each(
             row = {"model": whose, "unit": units[unit], "name": names[unit], "picture": place % pictures}
             row |= {"before": float(its.before[place]), "activation": float(its.activation[place])}
             told = {name: float(found.probability[place]) for (name, of), found in said.items() if of == whose}
-            rows.append(row | ({"probability": told} if told else {}))
+            rows.append(row | ({"probabilities": told} if told else {}))
     return rows
 
 

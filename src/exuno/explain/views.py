@@ -10,9 +10,9 @@ from torch import Tensor
 from exuno.data import rng
 from exuno.explain.fourier import STREAM
 
-SCALE, ROTATION = 0.1, 10.0
+SCALE, ROTATION = 0.25, 15.0
 """Largest change of scale, as a fraction; largest rotation, in degrees."""
-JITTER = (1 / 32, 1 / 64)
+JITTER = (1 / 12, 1 / 32)
 """Largest shift before and after these, as fractions of the side, but at least JITTER_PIXELS."""
 JITTER_PIXELS = (1.0, 0.5)
 PAD = 0.5
