@@ -52,7 +52,7 @@ def test_golden_numbers():
     assert np.allclose(found, GOLDEN, rtol=1e-3)
 
 
-GOLDEN = [0.04258, 0.04848, 0.09193, 0.03788, 0.05525, 0.02537, 0.01585, 0.13921]
+GOLDEN = [0.04289, 0.04845, 0.0847, 0.03816, 0.05556, 0.02561, 0.01451, 0.13821]
 
 
 def test_without_changes_it_is_the_recording():
@@ -92,15 +92,15 @@ def test_no_pitch_is_off_by_more_than_a_quarter_of_a_semitone():
     assert FRAME in SIZES
 
 
-def test_an_attack_after_silence_stays_sharp():
-    clicks = np.zeros(80000, np.float32)
-    clicks[::4000] = 0.9
-    sampler = ExcerptSampler(clicks, AudioOptions(**{**PLAIN, "stretch": (1.25, 1.25)}))
-    excerpt = np.abs(sampler([1])[0])
-    near = np.zeros(len(excerpt), bool)
-    for peak in np.flatnonzero(excerpt > 0.3):
-        near[max(0, peak - 40) : peak + 40] = True
-    assert np.square(excerpt[near]).sum() > 0.6 * np.square(excerpt).sum()
+def test_attacks_after_silence_are_those_of_the_recording():
+    """Silence has no phases to go on from: without a fresh start the first sound after it would be another wave."""
+    time = np.arange(3000) / 16000
+    pluck = sum(np.sin(2 * np.pi * 200 * k * time) for k in range(1, 15)) * 0.05 * np.exp(-40 * time)
+    plucks = np.tile(np.append(pluck, np.zeros(5000)), 10).astype(np.float32)
+    sampler = ExcerptSampler(plucks, AudioOptions(**PLAIN))
+    for i, excerpt in enumerate(sampler(range(6))):
+        start = int(sampler.draw([i]).cut.place[0] * (len(plucks) - 16000 + 1))
+        assert np.abs(excerpt - plucks[start : start + 16000]).max() < 1e-5
 
 
 @pytest.mark.parametrize("snr", [0.0, 20.0])

@@ -57,8 +57,8 @@ class Vocoder:
 
     def __init__(self, samples: NDArray[np.float32], fastest: float) -> None:
         self.samples = samples
-        self.before = (int(3 * fastest) + 2) * HOP
-        padded = np.pad(samples, (self.before, FRAME + 3 * HOP))
+        self.before = (int(fastest) + 4) * HOP
+        padded = np.pad(samples, (self.before, FRAME + (int(2 * fastest) + 3) * HOP))
         self.frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP]
         self.window = np.hanning(FRAME + 1)[:-1].astype(np.float32)
         bins = FRAME // 2 + 1
@@ -72,7 +72,8 @@ class Vocoder:
         energy = np.square(self.size).sum(1)
         rises = np.flatnonzero(energy[1:] > _RISE * energy[:-1])
         self.rises = np.zeros(len(energy), np.int64)  # before each frame
-        self.rises[rises + 1] = 1
+        for later in (1, 3):  # when a rise enters a frame, and when it reaches the middle
+            self.rises[np.minimum(rises + later, len(energy) - 1)] = 1
         self.rises = np.cumsum(self.rises)
         self.turn[rises] = self.turn[rises + 1]  # what was before a rise says nothing about what follows
 
@@ -109,9 +110,9 @@ class Vocoder:
         length: int,
     ) -> NDArray[np.float32]:
         speed = sizes / (FRAME * stretch)
-        # Three frames before the first sample overlap it. Where the first frame cannot begin exactly, samples are left
-        # out at the end.
-        wanted = (start + self.before) / HOP - 3 * speed
+        # Three frames before the first sample overlap it; the middle of a frame is what keeps its place. Samples are
+        # left out where no frame begins.
+        wanted = (start + self.before) / HOP - 2 - speed
         first = np.floor(wanted).astype(np.int64)
         skip = np.rint((wanted - first) * stretch * HOP).astype(np.int64)
         hops = sizes // 4
