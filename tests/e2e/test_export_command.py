@@ -92,8 +92,8 @@ def test_another_network_in_the_onnx_file_is_refused(tmp_path: Path, monkeypatch
 
     def other(model: torch.nn.Module, *rest, **options):
         program = real(model, *rest, **options)
-        linear = model.net.linear
-        linear.bias = torch.nn.Parameter(linear.bias + 0.01)  # pyright: ignore
+        linear = model.get_submodule("net.linear")
+        linear.bias = torch.nn.Parameter(linear.get_parameter("bias") + 0.01)
         return program
 
     monkeypatch.setattr(torch.onnx, "export", other)

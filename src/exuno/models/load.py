@@ -13,8 +13,8 @@ from exuno.models.registry import clip_of
 
 FORMS = (
     "exuno:NAME (such as exuno:wrn_40_4), timm:NAME, torchvision:NAME, hf-hub:ORG/NAME, "
-    "file:PATH (or file:PATH@ARCH, such as file:r50.pth@torchvision:resnet50; file:PATH#student for the student of a "
-    "checkpoint that has a teacher), run:RUN_DIR"
+    "file:PATH (or file:PATH@ARCH, such as file:r50.pth@torchvision:resnet50; file:PATH#student or #teacher for "
+    "one network of a checkpoint that has both), run:RUN_DIR"
 )
 
 
@@ -49,8 +49,8 @@ def load_model(
 
     Args:
         spec: ``exuno:NAME`` (random weights), ``timm:NAME``, ``torchvision:NAME`` (published weights if ``pretrained``,
-            else random ones), ``hf-hub:ORG/NAME``, ``file:PATH[#student][@ARCH]``, ``run:RUN_DIR`` (always with
-            weights).
+            else random ones), ``hf-hub:ORG/NAME``, ``file:PATH[#student|#teacher][@ARCH]``, ``run:RUN_DIR``
+            (always with weights).
         classes: number of logits that the caller needs.
         class_names: their names.
         in_chans: channels of the images. This and the next three are for a network with random weights (and mean and
@@ -108,7 +108,7 @@ def load_model(
 
 
 def split_file(name: str) -> tuple[Path, str | None, str | None]:
-    """Path, part and architecture of ``PATH[#student][@ARCH]``."""
+    """Path, part and architecture of ``PATH[#student|#teacher][@ARCH]``."""
     path, _, arch = name.partition("@")
     stem, _, part = path.rpartition("#")
     if stem and part in PARTS:
