@@ -197,6 +197,18 @@ def test_a_file_that_breaks_later_is_named(tmp_path: Path) -> None:
         data.fetch(np.zeros(1, np.int64))
 
 
+def test_no_answers_are_kept_of_random_clips(folder: Path, tmp_path: Path) -> None:
+    from accelerate import Accelerator
+
+    from exuno.distill.cache import teacher_logits
+    from exuno.models.load import load_model
+
+    teacher = load_model("exuno:x3d_xs_w0.5_d0.5", classes=2, input_size=(16, 16), pretrained=False)
+    with pytest.raises(ExunoError, match="another clip of each video"):
+        data = open_data(f"videos:{folder}@4/0.8s", "train")
+        teacher_logits(teacher, data, (16, 16), Accelerator(cpu=True), tmp_path)
+
+
 def test_mistakes(folder: Path, tmp_path: Path) -> None:
     for spec, words in {
         f"videos:{tmp_path}/nothing": "there is no folder",

@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from exuno.data.loader import Loader
+from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
 from exuno.evaluate.measure import BATCH, logits
 from exuno.features.cache import Features, cached, key_of
@@ -33,7 +34,15 @@ def teacher_logits(
 
     Returns:
         Float32 [N, C], on the CPU.
+
+    Raises:
+        ExunoError: for videos, of which training sees other clips in every epoch.
     """
+    if hasattr(source, "fetch_runs"):
+        raise ExunoError(
+            f"{source.name} gives another clip of each video in every epoch, so no answers can be kept",
+            "Leave out --cache-logits.",
+        )
 
     def ask() -> Features:
         whole = Loader(source, BATCH, Augment(), 0, size, workers=workers, shuffle=False, drop_last=False)
