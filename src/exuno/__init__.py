@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         doctor,
         evaluate,
         explain,
+        export,
         fewshot,
         load_model,
         poster,
@@ -38,13 +39,16 @@ if TYPE_CHECKING:
     from exuno.models.classifier import Classifier
     from exuno.models.save import save_model
     from exuno.poster.options import PosterConfig
-    from exuno.synth.options import ImageOptions
-    from exuno.synth.stream import PatchStream
+    from exuno.synth.audio_options import AudioOptions
+    from exuno.synth.options import ImageOptions, VideoOptions
+    from exuno.synth.stream import ClipStream, PatchStream, SoundStream
     from exuno.teach.options import TeachConfig
 
 __all__ = [
+    "AudioOptions",
     "Augment",
     "Classifier",
+    "ClipStream",
     "DistillConfig",
     "Distilled",
     "ExunoError",
@@ -56,13 +60,16 @@ __all__ = [
     "Outcome",
     "PatchStream",
     "PosterConfig",
+    "SoundStream",
     "TeachConfig",
     "Trained",
+    "VideoOptions",
     "__version__",
     "distill",
     "doctor",
     "evaluate",
     "explain",
+    "export",
     "fewshot",
     "load_model",
     "open_data",
@@ -75,7 +82,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "exuno.api": ("load_model",),
+    "exuno.api": ("export", "load_model"),
     "exuno.api.outcome": ("Distilled", "Outcome", "Trained"),
     "exuno.data.open": ("open_data",),
     "exuno.distill.options": ("DistillConfig", "Loss", "Mix"),
@@ -85,8 +92,9 @@ _MODULES = {
     "exuno.models.classifier": ("Classifier",),
     "exuno.models.save": ("save_model",),
     "exuno.poster.options": ("PosterConfig",),
-    "exuno.synth.options": ("ImageOptions",),
-    "exuno.synth.stream": ("PatchStream",),
+    "exuno.synth.audio_options": ("AudioOptions",),
+    "exuno.synth.options": ("ImageOptions", "VideoOptions"),
+    "exuno.synth.stream": ("ClipStream", "PatchStream", "SoundStream"),
     "exuno.teach.options": ("TeachConfig",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

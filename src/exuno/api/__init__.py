@@ -123,18 +123,59 @@ class Explain:
 
         return Outcome(work(config).dir)
 
+    @staticmethod
+    @as_keywords()
+    def neurons(*models: Spec, **options: Any) -> Outcome:
+        """Pictures that please logits or channels: ``exuno explain neurons``; keywords:
+        ``explain.neuron_options.NeuronsConfig``."""
+        from exuno.explain.neuron_options import NeuronsConfig, complete
+
+        config = complete(configure("explain neurons", NeuronsConfig, {"models": models, **options})[0])
+        from exuno.explain.neurons import explain_neurons as work
+
+        return Outcome(work(config).dir)
+
+    @staticmethod
+    @as_keywords()
+    def attention(model: Spec, *images: str | Path, **options: Any) -> Outcome:
+        """Where a transformer looks in pictures: ``exuno explain attention``; keywords:
+        ``explain.attention_options.AttentionConfig``."""
+        from exuno.explain.attention_options import AttentionConfig, complete
+
+        given = {"model": model, "images": images, **options}
+        config = complete(configure("explain attention", AttentionConfig, given)[0])
+        from exuno.explain.attention import explain_attention as work
+
+        return Outcome(work(config).dir)
+
 
 class Synth:
-    """``exuno synth``: a data set from one photograph."""
+    """``exuno synth``: a data set from one photograph or recording. ``exuno.PatchStream``, ``ClipStream`` and
+    ``SoundStream`` make the same without files. Each returns its folder, ``out``."""
 
     @as_keywords()
     def __call__(self, *photos: str | Path, out: str | Path, **options: Any) -> Path:
-        """Writes patches of photographs into the folder ``out``, which it returns; keywords:
-        ``synth.command.Synth``. ``exuno.PatchStream`` makes them without files."""
+        """Patches of photographs; keywords: ``synth.command.Synth``."""
         from exuno.synth.command import Synth as Options
-        from exuno.synth.command import synth as work
+        from exuno.synth.command import main
 
-        work(configure("synth", Options, {"photos": photos, "out": out, **options})[0])
+        main(configure("synth", Options, {"photos": photos, "out": out, **options})[2])
+        return Path(out)
+
+    @as_keywords()
+    def video(self, *photos: str | Path, out: str | Path, **options: Any) -> Path:
+        """Clips of photographs; keywords: ``synth.video_command.SynthVideo``."""
+        from exuno.synth.video_command import SynthVideo, main
+
+        main(configure("synth video", SynthVideo, {"photos": photos, "out": out, **options})[2])
+        return Path(out)
+
+    @as_keywords()
+    def audio(self, *recordings: str | Path, out: str | Path, **options: Any) -> Path:
+        """Excerpts of recordings; keywords: ``synth.audio_command.SynthAudio``."""
+        from exuno.synth.audio_command import SynthAudio, main
+
+        main(configure("synth audio", SynthAudio, {"recordings": recordings, "out": out, **options})[2])
         return Path(out)
 
 
@@ -185,6 +226,16 @@ def evaluate(model: Spec, **options: Any) -> dict[str, Any]:
 
         return work(config).metrics
     return command.evaluate(config)
+
+
+@as_keywords()
+def export(model: Spec, to: str | Path, **options: Any) -> Path:
+    """Writes a model or a poster as a folder to hand on, which it returns: ``exuno export``; keywords:
+    ``exporting.command.ExportConfig``."""
+    from exuno.exporting.command import ExportConfig, main
+
+    main(configure("export", ExportConfig, {"model": model, "to": to, **options})[2])
+    return Path(to)
 
 
 @as_keywords()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from exuno.data.base import Images
     from exuno.data.poster import Poster
     from exuno.models.classifier import Classifier
 
@@ -59,14 +60,17 @@ class Trained(Outcome):
 
         return load_model(self.spec, pretrained=True).eval()
 
-    def __call__(self, images: "Tensor") -> "Tensor":
-        """Logits [B, classes] of images [B, C, H, W]: float in [0, 1], or uint8; without gradients."""
+    def __call__(self, images: "Images") -> "Tensor":
+        """Logits [B, classes] of images [B, C, H, W], float in [0, 1] or uint8, or of a list of B images of any sizes;
+        without gradients."""
         import torch
 
+        if isinstance(images, list):
+            return torch.cat([self(image[None]) for image in images])
         with torch.no_grad():
             return self.model(images if images.is_floating_point() else images / 255)
 
-    def predict(self, images: "Tensor") -> list[str]:
+    def predict(self, images: "Images") -> list[str]:
         """Names of the classes of images; their numbers, if they have no names."""
         names = self.model.card.class_names
         return [names[label] if names else str(label) for label in self(images).argmax(1).tolist()]

@@ -1,0 +1,182 @@
+"""The verbs as functions: the same runs as by the command line, mistakes told with keywords."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import exuno
+from exuno.cli import main
+
+SMOKE: dict[str, Any] = {"smoke": True, "devices": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> exuno.Trained:
+    folder = tmp_path_factory.mktemp("runs") / "student"
+    return exuno.distill("digits", loss={"temperature": 4}, run_dir=folder, **SMOKE)
+
+
+def test_import_is_without_torch_and_every_name_is_there() -> None:
+    code = "import exuno, sys; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+    assert set(exuno.__all__) <= set(dir(exuno))
+    assert all(getattr(exuno, name) for name in exuno.__all__)
+    with pytest.raises(AttributeError, match="destill"):
+        exuno.destill  # noqa: B018 # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_verb_stays_its_package() -> None:
+    import exuno.fewshot.evaluate
+    from exuno.distill import losses
+    from exuno.fewshot.tables import numbers
+
+    package: Any = sys.modules["exuno.distill"]
+    assert exuno.distill is package
+    assert package.losses is losses
+    assert not callable(losses)
+    assert callable(exuno.fewshot.evaluate)
+    assert sys.modules["exuno.fewshot"].tables.numbers is numbers
+    with pytest.raises(AttributeError, match="nothing"):
+        exuno.fewshot.nothing  # noqa: B018 # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_what_comes_back_is_the_run_and_answers(student: exuno.Trained) -> None:
+    assert student.metrics == json.loads((student.dir / "result.json").read_text())["metrics"]
+    assert student.report.is_file()
+    digits = exuno.open_data("digits", "test")
+    images, labels = digits.fetch(np.arange(64) * len(digits) // 64)  # those of a smoke run
+    logits = student(images)
+    assert logits.shape == (64, 10)
+    assert not logits.requires_grad
+    assert (logits.argmax(1) == labels).float().mean().item() == pytest.approx(student.metrics["student/top1"])
+    assert isinstance(images, torch.Tensor)
+    torch.testing.assert_close(student([*images]), student(images / 255), rtol=1e-4, atol=1e-4)
+    assert student.predict(images) == [str(label) for label in logits.argmax(1).tolist()]
+    assert "student/top1" in repr(student)
+
+
+def test_it_is_the_run_of_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, student: exuno.Trained
+) -> None:
+    """The same default folder, so the second of the two finds the first one's run; and the same weights elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    args = ["teach", "digits", "--smoke", "--devices", "cpu", "--optim.lr", "0.01", "--augment.jitter", *"0000"]
+    assert main(args) == 0
+
+    def files() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("[!.]*") if path.is_file()}
+
+    before = files()
+    taught = exuno.teach("digits", optim={"lr": 0.01}, augment={"jitter": [0.0, 0, 0, 0]}, **SMOKE)
+    assert files() == before
+    assert taught.dir == Path(*next(iter(tmp_path.glob("runs/*"))).parts[-2:])
+    args = ["distill", "digits", "--smoke", "--devices", "cpu", "--loss.temperature", "4", "--run-dir", "typed"]
+    assert main(args) == 0
+    assert Path("typed/model.safetensors").read_bytes() == (student.dir / "model.safetensors").read_bytes()
+
+
+def test_outcomes_and_dataclasses_are_values(tmp_path: Path, student: exuno.Trained) -> None:
+    again = exuno.distill(
+        "digits", teacher=student, loss=exuno.Loss(temperature=2.0), fresh=False, run_dir=tmp_path / "run", **SMOKE
+    )
+    assert again.result["lineage"]["teacher"]["spec"] == f"run:{student.dir}"
+    command = (tmp_path / "run/config.yaml").read_text()
+    assert "temperature: 2.0" in command
+    assert "fresh: false" in command
+    measured = exuno.evaluate(again, teacher=student, smoke=True)
+    assert measured["agreement/top1"] == again.metrics["agreement/top1"]
+    assert exuno.report(again, student, out=tmp_path / "both.html").is_file()
+    assert not exuno.load_model(student).training
+    assert (exuno.export(student, tmp_path / "handed-on") / "model.safetensors").is_file()
+
+
+def test_words_of_two_and_several_models(tmp_path: Path, student: exuno.Trained) -> None:
+    told = exuno.explain.penultimate(student, student.dir / "teacher", run_dir=tmp_path / "inside", **SMOKE)
+    assert len(told.result["tables"][0]["rows"]) == 2
+    found = exuno.fewshot.evaluate("pixels", data="digits", shot=[1, 5], smoke=True)
+    assert set(found["metrics"]) == {"raw pixels/5-way-1-shot/prototype", "raw pixels/5-way-5-shot/prototype"}
+
+
+def test_a_poster(tmp_path: Path) -> None:
+    made = exuno.poster("digits", ipc=0.25, algorithm="dm", run_dir=tmp_path / "poster", **SMOKE)
+    assert made.poster.class_names == tuple("0123456789")
+    assert len(exuno.open_data(made.spec)) > 0
+    assert "poster/top1" in exuno.evaluate(made, smoke=True)
+
+
+def test_synth_and_stream_give_the_same_patches(tmp_path: Path) -> None:
+    from PIL import Image
+
+    folder = exuno.synth("photo:coffee", out=tmp_path / "patches", count=4, size=16, format="png", workers=1)
+    stream = exuno.PatchStream("photo:coffee", length=4, options=exuno.ImageOptions(size=16))
+    for file, (patch, _) in zip(sorted(folder.rglob("0*.png")), stream, strict=True):
+        np.testing.assert_array_equal(np.asarray(Image.open(file)), patch.permute(1, 2, 0).numpy())
+
+
+@pytest.mark.slow
+def test_several_processes_if_devices_are_asked_for(tmp_path: Path) -> None:
+    taught = exuno.teach("digits", smoke=True, devices="cpu:2", run_dir=tmp_path / "run")
+    assert taught.result["device"] == "cpu"
+    with pytest.raises(exuno.ExunoError, match="process has failed"):
+        exuno.teach("digits", smoke=True, devices="cpu:2", data="npz:nowhere.npz", run_dir=tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"epochz": 3}, "'epochz' is no keyword of distill. Did you mean epochs?"),
+        ({"temperature": 3}, "Did you mean loss={'temperature': …}?"),
+        ({"zzz": 3}, "The keywords are: teacher, student"),
+        ({"dry_run": True}, "for the command line"),
+        ({"loss": {"temprature": 3}}, "'temprature' is nothing that loss has. Did you mean 'temperature'?"),
+        ({"loss": 3}, "loss is 3. Give a dict of its fields, or a Loss."),
+        ({"loss": exuno.Optim()}, "Give a dict of its fields, or a Loss."),
+        ({"loss": {"temperature": 0}}, "loss.temperature is 0.0. Give a temperature above 0"),
+        ({"epochs": "three"}, "epochs: invalid literal for int() with base 10: 'three'"),
+        ({"epochs": [3, 5]}, "epochs is [3, 5]. It has to be one value."),
+        ({"epochs": True}, "epochs is True"),
+        ({"fresh": "yes"}, "fresh is 'yes'. It has to be True or False."),
+        ({"optim": {"name": "adamm"}}, "invalid choice 'adamm' for argument 'optim.name'"),
+        ({"augment": {"resized_crop": 0.1}}, "augment.resized_crop: no type matching"),
+        ({"teacher": torch.nn.Flatten()}, "teacher is a Flatten. A model is given by its folder"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"source": "nowhere.jpg"}, "no picture"),
+    ],
+)
+def test_mistakes_are_told_with_keywords(options: dict[str, Any], words: str, tmp_path: Path) -> None:
+    with pytest.raises(exuno.ExunoError) as told:
+        exuno.distill("digits", **{**SMOKE, "run_dir": tmp_path / "run", **options})
+    assert words in str(told.value)
+    assert not str(told.value).startswith("--")
+    assert not list(tmp_path.rglob("result.json"))
+
+
+def test_more_mistakes() -> None:
+    for call, words in (
+        (lambda: exuno.distill(teacher="run:x"), "distill needs student, data"),
+        (lambda: exuno.distill("digit"), "Did you mean 'digits'?"),
+        (lambda: exuno.evaluate("nowhere"), "no run and no file 'nowhere'"),
+        (lambda: exuno.doctor("teach:digits", sources="a.jpg"), "sources is a.jpg. Give two photographs or more"),
+        (lambda: exuno.fewshot.evaluate(), "no model was given"),
+        (lambda: exuno.load_model("tim:resnet18"), "unknown model prefix"),
+    ):
+        with pytest.raises(exuno.ExunoError) as told:
+            call()
+        assert words in str(told.value)
+
+
+def test_every_option_of_every_verb_is_a_keyword() -> None:
+    """What a preset may hold, a keyword may: no group is lost."""
+    from exuno.api.keywords import TERMINAL, keywords
+    from exuno.presets import to_dict
+
+    for kind in (exuno.TeachConfig, exuno.DistillConfig):
+        config = kind(**dict.fromkeys(("model", "teacher", "student", "data") & kind.__dataclass_fields__.keys(), "x"))
+        assert {*keywords(kind), *TERMINAL} == set(to_dict(config))
