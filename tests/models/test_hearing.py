@@ -88,3 +88,11 @@ def test_in_mixed_precision() -> None:
         low = model(recordings())
     assert low.dtype == torch.bfloat16
     assert torch.allclose(low.float(), model(recordings()), atol=0.05)
+
+
+def test_a_loader_delivers_what_the_longest_hears() -> None:
+    from exuno.training import heard
+
+    long = build("exuno:resnet8", Hearing(8000, 9000, Sound(mels=8)))
+    assert heard((1, 8000), build("exuno:resnet8"), long) == (1, 9000)
+    assert heard((32, 32), load_model("exuno:resnet8", classes=3, pretrained=False)) == (32, 32)
