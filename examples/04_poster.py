@@ -12,7 +12,7 @@ def main(budget: float = 0.04) -> tuple[exuno.Distilled, exuno.Trained]:
     made = exuno.poster("digits", ipc=1, budget=budget, evaluations=2, proof=proof)
     print("pixels:", made.poster.pixels.shape, " fresh networks on it, top-1:", round(made.metrics["poster/top1"], 3))
 
-    other = exuno.teach(model="exuno:convnet_2_32", data=made, epochs=60, batch_size=32)  # the poster in a data's place
+    other = exuno.teach(model="exuno:convnet_2_32", data=made, epochs=20, batch_size=32)  # the poster in a data's place
     print("another network, top-1 on real digits:", round(other.metrics["model/top1"], 3))
     print("look at:", made.report)
     return made, other
