@@ -1,6 +1,7 @@
 """Recordings as data: folders, tar shards, benchmarks, rates, and files that cannot be read."""
 
 import io
+import pickle
 import tarfile
 from pathlib import Path
 
@@ -85,6 +86,8 @@ def test_one_rate_for_all(folder: Path) -> None:
     assert test.fetch(np.array([0]))[0][0].shape == (1, 8000)
     other = open_data(f"recordings:{folder}@4000", "train")
     assert (other.rate, other.fetch(np.array([0]))[0][0].shape) == (4000, (1, 250))
+    with pytest.raises(ExunoError, match="a rate of 5 samples a second"):
+        open_data(f"recordings:{folder}@5", "train")
 
 
 def test_broken_files_are_left_out_with_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,6 +142,7 @@ def test_decoded_again_where_they_do_not_fit(folder: Path, workers: int) -> None
         for limit in (1 << 30, 3000)
     )
     assert (held.held is not None, read.held) == (True, None)
+    read = pickle.loads(pickle.dumps(read))  # as a worker may get it
     batches = [
         next(iter(Loader(data, 4, Augment(shift=0.2), 3, (1, 600), workers=workers).epoch(1))) for data in (held, read)
     ]

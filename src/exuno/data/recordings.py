@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from torch import Tensor
 
 from exuno.data.base import SILENT, Data, Positions
 from exuno.data.memory import LIMIT
-from exuno.data.recording import SUFFIXES, read_recording, soundfile
+from exuno.data.recording import RATES, SUFFIXES, read_recording, soundfile
+from exuno.data.shards import Shards, expand
 from exuno.engine.errors import ExunoError
 
 
@@ -83,6 +85,7 @@ class RecordingData(Data):
         if lost:
             every = lost + len(kept)
             print(f"{lost:,} of {every:,} recordings of {name} are left out; the first: {first}", file=sys.stderr)
+        digest.update(str(rate).encode())
         self.rate, self.image_size, self.digest = rate, (1, rate), digest.hexdigest()
         self.kept = np.array(kept, np.int64)
         self.labels = torch.from_numpy(files.labels[self.kept])
@@ -102,7 +105,7 @@ class RecordingData(Data):
         return torch.from_numpy(read_recording(self.files.read(int(self.kept[position])), self.rate))[None]
 
     def fingerprint(self) -> str:
-        """sha256 of the files that could be read, and their labels."""
+        """sha256 of the files that could be read, their labels, and the rate."""
         return self.digest
 
 
@@ -118,8 +121,10 @@ def open_recordings(spec: str, split: str) -> RecordingData:
     Raises:
         ExunoError: for missing files, and if none can be read.
     """
-    match = re.fullmatch(r"(.+)@(\d+)", spec)
+    match = None if Path(spec).is_dir() else re.fullmatch(r"(.+)@(\d+)", spec)
     path, rate = (match[1], int(match[2])) if match else (spec, None)
+    if rate is not None and not RATES[0] <= rate <= RATES[1]:
+        raise ExunoError(f"a rate of {rate:,} samples a second", f"Give {RATES[0]:,} to {RATES[1]:,} behind the @.")
     files = _files(path, split)
     if rate is None and split != "train":
         try:
@@ -135,19 +140,23 @@ def _files(path: str, split: str) -> Files:
 
         found = find_files(Path(path), split, SUFFIXES, "recordings")
         return in_folder(found.folder, found.files, found.labels, found.classes)
-    from exuno.data.shards import Shards, expand
-
     shards = Shards(expand(path, split), SUFFIXES, "recordings")
     names, labels = [member.key for member in shards.members], np.array(shards.labels, np.int64)
-    return Files(names, lambda i: shards.read(shards.members[i]), labels, shards.classes, shards.num_classes)
+    return Files(names, partial(_member, shards), labels, shards.classes, shards.num_classes)
 
 
 def in_folder(folder: Path, files: list[str], labels: NDArray[np.int64], classes: tuple[str, ...] | None) -> Files:
     """Files of a folder, relative to it, with their labels."""
-    return Files(files, lambda i: _bytes(folder / files[i]), labels, classes, len(classes or ()))
+    return Files(files, partial(_bytes, folder, files), labels, classes, len(classes or ()))
 
 
-def _bytes(path: Path) -> bytes:
+# Functions, not lambdas: worker processes may have to unpickle them.
+def _member(shards: Shards, position: int) -> bytes:
+    return shards.read(shards.members[position])
+
+
+def _bytes(folder: Path, files: list[str], position: int) -> bytes:
+    path = folder / files[position]
     try:
         return path.read_bytes()
     except OSError as error:
