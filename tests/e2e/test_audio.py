@@ -77,6 +77,12 @@ def test_distilled_and_measured(spec: str, teacher: Path, tmp_path: Path, capsys
     assert f"{spec}/test, n = 12" in capsys.readouterr().out
 
 
+def test_the_preset_on_own_recordings(spec: str, tmp_path: Path) -> None:
+    assert main(["distill", "speech-digits", "--data", spec, *CPU, "--smoke", "--run-dir", str(tmp_path / "run")]) == 0
+    for card in (tmp_path / "run" / "model.json", tmp_path / "run" / "teacher" / "model.json"):
+        assert json.loads(card.read_text())["input_size"] == [32, 51]
+
+
 def test_from_one_file_and_from_a_folder(spec: str, teacher: Path, tmp_path: Path) -> None:
     one = next(Path(spec.partition(":")[2]).glob("train/high/*.wav"))
     soundfile.write(tmp_path / "long.wav", np.tile(soundfile.read(one)[0], 6), RATE)
