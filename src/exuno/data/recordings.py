@@ -60,7 +60,7 @@ class RecordingData(Data):
     mean, std = SILENT
 
     def __init__(self, name: str, files: Files, rate: int | None = None, limit: int = LIMIT) -> None:
-        self.name, self.files = name, files
+        self.name = name
         self.classes, self.num_classes = files.classes, files.num_classes
         soundfile()  # without it no file can be read, and none is to blame
         self.held: list[Tensor] | None = []
@@ -88,6 +88,7 @@ class RecordingData(Data):
         digest.update(str(rate).encode())
         self.rate, self.image_size, self.digest = rate, (1, rate), digest.hexdigest()
         self.kept = np.array(kept, np.int64)
+        self.read = files.read if self.held is None else None  # what is not needed need not stay in memory
         self.labels = torch.from_numpy(files.labels[self.kept])
 
     def __len__(self) -> int:
@@ -101,8 +102,9 @@ class RecordingData(Data):
     def _samples(self, position: int) -> Tensor:
         if self.held is not None:
             return self.held[position]
+        assert self.read is not None
         assert self.rate is not None
-        return torch.from_numpy(read_recording(self.files.read(int(self.kept[position])), self.rate))[None]
+        return torch.from_numpy(read_recording(self.read(int(self.kept[position])), self.rate))[None]
 
     def fingerprint(self) -> str:
         """sha256 of the files that could be read, their labels, and the rate."""
