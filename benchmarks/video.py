@@ -1,4 +1,5 @@
-"""Speed and fidelity of clips: made by ``exuno synth video``'s sampler against a plain PIL and torchvision chain.
+"""Speed and fidelity of clips: made by ``exuno synth video``'s sampler against a plain PIL and torchvision chain; and
+read from videos by the loader against plain PyAV and torchvision.
 
 Both sides make the same clips (equal parameters) in one process, and take turns, so that whatever else the machine does
 hits both.
@@ -8,11 +9,13 @@ hits both.
 
 import os
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from common import record, shared, spread
@@ -86,9 +89,87 @@ def fidelity(photo: np.ndarray, count: int = 40) -> str:
     return f"{values[0]:.1f} dB with the same boxes, {values[1]:.1f} dB with boxes rounded to whole pixels as published"
 
 
-def main() -> None:
-    import torch
+VIDEOS, LENGTH, RATE = 8, 180, 25
+SECONDS = 1.92
 
+
+def film(photo: np.ndarray, folder: Path) -> Path:
+    """A folder of videos as large and long as those of UCF101: a window of 320 x 240 that moves over the photograph."""
+    import av
+
+    for number in range(VIDEOS):
+        path = folder / f"a/{number}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=RATE)
+            stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+            for time in range(LENGTH):
+                top, left = 2 * time // 3 + number, time + 3 * number
+                window = np.ascontiguousarray(photo[top : top + 240, left : left + 320])
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(window, format="rgb24")))
+            container.mux(stream.encode())
+    return folder
+
+
+def plain_clip(path: Path, start: float, augmix: bool) -> torch.Tensor:
+    """As scripts do it: seek, decode and convert all frames of the clip, take 16, transform them by torchvision."""
+    import av
+    from torchvision.transforms import v2
+
+    frames = []
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        container.seek(int(start / (stream.time_base or 1)), stream=stream)
+        for frame in container.decode(stream):
+            if frame.time >= start + SECONDS:
+                break
+            if frame.time >= start:
+                frames.append(frame.to_ndarray(format="rgb24"))
+    clip = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+    clip = clip[torch.linspace(0, len(clip) - 1, FRAMES).long()]
+    steps = [v2.AugMix(severity=3)] if augmix else []
+    side = int(torch.randint(183, 230, ()))
+    steps += [
+        v2.Resize(side, antialias=True),
+        v2.RandomCrop(160),
+        v2.RandomHorizontalFlip(),
+        v2.ToDtype(torch.float32, True),
+    ]
+    return v2.Compose(steps)(clip).transpose(0, 1)
+
+
+def reading(folder: Path) -> list[dict[str, object]]:
+    """Training batches of 8 clips, one process."""
+    from exuno.data.loader import Loader
+    from exuno.data.open import open_data
+    from exuno.data.video_data import VideoData
+    from exuno.engine.options import Augment
+
+    kept = open_data(f"videos:{folder}@{FRAMES}/{SECONDS}s")
+    lazy = VideoData("lazy", kept.videos, kept.classes, kept.cut, limit=0)  # type: ignore[attr-defined]
+    files = sorted(folder.glob("a/*.mp4"))
+    random = np.random.default_rng(0)
+    rows = []
+    for data, what in ((lazy, "decoded at need"), (kept, "kept in memory")):
+        for severity in (0, 3):
+            loader = Loader(data, VIDEOS, Augment(augmix=severity, short_side=(183, 229), flip=0.5), 0, (160, 160))
+            epochs = iter(range(10**6))
+
+            def fast(loader: Loader = loader, epochs: Iterator[int] = epochs) -> int:
+                return sum(len(batch["images"]) for batch in loader.epoch(next(epochs)))
+
+            def plain(severity: int = severity) -> int:
+                for path in files[:4]:
+                    plain_clip(path, random.random() * (LENGTH / RATE - SECONDS), bool(severity))
+                return 4
+
+            name = f"{FRAMES} frames of 320 x 240, {what}, {'AugMix, ' if severity else ''}crop 160 and flip"
+            rows.append(row(name, "PyAV and torchvision", 1, race(fast, plain)))
+    return rows
+
+
+def main() -> None:
     torch.set_num_threads(1)
     street = shared() / "data" / "source_images" / "ameyoko.jpg"
     spec = street if street.exists() else "photo:retina"
@@ -101,6 +182,15 @@ def main() -> None:
         f"in memory.\n\nPSNR over 40 clips against that chain: {fidelity(photo)}."
     )
     record("video", rows, note)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = reading(film(photo, Path(folder)))
+    note = (
+        f"`benchmarks/video.py`, {VIDEOS} H.264 videos of {LENGTH} frames, {RATE} a second. Training clips a second of "
+        f"one process (times {FRAMES} for frames), {REPEATS} repeats in turns, load average {os.getloadavg()[0]:.1f}. "
+        "The plain side decodes from the key frame before a random second on, converts all frames of "
+        f"{SECONDS} s, and takes {FRAMES}; both decode with one thread."
+    )
+    record("video data", rows, note)
 
 
 if __name__ == "__main__":

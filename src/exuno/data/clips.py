@@ -1,7 +1,7 @@
 """Clips through the machinery of images: what moves a picture moves all frames of a clip alike.
 
-Frames are folded into channels, [C, T, h, w] -> [C T, h, w], for everything geometric, and into the batch, with one
-draw for all frames of a clip, for everything that changes colours.
+Frames are images of one batch where each may be treated alone (they are cut out and resized with the box of their clip;
+colours change with a draw that all of them repeat), and channels of one image, [C T, h, w], for all other moves.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from exuno.data import rng
-from exuno.data.augment import RUN, STREAM, augment, finish
+from exuno.data.augment import RUN, STREAM, finish, frame
 from exuno.data.augmix import augmix
 from exuno.data.base import Images
 from exuno.data.resize import prepare
@@ -21,19 +21,22 @@ from exuno.engine.options import Augment
 COLOURS = Augment()
 
 
-def fold(clips: Images) -> Images:
-    """[B, C, T, H, W] -> [B, C T, H, W], or a list of [C, T, h, w] -> a list of [C T, h, w]."""
-    return clips.flatten(1, 2) if isinstance(clips, Tensor) else [clip.flatten(0, 1) for clip in clips]
+def stacks(clips: Images) -> Images:
+    """Clips as stacks of images: [B, C, T, H, W] -> [B T, C, H, W], or a list of [C, T, h, w] -> a list of [T, C, h,
+    w]."""
+    if isinstance(clips, Tensor):
+        return clips.transpose(1, 2).flatten(0, 1)
+    return [clip.transpose(0, 1) for clip in clips]
 
 
-def unfold(images: Tensor, frames: int) -> Tensor:
-    """[B, C T, H, W] -> [B, C, T, H, W]."""
-    return images.unflatten(1, (-1, frames))
+def unstack(images: Tensor, count: int) -> Tensor:
+    """[B T, C, H, W] -> [B, C, T, H, W]; ``count`` is B."""
+    return images.unflatten(0, (count, -1)).transpose(1, 2)
 
 
 def prepare_clips(clips: Images, size: tuple[int, int], short: int | None = None) -> Tensor:
     """What ``data.resize.prepare`` does, to each frame: [B, C, T, H, W] of the type of the clips."""
-    return unfold(prepare(fold(clips), size, short), clips[0].shape[1])
+    return unstack(prepare(stacks(clips), size, short), len(clips))
 
 
 def runs(clips: Images, frames: int, numbers: NDArray[np.float64]) -> list[Tensor]:
@@ -68,12 +71,13 @@ def augment_clips(
         clips = runs(clips, options.frames, rng.uniforms(seed, STREAM, draws, 1, RUN)[:, 0])
     if options.augmix:
         clips = augmix(clips, options.augmix, seed, draws)
-    frames = clips[0].shape[1]
+    count, frames = len(clips), clips[0].shape[1]
+    cut = options.resized_crop or options.short_side
+    images = frame(stacks([*clips]) if cut else stacks(clips), options, seed, draws, size)
     colours = replace(COLOURS, **{name: getattr(options, name) for name in ("jitter", "jitter_p", "gray", "solarize")})
-    moves = replace(options, augmix=0, jitter=(0.0,) * 4, gray=0.0, solarize=0.0)
+    moves = replace(options, jitter=(0.0,) * 4, gray=0.0, solarize=0.0)
     wide = tuple(np.repeat(fill, frames)) if fill is not None else None
-    moved = unfold(augment(fold(clips), moves, seed, draws, size, wide), frames)
+    moved = finish(unstack(images, count).flatten(1, 2), moves, seed, draws, wide).unflatten(1, (-1, frames))
     if colours == replace(COLOURS, jitter_p=options.jitter_p):
         return moved
-    flat = finish(moved.transpose(1, 2).flatten(0, 1), colours, seed, np.repeat(draws, frames))
-    return flat.unflatten(0, (len(moved), frames)).transpose(1, 2)
+    return unstack(finish(stacks(moved), colours, seed, np.repeat(draws, frames)), count)  # type: ignore[arg-type]

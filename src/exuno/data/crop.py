@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from exuno.data.base import Images
-from exuno.data.resize import resize
+from exuno.data.resize import resize, stack_of
 
 
 def crop_boxes(
@@ -89,11 +89,12 @@ def _centre(height: int, width: int, aspect: tuple[float, float]) -> tuple[int, 
 
 
 def resized_crop(images: Images, boxes: NDArray[np.int64], size: tuple[int, int]) -> Tensor:
-    """Cut ``boxes`` [B, 4] out and resize them, bicubic with antialiasing: uint8 [B, C, H, W]."""
+    """Cut ``boxes`` [B, 4] out and resize them, bicubic with antialiasing: uint8 [B, C, H, W]; of stacks of T images
+    [T, C, h, w], [B T, C, H, W]."""
     out = []
     for image, (top, left, h, w) in zip(images, boxes.tolist(), strict=True):
-        part = image[None, :, top : top + h, left : left + w]
+        part = stack_of(image)[..., top : top + h, left : left + w]
         # A file's pixels lie channel by channel within each pixel; torch has a fast way for just that.
-        inner = torch.channels_last if image.stride(0) == 1 else torch.contiguous_format
+        inner = torch.channels_last if part.stride(1) == 1 else torch.contiguous_format
         out.append(resize(part.contiguous(memory_format=inner), size, "bicubic"))
     return torch.cat(out).contiguous()

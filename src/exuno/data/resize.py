@@ -23,19 +23,24 @@ def prepare(images: Images, size: tuple[int, int], short: int | None = None) -> 
     """Resize the short side, keep the aspect ratio, cut out the centre.
 
     Args:
-        images: uint8 or float [B, C, H, W], or a list of uint8 [C, h, w] of varying size.
+        images: uint8 or float [B, C, H, W], or a list of uint8 [C, h, w] of varying size, or of stacks [T, C, h, w].
         size: (H, W) of the result.
         short: the short side before the centre crop (ImageNet: 256 for a result of 224); None: just enough to cover
             ``size``.
 
     Returns:
-        [B, C, H, W] of the type of the images.
+        [B, C, H, W] of the type of the images; of B stacks [B T, C, H, W].
     """
     if isinstance(images, Tensor):
         return _cover(images, size, short)
     if not images:
         return torch.empty((0, 3, *size), dtype=torch.uint8)
-    return torch.cat([_cover(image[None], size, short) for image in images])
+    return torch.cat([_cover(stack_of(image), size, short) for image in images])
+
+
+def stack_of(image: Tensor) -> Tensor:
+    """[C, h, w] as a stack of one image, [1, C, h, w]; stacks [T, C, h, w] pass."""
+    return image[None] if image.ndim == 3 else image
 
 
 def _cover(images: Tensor, size: tuple[int, int], short: int | None) -> Tensor:

@@ -84,10 +84,10 @@ def frames_at(source: Source, facts: Facts, times: Sequence[float]) -> Pixels:
                     continue
             found = _pick(_shown(container, stream), [facts.start + time + TOLERANCE for time in times], whole=not seek)
             if found:
-                pixels: dict[int, Pixels] = {}
+                converter, pixels = _converter(), {}
                 for frame in found:
                     if id(frame) not in pixels:
-                        pixels[id(frame)] = _pixels(frame, facts.size)
+                        pixels[id(frame)] = _pixels(frame, facts.size, converter)
                 return np.stack([pixels[id(frame)] for frame in found])
     raise Unreadable("no frame can be decoded")
 
@@ -98,8 +98,11 @@ def all_frames(source: Source, facts: Facts) -> tuple[NDArray[np.float64], Pixel
     Raises:
         Unreadable: no frame could be decoded.
     """
+    converter = _converter()
     with _opened(source) as (container, stream):
-        found = [(time - facts.start, _pixels(frame, facts.size)) for time, frame in _shown(container, stream)]
+        found = [
+            (time - facts.start, _pixels(frame, facts.size, converter)) for time, frame in _shown(container, stream)
+        ]
     if not found:
         raise Unreadable("no frame can be decoded")
     return np.array([time for time, _ in found]), np.stack([frame for _, frame in found])
@@ -111,6 +114,10 @@ def _library() -> Any:
     except ImportError:
         raise ExunoError("videos need PyAV, which is not installed", "pip install 'exuno[video]'") from None
     return av
+
+
+def _converter() -> Any:
+    return _library().video.reformatter.VideoReformatter()
 
 
 @contextmanager
@@ -216,9 +223,12 @@ def _turned_size(frame: Any) -> tuple[int, int]:
     return (width, height) if _quarters(frame) % 2 else (height, width)
 
 
-def _pixels(frame: Any, size: tuple[int, int]) -> Pixels:
+def _pixels(frame: Any, size: tuple[int, int], converter: Any) -> Pixels:
+    """RGB, by one ``converter`` for all frames of a file, which remembers what it needs."""
     quarters = _quarters(frame)
     height, width = size[::-1] if quarters % 2 else size
     way = "AREA" if height < frame.height else "BILINEAR"
-    pixels = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation=way)
+    # One thread: for a frame of this size, waking others takes longer than the work.
+    rgb = converter.reformat(frame, width, height, "rgb24", interpolation=way, threads=1)
+    pixels = rgb.to_ndarray()
     return np.ascontiguousarray(np.rot90(pixels, quarters)) if quarters else pixels
