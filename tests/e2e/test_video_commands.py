@@ -10,7 +10,7 @@ import pytest
 from exuno.cli import main
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
-from make_video import make_video
+from make_video import make_video  # pyright: ignore[reportMissingImports]
 
 SMALL = ("--size", "32", "--smoke", "--devices", "cpu")
 NET = "exuno:x3d_xs_w0.5_d0.5"
