@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from exuno.cli import main
+from exuno.models.card import Hearing
 from exuno.models.load import load_model
 from exuno.models.save import save_model
 
@@ -19,9 +20,16 @@ NEURONS, ATTENTION = ["explain", "neurons"], ["explain", "attention"]
 CPU = ["--devices", "cpu"]
 
 
-def make(folder: Path, seed: int, spec: str = "exuno:convnet_1_4", classes: int = 4, chans: int = 1) -> Path:
+def make(
+    folder: Path,
+    seed: int,
+    spec: str = "exuno:convnet_1_4",
+    classes: int = 4,
+    chans: int = 1,
+    hearing: Hearing | None = None,
+) -> Path:
     torch.manual_seed(seed)
-    model = load_model(spec, classes=classes, in_chans=chans, input_size=(8, 8), pretrained=False)
+    model = load_model(spec, classes=classes, in_chans=chans, input_size=(8, 8), pretrained=False, hearing=hearing)
     names = ("ant", "bee", "cow", "dog", "eel")[:classes] or None
     model.card = replace(model.card, class_names=names)
     save_model(model, folder)
@@ -34,6 +42,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make(folder / "teacher", 1)
     make(folder / "student", 2, chans=3)
     make(folder / "five", 3, classes=5)
+    make(folder / "video", 5, spec="exuno:x3d_xs_w0.5_d0.5", chans=3)
+    make(folder / "hears", 6, hearing=Hearing(8000, 800))
     make(folder / "vit", 4, spec="exuno:vit_24_2_3_2", classes=0, chans=3)
     return folder
 
@@ -132,12 +142,18 @@ def test_a_dry_run(word: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         ([*NEURONS, "teacher", "--objective", "neuron"], "--objective is neuron", "--layer of maps"),
         ([*NEURONS, "teacher", "--diversity", "1"], "--diversity is 1", "--pictures 2 or more"),
         ([*NEURONS, "teacher", "--steps", "0"], "--steps is 0", "at least 1"),
-        ([*NEURONS, "teacher", "--size", "1"], "--size is 1", "at least 2 pixels"),
+        ([*NEURONS, "teacher", "--size", "1"], "--size is 1", "2 to 2,048 pixels"),
+        ([*NEURONS, "teacher", "--size", "3000"], "--size is 3000", "2 to 2,048 pixels"),
+        ([*NEURONS, "teacher", "video"], "video (exuno:x3d_xs_w0.5_d0.5) takes clips", "models of single images"),
+        ([*NEURONS, "hears"], "hears (exuno:convnet_1_4) takes recordings", "models of single images"),
         ([*NEURONS, "teacher", "--pictures", "0"], "--pictures is 0", "1 to 64"),
         ([*ATTENTION, "teacher", "photo:cat"], "has no attention to draw", "run:RUN_DIR, or timm:NAME"),
         ([*ATTENTION, "vit", "photo:dog"], "there is no photograph 'photo:dog'", "The names are"),
         ([*ATTENTION, "vit", "photo:cat", "--block", "2"], "--block is 2", "Give 0 to 1"),
         ([*ATTENTION, "vit", "photo:cat", "--size", "9"], "cannot be cut into the patches", "multiple of the patch"),
+        ([*ATTENTION, "vit", "photo:cat", "--size", "1000"], "--size is 1000", "at most 256: 16,384 patches"),
+        ([*ATTENTION, "video", "photo:cat"], "takes clips", "models of single images"),
+        (["explain", "penultimate", "video", "--data", "digits"], "takes clips", "models of single images"),
         ([*ATTENTION, "vit"], "no picture was given", "photo:cat"),
     ],
 )

@@ -51,13 +51,24 @@ def test_a_batch_draws_what_units_one_at_a_time_draw(diversity: float, monkeypat
     together = maximise(model, layer, [0, 3, 5, 7], recipe)
     alone = [maximise(model, layer, [unit], recipe) for unit in (0, 3, 5, 7)]
     torch.testing.assert_close(together.images, torch.cat([each.images for each in alone]), atol=1e-4, rtol=0)
-    monkeypatch.setattr(ascent, "ROOM", 4 * 2 * layer.bytes * 2 // 2)  # two units in a chunk
+    own = 2 * layer.bytes + 4 * ascent.COPIES * 3 * 12**2
+    monkeypatch.setattr(ascent, "ROOM", 2 * 2 * own)  # two pictures of two units in a chunk
     steps: list[int] = []
     chunks = maximise(model, layer, [0, 3, 5, 7], recipe, steps.append)
     assert set(steps) == {2 * 2}
     torch.testing.assert_close(together.images, chunks.images, atol=1e-4, rtol=0)
     other = maximise(model, layer, [0], replace(recipe, seed=1))
     assert (other.images - alone[0].images).abs().max() > 0.05
+
+
+def test_large_pictures_share_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = network()
+    layer = layer_of(model, None, 12)
+    monkeypatch.setattr(ascent, "ROOM", 4 * (2 * layer.bytes + 4 * ascent.COPIES * 3 * 12**2))
+    for size, together in ((12, 4), (48, 1)):
+        steps: list[int] = []
+        maximise(model, layer, [0, 1, 2, 3], Recipe(size, 1), steps.append)
+        assert steps == [together] * (4 // together)
 
 
 def test_diversity_makes_pictures_of_a_unit_differ() -> None:
@@ -123,3 +134,6 @@ def test_units_are_found_by_name_and_number() -> None:
     for word in ("5", "f", "-1"):
         with pytest.raises(ExunoError, match=f"no unit '{word}'"):
             numbers_of([word], 5, names)
+    with pytest.raises(ExunoError, match="no unit '21'") as caught:
+        numbers_of(["21"], 3, ("2", "1", "0"))
+    assert caught.value.todo == "Give names or numbers from 0 to 2."

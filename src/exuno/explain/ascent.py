@@ -16,7 +16,9 @@ from exuno.models.classifier import Classifier
 RATE = 0.05
 """Learning rate of Adam."""
 ROOM = 2**29
-"""Bytes of activations for which pictures share a batch; beyond the caches of a processor more do not help."""
+"""Bytes for which pictures share a batch; beyond the caches of a processor more do not help."""
+COPIES = 12
+"""Of a picture in a step: spectrum, gradient, moments of Adam, waves, colours, view, and what their gradients need."""
 MOST = 4096
 """Pictures that a unit can have: the numbers of pictures are unit * MOST + picture."""
 Advance = Callable[[int], None]
@@ -122,7 +124,8 @@ def maximise(
         recipe: how.
         progress: called with the number of pictures that went a step further.
     """
-    together = max(1, ROOM // max(1, 2 * layer.bytes * recipe.pictures))
+    picture = 4 * COPIES * model.card.in_chans * recipe.size**2
+    together = max(1, ROOM // ((2 * layer.bytes + picture) * recipe.pictures))
     chunks = [units[first : first + together] for first in range(0, len(units), together)]
     found = [_maximise(model, layer, chunk, recipe, progress) for chunk in chunks]
     images, before, after = (

@@ -7,22 +7,26 @@ import torch
 from torch import Tensor
 
 from exuno.data.photo import load_photo, photo_sha256
+from exuno.engine.check import need
 from exuno.engine.run import Run
 from exuno.explain.attention_options import AttentionConfig
 from exuno.explain.carry_out import carry_out
+from exuno.explain.models import open_models
 from exuno.explain.options import replay, values_of
-from exuno.explain.readings import spec_names
 from exuno.explain.sheet import sheet
 from exuno.features.attention import attention, check_attention, overlay
 from exuno.features.cache import weights_digest
 from exuno.features.extract import check_size
 from exuno.features.images import crops
 from exuno.fewshot.tables import Table
-from exuno.models.load import load_model
 from exuno.report import figures
 from exuno.report.grid import save_png
 
 PAPER = "Caron et al.: Emerging Properties in Self-Supervised Vision Transformers, ICCV 2021, arXiv 2104.14294"
+MOST = 128**2
+"""Patches of a picture: each looks at all others, so ten times as many take a hundred times as long."""
+TOGETHER = 4096
+"""Patches, of all pictures of a batch."""
 
 
 def explain_attention(config: AttentionConfig) -> Run:
@@ -31,28 +35,30 @@ def explain_attention(config: AttentionConfig) -> Run:
     Raises:
         ExunoError: anything the user can put right.
     """
-    asked = (config.size, config.size) if config.size else None
-    model = load_model(config.model, input_size=asked, pretrained=True).eval()
-    size = asked or model.card.input_size
+    ((name, model),) = open_models([config.model], config.size).items()
+    size = (config.size, config.size) if config.size else model.card.input_size
     check_attention(model, config.block)
     check_size(model, size)
+    net: Any = model.net
+    patch = net.patch_embed.patch_size
+    patches = (size[0] // patch[0]) * (size[1] // patch[1])
+    need(patches <= MOST, "--size", config.size, f"at most {patch[0] * int(MOST**0.5):,}: {MOST:,} patches")
     pictures = {name: load_photo(spec) for name, spec in names_of(config.images).items()}
 
     def work(run: Run, device: torch.device) -> dict[str, Any]:
         model.to(device)
         pixels = torch.cat([_cut(picture, size) for picture in pictures.values()]).to(device)
-        maps = torch.cat([attention(model, part, config.block) for part in pixels.split(16)])
+        maps = torch.cat([attention(model, part, config.block) for part in pixels.split(max(1, TOGETHER // patches))])
         drawn = overlay(pixels, maps)
         heads = [f"head {head}" for head in range(maps.shape[1])]
         picture = sheet(drawn, list(pictures), ["picture", "mean", *heads])
         save_png(picture, run.dir / "figures" / "attention.png")
-        block = f"block {range(len(model.net.blocks))[config.block]}"  # pyright: ignore[reportArgumentType]
+        block = f"block {range(len(net.blocks))[config.block]}"
         caption = f"of [CLS] to the patches in {block}, mean and head by head; each map has its own scale."
         figures.add(run.dir / "figures", "attention.png", "Attention", caption)
         tables = [table(list(pictures), maps, block)]
         return {"metrics": {}, "tables": tables, "lineage": {"model": model.card.lineage}}
 
-    (name,) = spec_names([config.model])
     about = {"summary": f"Where {name} looks in {len(pictures)} pictures", "paper": PAPER}
     known = {config.model: weights_digest(model.net)} | {spec: photo_sha256(spec) for spec in config.images}
     values = values_of(config)

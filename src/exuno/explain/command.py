@@ -34,8 +34,8 @@ def neurons(args: Sequence[str]) -> None:
     config = complete(tyro.cli(NeuronsConfig, args=list(args), prog="exuno explain neurons"))
     if config.run.dry_run:
         units = f"{len(config.units)} units" if config.units else "the first ten units"
-        each = f"{config.pictures} pictures of each of {units} of {len(config.models)} models"
-        explain(values_of(config), None, [f"{each}, each step a pass forward and back"])
+        each = f"{units} of {len(config.models)} models, pictures of each: {config.pictures}"
+        explain(values_of(config), None, [f"{each}; each step a pass forward and back"])
         return
     from exuno.explain.neurons import explain_neurons
 

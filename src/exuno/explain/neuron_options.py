@@ -13,6 +13,8 @@ from exuno.explain.options import Execution
 Objective = Literal["channel", "neuron"]
 STEPS, STEPS_SMALL, SMALL = 512, 128, 32
 """Steps by default, and of pictures of up to so many pixels."""
+LARGEST = 2048
+"""Side of a picture, in pixels: one takes a gigabyte then."""
 SMOKE_STEPS, SMOKE_UNITS = 3, 2
 
 
@@ -51,7 +53,7 @@ def complete(config: NeuronsConfig) -> NeuronsConfig:
     if not config.models:
         raise ExunoError("no model was given", "Name one or more: exuno explain neurons runs/NAME.")
     config = replace(config, models=tuple(dict.fromkeys(map(spec_of, config.models))))
-    need(config.size is None or config.size >= 2, "--size", config.size, "at least 2 pixels")
+    need(config.size is None or 2 <= config.size <= LARGEST, "--size", config.size, f"2 to {LARGEST:,} pixels")
     need(config.steps is None or config.steps >= 1, "--steps", config.steps, "at least 1")
     need(1 <= config.pictures <= 64, "--pictures", config.pictures, "1 to 64")
     need(config.diversity >= 0, "--diversity", config.diversity, "0 or more")
@@ -60,7 +62,7 @@ def complete(config: NeuronsConfig) -> NeuronsConfig:
     good = config.layer is not None or config.objective == "channel"
     need(good, "--objective", config.objective, "a --layer of maps with it: a logit has one place only")
     if config.run.smoke:
-        config = replace(config, steps=min(config.steps or SMOKE_STEPS, SMOKE_STEPS), units=config.units[:SMOKE_UNITS])
+        config = replace(config, steps=min(config.steps or SMOKE_STEPS, SMOKE_STEPS))
     return config
 
 

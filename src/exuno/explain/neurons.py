@@ -15,15 +15,14 @@ from exuno.engine.progress import ProgressBar
 from exuno.engine.run import Run
 from exuno.explain.ascent import Drawn, Recipe, maximise
 from exuno.explain.carry_out import carry_out
-from exuno.explain.neuron_options import NeuronsConfig, steps_of
+from exuno.explain.models import open_models
+from exuno.explain.neuron_options import SMOKE_UNITS, NeuronsConfig, steps_of
 from exuno.explain.options import replay, values_of
-from exuno.explain.readings import spec_names
 from exuno.explain.sheet import sheet
 from exuno.explain.units import Layer, layer_of, name_of, numbers_of
 from exuno.features.cache import weights_digest
 from exuno.fewshot.tables import Table
 from exuno.models.classifier import Classifier, match_channels
-from exuno.models.load import load_model
 from exuno.report import figures
 from exuno.report.grid import save_png
 
@@ -48,10 +47,7 @@ def explain_neurons(config: NeuronsConfig) -> Run:
     Raises:
         ExunoError: anything the user can put right.
     """
-    models = {
-        name: load_model(spec, pretrained=True).eval().requires_grad_(False)
-        for name, spec in spec_names(config.models).items()
-    }
+    models = {name: model.requires_grad_(False) for name, model in open_models(config.models).items()}
     first = next(iter(models.values()))
     size = config.size or first.card.input_size[0]
     layers = {name: layer_of(model, config.layer, size) for name, model in models.items()}
@@ -66,7 +62,7 @@ def explain_neurons(config: NeuronsConfig) -> Run:
     count = min(layer.units for layer in layers.values())
     units = numbers_of(config.units, count, None if config.layer else first.card.class_names)
     if config.run.smoke:
-        units = units[:2]
+        units = units[:SMOKE_UNITS]
     recipe = Recipe(size, steps_of(config, size), config.pictures, config.diversity, config.objective, config.seed)
 
     def work(run: Run, device: torch.device) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from exuno.explain import drawing, geometry, tables
 from exuno.explain.carry_out import carry_out
 from exuno.explain.geometry import Floats, Mask
 from exuno.explain.last_layer import LastLayer
+from exuno.explain.models import open_models
 from exuno.explain.options import PenultimateConfig, is_groups, replay, values_of
 from exuno.explain.plane import plane_of
 from exuno.explain.readings import (
@@ -24,7 +25,6 @@ from exuno.explain.readings import (
     open_images,
     read_models,
     read_similar,
-    spec_names,
     within_heads,
 )
 from exuno.explain.similar import grouped, nearest, three_of
@@ -32,7 +32,6 @@ from exuno.explain.tables import Measured
 from exuno.features.cache import weights_digest
 from exuno.models.classifier import Classifier
 from exuno.models.files import sha256
-from exuno.models.load import load_model
 from exuno.report import figures
 from exuno.report.grid import save_png
 
@@ -49,12 +48,11 @@ def explain_penultimate(config: PenultimateConfig) -> Run:
         ExunoError: anything the user can put right.
     """
     images = open_images(config)
-    specs = spec_names(config.models)
-    size = (config.size, config.size) if config.size else None
-    models = {name: load_model(spec, input_size=size, pretrained=True) for name, spec in specs.items()}
+    models = open_models(config.models, config.size)
+    specs = dict(zip(models, config.models, strict=True))
     judge = None
     if config.similar and not is_groups(config.similar) and config.similar not in config.models:
-        judge = load_model(config.similar, input_size=size, pretrained=True)
+        (judge,) = open_models([config.similar], config.size).values()
     check_same_classes(models | ({config.similar: judge} if judge and config.similar else {}), images.parts[0])
     mask = grouped(Path(config.similar or ""), images.names, images.missing) if is_groups(config.similar) else None
     three_of(images.names, config.three, np.zeros((len(images.names),) * 2))  # a mistake is told before all work

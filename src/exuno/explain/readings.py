@@ -1,6 +1,5 @@
 """The features of several models on the same images."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -199,10 +198,3 @@ def read_similar(
     readings, layers = read_models(config, {spec: model}, first, device)
     reading = within_heads(readings, layers, config.space)[spec][0]
     return distances_of(spec, reading, images)[0]
-
-
-def spec_names(specs: Sequence[str]) -> dict[str, str]:
-    """Short name -> spec, in order."""
-    from exuno.fewshot.eval_models import names_of_specs
-
-    return dict(zip(names_of_specs(specs), specs, strict=True))

@@ -106,7 +106,7 @@ def numbers_of(words: Sequence[str], count: int, names: Sequence[str] | None) ->
     found = [known.get(word, int(word) if word.isdecimal() else count) for word in words]
     for word, number in zip(words, found, strict=True):
         if number >= count:
-            near = get_close_matches(word, known, 3)
+            near = [] if word.isdecimal() else get_close_matches(word, known, 3)
             hint = f"Did you mean {' or '.join(repr(name) for name in near)}? " if near else ""
             raise ExunoError(
                 f"there is no unit '{word}'", f"{hint}Give {'names or ' if names else ''}numbers from 0 to {count - 1}."
