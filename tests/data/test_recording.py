@@ -123,8 +123,10 @@ def test_a_source_needs_something_to_hear(tmp_path):
     soundfile.write(tmp_path / "one.wav", TONE[1:2], 16000)
     assert len(read_recording(tmp_path / "one.wav", 16000)) == 1
     assert not read_recording(tmp_path / "silent.wav", 16000).any()
-    with pytest.raises(ExunoError, match="is silent"):
-        load_recording(tmp_path / "silent.wav", 16000)
+    soundfile.write(tmp_path / "cancelled.wav", np.stack([TONE, -TONE], 1), 16000)
+    for name in ("silent", "cancelled"):
+        with pytest.raises(ExunoError, match="is silent"):
+            load_recording(tmp_path / f"{name}.wav", 16000)
     with pytest.raises(ExunoError, match="a single sample"):
         load_recording(tmp_path / "one.wav", 16000)
 

@@ -64,7 +64,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def headings(page: Page) -> set[str]:
-    known = ("What went in", "Test images", "Training", "Confusion", "Calibration", "Classes", "Where it comes from")
+    known = ("What went in", "Test samples", "Training", "Confusion", "Calibration", "Classes", "Where it comes from")
     known += ("Replay", "Configuration", "Environment", "Lineage", "Not shown")
     return {title for title in known if f"\n{title}\n" in page.text}
 
@@ -73,7 +73,7 @@ def test_everything_is_shown(run: Path) -> None:
     path = write_report(run)
     page = read(path)
     assert path == run / "report.html"
-    assert headings(page) == headings(page) | {"What went in", "Test images", "Training", "Confusion", "Calibration"}
+    assert headings(page) == headings(page) | {"What went in", "Test samples", "Training", "Confusion", "Calibration"}
     assert headings(page) >= {"Classes", "Where it comes from", "Replay", "Configuration", "Environment", "Lineage"}
     assert "Not shown" not in headings(page)
     result = json.loads((run / "result.json").read_text())
@@ -81,7 +81,7 @@ def test_everything_is_shown(run: Path) -> None:
         low, high = result["intervals"][f"{model}/top1"]
         assert f"{100 * result['metrics'][f'{model}/top1']:.1f}\u202f%" in page.text
         assert f"interval {100 * low:.1f} – {100 * high:.1f}" in page.text
-    assert "of 60 test images" in page.text
+    assert "of 60 test samples" in page.text
     assert "same answer as the teacher\n75.0\u202f%\n" in page.text
     assert "published 90.00\u202f%" in page.text
     assert "exuno distill digits" in page.text
@@ -116,7 +116,7 @@ def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
     page = read(write_report(make_run(tmp_path / "run", DIGITS, finished=False)))
     assert "has not finished" in page.text
     assert "30 steps" in page.text
-    assert "of 60 test images" in page.text  # from the logits
+    assert "of 60 test samples" in page.text  # from the logits
 
 
 def test_a_smoke_run_says_so(run: Path) -> None:
@@ -187,7 +187,7 @@ def test_mistakes_come_first_and_are_counted(run: Path) -> None:
     student = next(one for one in record.evaluations if one.name == "student")
     wrong = int((student.predictions[:24] != student.labels[:24]).sum())
     text = read(write_report(run)).text
-    assert f"The student is wrong on {wrong} of the 24 test images kept" in text
+    assert f"The student is wrong on {wrong} of the 24 test samples kept" in text
     assert f"is right on {24 - wrong} of the 24" in text
 
 
@@ -266,10 +266,10 @@ def test_the_page_of_a_poster(run: Path) -> None:
     found |= {"baselines": {"random real images/top1": 0.31}, "networks": networks}
     (run / "result.json").write_text(json.dumps(found))
     text = read(write_report(run)).text
-    assert "top-1 accuracy of 355 test images, mean of 2 networks" in text
+    assert "top-1 accuracy of 355 test samples, mean of 2 networks" in text
     assert "95\u202f% interval 84.0 – 86.0" in text
     assert "random real images" in text
     assert "\nThe poster\n" in text
     assert "What went in" not in text
     (run / "result.json").write_text(json.dumps({**found, "networks": 3}))
-    assert "top-1 accuracy of 355 test images\n" in read(write_report(run)).text
+    assert "top-1 accuracy of 355 test samples\n" in read(write_report(run)).text

@@ -105,7 +105,7 @@ def test_mistakes_are_told(tmp_path, capsys, more, message):
 def test_other_options_are_refused(tmp_path, capsys):
     run(tmp_path)
     assert main([*BASE, "--out", str(tmp_path), "--noise", "1"]) == 2
-    assert "excerpts made with other options" in " ".join(capsys.readouterr().err.split())
+    assert "excerpts made with other options (noise: 0.5, now 1.0)." in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_stream_gives_the_same_excerpts():

@@ -117,6 +117,7 @@ def mistake(capsys: pytest.CaptureFixture[str], *args: str) -> str:
         ([], "no photograph"),
         (["photo:coffee"], "no folder to write to"),
         (["photo:coffee", "--out", "x", "--size", "65"], "has to be even"),
+        (["photo:coffee", "--out", "x", "--size", "20000"], "at most 8,192"),
         (["photo:coffee", "--out", "x", "--crf", "52"], "--crf is 52"),
         (["photo:coffee", "--out", "x", "--frames", "0"], "--frames is 0"),
         (["photo:coffee", "--out", "x", "--contact-sheet", "-1"], "--contact-sheet is -1"),
@@ -138,7 +139,7 @@ def test_a_missing_encoder_is_told(tmp_path, monkeypatch, capsys):
 def test_a_folder_of_patches_is_refused(tmp_path, capsys):
     out = str(tmp_path / "x")
     assert main(["synth", "photo:coffee", "--size", "16", "--count", "4", "--workers", "1", "--out", out]) == 0
-    assert "holds patches made with other options" in mistake(capsys, "photo:coffee", "--out", out)
+    assert "holds patches, not clips" in mistake(capsys, "photo:coffee", "--out", out)
 
 
 def test_a_picture_called_video_is_found_by_its_path(tmp_path, monkeypatch, capsys):
@@ -151,6 +152,8 @@ def test_a_picture_called_video_is_found_by_its_path(tmp_path, monkeypatch, caps
 def test_dry_run_tells_the_cost(capsys):
     assert main([*BASE, "--dry-run"]) == 0
     assert "10 clips in 3 subfolders" in capsys.readouterr().out
+    assert main([*BASE, "--dry-run", "--workers", "40"]) == 0
+    assert "with 3 processes" in capsys.readouterr().out, "no more than there are subfolders to write"
 
 
 def test_no_torch_and_the_help_lists_the_word(tmp_path):

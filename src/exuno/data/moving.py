@@ -14,7 +14,7 @@ from exuno.engine.errors import ExunoError
 FRAMES, SIDE, DIGIT = 8, 20, 8
 CONTRAST = 0.4
 SPEED = (0.6, 1.6)
-"""Pixels a frame, along the longer of the two axes for a diagonal."""
+"""Pixels a frame, along each axis on which it moves."""
 COUNTS = {"train": 4000, "test": 1000}
 LABELS = ("direction", "digit")
 DIRECTIONS = {

@@ -20,6 +20,9 @@ FORMS = f"PATH of a recording ({', '.join(SUFFIXES)}) or sound:NAME ({', '.join(
 RATES = (1000, 1_000_000)
 """Hz: a header that tells another rate is broken, and believing it could take all memory."""
 
+QUIET = 2 / 32768
+"""Two steps of 16 bits: what rounding leaves of silence, or of channels that cancel each other."""
+
 _LARGEST = 2000
 """Largest numerator and denominator of a resampling; 44,100 Hz to 16,000 Hz needs 441."""
 
@@ -42,8 +45,11 @@ def load_recording(spec: str | Path, rate: int) -> NDArray[np.float32]:
     samples = read_recording(path, rate)
     if len(samples) < 2:
         raise ExunoError(f"the recording '{path}' has a single sample", "Give one that lasts some seconds.")
-    if not samples.any():
-        raise ExunoError(f"the recording '{path}' is silent: all its samples are 0", "Give one with something to hear.")
+    if samples.max() - samples.min() <= QUIET:
+        raise ExunoError(
+            f"the recording '{path}' is silent: the mean of its channels never changes",
+            "Give one with something to hear.",
+        )
     return samples
 
 

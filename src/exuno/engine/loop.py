@@ -106,7 +106,7 @@ def fit(
     log_every = max(1, steps // LOG_POINTS)
     evaluate_every = max(1, math.ceil(steps / max(1, evaluations)))
     started = training.step
-    with ProgressBar(title, steps * size, "images", started * size, not accelerator.is_main_process) as bar:
+    with ProgressBar(title, steps * size, "samples", started * size, not accelerator.is_main_process) as bar:
         while training.step < steps:
             epoch, first = divmod(training.step, per_epoch)
             for batch in batches.epoch(epoch, first):

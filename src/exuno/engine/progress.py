@@ -19,7 +19,7 @@ def clock(seconds: float) -> str:
 
 
 class ProgressBar:
-    """Counts work done; ``with ProgressBar("student", total, "images") as bar: bar.advance(n, note)``.
+    """Counts work done; ``with ProgressBar("student", total, "samples") as bar: bar.advance(n, note)``.
 
     Args:
         title: what is being done.

@@ -44,7 +44,7 @@ class Score:
 
 
 def is_accuracy(key: str) -> bool:
-    """Whether a name of result.json is the top-1 accuracy of a model, of test images or over episodes (agreement with
+    """Whether a name of result.json is the top-1 accuracy of a model, of test samples or over episodes (agreement with
     the teacher is none)."""
     return bool(EPISODES.search(key)) or (key.endswith("/top1") and not key.startswith("agreement/"))
 
@@ -103,7 +103,7 @@ def cards(record: Record) -> str:
 
 def _card(score: Score, paper: Any) -> str:
     name = pretty(score.name)
-    share = f" of {score.n:,} test images" if score.n else ""
+    share = f" of {score.n:,} test samples" if score.n else ""
     mean = f", mean of {score.networks} networks" if score.networks > 1 else ""
     lines = [f"top-1 accuracy{share}{mean}"]
     if score.few_shot:

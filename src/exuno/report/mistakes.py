@@ -20,7 +20,7 @@ def confusion(record: Record) -> str:
     large = [one for one in record.evaluations if len(one.class_names) > MOST]
     body = "".join(_matrix(one) for one in small) + "".join(_pairs(one) for one in large)
     lead = (
-        "Rows are true classes, columns predictions, numbers images. The shade grows with the square root of the share"
+        "Rows are true classes, columns predictions, numbers samples. The shade grows with the square root of the share"
     )
     lead += " of its row, so that single mistakes remain visible."
     body = f'{alike(record)}<div class="pair">{body}</div>' if body else ""
@@ -62,7 +62,7 @@ def _pairs(one: Evaluation) -> str:
         if off[i, j]:
             rows.append([esc(names[i]), esc(names[j]), str(off[i, j]), percent(off[i, j] / cells[i].sum())])
     title = f"<h3>{esc(one.name)} <small>most confused pairs</small></h3>"
-    return f"<div>{title}{table(['true class', 'predicted', 'images', 'of class'], rows)}</div>" if rows else ""
+    return f"<div>{title}{table(['true class', 'predicted', 'samples', 'of class'], rows)}</div>" if rows else ""
 
 
 def reliability(record: Record) -> str:
@@ -72,8 +72,10 @@ def reliability(record: Record) -> str:
         result = calibration(one.probabilities, one.labels)
         if not math.isnan(result.ece):
             charts.append(reliability_chart(one.name, hue(one.name), result))
-    lead = "Bars: accuracy of the test images answered with that confidence (15 bins). On the dashed line a model is as"
-    lead += " often right as it says; below it, it is too sure. Gray: how many images (square root)."
+    lead = (
+        "Bars: accuracy of the test samples answered with that confidence (15 bins). On the dashed line a model is as"
+    )
+    lead += " often right as it says; below it, it is too sure. Gray: how many samples (square root)."
     return section("Calibration", f'<div class="pair">{"".join(charts)}</div>' if charts else "", lead)
 
 
@@ -112,5 +114,5 @@ def alike(record: Record) -> str:
     if not teacher or not student or teacher.logits.shape != student.logits.shape:
         return ""
     found = agreement(teacher.logits, student.logits)
-    text = f"On {percent(found.top1)} of the test images the student answers what its teacher answers, right or wrong"
+    text = f"On {percent(found.top1)} of the test samples the student answers what its teacher answers, right or wrong"
     return f'<p class="lead">{esc(text)}; mean KL divergence {found.kl:.3g} nats.</p>'

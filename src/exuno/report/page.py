@@ -36,7 +36,7 @@ def render(record: Record) -> str:
         charts(record),
         tables(record),
         pictures.figures(record),
-        pictures.test_images(record),
+        pictures.test_samples(record),
         curves.curves(record),
         mistakes.confusion(record),
         mistakes.reliability(record),

@@ -1,11 +1,11 @@
-"""What can be looked at: the figures of the run, and test images beside what the models make of them."""
+"""What can be looked at: the figures of the run, and test samples beside what the models make of them."""
 
 import numpy as np
 
 from exuno.report.html import array_uri, esc, figure_uri, hue, section
 from exuno.report.record import Evaluation, Record
 
-SHOWN = 24  # test images on the page
+SHOWN = 24  # test samples on the page
 MISTAKES = 12  # of them wrong ones, at most
 LOOKS = "Where it looks"
 TITLES = {
@@ -38,8 +38,8 @@ def figures(record: Record) -> str:
     return section(title, f'<div class="figures">{"".join(items)}</div>' if items else "")
 
 
-def test_images(record: Record) -> str:
-    """Test images with the predictions of every model: mistakes of the student first, then a mix of classes."""
+def test_samples(record: Record) -> str:
+    """Test samples with the predictions of every model: mistakes of the student first, then a mix of classes."""
     shown = next((one for one in record.evaluations if one.images is not None), None)
     if shown is None or shown.images is None:
         return ""
@@ -53,23 +53,23 @@ def test_images(record: Record) -> str:
     name = judge.name
     body = ""
     if mistakes:
-        head = f"The {name} is wrong on {len(wrong)} of the {count} test images kept for this page"
+        head = f"The {name} is wrong on {len(wrong)} of the {count} test samples kept for this page"
         body += _gallery(
             head + (f"; {len(mistakes)} of them" if len(mistakes) < len(wrong) else ""), mistakes, same, shown
         )
     if correct:
-        share = f"{len(right)} of the {count}" if mistakes else f"all {count} test images kept for this page"
+        share = f"{len(right)} of the {count}" if mistakes else f"all {count} test samples kept for this page"
         body += _gallery(
             f"The {name} is right on {share}; {len(correct)} of them, the classes in turn", correct, same, shown
         )
     keys = "".join(f'<li><i class="swatch {hue(one.name)}"></i>{esc(one.name)}</li>' for one in same)
     lead = "Above the line the true class, below what each model answers: ✓ right, ✗ wrong. Mistakes come first and are"
-    lead += " over-represented; the accuracies above count every test image."
-    return section("Test images", f'<ul class="legend">{keys}</ul>{body}', lead)
+    lead += " over-represented; the accuracies above count every test sample."
+    return section("Test samples", f'<ul class="legend">{keys}</ul>{body}', lead)
 
 
 def _mixed(places: np.ndarray, shown: Evaluation) -> list[int]:
-    """Places among the kept images, with the classes in turn: first one of each class, then a second one, and so on."""
+    """Places among the kept samples, the classes in turn: first one of each class, then a second one, and so on."""
     turn: dict[int, int] = {}
     ranked = []
     for place in places.tolist():
@@ -91,7 +91,7 @@ def _tile(place: int, models: list[Evaluation], shown: Evaluation) -> str:
     image, index = shown.images[place], int(shown.index[place])
     truth = shown.class_names[shown.labels[index]]
     answers = "".join(_answer(one, index) for one in models)
-    alt = f"test image {index}, class {truth}"
+    alt = f"test sample {index}, class {truth}"
     picture = f'<img src="{array_uri(image)}" alt="{esc(alt)}">'
     caption = f'<figcaption><b title="{esc(truth)}">{esc(truth)}</b>{answers}</figcaption>'
     return f'<figure class="tile">{picture}{caption}</figure>'

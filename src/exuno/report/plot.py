@@ -149,7 +149,7 @@ def reliability_chart(name: str, colour: str, result: Calibration) -> str:
             continue
         x, tall, deep = left + place * width, accuracy * side, math.sqrt(count / most) * 34
         span = f'x="{x + 1:.1f}" width="{width - 2:.1f}"'
-        tip = f"confidence {percent(result.confidence[place])}, accuracy {percent(accuracy)}, {count} images"
+        tip = f"confidence {percent(result.confidence[place])}, accuracy {percent(accuracy)}, {count} samples"
         parts.append(
             f"<g><title>{esc(tip)}</title>"
             f'<rect class="bar {colour}" y="{floor - tall:.1f}" height="{tall:.1f}" {span}/>'

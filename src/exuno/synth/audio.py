@@ -38,9 +38,9 @@ class ExcerptSampler:
         longest = options.samples / options.stretch[0]
         if len(recording) < longest:
             raise ExunoError(
-                f"the recording lasts {len(recording) / options.rate:.2f} seconds, and an excerpt of "
-                f"{options.seconds:g} seconds may take {longest / options.rate:.2f} of it",
-                "Give a longer recording or smaller --seconds.",
+                f"the recording lasts {len(recording) / options.rate:.2f} seconds, and an excerpt may take "
+                f"{longest / options.rate:.2f} of it ({options.seconds:g}, stretched by {options.stretch[0]:g})",
+                "Give a longer recording, a smaller number of seconds or a stretch that begins higher.",
             )
         self.level = float(np.sqrt(np.mean(recording.astype(np.float64) ** 2)))
         self._vocoder: Vocoder | None = None

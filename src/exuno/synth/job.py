@@ -96,9 +96,12 @@ def _is_there(job: Job, out: Path) -> bool:
         there = _current(json.loads(path.read_text()))
     except ValueError as error:
         raise ExunoError(f"'{path}' is damaged ({error})", "Give --out a new folder.") from None
+    if there.get("what") != job.what:
+        raise ExunoError(f"the folder '{out}' holds {there.get('what')}, not {job.what}", "Give --out another folder.")
     if there != manifest:
-        fields = sorted(name for name in manifest.keys() | there.keys() if there.get(name) != manifest.get(name))
-        changes = "; ".join(f"{name}: {_short(there.get(name))}, now {_short(manifest.get(name))}" for name in fields)
+        old, new = _flat(there), _flat(manifest)
+        fields = sorted(name for name in new.keys() | old.keys() if old.get(name) != new.get(name))
+        changes = "; ".join(f"{name}: {_short(old.get(name))}, now {_short(new.get(name))}" for name in fields)
         raise ExunoError(
             f"the folder '{out}' holds {there.get('what')} made with other options ({changes})",
             "Give the same options to continue it, or --out another folder.",
@@ -111,6 +114,11 @@ def _current(manifest: dict[str, Any]) -> dict[str, Any]:
     if "photos" in manifest:
         manifest = {"what": "patches", "inputs": manifest.pop("photos"), **manifest}
     return manifest
+
+
+def _flat(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Its fields with those of the options beside them, as they are typed."""
+    return {name: value for name, value in manifest.items() if name != "options"} | (manifest.get("options") or {})
 
 
 @contextmanager

@@ -10,6 +10,9 @@ from exuno.engine.errors import ExunoError
 from exuno.synth.mixture import Mixture
 from exuno.synth.options import VideoOptions
 
+LARGEST = 8192
+"""Side in pixels; levels of H.264 end near it."""
+
 
 class ClipFiles:
     """Makes the files of clips, an ``exuno.synth.writer.Maker``.
@@ -19,7 +22,7 @@ class ClipFiles:
         crf: x264's constant rate factor, 0 to 51: smaller is better and larger in bytes.
 
     Raises:
-        ExunoError: PyAV is not installed, or the frames have an odd side.
+        ExunoError: PyAV is not installed, or the frames have an odd side, or one that is too large.
     """
 
     def __init__(self, mixture: Mixture, crf: int) -> None:
@@ -27,10 +30,10 @@ class ClipFiles:
             import av  # noqa: F401 (told now, not by each process)
         except ImportError:
             raise ExunoError("video files need PyAV, which is not installed", 'pip install "exuno[video]"') from None
-        if mixture.options.size % 2:
+        if mixture.options.size % 2 or mixture.options.size > LARGEST:
             raise ExunoError(
                 f"--size is {mixture.options.size}",
-                "It has to be even: MP4 stores colours at half the size of a frame.",
+                f"It has to be even, for MP4 stores colours at half the size of a frame, and at most {LARGEST:,}.",
             )
         self.mixture, self.crf = mixture, crf
 

@@ -101,7 +101,7 @@ def carry_out(work: Work, job: Job, make: Maker) -> Path | None:
     workers = work.workers or available_cores()
     units = range(share, job.units, shares)
     if work.dry_run:
-        _explain(work, job, make, units, workers)
+        _explain(work, job, make, units, max(1, min(workers, len(units))))
         return None
     if work.out is None:
         raise ExunoError("no folder to write to was given", "Give --out DIR.")
@@ -160,7 +160,8 @@ def _explain(work: Work, job: Job, make: Maker, units: Sequence[int], workers: i
     count = _samples(job, units)
     print(
         f"# {count:,} {job.what} in {len(units):,} {'tar files' if job.container == 'wds' else 'subfolders'}: "
-        f"about {count * size / 1e6:,.1f} MB and {clock(count * seconds / workers)} with {workers} processes"
+        f"about {count * size / 1e6:,.1f} MB and {clock(count * seconds / workers)} with {workers} "
+        f"process{'es' if workers > 1 else ''}"
     )
 
 
