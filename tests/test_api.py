@@ -43,6 +43,8 @@ def test_a_verb_stays_its_package() -> None:
     assert not callable(losses)
     assert callable(exuno.fewshot.evaluate)
     assert sys.modules["exuno.fewshot"].tables.numbers is numbers
+    with pytest.raises(TypeError, match=r"by a word: exuno\.explain\.attention, exuno\.explain\.neurons"):
+        exuno.explain("runs/mine")  # pyright: ignore[reportCallIssue]
     with pytest.raises(AttributeError, match="nothing"):
         exuno.fewshot.nothing  # noqa: B018 # pyright: ignore[reportAttributeAccessIssue]
 
@@ -58,6 +60,7 @@ def test_what_comes_back_is_the_run_and_answers(student: exuno.Trained) -> None:
     assert (logits.argmax(1) == labels).float().mean().item() == pytest.approx(student.metrics["student/top1"])
     assert isinstance(images, torch.Tensor)
     torch.testing.assert_close(student([*images]), student(images / 255), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(student(images.numpy() / 255.0), logits, rtol=1e-4, atol=1e-4)  # float64
     assert student.predict(images) == [str(label) for label in logits.argmax(1).tolist()]
     assert "student/top1" in repr(student)
 
@@ -100,6 +103,10 @@ def test_outcomes_and_dataclasses_are_values(tmp_path: Path, student: exuno.Trai
 def test_words_of_two_and_several_models(tmp_path: Path, student: exuno.Trained) -> None:
     told = exuno.explain.penultimate(student, student.dir / "teacher", run_dir=tmp_path / "inside", **SMOKE)
     assert len(told.result["tables"][0]["rows"]) == 2
+    drawn = exuno.explain.neurons(student, student.dir / "teacher", units=[3], run_dir=tmp_path / "drawn", **SMOKE)
+    assert [(row["model"], row["unit"]) for row in drawn.result["units"]] == [("student", 3), ("teacher", 3)]
+    with pytest.raises(exuno.ExunoError, match="has no attention to draw"):
+        exuno.explain.attention(student, "photo:cat", run_dir=tmp_path / "seen", **SMOKE)
     found = exuno.fewshot.evaluate("pixels", data="digits", shot=[1, 5], smoke=True)
     assert set(found["metrics"]) == {"raw pixels/5-way-1-shot/prototype", "raw pixels/5-way-5-shot/prototype"}
 
@@ -131,6 +138,7 @@ def test_several_processes_if_devices_are_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"preset": "digits"}, "'preset' is no keyword of distill. A preset is the first argument, without a name"),
         ({"epochz": 3}, "'epochz' is no keyword of distill. Did you mean epochs?"),
         ({"temperature": 3}, "Did you mean loss={'temperature': …}?"),
         ({"zzz": 3}, "The keywords are: teacher, student"),
@@ -161,6 +169,8 @@ def test_mistakes_are_told_with_keywords(options: dict[str, Any], words: str, tm
 def test_more_mistakes() -> None:
     for call, words in (
         (lambda: exuno.distill(teacher="run:x"), "distill needs student, data"),
+        (lambda: exuno.study(), "study needs stages. What"),
+        (lambda: exuno.explain.penultimate("exuno:convnet_1_4"), "Give data, for instance data='digits'."),
         (lambda: exuno.distill("digit"), "Did you mean 'digits'?"),
         (lambda: exuno.evaluate("nowhere"), "no run and no file 'nowhere'"),
         (lambda: exuno.doctor("teach:digits", sources="a.jpg"), "sources is a.jpg. Give two photographs or more"),

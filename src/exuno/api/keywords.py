@@ -92,6 +92,8 @@ def nearest(name: str, known: Mapping[str, Any]) -> str:
               for field in fields(kind)}  # fmt: skip
     if name in TERMINAL:
         return "It is for the command line: leave it out."
+    if name == "preset":
+        return "A preset is the first argument, without a name, of the verbs that have presets."
     for names in (dict.fromkeys(known), inside):
         if near := get_close_matches(name, names, 1):
             return f"Did you mean {names[near[0]] or near[0]}?"
@@ -112,11 +114,13 @@ def said() -> Iterator[list[str]]:
 def complaint(verb: str, text: str) -> tuple[str, str]:
     """What tyro's box says, as a sentence, and what to do."""
     boxed = re.split(r"^.*[─-]{8}.*$", text, flags=re.MULTILINE)  # lines that frame it, or part it
-    lines = [line.strip(" │") for line in boxed[1].strip().splitlines()] if len(boxed) > 1 else [text.strip()]
+    inside = (boxed[1] if len(boxed) > 1 else text).strip().splitlines()
+    lines = [line.strip(" │") for line in inside]
     todo = f"What each keyword takes: exuno {verb} --help."
     if lines[0].startswith("Missing from"):
-        names = [keyword(line.split()[0]) for line in lines if line.startswith("--")]
-        return f"{verb} needs {', '.join(names)}", todo
+        flags = re.findall(r"^│( +)--(\S+)", "\n".join(inside), re.MULTILINE)
+        least = min(len(indent) for indent, _ in flags)  # further in stands their help, which may name other flags
+        return f"{verb} needs {', '.join(keyword(flag) for indent, flag in flags if len(indent) == least)}", todo
     told = lines[: lines.index("")] if "" in lines else lines
     return spoken(" ".join(told).removeprefix("Error parsing ")), todo
 
@@ -130,6 +134,7 @@ def spoken(text: str) -> str:
     """A sentence for the command line with its flags as keywords; one that holds a whole command stays."""
     if re.search(r"\bexuno [a-z]+ ", text):
         return text
+    text = re.sub(r"(for instance) --([a-z-]+) (\w+)", r"\1 \2='\3'", text)
     return re.sub(r"(?<![\w-])--[a-z][a-z0-9_.-]*[a-z0-9]", lambda found: keyword(found[0]), text)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from exuno.data.base import Images
@@ -60,17 +61,19 @@ class Trained(Outcome):
 
         return load_model(self.spec, pretrained=True).eval()
 
-    def __call__(self, images: "Images") -> "Tensor":
-        """Logits [B, classes] of images [B, C, H, W], float in [0, 1] or uint8, or of a list of B images of any sizes;
-        without gradients."""
+    def __call__(self, images: "Images | NDArray[Any]") -> "Tensor":
+        """Logits [B, classes] of images [B, C, H, W], float in [0, 1] or uint8, torch's or NumPy's, or of a list of B
+        images of any sizes; without gradients. Of clips and recordings likewise."""
         import torch
+
+        from exuno.data.augment import to_float
 
         if isinstance(images, list):
             return torch.cat([self(image[None]) for image in images])
         with torch.no_grad():
-            return self.model(images if images.is_floating_point() else images / 255)
+            return self.model(to_float(torch.as_tensor(images)).float())
 
-    def predict(self, images: "Images") -> list[str]:
+    def predict(self, images: "Images | NDArray[Any]") -> list[str]:
         """Names of the classes of images; their numbers, if they have no names."""
         names = self.model.card.class_names
         return [names[label] if names else str(label) for label in self(images).argmax(1).tolist()]

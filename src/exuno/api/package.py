@@ -29,7 +29,11 @@ class Package(Parent):
     its modules imported, when they are asked for."""
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        return function_of(self.__name__)(*args, **options)
+        found = function_of(self.__name__)
+        if not callable(found):
+            words = ", ".join(f"{self.__name__}.{word}" for word in dir(found) if not word.startswith("_"))
+            raise TypeError(f"'{self.__name__}' is not called itself, but by a word: {words}")
+        return found(*args, **options)
 
     def __getattr__(self, name: str) -> Any:
         full = f"{self.__name__}.{name}"

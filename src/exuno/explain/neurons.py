@@ -194,7 +194,7 @@ def tables(
             rows.append([whose, *shares])
         note = (
             "Mean softmax probability of the class that a picture was made for, and how often it is the first answer; "
-            f"{count} pictures of each model, without transformations."
+            f"pictures of each model: {count}, without transformations."
         )
         head = ["pictures of", *(f"{name} says" for name in drawn)]
         found.append({"title": "Answers", "head": head, "rows": rows, "note": note})

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from exuno.data.augment import to_float
 from exuno.data.base import Data
 from exuno.data.open import open_data
 from exuno.data.subset import labels_of, names_of, some
@@ -140,8 +141,7 @@ def _read(
     if not torch.isfinite(features).all():
         raise ExunoError(f"the features of {name} are not finite", "Its weights are damaged, or its training diverged.")
     pixels = Crops(data, size, short).fetch(np.arange(min(CHECKED, len(data))))[0]
-    unit = pixels.float().div(255) if pixels.dtype == torch.uint8 else pixels.float()
-    check_logits(model.to(device), layer, unit, features[: len(unit)])
+    check_logits(model.to(device), layer, to_float(pixels), features[: len(pixels)])
     values, classes = features.numpy(), labels.numpy()
     right = layer.logits(values).argmax(1) == classes
     table = np.full(data.num_classes, -1, np.int64)
