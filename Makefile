@@ -24,7 +24,8 @@ types: .venv/ready  ## types
 bench: .venv/ready  ## every benchmark; writes benchmarks/RESULTS.md
 	$(UV) sync --locked --quiet --group bench
 	for script in benchmarks/synth.py benchmarks/distill.py benchmarks/poster.py benchmarks/smkd_loss.py \
-	  benchmarks/episodes.py benchmarks/input.py benchmarks/startup.py; do .venv/bin/python $$script || exit 1; done
+	  benchmarks/episodes.py benchmarks/input.py benchmarks/video.py benchmarks/audio.py benchmarks/explain.py \
+	  benchmarks/startup.py; do .venv/bin/python $$script || exit 1; done
 
 clean:  ## everything that can be made again; runs stay
 	rm -rf .venv .uv .pytest_cache .ruff_cache .hypothesis dist
