@@ -1,13 +1,13 @@
 """Before training: is the teacher what it says, and which photograph suits it? After it: what does the student see?
 
-You see the doctor's findings, a ranking of photographs, and a page that shows how the last features of teacher and
-student lie.
+You see the doctor's findings, a ranking of photographs, a page that shows how the last features of teacher and student
+lie, and one with the pictures that please their logits most.
 """
 
 import exuno
 
 
-def main(budget: float = 0.1) -> tuple[exuno.Outcome, exuno.Outcome, exuno.Outcome]:
+def main(budget: float = 0.1, steps: int = 128) -> dict[str, exuno.Outcome]:
     teacher = exuno.teach("digits", budget=0.25)
     findings = exuno.doctor(teacher)
     for what, found in findings.result["findings"].items():
@@ -18,8 +18,9 @@ def main(budget: float = 0.1) -> tuple[exuno.Outcome, exuno.Outcome, exuno.Outco
         print(*row, sep="  ")
 
     student = exuno.distill("digits", teacher=teacher, source="photo:astronaut", budget=budget)
-    inside = exuno.explain.penultimate(teacher, student)
-    return findings, ranking, inside
+    features = exuno.explain.penultimate(teacher, student)
+    neurons = exuno.explain.neurons(teacher, student, steps=steps)
+    return {"findings": findings, "ranking": ranking, "features": features, "neurons": neurons}
 
 
 if __name__ == "__main__":

@@ -74,10 +74,12 @@ def test_which_teacher(example) -> None:
 
 
 def test_look_inside(example) -> None:
-    findings, ranking, inside = example("07")["main"](budget=0.03)
-    assert "normalisation" in findings.result["findings"]
-    assert ranking.result["tables"][0]["rows"][-1][0] == "noise:0"
-    assert inside.report.is_file()
+    found = example("07")["main"](budget=0.03, steps=40)
+    assert "normalisation" in found["findings"].result["findings"]
+    assert found["ranking"].result["tables"][0]["rows"][-1][0] == "noise:0"
+    assert found["features"].report.is_file()
+    teacher = found["neurons"].result["units"][0]["model"]
+    assert found["neurons"].metrics[f"{teacher}/of-{teacher}/probability"] > 0.9
 
 
 def test_own_method(example) -> None:

@@ -11,11 +11,10 @@ import numpy as np
 
 from exuno.engine.files import atomic
 from exuno.explain.geometry import Floats, Mask
+from exuno.fewshot.tables import Table
 
 MOST = 20
 """Classes that a table shows."""
-Table = dict[str, Any]
-"""title, head, rows (all strings) and note, as the page shows them."""
 
 
 @dataclass(frozen=True)
