@@ -1,11 +1,15 @@
 """``exuno export``, the hub and ``torch.hub``: what is handed on comes back as the same model."""
 
+import base64
+import hashlib
 import json
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -13,6 +17,8 @@ import yaml
 
 from exuno.cli import main
 from exuno.data.poster import load, save
+from exuno.engine.options import Sound
+from exuno.models.card import Hearing
 from exuno.models.load import load_model
 from exuno.models.save import save_model
 
@@ -62,6 +68,30 @@ def test_a_run_becomes_a_folder_that_says_what_it_is(
         "License: apache-2.0",
     ):
         assert part in text
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (
+            {"hearing": Hearing(8000, 6000, Sound(mels=24, hop=0.02))},
+            ("0.75 s of sound at 8000 Hz, as 24 mel bands in 38 columns; samples in [-1, 1]", "model(recordings)"),
+        ),
+        ({"arch": "exuno:x3d_xs_w0.2_d0.2"}, ("4 frames of 160x160, 3 channels; pixels in [0, 1]", "model(pixels)")),
+    ],
+)
+def test_recordings_and_clips(options: dict[str, Any], parts: tuple[str, ...], tmp_path: Path, capsys) -> None:
+    model = load_model(options.pop("arch", "exuno:resnet8"), classes=3, pretrained=False, **options)
+    save_model(model, tmp_path / "run")
+    assert main(["export", str(tmp_path / "run"), "--to", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out/README.md").read_text()
+    task = "audio-classification" if options else "video-classification"
+    assert yaml.safe_load(text.split("---")[1])["tags"] == ["exuno", task]
+    for part in parts:
+        assert part in text
+    capsys.readouterr()
+    assert main(["import", str(tmp_path / "out/model.safetensors")]) == 0
+    assert parts[0].partition(";")[0] in capsys.readouterr().out
 
 
 def test_onnx_is_torch_s_equal_at_every_size(run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,41 +150,122 @@ def test_a_poster(tiny_poster: Callable, tmp_path: Path) -> None:
     assert (out / "distilled.poster/poster.png").is_file()
 
 
+class Hub(BaseHTTPRequestHandler):
+    """The few answers of the Hugging Face hub that an upload and a download ask for; who is not "me" may not write."""
+
+    protocol_version = "HTTP/1.1"
+    repos: ClassVar[dict[str, dict[str, bytes]]]
+    messages: ClassVar[list[str]]
+
+    def answer(self, status: int, body: Any = b"", **headers: str) -> None:
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        for key, value in {"Content-Length": str(len(raw)), **headers}.items():
+            self.send_header(key.replace("_", "-"), value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(raw)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        api, *path = self.path.strip("/").split("/")
+        assert api == "api"
+        if path == ["validate-yaml"]:
+            return self.answer(200, {"errors": [], "warnings": []})
+        if self.headers["Authorization"] != "Bearer hf_mine":
+            return self.answer(401, {"error": "Invalid username or password."})
+        if path == ["repos", "create"]:
+            repo = "{organization}/{name}".format(**{"organization": "me", **json.loads(body)})
+            if not repo.startswith("me/"):
+                return self.answer(403, {"error": f"You may not create {repo}"})
+            status = 409 if repo in self.repos else 200
+            self.repos.setdefault(repo, {})
+            return self.answer(status, {"url": f"http://{self.headers['Host']}/{repo}"})
+        assert path[0] == "models"
+        assert path[4] == "main"
+        repo = self.repos[name := "/".join(path[1:3])]
+        if path[3] == "preupload":
+            files = [{**file, "uploadMode": "regular", "shouldIgnore": False} for file in json.loads(body)["files"]]
+            return self.answer(200, {"files": files})
+        assert path[3] == "commit"
+        for line in map(json.loads, body.splitlines()):
+            if line["key"] == "header":
+                self.messages.append(line["value"]["summary"])
+            else:
+                assert line["key"] == "file"
+                repo[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
+        return self.answer(
+            200, {"commitUrl": f"http://{self.headers['Host']}/{name}/commit/{'0' * 40}", "commitOid": "0" * 40}
+        )
+
+    def do_GET(self) -> None:
+        repo, resolve, file = self.path[1:].partition("/resolve/main/")
+        found = self.repos.get(repo, {}).get(file) if resolve else None
+        if found is None:
+            return self.answer(404, X_Error_Code="EntryNotFound")
+        return self.answer(200, found, ETag=f'"{hashlib.sha1(found).hexdigest()}"', X_Repo_Commit="0" * 40)
+
+    do_HEAD = do_GET
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing."""
+
+
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that stands in for the Hugging Face hub: what is uploaded lies in the cache, and there is no network."""
-    import huggingface_hub
-    from huggingface_hub import constants
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
+    """A server on this machine that stands in for the Hugging Face hub, for huggingface_hub as it is."""
+    from huggingface_hub import constants, hf_api
 
-    made: list[str] = []
+    kept = type("Kept", (Hub,), {"repos": {}, "messages": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), kept)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    monkeypatch.setattr(
+        constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    )
+    monkeypatch.setattr(hf_api.api, "endpoint", address)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_TOKEN", "hf_mine")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    yield kept
+    server.shutdown()
+    server.server_close()
+    thread.join()
 
-    def upload(*, repo_id: str, folder_path: Path, commit_message: str) -> None:
-        assert repo_id in made
-        assert commit_message
-        base = tmp_path / "hub" / f"models--{repo_id.replace('/', '--')}"
-        (base / "refs").mkdir(parents=True)
-        (base / "refs/main").write_text("0" * 40)
-        shutil.copytree(folder_path, base / "snapshots" / ("0" * 40))
 
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(huggingface_hub, "create_repo", lambda repo, exist_ok: made.append(repo))
-    monkeypatch.setattr(huggingface_hub, "upload_folder", upload)
-    return tmp_path / "hub"
-
-
-def test_to_the_hub_and_back(hub: Path, run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_to_the_hub_and_back(hub: type[Hub], run_dir: Path, tmp_path: Path, capsys) -> None:
     assert main(["export", str(run_dir), "--to", str(tmp_path / "out"), "--push", "me/student"]) == 0
     assert "as hf-hub:me/student" in capsys.readouterr().out
+    files = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert hub.repos == {"me/student": files}
+    assert hub.messages == [f"exuno export {run_dir}"]
     x = torch.rand(2, 3, 8, 8)
     one, two = (load_model(spec, pretrained=True).eval() for spec in (f"run:{run_dir}", "hf-hub:me/student"))
     assert torch.equal(one(x), two(x))
     assert two.card.class_names == ("a", "b", "c|d")
+    assert main(["export", "hf-hub:me/student", "--to", str(tmp_path / "again"), "--push", "me/student"]) == 0
+    assert len(hub.messages) == 2
 
 
-def test_mistakes(run_dir: Path, tmp_path: Path, tiny_poster: Callable, monkeypatch, capsys) -> None:
-    import huggingface_hub
+def test_the_hub_refuses(hub: type[Hub], run_dir: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    def told(repo: str, folder: Path) -> str:
+        assert main(["export", str(run_dir), "--to", str(folder), "--push", repo]) == 2
+        assert (folder / "README.md").is_file()
+        return " ".join(capsys.readouterr().err.split())
 
+    said = told("others/student", tmp_path / "a")
+    assert "was written, but not pushed to others/student" in said
+    assert "403" in said
+    assert f"hf upload others/student {tmp_path / 'a'}" in said
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    assert "401" in told("me/student", tmp_path / "b")
+    assert not hub.repos
+
+
+def test_mistakes(run_dir: Path, tmp_path: Path, tiny_poster: Callable, capsys) -> None:
     def told(*args: object) -> str:
         assert main(["export", *map(str, args)]) == 2
         return " ".join(capsys.readouterr().err.split())
@@ -166,14 +277,6 @@ def test_mistakes(run_dir: Path, tmp_path: Path, tiny_poster: Callable, monkeypa
     save(tiny_poster(), tmp_path / "mine.poster")
     assert "which has no network" in told(tmp_path / "mine.poster", "--to", tmp_path / "a", "--onnx")
     assert not (tmp_path / "a").exists()
-
-    def fails(*_: object, **__: object) -> None:
-        raise OSError("401 Unauthorized")
-
-    monkeypatch.setattr(huggingface_hub, "create_repo", fails)
-    said = told(run_dir, "--to", tmp_path / "b", "--push", "me/student")
-    assert "was written, but not pushed to me/student: 401 Unauthorized" in said
-    assert (tmp_path / "b/README.md").is_file()
 
 
 def test_help_needs_no_torch() -> None:

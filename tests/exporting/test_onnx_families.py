@@ -1,5 +1,5 @@
-"""ONNX equals torch within 1e-4 of the largest logit for every family of networks, at its own size and others, in
-batches of any size."""
+"""ONNX equals torch within 1e-4 of the largest logit for every family of networks, of images, clips and recordings, at
+its own size and others, in batches of any size."""
 
 from pathlib import Path
 
@@ -7,7 +7,9 @@ import onnxruntime
 import pytest
 import torch
 
+from exuno.engine.options import Sound
 from exuno.exporting.onnx import write_onnx
+from exuno.models.card import Hearing
 from exuno.models.load import load_model
 
 FAMILIES = {
@@ -46,3 +48,32 @@ def test_onnx_equals_torch(arch: str, tmp_path: Path) -> None:
             expected = model(pixels)
         tolerance = 1e-4 * max(1.0, expected.abs().max().item())  # untrained MobileNets reach 6
         assert (torch.from_numpy(found) - expected).abs().max().item() < tolerance
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arch", "hearing"),
+    [
+        ("exuno:resnet8", Hearing(8000, 6000, Sound(mels=24, hop=0.02))),
+        ("exuno:convnet_3_8-batch", Hearing(16000, 16000)),
+        ("timm:test_resnet", Hearing(8000, 100)),  # shorter than half of one transform
+    ],
+)
+def test_onnx_hears_as_torch(arch: str, hearing: Hearing, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = load_model(arch, classes=5, pretrained=False, hearing=hearing)
+    with torch.no_grad():
+        model(torch.randn(4, 1, hearing.length))
+    assert write_onnx(model.eval(), tmp_path / "model.onnx") < 1e-4
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    samples = torch.arange(2 * hearing.length) / hearing.rate
+    for batch, length in ((1, hearing.length), (5, hearing.length + 31), (2, hearing.length // 3)):
+        tones = torch.sin(2 * torch.pi * 440 * (1 + torch.arange(batch))[:, None, None] * samples[:length])
+        for recordings in (tones, 1e-3 * torch.randn(batch, 1, length)):
+            (found,) = session.run(["logits"], {"recordings": recordings.numpy()})
+            with torch.no_grad():
+                expected = model(recordings)
+            tolerance = 1e-4 * max(1.0, expected.abs().max().item())
+            assert (torch.from_numpy(found) - expected).abs().max().item() < tolerance
+    (silent,) = session.run(["logits"], {"recordings": torch.zeros(1, 1, hearing.length).numpy()})
+    assert torch.from_numpy(silent).isfinite().all()  # its spectrogram is rounding error, which no two libraries share

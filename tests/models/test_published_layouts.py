@@ -346,7 +346,7 @@ def test_damaged_checkpoints_of_tensorflow(tmp_path: Path) -> None:
     data.unlink()
     assert f"there is no {data}" in told()
     data.write_bytes(values)
-    for broken in (whole[:-9], whole[:100], b"", b"\xff" * len(whole), whole[:20] + b"\xff" * 30 + whole[50:]):
+    for broken in (whole[:-9], whole[:100], b"\xff" * len(whole), whole[:20] + b"\xff" * 30 + whole[50:]):
         path.write_bytes(broken)
         assert "no whole index of a TensorFlow checkpoint" in told()
     name = "layer_with_weights-5/{}/.ATTRIBUTES/VARIABLE_VALUE"

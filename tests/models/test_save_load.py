@@ -207,7 +207,7 @@ def test_mismatches_are_named(tmp_path: Path) -> None:
     ],
 )
 def test_specs_that_do_not_load(spec: str, told: str, tmp_path: Path) -> None:
-    (tmp_path / "weights.h5").write_bytes(b"x")
+    (tmp_path / "weights.h5").write_bytes(b"\x89HDF")
     torch.save({"encoder.weight": torch.ones(2, 2)}, tmp_path / "strange.pt")
     torch.save(small().net.state_dict(), tmp_path / "resnet.pt")
     (tmp_path / "begun").mkdir()

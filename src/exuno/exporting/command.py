@@ -21,7 +21,7 @@ class ExportConfig:
     to: Path
     """New or empty folder."""
     onnx: bool = False
-    """Also write model.onnx: pixels in [0, 1] of any size and batch in, logits out, checked against torch."""
+    """Also write model.onnx: pixels or recordings of any size and batch in, logits out, checked against torch."""
     license: str | None = None
     """License of what is handed on, as the hub names it, such as apache-2.0."""
     push: str | None = None

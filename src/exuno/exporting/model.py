@@ -5,10 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from exuno.engine.files import write_text
+from exuno.exporting.onnx import signature, write_onnx
 from exuno.exporting.readme import document, lineage_of, percent
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
 from exuno.models.save import save_model
+
+TASKS = {3: "audio-classification", 4: "image-classification", 5: "video-classification"}
+"""Axes of a model's input -> the hub's name for what it does."""
 
 
 def export_model(spec: str, folder: Path, *, onnx: bool = False, license: str | None = None) -> dict[str, str]:
@@ -29,8 +33,6 @@ def export_model(spec: str, folder: Path, *, onnx: bool = False, license: str | 
     model = load_model(spec, pretrained=True).eval()
     lines: dict[str, str] = {}
     if onnx:  # first, so that a network that cannot be exported leaves nothing behind
-        from exuno.exporting.onnx import write_onnx
-
         difference = write_onnx(model, folder / "model.onnx")
         lines["model.onnx"] = f"logits differ from torch's by {difference:.1e} at most"
     lines = {"weights": f"{save_model(model, folder)}; use it as run:{folder}", **lines}
@@ -41,14 +43,17 @@ def export_model(spec: str, folder: Path, *, onnx: bool = False, license: str | 
 def describe(model: Classifier, spec: str, name: str, onnx: bool, license: str | None) -> str:
     """The model card: what it is, how to load it, where it comes from, what was measured."""
     card, result = model.card, result_of(spec)
-    height, width = card.input_size
     numbers = sum(parameter.numel() for parameter in model.net.parameters())
     classes = f"{card.classes:,}" if card.classes else "none: it extracts features"
-    seen = f"{card.frames} frames of {width}x{height}" if card.frames else f"{width}x{height}"
+    values = "samples in [-1, 1]" if card.hearing else "pixels in [0, 1]"
+    own = (
+        "transforms"
+        if card.hearing
+        else f"resizes and normalises (mean {_numbers(card.mean)}, std {_numbers(card.std)})"
+    )
     facts = {
         "network": f"`{card.arch}`, {numbers:,} parameters",
-        "input": f"{seen}, {card.in_chans} channel{'s' * (card.in_chans > 1)}; pixels in [0, 1], "
-        f"which the model itself resizes and normalises (mean {_numbers(card.mean)}, std {_numbers(card.std)})",
+        "input": f"{card.takes}; {values}, which the model itself {own}",
         "classes": classes
         + (f": {', '.join(card.class_names[:20])}" if card.class_names else "")
         + (", …" if card.class_names and card.classes > 20 else ""),
@@ -57,27 +62,21 @@ def describe(model: Classifier, spec: str, name: str, onnx: bool, license: str |
         "```python\n"
         "from exuno.models.load import load_model\n\n"
         'model = load_model("run:DIR", pretrained=True).eval()  # DIR: this folder; of the hub, hf-hub:ORG/NAME\n'
-        "logits = model(pixels)  # float pixels in [0, 1]\n"
+        f"logits = model({signature(card)[0]})  # float, {values}\n"
         "```\n\n"
         "```sh\nexuno eval run:DIR --data DATA\n```"
     )
     if onnx:
+        name, axes = signature(card)
         load += (
-            "\n\n`model.onnx` holds the preprocessing, too: `pixels` in [0, 1], "
-            + (
-                f"[batch, {card.in_chans}, {card.frames}, height, width]"
-                if card.frames
-                else f"[batch, {card.in_chans}, height, width]"
-            )
-            + f" of any size and batch in, `logits` [batch, {card.classes}] out."
+            f"\n\n`model.onnx` holds the preprocessing, too: `{name}` [batch, {axes}], {values}, "
+            f"of any batch and {'length' if card.hearing else 'size'} in, `logits` [batch, {card.classes}] out."
         )
     sections = {"How to load it": load}
     if result.get("metrics"):
         sections["What was measured"] = measured(result)
     sections["Where it comes from"] = lineage_of({**card.lineage, **result.get("lineage", {})}, result)
-    return document(
-        name, facts, sections, license, ["image-classification"] if card.classes and not card.frames else []
-    )
+    return document(name, facts, sections, license, [TASKS[model.ndim]] if card.classes else [])
 
 
 def result_of(spec: str) -> dict[str, Any]:

@@ -1,48 +1,41 @@
-"""A model with its preprocessing as one ONNX file: pixels in, logits out, any batch, any size."""
+"""A model with its preprocessing as one ONNX file: pixels or recordings in, logits out, any batch, any size."""
 
 import contextlib
 import logging
 import os
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
-from exuno.models.classifier import Classifier
+from exuno.models.card import ModelCard
+from exuno.models.classifier import NAMES, Classifier
 
 TOLERANCE = 1e-4
 """Largest difference from torch's logits, relative to the largest of them where that is above 1."""
 
 
-class Clips(nn.Module):
-    """A classifier of clips whose batch stays symbolic: each frame is prepared as a single image."""
-
-    def __init__(self, model: Classifier) -> None:
-        super().__init__()
-        assert model.card.frames
-        self.frames = model.card.frames
-        self.image = Classifier(nn.Identity(), replace(model.card, frames=None))
-        self.net = model.net
-
-    def forward(self, clips: Tensor) -> Tensor:
-        """Clips [B, C, frames, H, W] in [0, 1] -> logits [B, classes]."""
-        images = self.image(clips.transpose(1, 2).flatten(0, 1))
-        return self.net(images.unflatten(0, (-1, self.frames)).transpose(1, 2))
+def signature(card: ModelCard) -> tuple[str, str]:
+    """Name of the input, and its axes after the batch."""
+    if card.hearing:
+        return "recordings", "1, samples"
+    frames = f"{card.frames}, " if card.frames else ""
+    return "pixels", f"{card.in_chans}, {frames}height, width"
 
 
 def write_onnx(model: Classifier, path: Path) -> float:
     """Write ``model`` (in evaluation mode, on the CPU) as ONNX and compare it with torch.
 
     The input ``pixels`` is float32 [batch, C, height, width] in [0, 1], or [batch, C, frames, height, width] for a
-    model of clips; the output ``logits`` is [batch, classes]. Batch, height and width are free; resizing and
-    normalisation are inside.
+    model of clips; for one of recordings it is ``recordings`` [batch, 1, samples] in [-1, 1], at the model's rate. The
+    output ``logits`` is [batch, classes]. Batch, height, width and samples are free; resizing and normalisation, or
+    the spectrogram, are inside.
 
     Returns:
         The largest difference of a logit from torch's, over several sizes and batches.
@@ -53,24 +46,24 @@ def write_onnx(model: Classifier, path: Path) -> float:
     try:
         import onnxruntime
         import onnxscript  # noqa: F401, used by torch.onnx
+        from onnx_ir.passes.common import NameFixPass
     except ImportError as error:
         raise ExunoError(f"ONNX needs {error.name}, which is not installed", 'pip install "exuno[onnx]"') from None
-    if model.ndim == 3:
-        raise ExunoError(f"{model.card.arch} hears recordings, which are not written as ONNX", "Leave out --onnx.")
-    height, width = model.card.input_size
-    example = _pixels(model, 2, height + 9, width + 5)  # not its own size, at which the resizing would be left out
-    free = {0: torch.export.Dim.DYNAMIC, example.ndim - 2: torch.export.Dim.DYNAMIC}
-    free[example.ndim - 1] = torch.export.Dim.DYNAMIC
+    own, (name, _) = _sides(model), signature(model.card)
+    # Not its own size, at which resizing would be left out, nor equal sides, which would be taken for one.
+    example = _example(model, 2, *(side + 9 - 4 * axis for axis, side in enumerate(own)))
+    free = (0, *range(example.ndim - len(own), example.ndim))
     try:
         with _quiet():
             program = torch.onnx.export(
-                Clips(model) if model.card.frames else model,
+                model,
                 (example,),
-                input_names=["pixels"],
+                input_names=[name],
                 output_names=["logits"],
-                dynamic_shapes=(free,),
+                dynamic_shapes=(dict.fromkeys(free, torch.export.Dim.DYNAMIC),),
                 dynamo=True,
                 verbose=False,
+                optimize=not model.card.hearing,
             )
     except Exception as error:  # torch.export and its translation have exceptions of their own for all they lack
         raise ExunoError(
@@ -78,37 +71,52 @@ def write_onnx(model: Classifier, path: Path) -> float:
             "Leave out --onnx; the other files need no ONNX.",
         ) from error
     assert program is not None
+    if model.card.hearing:
+        # The optimizer, which also makes names unique, leaves out additions below 1e-8; silence needs one of 1e-12.
+        NameFixPass()(program.model)
     with atomic(path) as temporary:
         program.save(temporary, external_data=False)
         session = onnxruntime.InferenceSession(temporary, providers=["CPUExecutionProvider"])
-        return max(_difference(model, session, *size) for size in _sizes(height, width))
+        return max(_difference(model, session, *size) for size in _sizes(*own))
 
 
-def _sizes(height: int, width: int) -> list[tuple[int, int, int]]:
-    """Batch, height and width: its own size, then larger and smaller images."""
-    return [(1, height, width), (3, 2 * height + 3, width + width // 2), (2, max(height // 2, 1), width)]
+def _sides(model: Classifier) -> tuple[int, ...]:
+    """Height and width, or length, of what it takes."""
+    return (model.card.hearing.length,) if model.card.hearing else model.card.input_size
 
 
-def _difference(model: Classifier, session: Any, batch: int, height: int, width: int) -> float:
+def _sizes(first: int, *width: int) -> list[tuple[int, ...]]:
+    """Batch and sides: the network's own, then larger and smaller ones."""
+    return [
+        (1, first, *width),
+        (3, 2 * first + 3, *(side + side // 2 for side in width)),
+        (2, max(first // 2, 1), *width),
+    ]
+
+
+def _difference(model: Classifier, session: Any, batch: int, *sides: int) -> float:
     """Largest difference of a logit; raises ExunoError above the tolerance."""
-    pixels = _pixels(model, batch, height, width)
+    example = _example(model, batch, *sides)
     with torch.inference_mode():
-        expected = model(pixels).numpy()
-    (found,) = session.run(["logits"], {"pixels": pixels.numpy()})
+        expected = model(example).numpy()
+    (found,) = session.run(["logits"], {signature(model.card)[0]: example.numpy()})
     difference = float(np.abs(found - expected).max())
     if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
         raise ExunoError(
-            f"the ONNX form of {model.card.arch} computes something else: for {batch} images of {width}x{height} its "
-            f"logits differ from torch's by up to {difference:.2g} (the largest is {np.abs(expected).max():.3g})",
+            f"the ONNX form of {model.card.arch} computes something else: for {batch} {NAMES[model.ndim]} of "
+            f"{'x'.join(map(str, reversed(sides)))} its logits differ from torch's by up to {difference:.2g} (the "
+            f"largest is {np.abs(expected).max():.3g})",
             "It was not written; leave out --onnx.",
         )
     return difference
 
 
-def _pixels(model: Classifier, batch: int, height: int, width: int) -> Tensor:
-    frames = (model.card.frames,) if model.card.frames else ()
-    random = torch.Generator().manual_seed(0)
-    return torch.rand(batch, model.card.in_chans, *frames, height, width, generator=random)
+def _example(model: Classifier, batch: int, *sides: int) -> Tensor:
+    """Random input: pixels in [0, 1], recordings in [-1, 1]."""
+    random, card = torch.Generator().manual_seed(0), model.card
+    axes = (1,) if card.hearing else (card.in_chans, card.frames) if card.frames else (card.in_chans,)
+    example = torch.rand(batch, *axes, *sides, generator=random)
+    return 2 * example - 1 if card.hearing else example
 
 
 @contextlib.contextmanager

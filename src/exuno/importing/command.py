@@ -53,10 +53,9 @@ def main(args: Sequence[str]) -> None:
 def describe(card: "ModelCard") -> dict[str, str]:
     """What a card says, in words: title -> text."""
     told = card.lineage
-    height, width = card.input_size
     lines = {
         "architecture": card.arch,
-        "input": f"{width}x{height}, {card.in_chans} channel{'s' * (card.in_chans > 1)}",
+        "input": card.takes,
         "mean, std": "; ".join(" ".join(f"{number:.4g}" for number in numbers) for numbers in (card.mean, card.std)),
         "classes": str(card.classes) if card.classes else "none: a feature extractor",
     }

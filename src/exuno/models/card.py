@@ -1,7 +1,7 @@
 """What a model is, in one JSON file: ``model.json``. No torch."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
@@ -78,25 +78,54 @@ class ModelCard:
                 f"{len(self.class_names)} class names for {self.classes} classes", "Give one name for each class."
             )
 
+    @property
+    def takes(self) -> str:
+        """What it takes, in words."""
+        height, width = self.input_size
+        if self.hearing:
+            seconds, rate = self.hearing.length / self.hearing.rate, self.hearing.rate
+            return f"{seconds:.4g} s of sound at {rate} Hz, as {height} mel bands in {width} columns"
+        frames = f"{self.frames} frames of " if self.frames else ""
+        return f"{frames}{width}x{height}, {self.in_chans} channel{'s' * (self.in_chans > 1)}"
+
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, where: str = "model.json") -> Self:
+    def from_json(cls, text: str | bytes, where: str = "model.json") -> Self:
         """Read a card. Raises ExunoError, naming ``where``, if the text is none."""
         try:
             raw = json.loads(text)
-        except json.JSONDecodeError as error:
+        except ValueError as error:
             raise ExunoError(f"{where} is not JSON: {error}", "Write the model again.") from None
-        names = {f.name for f in fields(cls)}
-        needed = ("arch", "classes", "in_chans", "input_size", "mean", "std")
-        missing = [name for name in needed if not isinstance(raw, Mapping) or name not in raw]
-        if missing:
-            raise ExunoError(f"{where} is no model card: {', '.join(missing)} missing", "Write the model again.")
-        known = {key: value for key, value in raw.items() if key in names}
+        wrong = [name for name, kind in NEEDED.items() if not isinstance(raw, Mapping) or not kind(raw.get(name))]
+        if wrong:
+            raise ExunoError(
+                f"{where} is no model card: {', '.join(wrong)} missing or of another kind",
+                "Write the model again, or move the file away if it is something else.",
+            )
+        known = {each.name: raw[each.name] for each in fields(cls) if each.name in raw}
         for key in ("input_size", "mean", "std", "class_names"):
             if isinstance(known.get(key), list):
                 known[key] = tuple(known[key])
-        if isinstance(known.get("hearing"), Mapping):
-            known["hearing"] = Hearing(**{**known["hearing"], "sound": Sound(**known["hearing"]["sound"])})
-        return cls(**known)
+        try:
+            if known.get("hearing"):
+                known["hearing"] = Hearing(**{**known["hearing"], "sound": Sound(**known["hearing"]["sound"])})
+            return cls(**known)
+        except (TypeError, KeyError) as error:
+            raise ExunoError(f"{where} is no model card: {error!r}", "Write the model again.") from None
+
+
+def _numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, int | float) for each in value)
+
+
+NEEDED: dict[str, Callable[[Any], bool]] = {
+    "arch": lambda value: isinstance(value, str),
+    "classes": lambda value: isinstance(value, int),
+    "in_chans": lambda value: isinstance(value, int),
+    "input_size": lambda value: _numbers(value) and len(value) == 2,
+    "mean": _numbers,
+    "std": _numbers,
+}
+"""What a card must have, and of which kind."""

@@ -39,8 +39,11 @@ def subsample(clips: Tensor, frames: int) -> Tensor:
 
 def fitted(recordings: Tensor, length: int) -> Tensor:
     """The middle ``length`` samples of recordings [B, 1, S], or all of them with silence around."""
-    spare = length - recordings.shape[-1]
-    return pad(recordings, (spare // 2, spare - spare // 2)) if spare else recordings
+    have = recordings.shape[-1]
+    before = (
+        length + have
+    ) // 2 - have  # half of what is lacking, never a negative number halved: ONNX rounds those up
+    return pad(recordings, (before, length - have - before)) if have != length else recordings
 
 
 def hearing_of(data: Any, size: tuple[int, int], sound: Sound) -> Hearing | None:
@@ -92,7 +95,7 @@ class Classifier(nn.Module):
         if self.card.frames:
             clips = subsample(pixels, self.card.frames)
             images = self._images(clips.transpose(1, 2).flatten(0, 1))
-            images = images.unflatten(0, (len(clips), -1)).transpose(1, 2)
+            images = images.unflatten(0, (-1, self.card.frames)).transpose(1, 2)  # -1: a batch that ONNX leaves free
             return images.contiguous(memory_format=self.layout)
         return self._images(pixels).contiguous(memory_format=self.layout)
 

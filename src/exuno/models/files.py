@@ -82,7 +82,7 @@ def _own_card(path: Path, arch: str | None, metadata: dict[str, str]) -> ModelCa
     if CARD in metadata:
         card = ModelCard.from_json(metadata[CARD], f"the metadata of {path}")
     elif beside.exists():
-        card = ModelCard.from_json(beside.read_text(), str(beside))
+        card = ModelCard.from_json(beside.read_bytes(), str(beside))
     else:
         return None
     if arch is not None and arch != card.arch:

@@ -45,7 +45,7 @@ class Training:
 
 def is_training(content: Mapping[str, Any]) -> bool:
     """Whether this is the content of a checkpoint with a student or a teacher."""
-    return any(_is_state(content.get(part)) for part in PARTS)
+    return any(is_state(content.get(part)) for part in PARTS)
 
 
 def unpack(content: Mapping[str, Any], part: str | None, path: Path) -> tuple[State, Training]:
@@ -59,7 +59,7 @@ def unpack(content: Mapping[str, Any], part: str | None, path: Path) -> tuple[St
     Raises:
         ExunoError: if the part is not there.
     """
-    there = [each for each in PARTS if _is_state(content.get(each))]
+    there = [each for each in PARTS if is_state(content.get(each))]
     if part is not None and part not in there:
         raise ExunoError(f"{path} holds no {part}, only {there[0]}", f"Take {path}#{there[0]}.")
     part = part or there[0]
@@ -90,8 +90,11 @@ def _backbone(state: State) -> tuple[State, tuple[str, ...]]:
     return found, tuple(dict.fromkeys(key.partition(".")[0] for key in state if not key.startswith(PREFIX)))
 
 
-def _is_state(content: object) -> bool:
-    return isinstance(content, Mapping) and bool(content) and all(isinstance(each, Tensor) for each in content.values())
+def is_state(content: object) -> bool:
+    """Whether this is a state dict: tensors by their names."""
+    if not isinstance(content, Mapping) or not content:
+        return False
+    return all(isinstance(key, str) and isinstance(each, Tensor) for key, each in content.items())
 
 
 def is_vit(state: State) -> bool:

@@ -9,6 +9,10 @@ from exuno.models.quantised import dequantised, is_quantised
 from exuno.models.weights import State
 from exuno.models.wide_resnet_tf import from_keras, is_keras
 
+HEAD = ("classifier.weight", "classifier.bias")
+IMAGENET_CLASSES = 1000
+"""TensorFlow's networks have one output more, the first, for what is none of them; no data set has such images."""
+
 
 class Translated(NamedTuple):
     """Weights in exuno's names and shapes."""
@@ -33,6 +37,12 @@ def translated(state: State, path: Path) -> Translated:
     if is_quantised(state):
         state = dequantised(state, path)
         told["dequantised"] = "8 bit integers"
-    if name_of(state) and state["classifier.weight"].ndim == 4:  # a 1x1 convolution, which is a linear layer
-        state = {**state, "classifier.weight": state["classifier.weight"].flatten(1)}
+    if name_of(state):
+        head = {key: state[key] for key in HEAD if key in state}
+        if head[HEAD[0]].ndim == 4:  # a 1x1 convolution, which is a linear layer
+            head[HEAD[0]] = head[HEAD[0]].flatten(1)
+        if all(len(value) == IMAGENET_CLASSES + 1 for value in head.values()):
+            head = {key: value[1:] for key, value in head.items()}
+            told["dropped"] = ["output 0 (background)"]
+        state = {**state, **head}
     return Translated(state, told, None)

@@ -109,7 +109,9 @@ def load_model(
 
 def split_file(name: str) -> tuple[Path, str | None, str | None]:
     """Path, part and architecture of ``PATH[#student|#teacher][@ARCH]``."""
-    path, _, arch = name.partition("@")
+    path, at, arch = name.rpartition("@")
+    if not at or "/" in arch or Path(name).exists():  # an @ of the path; no architecture has a slash
+        path, arch = name, ""
     stem, _, part = path.rpartition("#")
     if stem and part in PARTS:
         return Path(stem), part, arch or None

@@ -1,6 +1,7 @@
 """Reading weights from files, safely: safetensors, TensorFlow's checkpoints, or torch's without executing what is
 pickled in them."""
 
+import re
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,8 +12,9 @@ import torch
 from torch import Tensor
 
 from exuno.engine.errors import ExunoError
-from exuno.models.ibot import Training, backbone_only, is_training, unpack
+from exuno.models.ibot import Training, backbone_only, is_state, is_training, unpack
 from exuno.models.lightning import CALLBACKS, is_distillation, take
+from exuno.models.mistaken import refuse_mistaken
 
 TORCH_SUFFIXES = (".pt", ".pth", ".pyth", ".th", ".tar", ".ckpt", ".bin")
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net")
@@ -57,6 +59,7 @@ def read_contents(path: Path, part: str | None = None) -> Contents:
         raise ExunoError(f"there is no file {path}", "Check the path.")
     if path.is_dir():
         raise ExunoError(f"{path} is a folder", f"Give the file of weights, or run:{path} for a run directory.")
+    refuse_mistaken(path)
     if path.suffix == ".safetensors":
         return _alone(Contents(*_read_safetensors(path), None), path, part)
     if path.suffix in TORCH_SUFFIXES:
@@ -94,12 +97,15 @@ def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
     try:
         with safe_open(path, "pt") as file:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            return strip_prefix(state), dict(file.metadata() or {})
+            metadata = dict(file.metadata() or {})
     except (SafetensorError, OSError, ValueError) as error:
         raise ExunoError(
             f"{path} is not a whole safetensors file ({path.stat().st_size} bytes): {error}",
             "It may be cut off: fetch or write it again.",
         ) from error
+    if not state:
+        raise ExunoError(f"{path} holds no weights", "Write it again.")
+    return strip_prefix(state), metadata
 
 
 def _load_torch(path: Path) -> object:
@@ -110,15 +116,13 @@ def _load_torch(path: Path) -> object:
         with torch.serialization.safe_globals([Namespace, *CALLBACKS]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
-        lines = [line.strip() for line in str(error).splitlines()]
-        told = next((line for line in lines if "global" in line.lower() and "Unsupported" in line), "")
-        why = "it holds" if told else "it is damaged, or holds"
+        found = re.search(r"GLOBAL (\S+)", str(error))
         raise ExunoError(
-            f"{path} was refused: {why} more than tensors, and loading it could run code"
-            + (f" ({told})" if told else ""),
+            f"{path} was refused: it {f'holds {found[1]}' if found else 'is damaged, or holds more than tensors'}, "
+            "and loading it could run code",
             "Save the bare state dict where you trust the file: safetensors.torch.save_file(model.state_dict(), PATH).",
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # damaged bytes can make torch stumble anywhere
         raise ExunoError(
             f"{path} is not a readable torch checkpoint ({path.stat().st_size} bytes): {type(error).__name__} {error}",
             "It may be cut off: fetch or write it again.",
@@ -129,11 +133,11 @@ def _unwrapped(content: object, path: Path) -> tuple[State, Training]:
     """The state dict in a checkpoint, and what is told and dropped beside it."""
     dropped: list[str] = []
     told: dict[str, object] = {}
-    while isinstance(content, Mapping) and not _is_state(content):
+    while isinstance(content, Mapping) and not is_state(content):
         key = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
         if key is None:
-            keys = ", ".join(map(str, list(content)[:8]))
-            raise ExunoError(f"{path} holds no state dict; its keys are {keys}", "Save the bare state dict.")
+            keys = f"its keys are {', '.join(map(str, list(content)[:8]))}" if content else "it is empty"
+            raise ExunoError(f"{path} holds no state dict; {keys}", "Save the bare state dict.")
         told |= {name: content[name] for name in TOLD if name in content}
         dropped += [str(name) for name in content if name not in (key, *TOLD)]
         content = content[key]
@@ -147,10 +151,6 @@ def _unwrapped(content: object, path: Path) -> tuple[State, Training]:
         {"arch": arch} if isinstance(arch, str) else {},
     )
     return strip_prefix(strip_prefix(dict(content)), "model."), training  # the latter by Lightning
-
-
-def _is_state(content: Mapping[str, object]) -> bool:
-    return bool(content) and all(isinstance(value, Tensor) for value in content.values())
 
 
 def strip_prefix(state: State, prefix: str = "module.") -> State:
