@@ -35,6 +35,8 @@ class Episodes:
     """[E, n, q]."""
     first: int = 0
     """Number of the first of them."""
+    total: int = 0
+    """Episodes of all chunks together; 0: as many as are here, or unknown."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def _standard(m: Members, way: int, shot: int, count: int, episodes: int, seed: 
         chance = rng.uniforms(seed, "fewshot images", numbers, way * total).reshape(-1, total)
         inside = distinct(chance, m.size[classes].ravel()).reshape(-1, way, total)
         images = m.order[m.start[classes][..., None] + inside]
-        yield Episodes(images[..., :shot], images[..., shot:], first)
+        yield Episodes(images[..., :shot], images[..., shot:], first, episodes)
 
 
 def distinct(chance: NDArray[np.float64], size: Ints) -> Ints:
@@ -161,4 +163,4 @@ def _published(m: Members, way: int, shot: int, count: int, episodes: int, seed:
             for row, one in zip(episode, choose.sample(every, way), strict=True):
                 row[:] = m.start[one] + shuffle.permutation(int(m.size[one]))[: shot + count]
         images = m.order[images]
-        yield Episodes(images[..., :shot], images[..., shot:], first)
+        yield Episodes(images[..., :shot], images[..., shot:], first, episodes)

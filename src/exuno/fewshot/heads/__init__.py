@@ -1,6 +1,6 @@
 """Classifiers on features, for many episodes at once. One idea a file.
 
-- ``prototype``, ``knn``: nothing is trained.
+- ``prototype``, ``knn``: nothing is trained. ``fused``: the first once more, for very many episodes.
 - ``sgd``: ``linear`` and ``cosine``, trained as the published evaluation does; ``logistic``: to the minimum.
 - ``score``: queries under the weights of a linear classifier, which is what all but ``knn`` come to.
 """
@@ -57,7 +57,7 @@ def accuracies(
         for chunk in episodes:
             support, query = (torch.tensor(x, device=features.device) for x in (chunk.support, chunk.query))
             if head == "prototype":
-                right = prototype.classify(table, support, query)
+                right = prototype.classify(table, support, query, chunk.total)
             elif head == "knn":
                 right = knn.classify(table, support, query, neighbours)
             elif head == "logistic":

@@ -63,10 +63,14 @@ def right(table: Table, weights: Tensor, bias: Tensor | None, query: Tensor) -> 
     Returns:
         int64 [E].
     """
+    return (whole if dense(table, query) else gathered)(table, weights, bias, query)
+
+
+def dense(table: Table, query: Tensor) -> bool:
+    """Whether so much of each class is asked for that all of it is multiplied; query [E, n, q]."""
     classes = len(table.start) - 1
     mean = len(table.order) / classes
-    pays = query.shape[2] >= _DENSE * mean and mean * query.shape[0] * query.shape[1] >= _LARGE * classes
-    return (whole if pays else gathered)(table, weights, bias, query)
+    return query.shape[2] >= _DENSE * mean and mean * query.shape[0] * query.shape[1] >= _LARGE * classes
 
 
 def block(device: torch.device, floats: int) -> int:
