@@ -7,6 +7,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from exuno.data.digits import open_digits
 from exuno.distill.options import DistillConfig
 from exuno.distill.train import prepare
 from exuno.models.classifier import Classifier
@@ -24,7 +25,7 @@ def network(classes: int, seed: int) -> Classifier:
 
 
 def started(config: DistillConfig) -> Classifier:
-    return prepare(config, network(10, 0), Accelerator(cpu=True)).student
+    return prepare(config, open_digits("test"), network(10, 0), Accelerator(cpu=True)).student
 
 
 def config(student: str, pretrained: bool = False) -> DistillConfig:

@@ -124,6 +124,7 @@ def test_cached_logits_teach_the_same_as_asking_each_time(run: Path, tmp_path: P
 
 def test_cached_logits_are_of_the_pixels_that_the_student_sees(run: Path, tmp_path: Path) -> None:
     """Also where test images are resized and centre-cropped another way: WebDataset shards."""
+    from exuno.data.digits import open_digits
     from exuno.distill.cache import teacher_logits
     from exuno.distill.options import DistillConfig
     from exuno.distill.train import open_teacher, prepare
@@ -137,7 +138,7 @@ def test_cached_logits_are_of_the_pixels_that_the_student_sees(run: Path, tmp_pa
     spec, options = f"run:{run / 'teacher'}", RunOptions(devices="cpu", run_dir=tmp_path / "run")
     config = DistillConfig(spec, "exuno:convnet_2_16", "digits", (f"wds:{shards}/*.tar",), batch_size=8, run=options)
     opened, accelerator = open_run("distill", None, {}, {}, options), make_accelerator(options)
-    setup = prepare(config, open_teacher(config, opened), accelerator)
+    setup = prepare(config, open_digits("test"), open_teacher(config, opened), accelerator)
     cached = teacher_logits(setup.teacher, setup.source, setup.size, accelerator, opened.dir)
     batch = next(setup.loader.epoch(0))
     with torch.no_grad():

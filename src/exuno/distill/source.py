@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from exuno.data.base import Data, modality
+from exuno.data.base import Data, Modality, modality
 from exuno.data.memory import in_memory
 from exuno.data.open import open_data
 from exuno.data.photo import photo_sha256
-from exuno.data.recording import is_recording, recording_sha256
+from exuno.data.recording import recording_sha256
+from exuno.distill.check import check_source
 from exuno.distill.kinds import is_photo, is_single
 from exuno.distill.options import DistillConfig
 from exuno.engine.errors import ExunoError
@@ -78,33 +79,25 @@ def open_source(config: DistillConfig, test: Data, size: tuple[int, int], channe
     Raises:
         ExunoError: photographs mixed with other sources, or a source that does not fit ``test``.
     """
-    specs = config.source
-    if not specs:
-        raise ExunoError("no source was given", "Give --source a photograph, a folder or a data spec.")
-    kind = modality(test)
-    wanted, noun = (is_recording, "recording") if kind == "recording" else (is_photo, "photograph")
-    single = [spec for spec in specs if is_single(spec)]
-    if other := [spec for spec in single if not wanted(spec)]:
-        raise ExunoError(f"--source {other[0]} is no {noun}, and {test.name} has {kind}s", f"Give one or more {noun}s.")
-    if len(single) == len(specs):
+    check_source(config, test)
+    specs, kind = config.source, modality(test)
+    if is_single(specs[0]):
         stream, options = stream_of(config, test, size)
         origin = f"{asdict(options)} {config.run.seed} {' '.join(digests(specs).values())}"
         patches = (FreshPatches if config.fresh else Patches)(stream, channels, origin)
         return patches if config.fresh else in_memory(patches)
-    if len(specs) != 1 or single:
-        raise ExunoError(
-            f"--source {' '.join(specs)} mixes {noun}s with other data or names several data sets",
-            f"Give {noun}s only, or one folder or data spec.",
-        )
     [spec] = specs
-    source = open_data(FOLDERS[kind] + spec if Path(spec).is_dir() else spec, "train", root=config.data_root)
+    source = open_data(spec_of(Path(spec), kind) if Path(spec).is_dir() else spec, "train", root=config.data_root)
     if modality(source) != kind:
         raise ExunoError(f"--source {spec} has {modality(source)}s, and {test.name} has {kind}s", "Give data alike.")
     return source
 
 
-FOLDERS = {"image": "folder:", "clip": "videos:", "recording": "recordings:"}
-"""Prefix of the spec of a folder of each."""
+def spec_of(folder: Path, kind: Modality) -> str:
+    """The data spec of a folder of files, or of tar shards (both of which ``exuno synth`` writes)."""
+    shards = any(folder.glob("*.tar"))
+    prefix = {"image": "wds:" if shards else "folder:", "clip": "videos:", "recording": "recordings:"}[kind]
+    return f"{prefix}{folder}/*.tar" if shards else f"{prefix}{folder}"
 
 
 Made = tuple[Stream, ImageOptions | VideoOptions | AudioOptions]

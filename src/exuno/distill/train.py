@@ -1,6 +1,7 @@
 """``exuno distill`` from top to bottom."""
 
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,15 +11,14 @@ from exuno.data.loader import Loader
 from exuno.data.open import open_data
 from exuno.distill import source as sources
 from exuno.distill.cache import teacher_logits
+from exuno.distill.check import check, check_idle, check_source
 from exuno.distill.figures import write_figures
 from exuno.distill.method import Distillation
 from exuno.distill.options import DistillConfig
 from exuno.engine import session
-from exuno.engine.check import need
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Result, fit
-from exuno.engine.options import Augment
 from exuno.engine.run import Run
 from exuno.evaluate.measure import check_classes, record, scores, top1
 from exuno.metrics import agreement
@@ -29,7 +29,7 @@ from exuno.presets import Preset, read, resolve
 from exuno.report.page import write_report
 from exuno.teach.options import TeachConfig
 from exuno.teach.train import teach
-from exuno.training import carry_out, check_training, heard, size_of, steps_of, training_loader
+from exuno.training import carry_out, heard, size_of, steps_of, training_loader
 
 
 def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
@@ -39,35 +39,9 @@ def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
         ExunoError: anything the user can put right.
     """
     check(config)
-    return carry_out("distill", config, preset, train, sources.digests(config.source))
-
-
-def check(config: DistillConfig) -> None:
-    """Raises ExunoError for numbers that no distillation can use."""
-    check_training(config)
-    loss, mixing = config.loss, config.mix
-    need(loss.temperature > 0, "--loss.temperature", loss.temperature, "a temperature above 0; the papers use 1 to 64")
-    need(0 <= loss.hard <= 1, "--loss.hard", loss.hard, "a weight from 0 to 1")
-    need(0 <= mixing.probability <= 1, "--mix.probability", mixing.probability, "a probability from 0 to 1")
-    need(mixing.cutmix >= 0, "--mix.cutmix", mixing.cutmix, "a positive number, or 0 to turn it off")
-    need(mixing.mixup >= 0, "--mix.mixup", mixing.mixup, "a positive number, or 0 to turn it off")
-    need(config.patches >= 1, "--patches", config.patches, "at least 1")
-    if config.cache_logits and (config.fresh or config.augment != Augment() or mixing.cutmix or mixing.mixup):
-        raise ExunoError(
-            "--cache-logits needs a source that is the same in every epoch",
-            "Leave out --fresh, augmentation and mixing, or leave out --cache-logits.",
-        )
-    if config.cache_logits and config.run.loader == "dali":
-        raise ExunoError(
-            "--cache-logits shows the teacher pixels of the default loader, and --loader dali the student others",
-            "Leave out one of them.",
-        )
-    if config.cache_dir and not config.cache_logits:
-        raise ExunoError("--cache-dir says where --cache-logits keeps its answers, which is off", "Give both or none.")
-    if loss.standardise and loss.argmax:
-        raise ExunoError(
-            "--loss.argmax and --loss.standardise exclude each other", "A top class has no size: give one."
-        )
+    stated = resolve(DistillConfig, preset) if preset else DistillConfig(config.teacher, config.student, config.data)
+    work = partial(train, stated=session.smoke(stated) if config.run.smoke else stated)
+    return carry_out("distill", config, preset, work, sources.digests(config.source))
 
 
 def open_teacher(config: DistillConfig, run: Run) -> Classifier:
@@ -93,9 +67,8 @@ class Setup:
     """(H, W) of the images in training and test."""
 
 
-def prepare(config: DistillConfig, teacher: Classifier, accelerator: Accelerator) -> Setup:
-    """Opens data, source and student, and checks that they fit each other."""
-    test: Any = open_data(config.data, "test", root=config.data_root)
+def prepare(config: DistillConfig, test: Any, teacher: Classifier, accelerator: Accelerator) -> Setup:
+    """Opens source and student, and checks that all fit each other."""
     check_classes(teacher, test, "the teacher")
     size = size_of(config, test)
     session.seed_everything(config.run.seed)
@@ -130,11 +103,15 @@ def prepare(config: DistillConfig, teacher: Classifier, accelerator: Accelerator
     return Setup(teacher, student, session.Head(test) if config.run.smoke else test, source, loader, size)
 
 
-def train(config: DistillConfig, run: Run) -> None:
-    """Trains, tests, exports and reports in an open run directory."""
+def train(config: DistillConfig, run: Run, stated: DistillConfig) -> None:
+    """Trains, tests, exports and reports in an open run directory; ``stated`` is the configuration before the user
+    changed it."""
+    test: Any = open_data(config.data, "test", root=config.data_root)
+    check_source(config, test)
+    check_idle(config, stated, test)
     teacher = open_teacher(config, run)  # before the devices are taken: it may have to be trained
     accelerator = make_accelerator(config.run)
-    setup = prepare(config, teacher, accelerator)
+    setup = prepare(config, test, teacher, accelerator)
     cached = None
     if config.cache_logits:
         folder = config.cache_dir or run.dir

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from exuno.engine.errors import ExunoError
 from exuno.synth.mixture import Mixture
-from exuno.synth.options import VideoOptions
 
 LARGEST = 8192
 """Side in pixels; levels of H.264 end near it."""
@@ -19,13 +18,14 @@ class ClipFiles:
 
     Args:
         mixture: makes the clips.
+        fps: frames per second.
         crf: x264's constant rate factor, 0 to 51: smaller is better and larger in bytes.
 
     Raises:
         ExunoError: PyAV is not installed, or the frames have an odd side, or one that is too large.
     """
 
-    def __init__(self, mixture: Mixture, crf: int) -> None:
+    def __init__(self, mixture: Mixture, fps: int, crf: int) -> None:
         try:
             import av  # noqa: F401 (told now, not by each process)
         except ImportError:
@@ -35,16 +35,14 @@ class ClipFiles:
                 f"--size is {mixture.options.size}",
                 f"It has to be even, for MP4 stores colours at half the size of a frame, and at most {LARGEST:,}.",
             )
-        self.mixture, self.crf = mixture, crf
+        self.mixture, self.fps, self.crf = mixture, fps, crf
 
     def prepare(self) -> None:
         self.mixture.prepare()
 
     def __call__(self, indices: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-        options = self.mixture.options
-        assert isinstance(options, VideoOptions)
         for index in indices:
-            yield index, encode_clip(self.mixture([index])[0], options.fps, self.crf)
+            yield index, encode_clip(self.mixture([index])[0], self.fps, self.crf)
 
 
 def encode_clip(frames: NDArray[np.uint8], fps: int, crf: int) -> bytes:

@@ -9,7 +9,7 @@ from exuno.data.photo import load_photo
 from exuno.synth.job import Job
 from exuno.synth.mixture import Mixture
 from exuno.synth.mp4 import ClipFiles
-from exuno.synth.options import VideoOptions
+from exuno.synth.options import ClipFileOptions
 from exuno.synth.work import PhotoWork, carry_out, settle_photos, within
 
 
@@ -21,7 +21,7 @@ class SynthVideo(PhotoWork):
     """Number of samples."""
     crf: int = 23
     """Quality of a file, x264's constant rate factor: 0 (exact, large) to 51."""
-    video: tyro.conf.OmitArgPrefixes[VideoOptions] = field(default_factory=VideoOptions)
+    video: tyro.conf.OmitArgPrefixes[ClipFileOptions] = field(default_factory=ClipFileOptions)
 
 
 def main(args: Sequence[str]) -> None:
@@ -29,7 +29,7 @@ def main(args: Sequence[str]) -> None:
     options = tyro.cli(SynthVideo, args=list(args), prog="exuno synth video")
     job = resolve(options)
     mixture = Mixture([load_photo(spec) for spec in options.photos], options.video, job.seed)
-    out = carry_out(options, job, ClipFiles(mixture, options.crf))
+    out = carry_out(options, job, ClipFiles(mixture, options.video.fps, options.crf))
     if out and options.contact_sheet:
         import numpy as np
 

@@ -1,0 +1,89 @@
+"""What no distillation can use, and what would do nothing: told before a teacher is trained."""
+
+from dataclasses import fields, replace
+
+from exuno.data.base import Data, modality
+from exuno.data.recording import is_recording
+from exuno.distill.kinds import is_photo, is_single
+from exuno.distill.options import DistillConfig
+from exuno.engine.check import need
+from exuno.engine.errors import ExunoError
+from exuno.engine.options import Augment
+from exuno.synth import audio_options, options
+from exuno.training import check_training
+
+GROUPS = {"image": "synth", "clip": "video", "recording": "audio"}
+"""Which options say how samples of a kind are made."""
+
+
+def check(config: DistillConfig) -> None:
+    """Raises ExunoError for numbers that no distillation can use."""
+    check_training(config)
+    loss, mixing = config.loss, config.mix
+    need(loss.temperature > 0, "--loss.temperature", loss.temperature, "a temperature above 0; the papers use 1 to 64")
+    need(0 <= loss.hard <= 1, "--loss.hard", loss.hard, "a weight from 0 to 1")
+    need(0 <= mixing.probability <= 1, "--mix.probability", mixing.probability, "a probability from 0 to 1")
+    need(mixing.cutmix >= 0, "--mix.cutmix", mixing.cutmix, "a positive number, or 0 to turn it off")
+    need(mixing.mixup >= 0, "--mix.mixup", mixing.mixup, "a positive number, or 0 to turn it off")
+    need(config.patches >= 1, "--patches", config.patches, "at least 1")
+    if config.cache_logits and (config.fresh or config.augment != Augment() or mixing.cutmix or mixing.mixup):
+        raise ExunoError(
+            "--cache-logits needs a source that is the same in every epoch",
+            "Leave out --fresh, augmentation and mixing, or leave out --cache-logits.",
+        )
+    if config.cache_logits and config.run.loader == "dali":
+        raise ExunoError(
+            "--cache-logits shows the teacher pixels of the default loader, and --loader dali the student others",
+            "Leave out one of them.",
+        )
+    if config.cache_dir and not config.cache_logits:
+        raise ExunoError("--cache-dir says where --cache-logits keeps its answers, which is off", "Give both or none.")
+    if loss.standardise and loss.argmax:
+        raise ExunoError(
+            "--loss.argmax and --loss.standardise exclude each other", "A top class has no size: give one."
+        )
+
+
+def check_source(config: DistillConfig, test: Data) -> None:
+    """Raises ExunoError for sources of which nothing can be made that is like ``test``, or options that make no
+    sense."""
+    specs, kind = config.source, modality(test)
+    if not specs:
+        raise ExunoError("no source was given", "Give --source a photograph, a folder or a data spec.")
+    wanted, noun = (is_recording, "recording") if kind == "recording" else (is_photo, "photograph")
+    single = [spec for spec in specs if is_single(spec)]
+    if other := [spec for spec in single if not wanted(spec)]:
+        raise ExunoError(f"--source {other[0]} is no {noun}, and {test.name} has {kind}s", f"Give one or more {noun}s.")
+    if len(specs) > 1 and len(single) < len(specs):
+        raise ExunoError(
+            f"--source {' '.join(specs)} mixes {noun}s with other data or names several data sets",
+            f"Give {noun}s only, or one folder or data spec.",
+        )
+    if kind == "recording":
+        if config.audio.rate not in (0, test.rate):
+            raise ExunoError(
+                f"--audio.rate is {config.audio.rate}, and {test.name} has {test.rate:,} samples a second",
+                "Leave it out.",
+            )
+        audio_options.check(replace(config.audio, rate=test.rate, seconds=config.audio.seconds or 1), "audio.")
+    else:
+        made = config.video if kind == "clip" else config.synth
+        options.check(replace(made, size=made.size or 1), f"{GROUPS[kind]}.")
+
+
+def check_idle(config: DistillConfig, stated: DistillConfig, test: Data) -> None:
+    """Raises ExunoError for an option about samples of which none are made, unless it is that of ``stated``, the
+    preset's configuration or the default."""
+    used, why = GROUPS[modality(test)], f"{test.name} has {modality(test)}s"
+    idle = [group for group in GROUPS.values() if group != used]
+    if not is_single(config.source[0]):
+        idle, why = (
+            ["patches", "fresh", *GROUPS.values()],
+            f"nothing is made of --source {config.source[0]}, a data set",
+        )
+    for name in idle:
+        here, there = getattr(config, name), getattr(stated, name)
+        if here != there:
+            if name in GROUPS.values():
+                name += "." + next(f.name for f in fields(here) if getattr(here, f.name) != getattr(there, f.name))
+            raise ExunoError(f"--{name.replace('_', '-')} would do nothing: {why}", "Leave it out.")
