@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from exuno.engine.errors import ExunoError
-from exuno.explain import ascent
+from exuno.explain import ascent, fourier, views
 from exuno.explain.ascent import Recipe, activations, maximise, similarity, watched
 from exuno.explain.units import layer_of, name_of, numbers_of
 from exuno.models.card import ModelCard
@@ -41,6 +41,17 @@ def test_the_activation_told_is_that_of_the_network() -> None:
     model = network()
     found = maximise(model, layer_of(model, None, 12), [4, 2], RECIPE)
     torch.testing.assert_close(found.activation, model(found.images)[[0, 1], [4, 2]])
+
+
+def test_a_step_sees_the_picture_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fourier, "START", 1.0)  # more than the faint noise of a real start
+    model = network()
+    layer = layer_of(model, None, 12)
+    found = maximise(model, layer, [4, 2], Recipe(12, 2))
+    start = fourier.pixels(fourier.start(0, [4 * ascent.MOST, 2 * ascent.MOST], 3, 12))
+    maps = views.draw(0, [4 * ascent.MOST, 2 * ascent.MOST], 0, 12)
+    torch.testing.assert_close(found.course[0], model(views.view(start, maps))[[0, 1], [4, 2]])
+    assert (found.course[0] - found.before).abs().min() > 1e-3
 
 
 @pytest.mark.parametrize("diversity", [0.0, 1.0])
