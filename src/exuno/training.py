@@ -95,12 +95,14 @@ def training_loader(data: Source, config: TrainingConfig, size: tuple[int, int],
     """The batches of a training: augmented, shuffled, this process's share of each.
 
     Raises:
-        ExunoError: an augmentation of colours for images that are whitened, one of images for recordings, or ``--loader
-            dali`` for images that are not in files.
+        ExunoError: an augmentation of colours for images that are whitened, one of images for recordings, one of clips
+            for images, or ``--loader dali`` for images that are not in files.
     """
-    augment = config.augment
+    augment, name = config.augment, getattr(data, "name", "the source")
+    if augment.frames and modality(data) == "image":
+        raise ExunoError(f"--augment.frames is for clips, and {name} has single images", "Leave it out.")
     if modality(data) == "recording" and (idle := changed(replace(augment, shift=0.0))):
-        flag, name = idle[0].replace("_", "-"), getattr(data, "name", "the source")
+        flag = idle[0].replace("_", "-")
         raise ExunoError(
             f"--augment.{flag} changes images, and {name} has recordings",
             "Leave it out; --augment.shift moves recordings.",
@@ -118,9 +120,9 @@ def training_loader(data: Source, config: TrainingConfig, size: tuple[int, int],
     return Loader(data, config.batch_size, augment, seed, size, workers=workers, **share)
 
 
-def changed(augment: Augment) -> list[str]:
-    """The fields of an augmentation that are not as they are by default."""
-    return [field.name for field in fields(augment) if getattr(augment, field.name) != field.default]
+def changed(options: Augment | Sound) -> list[str]:
+    """The fields that are not as they are by default."""
+    return [field.name for field in fields(options) if getattr(options, field.name) != field.default]
 
 
 class Sized(Protocol):
@@ -135,19 +137,21 @@ def size_of(config: Sized, data: Data) -> tuple[int, int]:
     that a new model is to hear.
 
     Raises:
-        ExunoError: a side for recordings, which have none, or a time that is none.
+        ExunoError: a side for recordings, which have none, a time that is none, or how to hear for other data.
     """
+    sound: Sound | None = getattr(config, "sound", None)
     if modality(data) == "recording":
         if config.size is not None:
             raise ExunoError(
                 f"--size {config.size} is a side of images, and {data.name} has recordings",
                 "Leave it out; --sound.seconds is what a model hears of a recording.",
             )
-        sound: Sound | None = getattr(config, "sound", None)
         if sound is None or data.rate is None:
             return data.image_size
         need(0 < sound.seconds < math.inf, "--sound.seconds", sound.seconds, "a positive number")
         return 1, max(1, round(sound.seconds * data.rate))
+    if sound is not None and (idle := changed(sound)):
+        raise ExunoError(f"--sound.{idle[0]} is for recordings, and {data.name} has none", "Leave it out.")
     return (config.size, config.size) if config.size is not None else data.image_size
 
 

@@ -247,6 +247,8 @@ def test_shards_with_split_and_names_and_without_labels(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
     data = open_data(f"wds:{tmp_path}/{{split}}-{{0..0}}.tar", "test")
     assert (len(data), data.classes) == (2, ("cat", "dog"))
+    (tmp_path / "classes.txt").write_text("cat\ndog\nowl\n")
+    assert open_data(f"wds:{tmp_path}/test-0.tar").num_classes == 3
     shard(tmp_path / "bare.tar", [("sub/a", noise(4, 4), None), ("other/a", noise(4, 4), None)])
     bare = open_data(f"wds:{tmp_path}/bare.tar")
     assert (len(bare), bare.num_classes, bare.fetch(np.array([1]))[1].tolist()) == (2, 0, [-1])
@@ -268,6 +270,7 @@ def test_shards_are_those_of_webdataset(tmp_path: Path) -> None:
     ("make", "told"),
     [
         (lambda p: shard(p, [("a", noise(4, 4), b"cat")]), "label that is no number"),
+        (lambda p: shard(p, [("a", noise(4, 4), b"-1")]), "label that is no number"),
         (lambda p: shard(p, [("a", noise(4, 4), b"1"), ("b", noise(4, 4), None)]), r"b\.png has no label"),
         (lambda p: p.write_bytes(b"x" * 2000), "not a whole tar"),
         (lambda p: p.write_bytes(b""), "not a whole tar|no images"),

@@ -127,8 +127,10 @@ def test_all_broken(tmp_path: Path) -> None:
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    with pytest.raises(ExunoError, match="there is no shard"):
+    with pytest.raises(ExunoError, match="there is no folder"):
         open_data(f"recordings:{tmp_path}/nowhere", "train")
+    with pytest.raises(ExunoError, match="there is no shard"):
+        open_data(f"recordings:{tmp_path}/nowhere.tar", "train")
     with pytest.raises(ExunoError, match="there are no recordings in"):
         open_data(f"recordings:{tmp_path}", "train")
 

@@ -204,8 +204,8 @@ def test_no_answers_are_kept_of_random_clips(folder: Path, tmp_path: Path) -> No
     from exuno.models.load import load_model
 
     teacher = load_model("exuno:x3d_xs_w0.5_d0.5", classes=2, input_size=(16, 16), pretrained=False)
+    data = open_data(f"videos:{folder}@4/0.8s", "train")
     with pytest.raises(ExunoError, match="another clip of each video"):
-        data = open_data(f"videos:{folder}@4/0.8s", "train")
         teacher_logits(teacher, data, (16, 16), Accelerator(cpu=True), tmp_path)
 
 
@@ -220,9 +220,18 @@ def test_mistakes(folder: Path, tmp_path: Path) -> None:
     }.items():
         with pytest.raises(ExunoError, match=words):
             open_data(spec, "train")
-    (tmp_path / "a.csv").write_text("one,two\n1,2\n")
-    with pytest.raises(ExunoError, match="lists no videos"):
-        open_data(f"videos:{tmp_path}/a.csv", "train")
+    video = f"{folder}/train/fall/a.mp4"
+    for content, words in {
+        "one,two\n1,2\n": "lists no videos",
+        "": "lists no videos",
+        f"file,label\n{video},a,b\n": "a row of 3 columns where its first line has 2",
+        f"file,label\n{video},a\n{video}\n": "no label for 1 of its 2 videos",
+        "label,youtube_id,time_start,time_end\na,xyz,soon,2\n": "times of xyz that are no numbers",
+        "file,label\n\u00fc.mp4,a\n": "no list in UTF-8",
+    }.items():
+        (tmp_path / "a.csv").write_bytes(content.encode("latin1"))
+        with pytest.raises(ExunoError, match=words):
+            open_data(f"videos:{tmp_path}/a.csv", "train")
     flat: Any = [open_data(f"videos:{folder}/train", split) for split in ("train", "test")]
     with pytest.raises(ExunoError, match="no test images of its own"):
         check_apart("x", *flat)

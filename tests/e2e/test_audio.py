@@ -147,6 +147,16 @@ def test_flags_that_recordings_do_not_take(fails, spec: str, tmp_path: Path, fla
     assert words in fails(*args, *flags)
 
 
+def test_flags_of_recordings_and_clips_for_images(fails, spec: str, teacher: Path, tmp_path: Path) -> None:
+    for data, model, flag, words in (
+        ("digits", "exuno:convnet_1_4", "--sound.mels", "--sound.mels is for recordings"),
+        ("digits", "exuno:convnet_1_4", "--augment.frames", "--augment.frames is for clips"),
+        (spec, f"run:{teacher}", "--sound.seconds", "--sound.seconds says how a new model hears"),
+    ):
+        args = ["teach", "--data", data, "--model", model, flag, "2", *CPU, "--smoke"]
+        assert words in fails(*args, "--run-dir", tmp_path / flag)
+
+
 def test_a_photograph_for_a_model_that_hears(fails, spec: str, teacher: Path) -> None:
     args = ["distill", "--teacher", f"run:{teacher}", "--student", "exuno:convnet_2_8", "--data", spec, "--smoke", *CPU]
     assert "photo:astronaut is no recording" in fails(*args, "--source", "photo:astronaut")

@@ -61,13 +61,13 @@ def find_files(path: Path, split: str, suffixes: Collection[str], what: str, *, 
         names = class_folders(path / "train") if "train" in subfolders and not own_classes else None
     classes = names or class_folders(chosen)
     files, labels = list_classes(chosen, classes, suffixes) if classes else (_files(chosen, suffixes), [])
-    if not files:
-        raise ExunoError(f"there are no {what} in {chosen}", f"Known suffixes: {' '.join(sorted(suffixes))}.")
     if classes and (stray := set(class_folders(chosen)) - set(classes)):
         raise ExunoError(
             f"{chosen} has classes that {path / 'train'} has not: {', '.join(sorted(stray)[:5])}",
             "Use the same class folders in both splits (new classes for testing are for exuno fewshot).",
         )
+    if not files:
+        raise ExunoError(f"there are no {what} in {chosen}", f"Known suffixes: {' '.join(sorted(suffixes))}.")
     numbers = np.array(labels, np.int64) if classes else np.full(len(files), -1, np.int64)
     return Found(chosen, files, numbers, classes or None)
 

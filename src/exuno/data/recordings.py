@@ -17,7 +17,7 @@ from torch import Tensor
 from exuno.data.base import SILENT, Data, Positions
 from exuno.data.memory import LIMIT
 from exuno.data.recording import RATES, SUFFIXES, read_recording, soundfile
-from exuno.data.shards import Shards, expand
+from exuno.data.shards import TAR, Shards, expand
 from exuno.engine.errors import ExunoError
 
 
@@ -137,7 +137,7 @@ def open_recordings(spec: str, split: str) -> RecordingData:
 
 
 def _files(path: str, split: str) -> Files:
-    if Path(path).is_dir():
+    if not path.endswith(TAR):
         from exuno.data.folder import find_files
 
         found = find_files(Path(path), split, SUFFIXES, "recordings")

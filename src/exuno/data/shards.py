@@ -22,6 +22,8 @@ from exuno.data.constants import IMAGENET, PICTURES
 from exuno.data.files import PHOTO_RESIZE, PHOTO_SIZE
 from exuno.engine.errors import ExunoError
 
+TAR = (".tar", ".tar.gz", ".tgz")
+
 
 @dataclass(frozen=True)
 class Member:
@@ -69,7 +71,7 @@ class Shards:
     number).
 
     A compressed shard (.tar.gz) has no random access; it is unpacked into memory. Names of the classes are read from
-    ``classes.txt`` beside the shards, one a line.
+    ``classes.txt`` beside the shards, one a line; without them there are as many classes as the largest label tells.
 
     Args:
         paths: the shards.
@@ -96,9 +98,9 @@ class Shards:
             bare = self.members[labels.index(min(labels))]
             raise ExunoError(f"{paths[bare.shard]}: {bare.key} has no label, others have", "Add its .cls file.")
         listed = paths[0].parent / "classes.txt"
-        classes = tuple(listed.read_text().split("\n")[: max(labels) + 1]) if listed.exists() else None
-        self.classes = classes if classes and len(classes) == max(labels) + 1 else None
-        self.num_classes = max(labels) + 1
+        classes = tuple(listed.read_text().splitlines()) if listed.exists() else ()
+        self.classes = classes if len(classes) > max(labels) >= 0 else None
+        self.num_classes = len(self.classes or ()) or max(labels) + 1
 
     def read(self, member: Member) -> bytes:
         """The bytes of a file."""
@@ -128,14 +130,21 @@ class Shards:
                         found[key] = Member(shard, entry.name, entry.offset_data, entry.size)
                     elif suffix == "cls":
                         file = tar.extractfile(entry)
-                        labels[key] = int(file.read()) if file else -1
+                        labels[key] = _label(file.read() if file else b"")
         except ValueError as error:
             raise ExunoError(
-                f"{path} has a label that is no number: {error}", "A .cls file holds one number."
+                f"{path} has a label that is no number from 0: {error}", "A .cls file holds one number."
             ) from error
         except (tarfile.TarError, OSError, EOFError) as error:
             raise ExunoError(f"{path} is not a whole tar file: {error}", "Fetch or write it again.") from error
         return found, labels
+
+
+def _label(content: bytes) -> int:
+    """The number in a .cls file; ValueError if it is none."""
+    if not content.strip().isdigit():
+        raise ValueError(content.decode(errors="replace")[:40].strip() or "nothing")
+    return int(content)
 
 
 class ShardData(Data):

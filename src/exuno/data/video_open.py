@@ -8,13 +8,12 @@ from pathlib import Path
 from exuno.data.archives import inside, split_of
 from exuno.data.base import Data
 from exuno.data.folder import SPLITS, find_files
-from exuno.data.shards import Shards, expand
+from exuno.data.shards import TAR, Shards, expand
 from exuno.data.video_data import Cut, VideoData, VideoFile
 from exuno.data.video_file import SUFFIXES
 from exuno.engine.errors import ExunoError
 
 TESTS = ("test", "val")
-TAR = (".tar", ".tar.gz", ".tgz")
 
 
 def open_videos(spec: str, split: str) -> Data:
@@ -101,6 +100,11 @@ def _listed(name: str, lists: Sequence[Path], folder: Path, split: str, cut: Cut
     ``youtube_id``, ``time_start`` and ``time_end``, of which the name of the file is made.
     """
     rows = _rows(lists[0])
+    bare = [row["label"] for row in rows].count("")
+    if 0 < bare < len(rows):
+        raise ExunoError(
+            f"{lists[0]} has no label for {bare} of its {len(rows)} videos", "Give each one its label, or none."
+        )
     own = [path for path in lists if path.is_file()][-1]
     classes = tuple(sorted({row["label"] for row in (rows if own == lists[0] else _rows(own))} - {""})) or None
     number = {word: label for label, word in enumerate(classes or ())}
@@ -113,18 +117,40 @@ def _listed(name: str, lists: Sequence[Path], folder: Path, split: str, cut: Cut
         if file:
             path = next((p for p in (folder / file, lists[0].parent / file) if p.is_file()), folder / file)
         else:
-            stem = f"{row['youtube_id']}_{int(float(row['time_start'])):06}_{int(float(row['time_end'])):06}"
+            stem = _stem(lists[0], row)
             path = there.get(stem) or there.get(row["youtube_id"]) or folder / f"{stem}.mp4"
         videos.append(VideoFile(path.name, number.get(row["label"], -1), path))
     return VideoData(name, videos, classes, cut, spread=split in TESTS)
 
 
+def _stem(path: Path, row: dict[str, str]) -> str:
+    """The name of Kinetics for a video, without its suffix."""
+    try:
+        return f"{row['youtube_id']}_{int(float(row['time_start'])):06}_{int(float(row['time_end'])):06}"
+    except ValueError:
+        raise ExunoError(f"{path} has times of {row['youtube_id']} that are no numbers", "Give seconds.") from None
+
+
 def _rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a list; Raises ExunoError where columns are missing."""
+    """The rows of a list.
+
+    Raises:
+        ExunoError: it is not there or no such list, or a row has more columns than the first line.
+    """
     if not path.is_file():
         raise ExunoError(f"there is no list {path}", "Check the path.")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [{str(k).strip().lower(): (v or "").strip() for k, v in row.items()} for row in csv.DictReader(file)]
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            head, *found = [[word.strip() for word in row] for row in csv.reader(file) if row] or [[]]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ExunoError(f"{path} is no list in UTF-8 ({error})", "Save it as CSV in UTF-8.") from None
+    head = [word.lower() for word in head]
+    if long := next((row for row in found if len(row) > len(head)), None):
+        raise ExunoError(
+            f"{path} has a row of {len(long)} columns where its first line has {len(head)}: {','.join(long)}",
+            'Put "quotes" about a name that holds a comma.',
+        )
+    rows = [dict(zip(head, row + [""] * len(head), strict=False)) for row in found]
     have = set(rows[0]) if rows else set()
     if not rows or not (have & {"file", "path"} or {"youtube_id", "time_start", "time_end"} <= have):
         raise ExunoError(

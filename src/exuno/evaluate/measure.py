@@ -15,7 +15,7 @@ from exuno.data.stills import stills
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
 from exuno.engine.loop import Evaluator
-from exuno.metrics import Summary, averaged, summarise
+from exuno.metrics import Summary, averaged, predict, summarise
 from exuno.models.classifier import NAMES, Classifier
 
 BATCH = 500
@@ -102,7 +102,7 @@ def record(
     found, labels = logits(model, batches, device)
     alone, first = None, np.arange(len(data))
     if data.groups is not None:
-        alone = float((found.argmax(1) == labels).mean())
+        alone = float((predict(found) == labels).mean())
         _, first = np.unique(data.groups, return_index=True)
         found, labels = averaged(found, data.groups), labels[first]
     names = np.array(data.classes or model.card.class_names or [str(i) for i in range(found.shape[1])])

@@ -23,7 +23,7 @@ from exuno.presets import Preset
 from exuno.report.page import write_report
 from exuno.teach.method import Supervised
 from exuno.teach.options import TeachConfig
-from exuno.training import carry_out, check_training, heard, size_of, steps_of, training_loader
+from exuno.training import carry_out, changed, check_training, heard, size_of, steps_of, training_loader
 
 
 def teach(config: TeachConfig, preset: Preset | None = None) -> Run:
@@ -63,6 +63,10 @@ def prepare(config: TeachConfig, accelerator: Accelerator) -> Setup:
     size = size_of(config, training)
     session.seed_everything(config.run.seed)
     started = config.model.startswith(("run:", "file:", "hf-hub:")) or config.pretrained
+    if started and (idle := changed(config.sound)):
+        raise ExunoError(
+            f"--sound.{idle[0]} says how a new model hears, and {config.model} comes with weights", "Leave it out."
+        )
     model = load_model(
         config.model,
         classes=training.num_classes,
