@@ -1,9 +1,10 @@
 """A phase vocoder over one recording, whose spectra are made once and read by every excerpt at its own speed.
 
 Flanagan and Golden (Bell System Technical Journal, 1966); Röbel (DAFx 2003) for the sudden rises. Time is stretched by
-reading the spectra slower than they were made; their phases advance as they did in the recording, and where it suddenly
-rises they start anew, or the attack would be smeared. Pitch is shifted in the same step: a frame goes back to samples
-through an inverse FFT of another size, which is an exact resampling.
+reading the spectra slower than they were made; their phases advance as they did in the recording. An attack is left out
+of frames until it reaches their middle, where phases start anew; else it would be heard early and smeared. Pitch is
+shifted in the same step: a frame goes back to samples through an inverse FFT of another size, which is an exact
+resampling.
 """
 
 import numpy as np
@@ -14,6 +15,12 @@ FRAME, HOP = 1024, 256
 
 _RISE = 10.0
 """By what factor the energy grows from one frame to the next in a sudden rise."""
+
+_BLOCK = 32
+"""Samples to which the place of an attack is known."""
+
+_REACHED = 9 / 16
+"""Part of a frame that an attack has to be in to be heard: earlier, it is too quiet; later, it is heard early."""
 
 _CHUNK = 32
 """Excerpts made at a time: few calls, and not far beyond the caches."""
@@ -69,13 +76,18 @@ class Vocoder:
             spectra = np.fft.rfft(self.frames[start : start + part + 1] * self.window).astype(np.complex64)
             self.size[start : start + part] = np.abs(spectra[:part])
             self.turn[start : start + part] = _unit(spectra[1:] * spectra[:-1].conj())
+        self.every = np.lib.stride_tricks.sliding_window_view(padded, FRAME)
+        self.attacks = self._attacks()
+
+    def _attacks(self) -> NDArray[np.int64]:
+        """Samples at which the sound suddenly rises, in rising order; at the end one that is never reached."""
         energy = np.square(self.size).sum(1)
-        rises = np.flatnonzero(energy[1:] > _RISE * energy[:-1])
-        self.rises = np.zeros(len(energy), np.int64)  # before each frame
-        for later in (1, 3):  # when a rise enters a frame, and when it reaches the middle
-            self.rises[np.minimum(rises + later, len(energy) - 1)] = 1
-        self.rises = np.cumsum(self.rises)
-        self.turn[rises] = self.turn[rises + 1]  # what was before a rise says nothing about what follows
+        sudden = energy[1:] > _RISE * energy[:-1]
+        sudden[1:] &= ~sudden[:-1]  # it rises on as the attack moves into the window
+        first = np.flatnonzero(sudden) + 1
+        blocks = np.square(self.frames[first]).reshape(len(first), -1, _BLOCK).sum(2)
+        found = first * HOP + _BLOCK * np.argmax(blocks > 0.1 * blocks.max(1, keepdims=True), axis=1)
+        return np.append(np.unique(found), self.every.size)
 
     def read(
         self,
@@ -138,12 +150,18 @@ class Vocoder:
         places = first + np.arange(count)[:, None] * speed
         places = np.minimum(places, len(self.turn) - 1)  # beyond it: frames that nobody asked for
         whole = places.astype(np.int64)
-        share = (places - whole).astype(np.float32)[:, :, None]
-        # Where a rise lies between a frame and the one made before it, its phases are those of the recording.
-        above = np.ceil(places).astype(np.int64)
-        anew = np.empty(above.shape, np.bool_)
-        anew[0], anew[1:] = True, self.rises[above[1:]] > self.rises[above[:-1]]
-        phases = _unit(np.fft.rfft(self.frames[above[anew]] * self.window).astype(np.complex64))
+        share = (places - whole).astype(np.float32)
+        passed = np.searchsorted(self.attacks, places * HOP + _REACHED * FRAME, side="right")
+        anew = np.empty(passed.shape, np.bool_)
+        anew[0], anew[1:] = True, passed[1:] > passed[:-1]
+        coming = self.attacks[passed]  # a frame that it has entered is as the last one before it
+        held = (coming < places * HOP + FRAME) & (speed != 1)
+        whole[held] = np.clip((coming - FRAME) // HOP - 1, 0, whole)[held]
+        share[held] = 0
+        share = share[:, :, None]
+        anew |= speed == 1  # nothing is stretched: each phase is that of the recording
+        there = self.every[np.rint(places[anew] * HOP).astype(np.int64)]
+        phases = _unit(np.fft.rfft(there * self.window).astype(np.complex64))
         ends = np.cumsum(anew.sum(1))
         phase = phases[: ends[0]].copy()
         spectra = np.empty((count, len(first), FRAME // 2 + 1), np.complex64)
