@@ -16,7 +16,7 @@ from exuno.doctor.figures import write_figures
 from exuno.doctor.measures import Labels, calibrate, compare, constant, finite
 from exuno.doctor.normalisation import candidates, under
 from exuno.doctor.options import DoctorConfig
-from exuno.doctor.patient import Logits, Patient, admit, count, counted, digests, open_images, patches, trained
+from exuno.doctor.patient import Logits, Patient, admit, count, counted, digests, fit, open_images, patches, trained
 from exuno.doctor.smoothing import smoothing
 from exuno.engine.options import EXECUTION, RunOptions
 from exuno.engine.progress import ProgressBar, peak_memory
@@ -41,6 +41,8 @@ def doctor(config: DoctorConfig) -> Run:
     """
     pictures = source_digests(photos(config))  # a photograph that is missing is told before a teacher is trained
     test, model = open_images(config), trained(config)
+    if model is not None:
+        fit(model, test)  # told before there is a run directory
     run = open_doctor(config, pictures | digests(config, test, model))
     try:
         if run.result is None:

@@ -119,6 +119,12 @@ def count(config: DoctorConfig) -> int:
     return min(config.patches, SMOKE_PATCHES) if config.smoke else config.patches
 
 
+def fit(model: Classifier, test: Any) -> None:
+    """Raises ExunoError if a teacher cannot answer for these images."""
+    if test.num_classes or model.card.classes == 0:
+        check_classes(model, test, "the teacher")
+
+
 def admit(config: DoctorConfig, test: Any, model: Classifier | None, run: Run) -> Patient:
     """Trains the teacher if there is none yet, and checks that it fits the images.
 
@@ -127,8 +133,7 @@ def admit(config: DoctorConfig, test: Any, model: Classifier | None, run: Run) -
     """
     if model is None:
         model = open_teacher(plan(config, "", run), run)
-    if test.num_classes or model.card.classes == 0:
-        check_classes(model, test, "the teacher")
+        fit(model, test)
     size = (config.size, config.size) if config.size else test.image_size
     device = make_accelerator(RunOptions(devices=config.devices)).device
     return Patient(model, Head(test) if config.smoke else test, size, device, config.workers)

@@ -21,7 +21,8 @@ def curves(record: Record) -> str:
     lead = (
         "Long curves are averaged over neighbouring steps." if any(len(c) > 300 for c in record.curves.values()) else ""
     )
-    return section("Training", f'<div class="charts">{"".join(charts)}</div>' if any(charts) else "", lead)
+    title = "How the pictures grew" if record.verb == "explain neurons" else "Training"
+    return section(title, f'<div class="charts">{"".join(charts)}</div>' if any(charts) else "", lead)
 
 
 def _chart(record: Record, kind: str, group: dict[str, list[tuple[float, float]]]) -> str:
