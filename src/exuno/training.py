@@ -86,6 +86,9 @@ def carry_out(
     try:
         if run.result is None:
             train(config, run)
+    except ExunoError:
+        run.forget()
+        raise
     finally:
         run.close()
     return run

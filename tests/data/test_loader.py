@@ -76,6 +76,18 @@ def test_workers_change_nothing() -> None:
         assert all(torch.equal(a[key], b[key]) for a, b in pairs for key in a)
 
 
+class Broken(Counting):
+    def fetch(self, positions: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        raise ExunoError(f"{positions[0]} is broken", "Mend it.")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_mistake_is_told_as_it_is(workers: int) -> None:
+    with pytest.raises(ExunoError) as told:
+        next(Loader(Broken(4), 4, workers=workers, shuffle=False).epoch(0))
+    assert (told.value.what, told.value.todo) == ("0 is broken.", "Mend it.")
+
+
 def test_resuming_reads_no_skipped_batch() -> None:
     data = Counting(40)
     whole = list(Loader(data, 8, AUGMENT, seed=1).epoch(2))

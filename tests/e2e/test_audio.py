@@ -154,7 +154,8 @@ def test_flags_of_recordings_and_clips_for_images(fails, spec: str, teacher: Pat
         (spec, f"run:{teacher}", "--sound.seconds", "--sound.seconds says how a new model hears"),
     ):
         args = ["teach", "--data", data, "--model", model, flag, "2", *CPU, "--smoke"]
-        assert words in fails(*args, "--run-dir", tmp_path / flag)
+        assert words in fails(*args, "--run-dir", tmp_path / "run")
+        assert not (tmp_path / "run").exists()  # so the corrected command may have it
 
 
 def test_a_photograph_for_a_model_that_hears(fails, spec: str, teacher: Path) -> None:

@@ -102,7 +102,7 @@ class Loader:
         self.seed, self.rank, self.world, self.workers = seed, rank, world, workers
         self.preparer = _Preparer(data, augment, seed, shape, resize, raw)
         self._keys = _Keys()
-        self._pool: DataLoader[Batch] | None = None
+        self._pool: DataLoader[Batch | ExunoError] | None = None
 
     def __len__(self) -> int:
         """Number of batches of an epoch."""
@@ -139,7 +139,7 @@ class Loader:
             return map(self.preparer.__getitem__, keys)
         if self._pool is None:
             self._pool = DataLoader(
-                self.preparer,
+                _InWorker(self.preparer),
                 batch_size=None,
                 sampler=self._keys,
                 num_workers=self.workers,
@@ -147,7 +147,7 @@ class Loader:
                 generator=torch.Generator(),  # its own: the workers' seed must not be drawn from the training's
             )
         self._keys.current = keys
-        return iter(self._pool)
+        return _told(iter(self._pool))
 
 
 def rank_slice(count: int, rank: int, world: int) -> NDArray[np.int64]:
@@ -172,6 +172,26 @@ class _Keys:
 
     def __len__(self) -> int:
         return len(self.current)
+
+
+class _InWorker(Dataset["Batch | ExunoError"]):
+    """What a worker process answers: a batch, or the user's mistake, which torch would wrap in a traceback."""
+
+    def __init__(self, preparer: "_Preparer") -> None:
+        self.preparer = preparer
+
+    def __getitem__(self, key: Key) -> Batch | ExunoError:
+        try:
+            return self.preparer[key]
+        except ExunoError as error:
+            return error
+
+
+def _told(batches: Iterator[Batch | ExunoError]) -> Iterator[Batch]:
+    for batch in batches:
+        if isinstance(batch, ExunoError):
+            raise batch
+        yield batch
 
 
 class _Preparer(Dataset[Batch]):

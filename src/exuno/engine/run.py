@@ -26,6 +26,8 @@ from exuno.engine.track import Sink, tracker
 from exuno.version import __version__
 
 LIBRARIES = ("torch", "numpy", "accelerate", "opencv-python-headless", "timm", "torchvision")
+DESCRIPTION = {".lock", "command.txt", "config.yaml", "environment.json"}
+"""What a run directory holds before anything has happened in it."""
 
 
 def identity(config: dict[str, Any]) -> dict[str, Any]:
@@ -146,6 +148,11 @@ class Run:
         if rank() == 0:
             write_json(self.dir / "result.json", result)
         return result
+
+    def forget(self) -> None:
+        """Removes a run in which nothing happened, so that the corrected command may have its folder."""
+        if rank() == 0 and {path.name for path in self.dir.iterdir()} <= DESCRIPTION:
+            remove(self.dir)
 
     def close(self) -> None:
         if self.lock:
