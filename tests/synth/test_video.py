@@ -15,7 +15,7 @@ from exuno.engine.errors import ExunoError
 from exuno.synth import parameters
 from exuno.synth.image import Sampler
 from exuno.synth.mixture import Mixture
-from exuno.synth.options import ImageOptions, VideoOptions, check
+from exuno.synth.options import ClipFileOptions, ImageOptions, VideoOptions, check
 from exuno.synth.video import ClipSampler, draw
 
 SMALL = VideoOptions(size=24, frames=5)
@@ -176,7 +176,7 @@ def test_tiny_pictures(first_crop, shape):
 
 
 @pytest.mark.parametrize(
-    "options", [VideoOptions(frames=0), VideoOptions(fps=0), VideoOptions(size=0), VideoOptions(jitter_p=2)]
+    "options", [VideoOptions(frames=0), ClipFileOptions(fps=0), VideoOptions(size=0), VideoOptions(jitter_p=2)]
 )
 def test_senseless_options_are_named(options):
     with pytest.raises(ExunoError, match="--"):
@@ -203,3 +203,12 @@ def test_the_stream_is_endless_and_the_same_in_workers(photo):
     assert (stream[3][0] == clips[0]).all()
     loaded = [batch for batch, _ in DataLoader(stream, batch_size=4)]
     assert (loaded[0][3] == clips[0]).all()
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 2), (2, 2), (5, 40)])
+def test_tiny_photographs_of_which_one_pixel_is_left(shape):
+    """The mean of a crop of one pixel is taken from a copy: neither the photograph nor later clips change."""
+    photo = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    sampler = ClipSampler(photo, VideoOptions(size=8, frames=3, jitter_p=1.0))
+    once = sampler(range(8))
+    assert (sampler(range(8)) == once).all()

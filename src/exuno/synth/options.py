@@ -56,7 +56,7 @@ class VideoOptions(CropOptions):
 
 @dataclass(frozen=True)
 class ClipFileOptions(VideoOptions):
-    """The same for clips in files."""
+    """How one photograph becomes clips in files. Defaults are those of the published make_fakevideo_dataset.py."""
 
     fps: int = 12
     """Frames per second of the file."""

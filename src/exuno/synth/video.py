@@ -101,6 +101,8 @@ class ClipSampler(PhotoSampler):
         factor = np.tile(np.array(level.shape[1::-1]) / np.array(self.photo.shape[1::-1]), 2)
         x, y, w, h = drawn.crop[row]
         x0, y0, x1, y1 = np.rint(np.array([x, y, x + w, y + h]) * factor).astype(int).tolist()
-        return np.ascontiguousarray(
-            level[min(y0, len(level) - 1) : max(y1, y0 + 1), min(x0, level.shape[1] - 1) : max(x1, x0 + 1), :3]
+        rows, columns = (
+            slice(min(y0, len(level) - 1), max(y1, y0 + 1)),
+            slice(min(x0, level.shape[1] - 1), max(x1, x0 + 1)),
         )
+        return level[rows, columns, :3].copy()  # a copy always: it will be changed, and one pixel counts as contiguous

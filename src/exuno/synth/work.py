@@ -30,7 +30,7 @@ class Work:
     seed: int = 0
     """Seed of every draw. A sample depends on its source, options, seed and its own number only."""
     container: Container = "folder"
-    """folder: subfolders of one folder in OUT, an image folder of one class; wds: WebDataset shards OUT/000000.tar."""
+    """folder: subfolders of one folder in OUT, which readers take for one class; wds: shards shards OUT/000000.tar."""
     group: int = 1000
     """Samples in a subfolder or tar file, the unit of sharding and of continuing."""
     shard: str = "0/1"
