@@ -52,7 +52,7 @@ def softmax(logits: ArrayLike) -> Floats:
 
 def averaged(logits: ArrayLike, groups: ArrayLike) -> Floats:
     """Logarithm of the mean probabilities of each group, float32 [G, C], of logits [N, C] and group numbers [N] from 0
-    to G - 1: the answer of a video whose clips were asked one by one."""
+    to G - 1: the answer of a video whose clips were asked one by one; NaN where one of them has no prediction."""
     groups, found = np.asarray(groups, np.int64), softmax(logits)
     total = np.zeros((int(groups.max()) + 1, found.shape[1]))
     np.add.at(total, groups, found)

@@ -97,7 +97,7 @@ def test_resuming_reads_no_skipped_batch() -> None:
     assert all(torch.equal(a[key], b[key]) for a, b in zip(whole[3:], rest, strict=True) for key in a)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(world=st.sampled_from([2, 3, 4]), factor=st.integers(1, 3), batches=st.integers(1, 3))
 def test_ranks_share_a_batch_and_its_mirror_pairs(world: int, factor: int, batches: int) -> None:
     size = 2 * world * factor

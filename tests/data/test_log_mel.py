@@ -79,5 +79,5 @@ def test_the_same_on_a_gpu() -> None:
 
 
 def test_bands_too_narrow() -> None:
-    with pytest.raises(ExunoError, match="20000 mel bands up to 4000 Hz"):
-        LogMel(8000, Sound(mels=20000))
+    with pytest.raises(ExunoError, match="4000 mel bands up to 4000 Hz"):
+        LogMel(8000, Sound(mels=4000))

@@ -247,7 +247,7 @@ def test_shards_with_split_and_names_and_without_labels(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
     data = open_data(f"wds:{tmp_path}/{{split}}-{{0..0}}.tar", "test")
     assert (len(data), data.classes) == (2, ("cat", "dog"))
-    (tmp_path / "classes.txt").write_text("cat\ndog\nowl\n")
+    (tmp_path / "classes.txt").write_text("cat\ndog\nowl\n\n")
     assert open_data(f"wds:{tmp_path}/test-0.tar").num_classes == 3
     shard(tmp_path / "bare.tar", [("sub/a", noise(4, 4), None), ("other/a", noise(4, 4), None)])
     bare = open_data(f"wds:{tmp_path}/bare.tar")

@@ -98,7 +98,7 @@ class Shards:
             bare = self.members[labels.index(min(labels))]
             raise ExunoError(f"{paths[bare.shard]}: {bare.key} has no label, others have", "Add its .cls file.")
         listed = paths[0].parent / "classes.txt"
-        classes = tuple(listed.read_text().splitlines()) if listed.exists() else ()
+        classes = tuple(listed.read_text().rstrip().splitlines()) if listed.exists() else ()
         self.classes = classes if len(classes) > max(labels) >= 0 else None
         self.num_classes = len(self.classes or ()) or max(labels) + 1
 
