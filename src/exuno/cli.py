@@ -1,5 +1,6 @@
 """The command line: ``exuno VERB [PRESET] [--options]``. Finds the verb and hands over; imports no torch."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -48,4 +49,10 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def run() -> None:
     """Entry point of the ``exuno`` program."""
-    sys.exit(main())
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # exuno … | head: what reads it has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)

@@ -1,6 +1,8 @@
 """The commands as a user types them, in process, on slivers of work."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -205,3 +207,10 @@ def test_budget_scales_epochs_and_schedule_together(tmp_path: Path) -> None:
     rates = [line["lr"] for line in lines if "lr" in line]
     assert max(rates) > 0.9 * 3e-3
     assert rates[-1] < 0.05 * 3e-3
+
+
+def test_a_reader_that_has_seen_enough_is_no_mistake() -> None:
+    """``exuno presets | head -1``: no traceback."""
+    command = f"{sys.executable} -c 'from exuno.cli import run; run()' presets | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
