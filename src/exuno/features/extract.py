@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from exuno.data.base import modality
 from exuno.engine.errors import ExunoError
 from exuno.features import FeatureName
 from exuno.features.images import Advance, Crops, short_side
@@ -48,8 +49,10 @@ def extract(
         Features float32 [N, F] and labels int64 [N], on the CPU.
 
     Raises:
-        ExunoError: features that the network does not have, or a size that it does not take.
+        ExunoError: features that the network does not have, a size that it does not take, or data that are no images.
     """
+    if (what := modality(data)) != "image":
+        raise ExunoError(f"{getattr(data, 'name', 'the data set')} has {what}s", "Features are of single images.")
     kind, shape = kind_of(model, features), size or model.card.input_size
     check_size(model, shape)
     read, was_training = reader(model, kind), model.training
