@@ -12,11 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from exuno.data.base import modality
 from exuno.engine.errors import ExunoError
 from exuno.features import FeatureName
 from exuno.features.images import Advance, Crops, short_side
-from exuno.models.classifier import Classifier, match_channels
+from exuno.models.classifier import NAMES, Classifier, match_channels
 
 Reader = Callable[[Tensor], Tensor]
 TOKENS = ("cls+patch", "cls", "patch")
@@ -49,10 +48,12 @@ def extract(
         Features float32 [N, F] and labels int64 [N], on the CPU.
 
     Raises:
-        ExunoError: features that the network does not have, a size that it does not take, or data that are no images.
+        ExunoError: features that the network does not have, a size that it does not take, or one that takes no images.
     """
-    if (what := modality(data)) != "image":
-        raise ExunoError(f"{getattr(data, 'name', 'the data set')} has {what}s", "Features are of single images.")
+    if model.ndim != 4:
+        raise ExunoError(
+            f"{model.card.arch} takes {NAMES[model.ndim]}", "Features are of single images: give such a model."
+        )
     kind, shape = kind_of(model, features), size or model.card.input_size
     check_size(model, shape)
     read, was_training = reader(model, kind), model.training
