@@ -83,7 +83,7 @@ def check_idle(config: DistillConfig, stated: DistillConfig, test: Data) -> None
         )
     for name in idle:
         here, there = getattr(config, name), getattr(stated, name)
-        if here != there:
+        if here != there and here is not False:  # --no-fresh says what is so
             if name in GROUPS.values():
                 name += "." + next(f.name for f in fields(here) if getattr(here, f.name) != getattr(there, f.name))
             raise ExunoError(f"--{name.replace('_', '-')} would do nothing: {why}", "Leave it out.")
