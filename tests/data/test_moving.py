@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from exuno.data.base import ArrayData
 from exuno.data.digits import open_digits
 from exuno.data.moving import DIRECTIONS, open_moving, paint
 from exuno.data.open import open_data
@@ -62,6 +63,7 @@ def test_digits_are_lighter_or_darker_than_their_ground_by_at_least_four_tenths(
 
 def test_labels_by_digit_are_those_of_the_digits_shown(clips):
     data = open_data("moving-digits@digit", "test")
+    assert isinstance(data, ArrayData)
     np.testing.assert_array_equal(data.labels[:355], open_digits("test").labels)
     assert data.num_classes == 10
     np.testing.assert_array_equal(data.images, clips.images)
