@@ -49,13 +49,16 @@ def accuracies(
     """
     if features.ndim != 2 or len(features) != len(labels):
         raise ExunoError(f"features have shape {list(features.shape)}, but there are {len(labels)} labels")
-    if not bool(features.isfinite().all()):
+    # A sum is finite only if its terms are, and takes a twentieth of the time of looking at each.
+    if not (bool(features.sum().isfinite()) or bool(features.isfinite().all())):
         raise ExunoError("features hold NaN or infinity", "Look at the model: its weights may have diverged.")
     found = []
     with torch.inference_mode():
         table = Table.of(features.contiguous(), labels)
         for chunk in episodes:
-            support, query = (torch.tensor(x, device=features.device) for x in (chunk.support, chunk.query))
+            # NumPy's copy: the threads of torch's would go on spinning beside those of the kernel.
+            pair = (np.ascontiguousarray(x) for x in (chunk.support, chunk.query))
+            support, query = (torch.from_numpy(x).to(features.device) for x in pair)
             if head == "prototype":
                 right = prototype.classify(table, support, query, chunk.total)
             elif head == "knn":

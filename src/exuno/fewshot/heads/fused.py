@@ -6,7 +6,9 @@ episodes; ``prototype`` knows when it pays. The first call on a machine compiles
 left beside this file.
 """
 
+import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,9 +33,14 @@ def classify(features: Tensor, support: Tensor, query: Tensor) -> Tensor:
     threads, found = torch.get_num_threads(), torch.empty(len(query), dtype=torch.int64)
     step = -(-len(query) // (_PARTS * threads))
     rows, parts = features.detach().numpy(), [[t.numpy() for t in x.split(step)] for x in (support, query, found)]
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(_classify, [rows] * len(parts[0]), *parts))
+    list(_pool(os.getpid(), threads).map(_classify, [rows] * len(parts[0]), *parts))
     return found
+
+
+@cache
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+    """Threads that wait for the next chunk; those of another process did not survive its fork."""
+    return ThreadPoolExecutor(threads)
 
 
 @intrinsic
