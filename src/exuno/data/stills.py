@@ -1,15 +1,20 @@
-"""One picture for each sample of a batch, whatever it is: an image, the middle frame of a clip, a spectrogram."""
+"""What a page shows of each sample, whatever it is: an image, a small clip, a spectrogram."""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from exuno.data.base import modality, pictures
+from exuno.data.clips import stacks, unstack
 from exuno.data.log_mel import LogMel
+from exuno.data.resize import resize
 from exuno.engine.options import Sound
 
+FRAMES, SIDE = 8, 96  # of a clip, at most
 
-def stills(data: object, batch: Tensor) -> NDArray[np.uint8]:
+
+def shown(data: object, batch: Tensor) -> NDArray[np.uint8]:
     """Samples that a loader of ``data`` delivered, to look at.
 
     Args:
@@ -17,11 +22,17 @@ def stills(data: object, batch: Tensor) -> NDArray[np.uint8]:
         batch: [B, C, H, W], clips [B, C, T, H, W] or recordings [B, 1, S].
 
     Returns:
-        uint8 [B, H, W, C].
+        uint8 [B, H, W, C]; of clips [B, T, H, W, C], at most 8 frames of at most 96 pixels, evenly spread.
     """
     kind = modality(data)
     if kind == "clip":
-        return pictures(data, batch[:, :, batch.shape[2] // 2])
+        moments = np.linspace(0, batch.shape[2] - 1, min(FRAMES, batch.shape[2])).round().astype(np.int64)
+        frames = batch[:, :, torch.from_numpy(moments)]
+        height, width = frames.shape[-2:]
+        if (scale := SIDE / max(height, width)) < 1:
+            size = (max(1, round(height * scale)), max(1, round(width * scale)))
+            frames = unstack(resize(stacks(frames), size), len(frames))
+        return pictures(data, frames)
     if kind == "recording":
         return spectrograms(batch, data.rate)  # type: ignore[attr-defined]
     return pictures(data, batch)

@@ -9,12 +9,12 @@ import torch
 from exuno.data.base import modality, pictures
 from exuno.data.photo import load_photo
 from exuno.data.recording import is_recording, load_recording
-from exuno.data.stills import spectrograms, stills
+from exuno.data.stills import shown, spectrograms
 from exuno.distill.kinds import is_photo
 from exuno.distill.options import DistillConfig
-from exuno.engine.files import write_json
+from exuno.engine.files import atomic, write_json
 from exuno.report.grid import image_grid, save_png
-from exuno.report.loop import save_loop
+from exuno.report.loop import loop
 
 SHOWN, FEW = 64, 24
 RATE, SECONDS = 16000, 12  # of the spectrogram of a source
@@ -55,9 +55,10 @@ def samples(folder: Path, loader: Any) -> dict[str, str]:
     batch = next(loader.epoch(0))["images"][: SHOWN if kind == "image" else FEW]
     if kind == "clip":
         pixels = pictures(loader.data, batch)
-        save_loop(pixels, folder / "samples.gif", columns=8, scale=max(1, 64 // pixels.shape[2]))
+        with atomic(folder / "samples.gif") as temporary:
+            temporary.write_bytes(loop(pixels, scale=max(1, 64 // pixels.shape[2])))
     else:
-        pixels, columns = stills(loader.data, batch), 16 if kind == "image" else 8
+        pixels, columns = shown(loader.data, batch), 16 if kind == "image" else 8
         save_png(image_grid(pixels, columns, max(1, 48 // pixels.shape[1])), folder / "samples.png")
     caption = f"{len(batch)} of the {kind}s that the student learned from, as they entered training (before mixing)."
     name = "samples.gif" if kind == "clip" else "samples.png"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from exuno.data.base import classes_of, modality
 from exuno.data.loader import Loader
-from exuno.data.stills import stills
+from exuno.data.stills import shown
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
 from exuno.engine.loop import Evaluator
@@ -108,7 +108,7 @@ def record(
     names = np.array(data.classes or model.card.class_names or [str(i) for i in range(found.shape[1])])
     if folder:
         index = np.linspace(0, len(found) - 1, min(GALLERY, len(found))).astype(np.int64)  # test sets are often sorted
-        images = stills(data, batches.preparer[first[index], first[index]]["images"])
+        images = shown(data, batches.preparer[first[index], first[index]]["images"])
         content = {"logits": found, "labels": labels, "class_names": names, "index": index}
         with atomic(folder / f"{name}.npz") as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, images=images, **content)

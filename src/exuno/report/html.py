@@ -113,9 +113,14 @@ def figure_uri(path: Path) -> tuple[str, int, int]:
 
 
 def array_uri(image: NDArray[np.uint8]) -> str:
-    """uint8 [H, W] or [H, W, C] as a data URI: PNG for tiny pictures, JPEG of at most 160 pixels for others."""
+    """uint8 [H, W] or [H, W, C] as a data URI: PNG for tiny pictures, JPEG of at most 160 pixels for others; a clip
+    [T, H, W, C] as a GIF that repeats."""
     from PIL import Image
 
+    if image.ndim == 4:
+        from exuno.report.loop import loop
+
+        return f"data:image/gif;base64,{base64.b64encode(loop(image[None])).decode()}"
     picture = Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[2] in (1, 2) else image)
     if max(picture.size) <= 64:
         return _uri(picture, "PNG")

@@ -2,12 +2,10 @@
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from exuno.engine.files import atomic
 from exuno.report.grid import Bytes, image_grid
 
 WIDEST = 720  # pixels, of clips that are larger than their place
@@ -21,12 +19,11 @@ def gif(frames: Sequence[Image.Image], milliseconds: Sequence[int]) -> bytes:
     return stream.getvalue()
 
 
-def save_loop(clips: Bytes, path: Path, columns: int = 8, scale: int = 1, pace: float = 8.0) -> Path:
-    """Write clips side by side as one GIF file.
+def loop(clips: Bytes, columns: int = 8, scale: int = 1, pace: float = 8.0) -> bytes:
+    """Clips side by side as the content of one GIF file.
 
     Args:
         clips: uint8 [N, T, H, W, C], C = 1 or 3.
-        path: of the file.
         columns: clips in a row.
         scale: factor of the enlargement, with sharp pixels.
         pace: frames a second.
@@ -37,6 +34,4 @@ def save_loop(clips: Bytes, path: Path, columns: int = 8, scale: int = 1, pace: 
         if frame.width > WIDEST:
             frame = frame.resize((WIDEST, max(1, frame.height * WIDEST // frame.width)), Image.Resampling.BOX)
         frames.append(frame)
-    with atomic(path) as temporary:
-        temporary.write_bytes(gif(frames, [round(1000 / pace)] * len(frames)))
-    return path
+    return gif(frames, [round(1000 / pace)] * len(frames))

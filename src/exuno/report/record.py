@@ -37,7 +37,7 @@ class Evaluation:
     """[N]"""
     class_names: list[str]
     images: NDArray[np.uint8] | None
-    """M test samples, [M, H, W] or [M, H, W, C]; None where the file has none."""
+    """M test samples, [M, H, W] or [M, H, W, C], clips [M, T, H, W, C]; None where the file has none."""
     index: NDArray[np.int64]
     """Their places among the N samples, [M]: the file's ``index``, by default the first M."""
 
@@ -230,7 +230,7 @@ def _evaluation(path: Path) -> Evaluation:
         index = file["index"].astype(np.int64) if "index" in file.files else None
         names = [str(name) for name in file["class_names"]]
         logits, labels = file["logits"].astype(np.float32), file["labels"].astype(np.int64)
-    if images is not None and (images.dtype != np.uint8 or images.ndim not in (3, 4) or not images.size):
+    if images is not None and (images.dtype != np.uint8 or images.ndim not in (3, 4, 5) or not images.size):
         images = None
     count = 0 if images is None else min(len(images), len(labels))
     if index is None or len(index) != count or index.min() < 0 or index.max() >= len(labels):
