@@ -16,7 +16,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-import librosa
+import librosa  # pyright: ignore[reportMissingImports]
 import numpy as np
 import soundfile
 import torch

@@ -18,7 +18,8 @@ def mel(hertz: Tensor) -> Tensor:
 def filters(rate: int, size: int, sound: Sound) -> Tensor:
     """Triangular bands, equally wide in mel: float32 [mels, size // 2 + 1]; each reaches 1."""
     top = min(TOP, rate / 2)
-    edges = torch.linspace(*mel(torch.tensor([sound.low, top])).tolist(), sound.mels + 2)
+    low, high = mel(torch.tensor([sound.low, top])).tolist()
+    edges = torch.linspace(low, high, sound.mels + 2)
     edges = 700 * (10 ** (edges / 2595) - 1)
     line = torch.linspace(0, rate / 2, size // 2 + 1)
     low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]

@@ -8,7 +8,7 @@ from torch import Tensor
 from exuno.data.base import modality, pictures
 from exuno.data.clips import stacks, unstack
 from exuno.data.log_mel import LogMel
-from exuno.data.resize import resize
+from exuno.data.resize import prepare
 from exuno.engine.options import Sound
 
 FRAMES, SIDE = 8, 96  # of a clip, at most
@@ -31,7 +31,7 @@ def shown(data: object, batch: Tensor) -> NDArray[np.uint8]:
         height, width = frames.shape[-2:]
         if (scale := SIDE / max(height, width)) < 1:
             size = (max(1, round(height * scale)), max(1, round(width * scale)))
-            frames = unstack(resize(stacks(frames), size), len(frames))
+            frames = unstack(prepare(stacks(frames), size), len(frames))
         return pictures(data, frames)
     if kind == "recording":
         return spectrograms(batch, data.rate)  # type: ignore[attr-defined]
