@@ -402,7 +402,7 @@ def test_mistakes_are_told_in_one_sentence(fails, args: list[str], words: str, t
 def test_a_start_that_does_not_fit_is_told(fails, phase1: Path, tmp_path: Path) -> None:
     start = ["--model", f"run:{phase1}"]
     assert "--size is 10, which patches of 4 pixels do not fill" in fails("distill", *start, "--size", "10")
-    (tmp_path / "run").rename(tmp_path / "before")
+    assert not (tmp_path / "run").exists(), "nothing happened in it: free for the corrected command"
     spec = images(tmp_path / "colour", {"train": 3, "val": 3, "test": 3})
     said = fails("distill", *start, "--data", spec)
     assert "takes images of 1 channels" in said
@@ -415,7 +415,7 @@ def test_validation_that_cannot_be_is_told_before_the_training(fails, tmp_path: 
     said = fails("pretrain", *args)
     assert "--validation.way is 5" in said
     assert "has 3 validation classes" in said
-    (tmp_path / "run").rename(tmp_path / "before")
+    assert not (tmp_path / "run").exists(), "nothing happened in it: free for the corrected command"
     said = fails("pretrain", *args, "--validation.way", "3", "--validation.shot", "4")
     assert "--validation.shot is 4, but a validation class" in said
     assert not (tmp_path / "run/metrics.jsonl").exists()
