@@ -1,7 +1,6 @@
 """One picture as RGB bytes: a file, a photograph that comes with scikit-image, or noise. No torch."""
 
 import hashlib
-from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from exuno.data.jpeg import plain_size, read_bytes
 from exuno.data.rng import generator
 from exuno.engine.errors import ExunoError
+from exuno.engine.files import existing
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -73,17 +73,7 @@ def source_path(spec: str | Path) -> Path:
     text = str(spec)
     if text.startswith("photo:"):
         return _embedded(text.removeprefix("photo:"))
-    path = Path(spec)
-    if path.is_dir():
-        raise ExunoError(f"'{path}' is a folder, not a picture", f"Give the {FORMS}.")
-    if not path.exists():
-        siblings = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = get_close_matches(path.name, siblings, n=3)
-        hint = (
-            f"Did you mean {' or '.join(str(path.parent / name) for name in near)}?" if near else f"Give the {FORMS}."
-        )
-        raise ExunoError(f"there is no picture '{path}'", hint)
-    return path
+    return existing(Path(spec), "picture", FORMS)
 
 
 def _noise_seed(text: str) -> int:

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-from difflib import get_close_matches
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from exuno.data.made_sound import MADE, MADE_RATE, made_sound
 from exuno.engine.errors import ExunoError
+from exuno.engine.files import existing
 
 SUFFIXES = (".wav", ".flac", ".ogg")
 FORMS = f"PATH of a recording ({', '.join(SUFFIXES)}) or sound:NAME ({', '.join(MADE)})"
@@ -41,7 +41,7 @@ def load_recording(spec: str | Path, rate: int) -> NDArray[np.float32]:
     text = str(spec)
     if text.startswith("sound:"):
         return resample(made_sound(text.removeprefix("sound:")), MADE_RATE, rate)
-    path = _existing(Path(spec))
+    path = existing(Path(spec), "recording", FORMS)
     samples = read_recording(path, rate)
     if len(samples) < 2:
         raise ExunoError(f"the recording '{path}' has a single sample", "Give one that lasts some seconds.")
@@ -58,7 +58,7 @@ def recording_sha256(spec: str | Path) -> str:
     text = str(spec)
     if text.startswith("sound:"):
         return hashlib.sha256(made_sound(text.removeprefix("sound:")).tobytes()).hexdigest()
-    return hashlib.sha256(_existing(Path(spec)).read_bytes()).hexdigest()
+    return hashlib.sha256(existing(Path(spec), "recording", FORMS).read_bytes()).hexdigest()
 
 
 def read_recording(source: str | Path | bytes, rate: int) -> NDArray[np.float32]:
@@ -109,19 +109,6 @@ def _taps(steps: int) -> NDArray[np.float32]:
     place = np.arange(-48 * steps, 48 * steps + 1)
     taps = np.sinc(place * (0.95 / steps)) * np.kaiser(len(place), 8.0)
     return (taps / taps.sum()).astype(np.float32)
-
-
-def _existing(path: Path) -> Path:
-    if path.is_dir():
-        raise ExunoError(f"'{path}' is a folder, not a recording", f"Give the {FORMS}.")
-    if not path.exists():
-        siblings = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = get_close_matches(path.name, siblings, n=3)
-        hint = (
-            f"Did you mean {' or '.join(str(path.parent / name) for name in near)}?" if near else f"Give the {FORMS}."
-        )
-        raise ExunoError(f"there is no recording '{path}'", hint)
-    return path
 
 
 def soundfile() -> Any:

@@ -1,4 +1,4 @@
-"""Writing files so that a power cut leaves the old one or the new one, never half of one."""
+"""Writing files so that a power cut leaves the old one or the new one, never half of one; and finding those to read."""
 
 import ctypes
 import errno
@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +107,25 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes ``value`` as indented JSON in one step."""
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def existing(path: Path, noun: str, forms: str) -> Path:
+    """``path`` of a file that is there.
+
+    Args:
+        path: what the user named.
+        noun: what it has to be, such as ``picture``.
+        forms: how one may be named, for the message.
+
+    Raises:
+        ExunoError: a folder, or nothing, with the names that are near.
+    """
+    if path.is_dir():
+        raise ExunoError(f"'{path}' is a folder, not a {noun}", f"Give the {forms}.")
+    if not path.exists():
+        siblings = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = [str(path.parent / name) for name in get_close_matches(path.name, siblings, n=3)]
+        raise ExunoError(
+            f"there is no {noun} '{path}'", f"Did you mean {' or '.join(near)}?" if near else f"Give the {forms}."
+        )
+    return path
