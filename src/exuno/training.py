@@ -1,7 +1,7 @@
 """What the verbs that train share around the loop: checks, the run directory, the loader."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Protocol, TypeVar
 
@@ -15,7 +15,8 @@ from exuno.engine.check import check_augment, check_length, check_optim, check_r
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment, Optim, RunOptions, Sound
 from exuno.engine.run import Run, open_run
-from exuno.models.classifier import Classifier
+from exuno.models.classifier import Classifier, hearing_of
+from exuno.models.load import load_model
 from exuno.presets import Preset, resolve, to_dict
 
 
@@ -163,6 +164,42 @@ def heard(size: tuple[int, int], *models: Classifier) -> tuple[int, int]:
     hears; each takes the middle of it."""
     lengths = [model.card.hearing.length for model in models if model.card.hearing]
     return (1, max(lengths)) if lengths else size
+
+
+def has_weights(spec: str, pretrained: bool) -> bool:
+    """Whether a model to be trained starts from weights that were trained before."""
+    return pretrained or spec.startswith(("run:", "file:", "hf-hub:"))
+
+
+def model_for(
+    spec: str,
+    pretrained: bool,
+    data: Data,
+    size: tuple[int, int],
+    sound: Sound,
+    classes: int,
+    class_names: Sequence[str] | None,
+) -> Classifier:
+    """The model that is to be trained on ``data`` at ``size``: new, or with weights and, if its classes are others, a
+    new last layer.
+
+    Raises:
+        ExunoError: what ``load_model`` raises.
+    """
+    started = has_weights(spec, pretrained)
+    return load_model(
+        spec,
+        classes=classes,
+        class_names=class_names,
+        in_chans=data.channels,
+        input_size=size,
+        # Weights that were trained before know their own normalisation.
+        mean=None if started else data.mean,
+        std=None if started else data.std,
+        pretrained=started,
+        new_head=started,
+        hearing=None if started else hearing_of(data, size, sound),
+    )
 
 
 def steps_of(config: TrainingConfig, loader: Loader) -> int:

@@ -22,14 +22,14 @@ from exuno.engine.loop import Result, fit
 from exuno.engine.run import Run
 from exuno.evaluate.measure import check_classes, record, scores, top1
 from exuno.metrics import agreement
-from exuno.models.classifier import Classifier, hearing_of
+from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
 from exuno.models.save import save_model
 from exuno.presets import Preset, read, resolve
 from exuno.report.page import write_report
 from exuno.teach.options import TeachConfig
 from exuno.teach.train import teach
-from exuno.training import carry_out, heard, size_of, steps_of, training_loader
+from exuno.training import carry_out, heard, model_for, size_of, steps_of, training_loader
 
 
 def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
@@ -72,20 +72,8 @@ def prepare(config: DistillConfig, test: Any, teacher: Classifier, accelerator: 
     check_classes(teacher, test, "the teacher")
     size = size_of(config, test)
     session.seed_everything(config.run.seed)
-    started = config.student.startswith(("run:", "file:", "hf-hub:")) or config.pretrained
-    student = load_model(
-        config.student,
-        classes=teacher.card.classes,
-        class_names=teacher.card.class_names or test.classes,
-        in_chans=test.channels,
-        input_size=size,
-        # Weights that were trained before know their own normalisation.
-        mean=None if started else test.mean,
-        std=None if started else test.std,
-        pretrained=started,
-        new_head=started,
-        hearing=None if started else hearing_of(test, size, config.sound),
-    )
+    classes = (teacher.card.classes, teacher.card.class_names or test.classes)
+    student = model_for(config.student, config.pretrained, test, size, config.sound, *classes)
     size = heard(size, teacher, student)
     source = sources.open_source(config, test, size, channels=max(teacher.card.in_chans, student.card.in_chans))
     if (getattr(source, "whitening", None) is None) != (getattr(test, "whitening", None) is None):

@@ -16,14 +16,23 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Result, fit
 from exuno.engine.run import Run
 from exuno.evaluate.measure import check_classes, record, scores, top1
-from exuno.models.classifier import Classifier, hearing_of
-from exuno.models.load import load_model
+from exuno.models.classifier import Classifier
 from exuno.models.save import save_model
 from exuno.presets import Preset
 from exuno.report.page import write_report
 from exuno.teach.method import Supervised
 from exuno.teach.options import TeachConfig
-from exuno.training import carry_out, changed, check_training, heard, size_of, steps_of, training_loader
+from exuno.training import (
+    carry_out,
+    changed,
+    check_training,
+    has_weights,
+    heard,
+    model_for,
+    size_of,
+    steps_of,
+    training_loader,
+)
 
 
 def teach(config: TeachConfig, preset: Preset | None = None) -> Run:
@@ -62,24 +71,12 @@ def prepare(config: TeachConfig, accelerator: Accelerator) -> Setup:
     check_apart(config.data, training, test)
     size = size_of(config, training)
     session.seed_everything(config.run.seed)
-    started = config.model.startswith(("run:", "file:", "hf-hub:")) or config.pretrained
-    if started and (idle := changed(config.sound)):
+    if has_weights(config.model, config.pretrained) and (idle := changed(config.sound)):
         raise ExunoError(
             f"--sound.{idle[0]} says how a new model hears, and {config.model} comes with weights", "Leave it out."
         )
-    model = load_model(
-        config.model,
-        classes=training.num_classes,
-        class_names=training.classes,
-        in_chans=training.channels,
-        input_size=size,
-        # Weights that were trained before know their own normalisation.
-        mean=None if started else training.mean,
-        std=None if started else training.std,
-        pretrained=started,
-        new_head=started,
-        hearing=None if started else hearing_of(training, size, config.sound),
-    )
+    classes = (training.num_classes, training.classes)
+    model = model_for(config.model, config.pretrained, training, size, config.sound, *classes)
     check_classes(model, test, "the model")
     size = heard(size, model)
     loader = training_loader(training, config, size, accelerator)
