@@ -71,3 +71,17 @@ def tiny_poster() -> Callable[..., Any]:
         return Poster(**{**parts, **changes})
 
     return make
+
+
+@pytest.fixture
+def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs a command that must fail; returns what it told the user."""
+    from exuno.cli import main
+
+    def run(*args: str | Path) -> str:
+        assert main([str(arg) for arg in args]) == 2
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err + said.out
+        return " ".join(said.err.split()) + " ".join(said.out.split())
+
+    return run

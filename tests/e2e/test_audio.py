@@ -41,19 +41,6 @@ def teacher(spec: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-@pytest.fixture
-def fails(capsys: pytest.CaptureFixture[str]):
-    """Runs a command that must fail; returns what it told the user."""
-
-    def run(*args: str | Path) -> str:
-        assert main([str(arg) for arg in args]) == 2
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err + said.out
-        return " ".join(said.err.split()) + " ".join(said.out.split())
-
-    return run
-
-
 def test_taught(teacher: Path) -> None:
     assert json.loads((teacher / "result.json").read_text())["metrics"]["model/top1"] == 1.0
     card = json.loads((teacher / "model.json").read_text())

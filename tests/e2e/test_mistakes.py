@@ -12,19 +12,6 @@ from exuno.cli import main
 SMOKE = ["--smoke", "--devices", "cpu"]
 
 
-@pytest.fixture
-def fails(capsys: pytest.CaptureFixture[str]):
-    """Runs a command that must fail; returns what it told the user."""
-
-    def run(*args: str | Path) -> str:
-        assert main([str(arg) for arg in args]) == 2
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err + said.out
-        return " ".join(said.err.split()) + " ".join(said.out.split())
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "teacher"
