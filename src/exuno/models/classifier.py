@@ -40,9 +40,7 @@ def subsample(clips: Tensor, frames: int) -> Tensor:
 def fitted(recordings: Tensor, length: int) -> Tensor:
     """The middle ``length`` samples of recordings [B, 1, S], or all of them with silence around."""
     have = recordings.shape[-1]
-    before = (
-        length + have
-    ) // 2 - have  # half of what is lacking, never a negative number halved: ONNX rounds those up
+    before = (length + have) // 2 - have  # half of what is lacking; a negative number is not halved: ONNX rounds it up
     return pad(recordings, (before, length - have - before)) if have != length else recordings
 
 

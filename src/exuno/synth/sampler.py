@@ -1,5 +1,7 @@
 """What the samplers of photographs have in common."""
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -8,7 +10,7 @@ from exuno.synth.parameters import first_crop_side
 from exuno.synth.pyramid import pyramid
 
 
-class PhotoSampler:
+class PhotoSampler(ABC):
     """Makes samples of one photograph.
 
     A sample is a pure function of (photograph, options, seed, index). Calling it changes nothing; it can be pickled
@@ -52,15 +54,15 @@ class PhotoSampler:
         """Make the pyramid now, so that forked processes share it."""
         _ = self.levels
 
+    @abstractmethod
     def __call__(self, indices: ArrayLike) -> NDArray[np.uint8]:
         """The samples with these indices, uint8 [N, …, 3]."""
-        raise NotImplementedError
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_levels": None}
 
     def __setstate__(self, state: dict) -> None:
-        self.__dict__.update(state)
+        vars(self).update(state)
         _use_one_thread()
 
 
