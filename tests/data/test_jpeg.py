@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exuno.data import photo
+from exuno.data import picture
 from exuno.data.jpeg import plain_size
 from exuno.data.photo import load_photo
 from exuno.engine.errors import ExunoError
@@ -61,8 +61,8 @@ def test_the_fast_way_gives_the_pixels_of_pillow(kind, tmp_path, monkeypatch) ->
     path = tmp_path / "a.jpg"
     path.write_bytes(PLAIN[kind])
     assert plain_size(PLAIN[kind]) == (43, 61)
-    by_pillow = photo._by_pillow(path)
-    monkeypatch.setattr(photo, "_by_pillow", None)
+    by_pillow = picture.stored(PLAIN[kind], "a.jpg")
+    monkeypatch.setattr(picture, "stored", None)
     found = load_photo(path)
     assert found.dtype == np.uint8
     assert np.array_equal(found, by_pillow)

@@ -100,10 +100,9 @@ def test_a_missing_file_gets_a_suggestion(tmp_path):
 def test_what_is_no_picture(tmp_path):
     with pytest.raises(ExunoError, match="folder"):
         load_photo(tmp_path)
-    for content in (b"", b"not a picture"):
-        (tmp_path / "a.jpg").write_bytes(content)
-        with pytest.raises(ExunoError, match="known format"):
-            load_photo(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").write_bytes(b"not a picture")
+    with pytest.raises(ExunoError, match="known format"):
+        load_photo(tmp_path / "a.jpg")
     for suffix in ("jpg", "png"):
         Image.fromarray(RGB).save(tmp_path / f"b.{suffix}")
         data = (tmp_path / f"b.{suffix}").read_bytes()

@@ -18,9 +18,8 @@ from torch import Tensor
 
 from exuno.data.augment import boxes, finish
 from exuno.data.files import FileData
-from exuno.data.jpeg import plain_size, read_bytes
+from exuno.data.jpeg import plain_size
 from exuno.data.loader import Batch, Key, Loader, Source
-from exuno.data.photo import load_photo
 from exuno.data.resize import cover
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
@@ -213,11 +212,10 @@ class _Inputs:
         return box, low.astype(np.float32), high.astype(np.float32)
 
     def _file(self, position: int) -> _File:
-        path = self.data.root / self.data.files[position]
-        content = read_bytes(path)
+        content = self.data.read(position)
         size = plain_size(content)
         if size is None:
-            pixels = load_photo(path)
+            pixels = self.data.decode(position, content)
             size = (pixels.shape[0], pixels.shape[1])
             content = b"P6 %d %d 255\n" % (size[1], size[0]) + pixels.tobytes()  # PPM: a header, then the pixels
         return _File(np.frombuffer(content, np.uint8), size)

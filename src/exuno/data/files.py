@@ -11,7 +11,7 @@ from torch import Tensor
 
 from exuno.data.base import Data, Positions
 from exuno.data.constants import IMAGENET, PICTURES, Stats
-from exuno.data.photo import load_photo
+from exuno.data.picture import decode, read
 
 SUFFIXES = frozenset(PICTURES)
 PHOTO_SIZE, PHOTO_RESIZE = (224, 224), 256
@@ -33,6 +33,7 @@ class FileData(Data):
         labels: int64 [N], -1 where there is none.
         classes: names of the classes; None for unlabelled files.
         stats: mean and std of each channel.
+        bits: that the numbers of files of more than 8 bits a channel fill, as :func:`exuno.data.picture.decode` has it.
     """
 
     channels = 3
@@ -45,12 +46,13 @@ class FileData(Data):
         labels: NDArray[np.int64],
         classes: tuple[str, ...] | None,
         stats: Stats = IMAGENET,
+        bits: int | None = None,
     ) -> None:
         self.name, self.root, self.files = name, root, list(files)
         self.labels = torch.from_numpy(np.asarray(labels, np.int64))
         self.classes = classes
         self.num_classes = len(classes or ())
-        self.mean, self.std = stats
+        (self.mean, self.std), self.bits = stats, bits
         small = self._one_small_size()
         self.image_size, self.resize = (small, None) if small else (PHOTO_SIZE, PHOTO_RESIZE)
 
@@ -62,7 +64,7 @@ class FileData(Data):
             try:
                 with Image.open(self.root / file) as image:
                     sizes.add((image.height, image.width))
-            except OSError:
+            except Exception:
                 return None  # a broken file gets its message when it is fetched
         size = sizes.pop() if len(sizes) == 1 else None
         return size if size and max(size) <= SMALL else None
@@ -70,16 +72,24 @@ class FileData(Data):
     def __len__(self) -> int:
         return len(self.files)
 
+    def read(self, position: int) -> bytes:
+        """The bytes of a file."""
+        return read(self.root / self.files[position])
+
+    def decode(self, position: int, content: bytes) -> NDArray[np.uint8]:
+        """What the bytes of that file show, uint8 [H, W, 3]."""
+        return decode(content, f"'{self.root / self.files[position]}'", self.bits)
+
     def fetch(self, positions: Positions) -> tuple[list[Tensor], Tensor]:
         images = [
-            torch.from_numpy(load_photo(self.root / self.files[position])).permute(2, 0, 1)
+            torch.from_numpy(self.decode(position, self.read(position))).permute(2, 0, 1)
             for position in np.asarray(positions).tolist()
         ]
         return images, self.labels[torch.from_numpy(np.asarray(positions, np.int64))]
 
     def fingerprint(self) -> str:
-        """sha256 of the names, sizes and labels; the images themselves are not read."""
-        digest = hashlib.sha256()
+        """sha256 of the names, sizes and labels, and the bits; the images themselves are not read."""
+        digest = hashlib.sha256(f"@{self.bits}bit".encode() if self.bits else b"")
         for file, label in zip(self.files, self.labels.tolist(), strict=True):
             digest.update(f"{file}\0{(self.root / file).stat().st_size}\0{label}\n".encode())
         return digest.hexdigest()

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exuno.data.constants import IMAGENET, Stats
+from exuno.data.deep import split_bits, tell_depth
 from exuno.data.files import SUFFIXES, FileData
 from exuno.engine.errors import ExunoError
 
@@ -30,12 +31,16 @@ class Found:
 def open_folder(
     path: Path, split: str, name: str | None = None, stats: Stats = IMAGENET, *, own_classes: bool = False
 ) -> FileData:
-    """Images in folders, as :func:`find_files` finds them."""
-    found = find_files(path, split, SUFFIXES, "images", own_classes=own_classes)
+    """Images in folders, as :func:`find_files` finds them; with bits behind the path, as :func:`split_bits` reads
+    them."""
+    bare, bits = split_bits(str(path))
+    found = find_files(Path(bare), split, SUFFIXES, "images", own_classes=own_classes)
     name = name or f"folder:{path}"
-    if found.folder != path:
+    if found.folder != Path(bare):
         name = f"{name}/{found.folder.name}"
-    return FileData(name, found.folder, found.files, found.labels, found.classes, stats)
+    data = FileData(name, found.folder, found.files, found.labels, found.classes, stats, bits)
+    tell_depth(f"folder:{bare}", bits, data.files, data.read)
+    return data
 
 
 def find_files(path: Path, split: str, suffixes: Collection[str], what: str, *, own_classes: bool = False) -> Found:

@@ -2,7 +2,6 @@
 
 import io
 import struct
-from pathlib import Path
 
 BASELINE, EXTENDED, PROGRESSIVE = 0xC0, 0xC1, 0xC2
 SCAN, APP1 = 0xDA, 0xE1
@@ -53,11 +52,3 @@ def _turned(content: bytes) -> bool:
             return image.getexif().get(ORIENTATION, 1) != 1
     except Exception:  # a broken tag: whoever opens the file next says what is wrong
         return True
-
-
-def read_bytes(path: Path) -> bytes:
-    """The content of a file, b"" where it cannot be read: whoever opens it next says why."""
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from exuno.data.base import ArrayData, Positions, channel_stats
 from exuno.data.files import FileData
+from exuno.data.picture import decode, gray, read
 from exuno.engine.errors import ExunoError
 
 SIDE = 105
@@ -157,13 +158,7 @@ def _run(path: Path, base: Path) -> Run:
 
 
 def _gray(path: Path) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            pixels = np.array(image.convert("L"))
-    except OSError as error:
-        raise ExunoError(f"the picture {path} cannot be read: {error}", "Unpack the archive again.") from error
+    pixels = gray(decode(read(path), f"'{path}'"))
     if pixels.shape != (SIDE, SIDE):
         raise ExunoError(f"{path} has {pixels.shape[1]}x{pixels.shape[0]} pixels, not {SIDE}x{SIDE}", "Unpack again.")
     return pixels

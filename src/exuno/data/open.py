@@ -9,9 +9,9 @@ from exuno.engine.errors import ExunoError
 FORMS = (
     "digits; moving-digits (labelled by direction, moving-digits@digit by digit); cifar10, cifar100, imagenet, in100, "
     "places365, flowers102, pets37, stl10, cub200, tiny-imagenet, cifar-fs, fc100, mini-imagenet, tiered-imagenet, "
-    "omniglot, omniglot-runs, fsdd, speechcommands, ucf101, k400 (with --data-root); folder:PATH, npz:PATH, "
-    "wds:PATTERN, recordings:PATH[@RATE], videos:PATH[@FRAMES/SECONDSs], poster:PATH, torchvision:NAME (with "
-    "--data-root)"
+    "omniglot, omniglot-runs, fsdd, speechcommands, ucf101, k400 (with --data-root); folder:PATH[@BITSbit], npz:PATH, "
+    "wds:PATTERN[@EXTENSION][@BITSbit], recordings:PATH[@RATE], videos:PATH[@FRAMES/SECONDSs], poster:PATH, "
+    "torchvision:NAME (with --data-root)"
 )
 
 
@@ -43,9 +43,9 @@ def open_data(spec: str, split: str = "train", *, root: Path | None = None) -> D
 
         return open_npz(Path(rest), split)
     if prefix == "wds":
-        from exuno.data.shards import ShardData, expand
+        from exuno.data.shard_data import open_shards
 
-        return ShardData(spec, expand(rest, split))
+        return open_shards(rest, split)
     if prefix == "poster":
         from exuno.data.poster_data import open_poster
 

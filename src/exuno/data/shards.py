@@ -1,28 +1,27 @@
-"""``wds:PATTERN``: WebDataset shards with random access. The tar headers are read once; images are read where they lie.
+"""WebDataset shards with random access. The tar headers are read once; files are read where they lie.
 
 WebDataset itself streams shards and shuffles in a buffer; then an order cannot be resumed or repeated on another number
 of workers.
 """
 
-import hashlib
 import io
 import re
 import tarfile
-from collections.abc import Collection
+import zlib
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from exuno.data.base import Data, Positions
-from exuno.data.constants import IMAGENET, PICTURES
-from exuno.data.files import PHOTO_RESIZE, PHOTO_SIZE
+from exuno.data.shard_labels import FORMS, MOST, NoLabel, check_labels, choose, class_names, is_label, parse
 from exuno.engine.errors import ExunoError
+from exuno.engine.tell import tell
 
 TAR = (".tar", ".tar.gz", ".tgz")
+IMAGES = "images"
+TOLD = 4
+"""Kinds of members that are named where they are left out."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,12 @@ def _alternatives(text: str) -> list[str]:
 
 
 class Shards:
-    """The files of one kind in tar files, in their order: KEY.SUFFIX and, if labelled, KEY.cls (the label as a decimal
-    number).
+    """The files of one kind in tar files, in their order, with their labels.
+
+    The key of a member is its name up to the first dot behind the last slash, as in webdataset, and the rest its
+    extension, in which upper and lower case are one. Of a key, the one file whose suffix is wanted is taken: KEY.jpg,
+    or KEY.left.jpg where there is no other; of several, the one with the extension ``only``. Labels are in members
+    KEY.cls (or what else :mod:`exuno.data.shard_labels` knows), of the same kind for all. What is left out is told.
 
     A compressed shard (.tar.gz) has no random access; it is unpacked into memory. Names of the classes are read from
     ``classes.txt`` beside the shards, one a line; without them there are as many classes as the largest label tells.
@@ -77,42 +80,59 @@ class Shards:
         paths: the shards.
         suffixes: of the files that are wanted, in lower case.
         what: what they are, for messages.
+        only: extension of the files, in lower case and without the first dot.
 
     Raises:
-        ExunoError: for broken shards, labels that are no numbers, or some files with and some without a label.
+        ExunoError: for broken shards, members of one name, keys with several files, labels that are no numbers, or some
+            files with and some without a label.
     """
 
-    def __init__(self, paths: list[Path], suffixes: Collection[str], what: str) -> None:
-        self.paths, self.suffixes = paths, suffixes
+    def __init__(self, paths: list[Path], suffixes: Collection[str], what: str, only: str | None = None) -> None:
+        self.paths, self.suffixes, self.what, self.only = paths, suffixes, what, only
         self.content: dict[int, bytes] = {}
         self.members: list[Member] = []
-        self.labels: list[int] = []
+        beside: list[dict[str, Member]] = []  # of each member, what else has its key
+        self.left_out: dict[str, tuple[int, str]] = {}  # kind -> how many, and the first
         for shard, path in enumerate(paths):
-            found, numbers = self._index(shard, path)
-            self.members += found.values()
-            self.labels += [numbers.get(key, -1) for key in found]
-        labels = self.labels
+            for members in self._index(shard, path).values():
+                chosen = self._choose(members)
+                if chosen is not None:
+                    self.members.append(members.pop(chosen))
+                    beside.append(members)
+                else:
+                    self._leave_out(members, f" without {what}")
         if not self.members:
-            raise ExunoError(f"there are no {what} in {paths[0]}", f"Known suffixes: {' '.join(suffixes)}.")
-        if min(labels) < 0 <= max(labels):
-            bare = self.members[labels.index(min(labels))]
-            raise ExunoError(f"{paths[bare.shard]}: {bare.key} has no label, others have", "Add its .cls file.")
-        listed = paths[0].parent / "classes.txt"
-        classes = tuple(listed.read_text().rstrip().splitlines()) if listed.exists() else ()
-        self.classes = classes if len(classes) > max(labels) >= 0 else None
-        self.num_classes = len(self.classes or ()) or max(labels) + 1
+            raise ExunoError(
+                f"there are no {what}{f' .{only}' if only else ''} in {paths[0]}, but {self._words() or 'nothing'}",
+                f"Known suffixes: {' '.join(suffixes)}.",
+            )
+        names = class_names(paths[0].parent)
+        self.labels, why = self._labels(beside, names)
+        for members in beside:
+            self._leave_out(members)
+        if self.left_out:
+            tell(f"{paths[0]}: members left out: {self._words()}{why}")
+        labelled = self.labels[0] >= 0
+        self.classes = names if labelled and names else None
+        self.num_classes = len(self.classes or ()) or max(self.labels) + 1
 
     def read(self, member: Member) -> bytes:
         """The bytes of a file."""
-        if member.shard in self.content:
-            return self.content[member.shard][member.offset : member.offset + member.size]
-        with self.paths[member.shard].open("rb") as file:
-            file.seek(member.offset)
-            return file.read(member.size)
+        [content] = self._read([member])
+        return content
 
-    def _index(self, shard: int, path: Path) -> tuple[dict[str, Member], dict[str, int]]:
-        found: dict[str, Member] = {}
-        labels: dict[str, int] = {}
+    def _read(self, members: Iterable[Member]) -> Iterator[bytes]:
+        """The bytes of several; a shard is opened once for those that follow each other in it."""
+        for shard, several in groupby(members, lambda member: member.shard):
+            held = self.content.get(shard)
+            with self.paths[shard].open("rb") if held is None else io.BytesIO(held) as file:
+                for member in several:
+                    file.seek(member.offset)
+                    yield file.read(member.size)
+
+    def _index(self, shard: int, path: Path) -> dict[str, dict[str, Member]]:
+        """The members of a shard: key -> extension -> member."""
+        found: dict[str, dict[str, Member]] = {}
         try:
             if path.suffix in (".gz", ".tgz"):
                 import gzip
@@ -121,76 +141,86 @@ class Shards:
             source = io.BytesIO(self.content[shard]) if shard in self.content else path.open("rb")
             with source, tarfile.open(fileobj=source, mode="r:") as tar:
                 for entry in tar:
-                    folder, _, base = entry.name.rpartition("/")
-                    stem, _, suffix = base.partition(".")
-                    key = f"{folder}/{stem}"
-                    if not entry.isfile():
+                    if entry.isdir():
                         continue
-                    if f".{suffix.lower()}" in self.suffixes:
-                        found[key] = Member(shard, entry.name, entry.offset_data, entry.size)
-                    elif suffix == "cls":
-                        file = tar.extractfile(entry)
-                        labels[key] = _label(file.read() if file else b"")
-        except ValueError as error:
-            raise ExunoError(
-                f"{path} has a label that is no number from 0: {error}", "A .cls file holds one number."
-            ) from error
-        except (tarfile.TarError, OSError, EOFError) as error:
+                    folder, _, base = entry.name.rpartition("/")
+                    stem, _, extension = base.partition(".")
+                    member = Member(shard, entry.name, entry.offset_data, entry.size)
+                    if not stem or not extension or not entry.isfile():
+                        self._leave_out({"": member}, "without a key" if entry.isfile() else "links")
+                        continue
+                    members = found.setdefault(f"{folder}/{stem}", {})
+                    if (extension := extension.lower()) in members:
+                        both = (members[extension].key, entry.name)
+                        names = f"{both[0]} twice" if both[0] == both[1] else f"both {both[0]} and {both[1]}"
+                        raise ExunoError(f"{path} holds {names}", "Write it again, with each sample once.")
+                    members[extension] = member
+        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
             raise ExunoError(f"{path} is not a whole tar file: {error}", "Fetch or write it again.") from error
-        return found, labels
+        return found
 
-
-def _label(content: bytes) -> int:
-    """The number in a .cls file; ValueError if it is none."""
-    if not content.strip().isdigit():
-        raise ValueError(content.decode(errors="replace")[:40].strip() or "nothing")
-    return int(content)
-
-
-class ShardData(Data):
-    """The pictures of tar files: RGB of any size, taken for photographs (224 pixels, and 256 before the centre crop).
-
-    Args:
-        name: what to call it.
-        paths: the shards.
-
-    Raises:
-        ExunoError: as :class:`Shards`.
-    """
-
-    channels = 3
-    image_size = PHOTO_SIZE
-    resize = PHOTO_RESIZE
-    mean, std = IMAGENET
-
-    def __init__(self, name: str, paths: list[Path]) -> None:
-        self.name, self.paths = name, paths
-        self.shards = Shards(paths, PICTURES, "images")
-        self.members, self.labels = self.shards.members, torch.tensor(self.shards.labels)
-        self.classes, self.num_classes = self.shards.classes, self.shards.num_classes
-
-    def __len__(self) -> int:
-        return len(self.members)
-
-    def fetch(self, positions: Positions) -> tuple[list[Tensor], Tensor]:
-        images = [self._decode(self.members[position]) for position in np.asarray(positions).tolist()]
-        return images, self.labels[torch.from_numpy(np.asarray(positions, np.int64))]
-
-    def _decode(self, member: Member) -> Tensor:
-        from PIL import Image, ImageOps
-
-        try:
-            with Image.open(io.BytesIO(self.shards.read(member))) as image:
-                pixels = np.array(ImageOps.exif_transpose(image).convert("RGB"))
-        except Exception as error:  # decoders of broken files raise whatever they trip over
+    def _choose(self, members: Mapping[str, Member]) -> str | None:
+        """The extension of the file that is wanted, if there is one."""
+        if self.only is not None:
+            return self.only if self.only in members else None
+        able = [extension for extension in members if f".{extension.rpartition('.')[2]}" in self.suffixes]
+        if len(able) > 1:
+            able = [extension for extension in able if "." not in extension] or able
+        if len(able) > 1:
+            named = [members[extension] for extension in able]
             raise ExunoError(
-                f"{member.key} in {self.paths[member.shard]} is no whole picture ({error})", "Write the shard again."
-            ) from error
-        return torch.from_numpy(pixels).permute(2, 0, 1)
+                f"{self.paths[named[0].shard]} has {len(able)} {self.what} of one key, which ends at the first dot: "
+                + ", ".join(member.key for member in named[:TOLD])
+                + (", …" if len(named) > TOLD else ""),
+                (f"Choose one by its extension, as in wds:PATTERN@{able[0]}, or w" if self.what == IMAGES else "W")
+                + "rite them under keys of their own.",
+            )
+        return able[0] if able else None
 
-    def fingerprint(self) -> str:
-        """sha256 of the names, sizes and labels of the images; the images themselves are not read."""
-        digest = hashlib.sha256()
-        for member, label in zip(self.members, self.labels.tolist(), strict=True):
-            digest.update(f"{member.key}\0{member.size}\0{label}\n".encode())
-        return digest.hexdigest()
+    def _labels(self, beside: list[dict[str, Member]], names: tuple[str, ...]) -> tuple[list[int], str]:
+        """The label of each file, -1 for all where there are none, and then why what could be labels is none."""
+        numbers = {name: i for i, name in enumerate(names)}
+        for name in (name for name, count in Counter(names).items() if count > 1):
+            del numbers[name]
+        why = ""
+        for extension in choose(set().union(*beside)):
+            mine = [members.get(extension) for members in beside]
+            there = [member for member in mine if member is not None]
+            labels: list[int] = []
+            wrong: tuple[Member, NoLabel] | None = None
+            contents = self._read(member for member in there if member.size <= MOST)
+            for member in there:
+                try:
+                    labels.append(parse(next(contents) if member.size <= MOST else None, extension, numbers))
+                except NoLabel as error:
+                    wrong = wrong or (member, error)
+            if wrong is not None:
+                member, error = wrong
+                if is_label(extension) or labels or error.meant:
+                    path = self.paths[member.shard]
+                    raise ExunoError(f"{path} has a label that is no number: {member.key} is {error}", f"{FORMS}.")
+                why = why or f"; {member.key} is no label but {error}. {FORMS}"
+                continue
+            if len(there) < len(mine):
+                bare = self.members[mine.index(None)]
+                raise ExunoError(
+                    f"{self.paths[bare.shard]}: {bare.key} has no label, others have "
+                    f"({len(mine) - len(there):,} of {len(mine):,} {self.what} have none)",
+                    f"Add its .{extension} file, or leave it out.",
+                )
+            for members in beside:
+                del members[extension]
+            check_labels(labels, names, str(self.paths[0]))
+            return labels, ""
+        return [-1] * len(beside), why
+
+    def _leave_out(self, members: Mapping[str, Member], note: str = "") -> None:
+        for extension, member in members.items():
+            count, first = self.left_out.get(kind := f".{extension}{note}" if extension else note, (0, member.key))
+            self.left_out[kind] = count + 1, first
+
+    def _words(self) -> str:
+        """How many members of which kinds were passed over, and the first of each."""
+        kinds = sorted(self.left_out.items(), key=lambda kind: -kind[1][0])
+        words = [f"{count:,} {kind} ({first}{', …' * (count > 1)})" for kind, (count, first) in kinds[:TOLD]]
+        return ", ".join(words + ["…"] * (len(kinds) > TOLD))

@@ -13,6 +13,7 @@ from torch import Tensor
 from exuno.data.base import ArrayData, Data, Positions
 from exuno.data.constants import IMAGENET
 from exuno.data.files import PHOTO_RESIZE, PHOTO_SIZE
+from exuno.data.picture import from_pillow
 from exuno.engine.errors import ExunoError
 
 
@@ -109,7 +110,7 @@ class _Decoded(Data):
 
     def fetch(self, positions: Positions) -> tuple[list[Tensor], Tensor]:
         chosen = np.asarray(positions).tolist()
-        images = [np.array(self.found[position][0].convert("RGB")) for position in chosen]
+        images = [from_pillow(self.found[position][0], f"image {position} of {self.name}") for position in chosen]
         return [torch.from_numpy(image).permute(2, 0, 1) for image in images], self.labels[chosen]
 
     def fingerprint(self) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from exuno.data.base import Data, Modality, modality
+from exuno.data.deep import split_bits
 from exuno.data.memory import in_memory
 from exuno.data.open import open_data
 from exuno.data.photo import photo_sha256
@@ -87,7 +88,9 @@ def open_source(config: DistillConfig, test: Data, size: tuple[int, int], channe
         patches = (FreshPatches if config.fresh else Patches)(stream, channels, origin)
         return patches if config.fresh else in_memory(patches)
     [spec] = specs
-    source = open_data(spec_of(Path(spec), kind) if Path(spec).is_dir() else spec, "train", root=config.data_root)
+    folder = split_bits(spec)[0]
+    named = spec_of(Path(folder), kind) + spec.removeprefix(folder) if Path(folder).is_dir() else spec
+    source = open_data(named, "train", root=config.data_root)
     if modality(source) != kind:
         raise ExunoError(f"--source {spec} has {modality(source)}s, and {test.name} has {kind}s", "Give data alike.")
     return source

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from exuno.data.base import Data
 from exuno.data.files import FileData
-from exuno.data.shards import ShardData
+from exuno.data.shard_data import ShardData
 from exuno.data.subset import SubsetData
 from exuno.data.turned import TurnedData
 from exuno.engine.errors import ExunoError

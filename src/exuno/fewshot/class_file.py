@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from exuno.data.deep import split_bits, tell_depth
 from exuno.data.files import FileData
 from exuno.engine.errors import ExunoError
 
@@ -65,11 +66,13 @@ def read_class_file(path: Path) -> ClassFile:
 
 
 def files_of(table: ClassFile, part: str, folder: Path, name: str) -> FileData | None:
-    """The files of one part, with paths inside ``folder``; classes are sorted by name.
+    """The files of one part, with paths inside ``folder`` (``PATH@12bit``, too); classes are sorted by name.
 
     Raises:
         ExunoError: for a file that is not there.
     """
+    bare, bits = split_bits(str(folder))
+    folder = Path(bare)
     chosen = [(file, label) for file, label in table.files if table.part_of[label] == part]
     lost = next((file for file, _ in chosen if not (folder / file).is_file()), None)
     if lost is not None:
@@ -79,4 +82,6 @@ def files_of(table: ClassFile, part: str, folder: Path, name: str) -> FileData |
     classes = tuple(sorted({label for _, label in chosen}))
     number = {each: i for i, each in enumerate(classes)}
     labels = np.array([number[label] for _, label in chosen], np.int64)
-    return FileData(f"{name}/{part}", folder, [file for file, _ in chosen], labels, classes)
+    data = FileData(f"{name}/{part}", folder, [file for file, _ in chosen], labels, classes, bits=bits)
+    tell_depth(f"folder:{folder}", bits, data.files, data.read)
+    return data

@@ -5,6 +5,7 @@ from typing import Literal
 
 from exuno.data import rng
 from exuno.data.base import Data
+from exuno.data.deep import split_bits
 from exuno.data.fewshot import FEWSHOT
 from exuno.data.files import FileData
 from exuno.data.omniglot import RUNS
@@ -132,10 +133,10 @@ def _folder_parts(path: Path) -> dict[Part, Data | None] | None:
     of train."""
     from exuno.data.folder import class_folders, open_folder, split_folders
 
-    folders = split_folders(path)
+    folders = split_folders(bare := Path(split_bits(str(path))[0]))
     if "train" not in folders or len(folders) < 2:
         return None
-    names = {part: set(class_folders(path / folder)) for part, folder in folders.items()}
+    names = {part: set(class_folders(bare / folder)) for part, folder in folders.items()}
     new = {part: names[part] - names["train"] for part in folders if part != "train"}
     if not any(new.values()):
         return None

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from exuno.data.constants import PICTURES
+from exuno.data.deep import split_bits
 from exuno.engine.errors import ExunoError
 from exuno.presets import read
 
@@ -25,15 +26,15 @@ def content(verb: str, words: Sequence[str]) -> str:
     for word in words:
         if word.startswith("teach:"):
             found.append(read("teach", word.removeprefix("teach:")).config)
-        elif Path(word).suffix.lower() in PICTURES and Path(word).is_file():
-            found.append(_sha256(Path(word)))
+        elif Path(file := split_bits(word)[0]).suffix.lower() in PICTURES and Path(file).is_file():
+            found.append(_sha256(word))
     return json.dumps(found, sort_keys=True, default=str)
 
 
-def _sha256(path: Path) -> str:
+def _sha256(spec: str) -> str:
     from exuno.data.photo import photo_sha256
 
     try:
-        return photo_sha256(str(path))
+        return photo_sha256(spec)
     except ExunoError:
         return ""  # its cell will tell what is wrong with it
