@@ -166,6 +166,33 @@ def test_processes_share_a_batch(data: FileData) -> None:
     assert sorted(seen) == list(range(8))
 
 
+@pytest.mark.parametrize("bits", ["", "@12bit"])
+def test_what_dali_would_read_otherwise(tmp_path: Path, bits: str) -> None:
+    """16 bits, floats, transparency, palettes, CMYK, and a wrong suffix: these files come from the one decoder."""
+    smooth = [np.asarray(picture(i, 60, 70).convert("L"), np.uint16) for i in range(8)]
+    alpha = Image.fromarray((smooth[1] // 2).astype(np.uint8))
+    clear = picture(2, 60, 70)
+    clear.putalpha(alpha)
+    kinds = {
+        "gray.png": Image.fromarray(smooth[0] * 16),
+        "gray.tif": Image.fromarray(smooth[3] * 16),
+        "float.tif": Image.fromarray(smooth[4].astype(np.float32) / 255),
+        "clear.png": clear,
+        "palette.png": clear.quantize(32),
+        "la.png": clear.convert("LA"),
+        "cmyk.jpg": picture(5, 60, 70).convert("CMYK"),
+        "plain.jpg": picture(6, 60, 70),
+    }
+    for name, image in kinds.items():
+        image.save(tmp_path / name)
+    (tmp_path / "wrong.jpg").write_bytes((tmp_path / "gray.png").read_bytes())
+    data = open_folder(Path(f"{tmp_path}{bits}"), "train")
+    assert data.bits == (12 if bits else None)
+    mean, largest = differences(both(data, CROP))
+    assert mean < MEAN
+    assert largest < LARGEST
+
+
 def folder_with(tmp_path: Path, content: bytes) -> FileData:
     for i in range(3):
         picture(i, 60, 70).save(tmp_path / f"{i}.jpg")

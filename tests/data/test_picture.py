@@ -206,6 +206,13 @@ def test_a_deep_picture_among_many_flat_ones_is_found(tmp_path: Path, capsys) ->
     assert "@12bit" in capsys.readouterr().err
 
 
+def test_values_below_0_get_an_error_and_no_hint(tmp_path: Path, capsys) -> None:
+    for _, fetch in folder_and_shard(tmp_path, BROKEN["below 0"][0]):
+        with pytest.raises(ExunoError, match="go from -1000"):
+            fetch()
+    assert capsys.readouterr().err == ""
+
+
 def test_bits_that_do_nothing_are_told(tmp_path: Path, capsys) -> None:
     for _, fetch in folder_and_shard(tmp_path, EXPECTED["RGBA"][0], bits="@12bit"):
         assert np.array_equal(fetch(), ON_WHITE)

@@ -48,3 +48,28 @@ def test_a_folder_of_patches_made_by_synth_is_a_source(images: Path, tmp_path: P
     assert main(["synth", "photo:coffee", "--out", str(patches), "--size", "8", "--count", "64"]) == 0
     args = ["distill", "digits", "--smoke", "--devices", "cpu", "--source", str(patches)]
     assert main([*args, "--run-dir", str(tmp_path / "run")]) == 0
+
+
+def test_12_bits_in_files_of_16(tmp_path: Path, capsys) -> None:
+    rng = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for label in range(2):
+            folder = tmp_path / "scans" / split / str(label)
+            folder.mkdir(parents=True)
+            for i in range(4):
+                Image.fromarray(rng.integers(2000 * label, 2000 * label + 2000, (16, 16), np.uint16)).save(
+                    folder / f"{i}.png"
+                )
+    told = []
+    for spec in (f"folder:{tmp_path}/scans", f"folder:{tmp_path}/scans@12bit"):
+        run = tmp_path / f"run{len(told)}"
+        args = ["teach", "--model", "exuno:convnet_2_16", "--data", spec, "--devices", "cpu", "--smoke"]
+        assert main([*args, "--run-dir", str(run)]) == 0
+        told.append((capsys.readouterr().err, json.loads((run / "result.json").read_text())["lineage"]))
+    (said, plain), (silent, scaled) = told
+    assert said.count("@12bit takes 4,095 for white") == 1
+    assert "bit" not in silent
+    assert scaled["data"].endswith("scans@12bit")
+    assert scaled["data_sha256"] != plain["data_sha256"]
+    scan = tmp_path / "scans/test/1/0.png"
+    assert main(["synth", f"{scan}@12bit", "--out", str(tmp_path / "patches"), "--size", "8", "--smoke"]) == 0

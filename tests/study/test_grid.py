@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from exuno.engine.errors import ExunoError
+from exuno.study.content import content
 from exuno.study.grid import find_axis, has_option, make_cells, read_axes, read_stages, typed
 from exuno.study.options import StudyConfig, StudyRun
 from exuno.study.study import plan
@@ -181,3 +182,11 @@ def test_an_axis_is_found_by_its_end():
 def test_mistakes(stages, axes, told):
     with pytest.raises(ExunoError, match=told):
         cells_of(stages, axes)
+
+
+def test_a_photograph_with_bits_behind_it_is_part_of_a_cell(tmp_path: Path) -> None:
+    found = []
+    for shade in (1, 2):
+        Image.new("I;16", (4, 4), shade).save(tmp_path / "x.png")
+        found += [content("synth", [f"{tmp_path}/x.png{bits}"]) for bits in ("", "@10bit", "@12bit")]
+    assert len(set(found)) == 6

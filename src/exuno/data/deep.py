@@ -207,7 +207,7 @@ def tell_depth(spec: str, bits: int | None, names: Sequence[str], read: Callable
     elif 0 < high < 2 ** USUAL[-1]:
         likely = next(each for each in USUAL if high < 2**each)
         tell(
-            f"{spec} has 16 bits a channel and values up to {high:,} only{seen}, so it looks dark; "
+            f"{spec} has 16 bits a channel or more, and values up to {high:,} only{seen}, so it looks dark; "
             f"if it holds {likely}-bit data, {spec}@{likely}bit takes {2**likely - 1:,} for white",
             spec,
         )
@@ -226,4 +226,5 @@ def _highest(read: Callable[[int], bytes], position: int) -> int | None:
         return None
     if found is None:
         return None
-    return int(found.values.max()) if found.values.dtype.kind in "iu" and found.top >= 32767 else 0
+    scaled = found.values.dtype.kind in "iu" and found.top >= 32767 and found.values.min() >= 0
+    return int(found.values.max()) if scaled else 0

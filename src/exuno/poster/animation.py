@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from exuno.data.poster_read import picture
 from exuno.engine.files import atomic
 from exuno.poster.drawing import enlarged
 from exuno.report.loop import gif
@@ -20,7 +20,7 @@ def write_animation(path: Path, frames: Sequence[Path], longest: int = 480, limi
 
     Args:
         path: of the GIF file.
-        frames: picture files of one size, gray or RGB, in order; at most 60 of them are taken, spread evenly.
+        frames: PNG files of one size, gray or RGB, in order; at most 60 of them are taken, spread evenly.
         longest: longer side in pixels, which small pictures reach by whole factors.
         limit: bytes. A file that would be larger is enlarged less, then gets fewer frames.
 
@@ -28,7 +28,7 @@ def write_animation(path: Path, frames: Sequence[Path], longest: int = 480, limi
         Whether there was anything that moves; if not, nothing is written.
     """
     chosen = np.linspace(0, len(frames) - 1, min(FRAMES, len(frames))).round().astype(np.int64)
-    pictures = [read(frames[number]) for number in chosen.tolist()]
+    pictures = [picture(frames[number]) for number in chosen.tolist()]
     if len({picture.tobytes() for picture in pictures}) < 2:
         return False
     content = encode(pictures, longest)
@@ -41,13 +41,6 @@ def write_animation(path: Path, frames: Sequence[Path], longest: int = 480, limi
     with atomic(path) as temporary:
         temporary.write_bytes(content)
     return True
-
-
-def read(path: Path) -> np.ndarray:
-    """A picture file as uint8 [C, H, W]."""
-    with Image.open(path) as picture:
-        pixels = np.asarray(picture if picture.mode in ("L", "RGB") else picture.convert("RGB"))
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
 def encode(pictures: Sequence[np.ndarray], longest: int) -> bytes:
