@@ -188,5 +188,7 @@ def test_a_photograph_with_bits_behind_it_is_part_of_a_cell(tmp_path: Path) -> N
     found = []
     for shade in (1, 2):
         Image.new("I;16", (4, 4), shade).save(tmp_path / "x.png")
-        found += [content("synth", [f"{tmp_path}/x.png{bits}"]) for bits in ("", "@10bit", "@12bit")]
+        found += [
+            content("distill", ["digits", "--source", f"{tmp_path}/x.png{bits}"]) for bits in ("", "@10bit", "@12bit")
+        ]
     assert len(set(found)) == 6
