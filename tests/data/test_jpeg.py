@@ -62,6 +62,7 @@ def test_the_fast_way_gives_the_pixels_of_pillow(kind, tmp_path, monkeypatch) ->
     path.write_bytes(PLAIN[kind])
     assert plain_size(PLAIN[kind]) == (43, 61)
     by_pillow = picture.stored(PLAIN[kind], "a.jpg")
+    assert isinstance(by_pillow, np.ndarray)
     monkeypatch.setattr(picture, "stored", None)
     found = load_photo(path)
     assert found.dtype == np.uint8

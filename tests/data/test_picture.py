@@ -206,6 +206,17 @@ def test_a_deep_picture_among_many_flat_ones_is_found(tmp_path: Path, capsys) ->
     assert "@12bit" in capsys.readouterr().err
 
 
+def test_12_bits_that_are_packed() -> None:
+    values = RAMP >> 4
+    first, second = values.reshape(-1, 2).T
+    packed = np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], -1).astype(np.uint8)
+    content = bytearray(tiff(packed.reshape(SIDE, SIDE * 3 // 2)))
+    for old, new in (((256, 4, 1, SIDE * 3 // 2), (256, 4, 1, SIDE)), ((258, 3, 1, 8), (258, 3, 1, 12))):
+        at = content.index(struct.pack("<HHII", *old))
+        content[at : at + 12] = struct.pack("<HHII", *new)
+    assert np.array_equal(decode(bytes(content), "it")[..., 0], np.rint(values / 4095 * 255))
+
+
 def test_values_below_0_get_an_error_and_no_hint(tmp_path: Path, capsys) -> None:
     for _, fetch in folder_and_shard(tmp_path, BROKEN["below 0"][0]):
         with pytest.raises(ExunoError, match="go from -1000"):

@@ -21,7 +21,7 @@ PROBED = 32
 """Files of a data set that are looked at when it is opened."""
 USUAL = (8, 10, 12, 14)
 """Bits of sensors and converters whose numbers are stored in files of 16 bits."""
-BITS, SAMPLES, PHOTOMETRIC, EXTRA, FORMAT, ORIENTATION = 258, 277, 262, 338, 339, 274
+BITS, PHOTOMETRIC, EXTRA, FORMAT, ORIENTATION = 258, 262, 338, 339, 274
 """Tags of TIFF; the last one also of EXIF."""
 TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     2: lambda x: x[:, ::-1],
