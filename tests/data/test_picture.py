@@ -305,3 +305,18 @@ def test_every_suffix_is_read(suffix: str, tmp_path: Path) -> None:
 
 def test_deep_suffixes_are_pictures() -> None:
     assert set(SUFFIXES) < set(PICTURES)
+
+
+def test_images_of_torchvision_take_the_same_way() -> None:
+    from exuno.data.torchvision_data import _Decoded
+
+    class Found:
+        targets = (0, 1)
+        images = (Image.fromarray(RAMP), Image.fromarray(CLEAR))
+
+        def __getitem__(self, position: int) -> tuple[Image.Image, int]:
+            return self.images[position], self.targets[position]
+
+    images, _ = _Decoded("torchvision:made", Found()).fetch(np.arange(2))
+    assert np.array_equal(images[0].permute(1, 2, 0), grey(EIGHT))
+    assert np.array_equal(images[1].permute(1, 2, 0), ON_WHITE)

@@ -19,7 +19,7 @@ class AttentionConfig:
     model: tyro.conf.Positional[str]
     """Model spec or folder of a run, a transformer."""
     images: tyro.conf.Positional[tuple[str, ...]]
-    """Pictures: PATH, photo:NAME or noise:SEED."""
+    """Pictures: PATH[@BITSbit], photo:NAME or noise:SEED."""
     block: int = -1
     """Number of the block, from 0, or from the end, -1 being the last."""
     size: int | None = None

@@ -50,8 +50,8 @@ class PhotoWork(Work):
     """The same for samples of photographs."""
 
     photos: tyro.conf.Positional[tuple[str, ...]]
-    """Pictures: a path, photo:NAME (photo:coffee, photo:astronaut, …) or noise:SEED; of several, sample i comes from
-    number i mod n."""
+    """Pictures: a path (PATH@12bit: a file of 16 bits that holds 12), photo:NAME (photo:coffee, photo:astronaut, …) or
+    noise:SEED; of several, sample i comes from number i mod n."""
     contact_sheet: int = 0
     """Also write OUT/contact-sheet.png, a picture of so many samples from the first on."""
 
