@@ -2,16 +2,34 @@
 
 import ctypes
 import errno
+import fcntl
 import json
 import os
+import re
+import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from exuno.engine.errors import ExunoError
+
+TEMPORARY = re.compile(r"\..+\.(\d+|[0-9a-f]{16})\.tmp")
+"""Names of what is being written; earlier versions put the number of the process in the place of the random part."""
+
+
+FAILING = {
+    errno.EIO: "The disk or the network reports a fault: check it, then give the same command again.",
+    errno.ESTALE: "The network drive was taken away: mount it, then give the same command again.",
+    errno.EFBIG: "Files there have a limit (ulimit -f, or the file system's): raise it, or choose another folder.",
+    errno.EMFILE: "Too many files are open at once: raise ulimit -n, or use fewer --workers.",
+    errno.ENFILE: "Too many files are open on this machine: close some programs, then give the same command again.",
+    errno.ENAMETOOLONG: "The name is too long for this disk: choose a shorter one.",
+    errno.ENOENT: "Its folder was removed meanwhile: leave it alone until the command has ended.",
+}
+"""What to do about errors of the system that no permission and no free room cures."""
 
 
 @contextmanager
@@ -29,44 +47,118 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise ExunoError(
                 f"{path} cannot be written: {error.strerror}", "Choose a folder that you may write to."
             ) from error
+        if error.errno in FAILING:
+            raise ExunoError(f"{path} could not be written: {error.strerror}", FAILING[error.errno]) from error
         raise
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside ``path``; what is written there becomes ``path`` when the block ends well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Yields the name of a new file beside ``path``; what is written there becomes ``path`` when the block ends well.
+
+    The file is made exclusively, under a random name, so nobody can put a link in its place. It is locked while it is
+    written: whoever finds one that is not locked knows that its writer was killed (:func:`sweep`).
+    """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
+        temporary, lock = _temporary(path, _new_file)
         try:
+            watch("create", temporary)
             yield temporary
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
+            watch("write", temporary)
+            sync(temporary)
+            watch("sync", temporary)
             temporary.replace(path)
+            watch("rename", path)
+            sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+            os.close(lock)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yields a temporary folder beside ``path``; when the block ends well it becomes ``path``, in the place of an older
-    one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Yields a new folder beside ``path``; when the block ends well it becomes ``path``, in the place of an older one.
+    See :func:`atomic`."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove(temporary)
+        sweep(path.parent)
+        temporary, lock = _temporary(path, _new_folder)
         try:
-            temporary.mkdir()
+            watch("create", temporary)
             yield temporary
+            watch("write", temporary)
             for each in (*temporary.rglob("*"), temporary):
                 sync(each)
+            watch("sync", temporary)
             if path.exists():
                 exchange(temporary, path)
             else:
                 temporary.rename(path)
+            watch("rename", path)
             sync(path.parent)
         finally:
             remove(temporary)
+            os.close(lock)
+
+
+def watch(event: str, path: Path) -> None:
+    """Called after each step of a write (``create``, ``write``, ``sync``, ``rename``, ``append``): the place where
+    tests kill the process or fill the disk. Does nothing."""
+
+
+_swept: set[Path] = set()
+
+
+def sweep(folder: Path, again: bool = False) -> None:
+    """Removes what killed processes left half-written in a folder; once for each folder and process, or ``again``."""
+    if folder in _swept and not again:
+        return
+    _swept.add(folder)
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if TEMPORARY.fullmatch(path.name):
+                _remove_orphan(path)
+
+
+def _remove_orphan(path: Path) -> None:
+    with suppress(OSError):  # gone meanwhile, locked by its writer, or not ours
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove(path)
+        finally:
+            os.close(handle)
+
+
+def _temporary(path: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
+    """A new file or folder beside ``path``, and a handle that holds its lock."""
+    while True:
+        # Names of files end at 255 bytes.
+        temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.tmp")
+        handle = make(temporary)
+        with suppress(OSError):  # file systems without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return temporary, handle
+        os.close(handle)  # swept between the two calls
+
+
+def _new_file(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+
+
+def _new_folder(path: Path) -> int:
+    path.mkdir()
+    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+
+
+def append_line(path: Path, text: str) -> None:
+    """Adds a line to a file, in one call of the system."""
+    with disk_errors(path), path.open("ab", buffering=0) as file:
+        watch("append", path)
+        file.write(text.encode() + b"\n")
 
 
 def sync(path: Path) -> None:

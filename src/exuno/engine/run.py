@@ -20,7 +20,7 @@ from typing import IO, Any
 import yaml
 
 from exuno.engine.errors import ExunoError
-from exuno.engine.files import disk_errors, remove, write_json, write_text
+from exuno.engine.files import append_line, disk_errors, remove, sweep, write_json, write_text
 from exuno.engine.options import EXECUTION, RunOptions
 from exuno.engine.track import Sink, tracker
 from exuno.version import __version__
@@ -124,8 +124,7 @@ class Run:
     def log(self, values: dict[str, Any]) -> None:
         """Adds one line to metrics.jsonl (first process only)."""
         if rank() == 0:
-            with disk_errors(self.metrics), self.metrics.open("a") as file:
-                file.write(json.dumps(values) + "\n")
+            append_line(self.metrics, json.dumps(values))
             self.track(values)
 
     @property
@@ -204,8 +203,8 @@ def open_run(
             fcntl.flock(run.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ExunoError(f"another process is working in {folder}", "Wait for it, or stop it.") from None
-        for leftover in [*folder.rglob(".*.tmp")]:  # of a process that was killed while it wrote
-            remove(leftover)
+        for each in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+            sweep(each, again=True)
         if not (folder / "command.txt").is_file():
             describe(run, replay)
         elif loose:

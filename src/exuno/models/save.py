@@ -6,6 +6,7 @@ from safetensors.torch import save
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
+from exuno.engine.sealed import seal_tensors
 from exuno.models.classifier import Classifier
 
 WEIGHTS = "model.safetensors"
@@ -26,7 +27,7 @@ def save_model(classifier: Classifier, folder: Path) -> Path:
     state = {key: value.detach().cpu().contiguous().clone() for key, value in classifier.net.state_dict().items()}
     try:
         with atomic(folder / WEIGHTS) as temporary:
-            temporary.write_bytes(save(state, {"model.json": text}))
+            temporary.write_bytes(seal_tensors(save(state), {CARD: text}))
         with atomic(folder / CARD) as temporary:
             temporary.write_bytes(text.encode())
     except OSError as error:
