@@ -19,6 +19,7 @@ from typing import IO, Any
 
 import yaml
 
+from exuno.engine.documents import mapping, read_result, read_yaml
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import append_line, disk_errors, remove, sweep, write_json, write_text
 from exuno.engine.options import EXECUTION, RunOptions
@@ -114,7 +115,7 @@ class Run:
     def result(self) -> dict[str, Any] | None:
         """The content of result.json, None while the run is unfinished."""
         path = self.dir / "result.json"
-        return json.loads(path.read_text()) if path.is_file() else None
+        return read_result(path) if path.is_file() else None
 
     @cached_property
     def track(self) -> Sink:
@@ -220,11 +221,12 @@ def without(config: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
 def check_same(run: Run, loose: Sequence[str] = ()) -> None:
     """Raises ExunoError unless the directory holds a run of this configuration and these inputs that may go on."""
     folder, config = run.dir, run.config
+    before = read_yaml(folder / "config.yaml", todo="Choose another --run-dir.")
     try:
-        before = yaml.safe_load((folder / "config.yaml").read_text())
-        verb, then, files = before["verb"], without(before["config"], loose), before.get("inputs") or {}
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, AttributeError) as error:
-        raise ExunoError(f"{folder / 'config.yaml'} is damaged", "Choose another --run-dir.") from error
+        verb, then = before["verb"], without(mapping(before["config"]), loose)
+        files = mapping(before.get("inputs") or {})
+    except (KeyError, ValueError) as error:
+        raise ExunoError(f"{folder / 'config.yaml'} is damaged ({error})", "Choose another --run-dir.") from error
     config = without(config, loose)
     if verb != run.verb or identity(then) != identity(config):
         raise ExunoError(
