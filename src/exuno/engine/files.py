@@ -14,22 +14,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import SYSTEM, ExunoError
 
 TEMPORARY = re.compile(r"\..+\.(\d+|[0-9a-f]{16})\.tmp")
 """Names of what is being written; earlier versions put the number of the process in the place of the random part."""
-
-
-FAILING = {
-    errno.EIO: "The disk or the network reports a fault: check it, then give the same command again.",
-    errno.ESTALE: "The network drive was taken away: mount it, then give the same command again.",
-    errno.EFBIG: "Files there have a limit (ulimit -f, or the file system's): raise it, or choose another folder.",
-    errno.EMFILE: "Too many files are open at once: raise ulimit -n, or use fewer --workers.",
-    errno.ENFILE: "Too many files are open on this machine: close some programs, then give the same command again.",
-    errno.ENAMETOOLONG: "The name is too long for this disk: choose a shorter one.",
-    errno.ENOENT: "Its folder was removed meanwhile: leave it alone until the command has ended.",
-}
-"""What to do about errors of the system that no permission and no free room cures."""
 
 
 @contextmanager
@@ -47,8 +35,8 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise ExunoError(
                 f"{path} cannot be written: {error.strerror}", "Choose a folder that you may write to."
             ) from error
-        if error.errno in FAILING:
-            raise ExunoError(f"{path} could not be written: {error.strerror}", FAILING[error.errno]) from error
+        if error.errno in SYSTEM:
+            raise ExunoError(f"{path} could not be written: {error.strerror}", SYSTEM[error.errno]) from error
         raise
 
 
@@ -191,9 +179,9 @@ def exchange(one: Path, other: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes ``text`` to ``path`` in one step."""
+    """Writes ``text`` to ``path`` as UTF-8, in one step."""
     with atomic(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_bytes(text.encode(errors="backslashreplace"))  # parts of paths that are no UTF-8
 
 
 def write_json(path: Path, value: Any) -> None:

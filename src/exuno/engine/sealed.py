@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from exuno.engine.errors import ExunoError
 from exuno.version import __version__
@@ -70,30 +71,36 @@ def seal_tensors(packed: bytes, metadata: Mapping[str, str] | None = None) -> by
     return b"".join((_with_digest(head, digest.hexdigest()), data))
 
 
-def check_tensors(path: Path, metadata: Mapping[str, str]) -> None:
+def check_tensors(path: Path) -> None:
     """Compares a file of safetensors with the digest in it, if it has one.
-
-    Args:
-        path: the file.
-        metadata: that of the file.
 
     Raises:
         ExunoError: the file is not what was written.
     """
-    if "exuno" not in metadata and "sha256" not in metadata:
-        return
     with path.open("rb") as file:
         size = file.read(8)
         head = size + file.read(min(HEADER_LIMIT, int.from_bytes(size, "little")))
+        metadata = _metadata(head[8:])
+        if metadata is not None and not {"exuno", "sha256"} & metadata.keys():
+            return
         found = DIGEST.search(head)
         digest = hashlib.sha256(_with_digest(head, UNSET))
         while chunk := file.read(CHUNK):
             digest.update(chunk)
-    if "exuno" not in metadata or found is None or digest.hexdigest() != found[1].decode():
+    if metadata is None or "exuno" not in metadata or found is None or digest.hexdigest() != found[1].decode():
         raise ExunoError(
             f"{path} is damaged: its digest is another, so at least one bit has changed since it was written",
             "Copy it again, or repeat the command that made it in another --run-dir.",
         )
+
+
+def _metadata(header: bytes) -> dict[str, Any] | None:
+    """The metadata in a header; None if it is damaged."""
+    try:
+        found = json.loads(header).get("__metadata__", {})
+    except (ValueError, RecursionError, AttributeError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _with_digest(head: bytes, digest: str) -> bytes:

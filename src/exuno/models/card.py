@@ -130,7 +130,7 @@ class ModelCard:
         known = {each.name: raw[each.name] for each in fields(cls) if each.name in raw}
         for key in ("input_size", "mean", "std", "class_names"):
             if isinstance(known.get(key), list):
-                known[key] = tuple(known[key])
+                known[key] = tuple(map(float, known[key]) if key in ("mean", "std") else known[key])
         for key in [key for key in ("options", "lineage") if known.get(key) is None]:
             known.pop(key, None)
         try:

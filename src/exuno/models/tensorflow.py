@@ -130,9 +130,7 @@ def _entry(data: bytes) -> Entry:
     """A BundleEntryProto."""
     found = dict(_message(data))
     sizes = [dict(_message(value)).get(1, 0) for number, value in _message(found.get(2, b"")) if number == 2]
-    return Entry(
-        found.get(1, 0), tuple(_wholes(*sizes)), *_wholes(found.get(3, 0), found.get(4, 0), found.get(5, 0))
-    )
+    return Entry(found.get(1, 0), tuple(_wholes(*sizes)), *_wholes(found.get(3, 0), found.get(4, 0), found.get(5, 0)))
 
 
 def _wholes(*values: object) -> list[int]:

@@ -104,7 +104,7 @@ def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
             f"{path} is not a whole safetensors file ({path.stat().st_size} bytes): {error}",
             "It may be cut off: fetch or write it again.",
         ) from error
-    check_tensors(path, metadata)
+    check_tensors(path)
     if not state:
         raise ExunoError(f"{path} holds no weights", "Write it again.")
     return strip_prefix(state), metadata
