@@ -16,6 +16,9 @@ class ExunoError(Exception):
         self.todo = todo
         super().__init__(f"{self.what} {todo}".strip())
 
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:  # as pickle would, what and todo became one text
+        return type(self), (self.what, self.todo)
+
 
 AGAIN = "then give the same command again: it continues where it stopped."
 SYSTEM = {
@@ -55,6 +58,24 @@ DECODERS = (
 )
 """Modules whose own errors say that a file is damaged."""
 
+SHARED_FULL = "Give /dev/shm more room (docker run --shm-size 8g), or use --workers 0, which needs none."
+
+
+def _of_torch(text: str) -> ExunoError | None:
+    """The sentence for what torch reports of its worker processes."""
+    if "DataLoader worker" in text and ("killed by signal: Bus" in text or "shared memory" in text):
+        return ExunoError("shared memory is full: a worker process could not pass on its batch", SHARED_FULL)
+    if "DataLoader worker" in text and ("exited unexpectedly" in text or "killed by signal" in text):
+        return ExunoError(
+            "a worker process that prepared batches was killed, perhaps for lack of memory",
+            f"Use fewer --workers or a smaller --batch-size, {AGAIN}",
+        )
+    if "shm" in text and ("No space left" in text or "unable to" in text):
+        return ExunoError("shared memory is full: a worker process could not pass on its batch", SHARED_FULL)
+    if "ancdata" in text:
+        return ExunoError("too many files are open at once", SYSTEM[errno.EMFILE])
+    return None
+
 
 def as_mistake(error: BaseException) -> ExunoError | None:
     """The sentence for an error that nobody on the way has told better: of the system, of memory, of a decoder.
@@ -76,6 +97,8 @@ def as_mistake(error: BaseException) -> ExunoError | None:
             f"{f'{about[:300]}: ' if about else ''}{error.strerror or error}",
             SYSTEM.get(error.errno, "Check the path and the disk."),
         )
+    if isinstance(error, RuntimeError) and (told := _of_torch(str(error))):
+        return told
     if isinstance(error, UnicodeError):
         return ExunoError(f"a text could not be read or written ({error})"[:300], "Save it as UTF-8.")
     if kind.__module__.split(".")[0] in DECODERS or isinstance(error, EOFError | OSError):
