@@ -14,6 +14,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -44,7 +45,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "pretrain": ("fewshot", "pretrain", "digits", *SMOKE, "--run-dir"),
     "fewshot": ("fewshot", "distill", "digits", *SMOKE, "--run-dir"),
     "study": (
-        *("study", "--stage", "teach digits --smoke --devices cpu", "--vary", "seed=0,1", "--metric", "model/top1"),
+        *("study", "--stages", "teach digits", "--axes", "seed=0,1", "--metrics", "top1", "--processes", "1"),
         *("--smoke", "--devices", "cpu", "--run-dir"),
     ),
 }
@@ -142,16 +143,15 @@ def leftovers(folder: Path) -> list[str]:
 
 def trials(name: str, fault: Fault, place: Path, every: int, first: int) -> Iterator[tuple[int, str, str]]:
     """(number, event, what went wrong) for the events of a command; "" where nothing did."""
-    log = place / "log"
-    reference = place / "undisturbed"
-    code, events = forked([*COMMANDS[name], str(reference)], None, fault, log)
+    log, folder = place / "log", place / "run"  # one name: lineages hold it
+    args = [*COMMANDS[name], str(folder)]
+    code, events = forked(args, None, fault, log)
     if code != 0:
         yield -1, "undisturbed", f"exit code {code}: {log.read_text()[-500:]}"
         return
-    wanted = content(reference)
+    wanted = content(folder)
     for number in range(first, len(events), every):
-        folder = place / f"fault-{number}"
-        args = [*COMMANDS[name], str(folder)]
+        shutil.rmtree(folder)
         code, _ = forked(args, number, fault, log)
         told = log.read_text()
         wrong = ""
