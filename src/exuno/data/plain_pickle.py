@@ -76,6 +76,7 @@ def loads(content: bytes) -> Any:
 def _run(content: bytes) -> Any:
     stack: list[Any] = []
     memo: dict[int, Any] = {}
+    value: Any
     for count, (code, value, _) in enumerate(pickletools.genops(content)):
         name = code.name
         if count > MOST:
