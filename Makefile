@@ -3,7 +3,7 @@ UV := .uv/bin/uv
 RUN := $(UV) run --locked --quiet
 PYTHON ?= python3
 
-.PHONY: demo test test-all lint types bench clean
+.PHONY: demo test test-all fuzz lint types bench clean
 
 demo: .venv/ready  ## a network that never saw a digit reads digits
 	$(RUN) exuno distill digits --run-dir runs/demo $(ARGS)
@@ -13,6 +13,10 @@ test: .venv/ready  ## the fast tests; hypothesis tries the same examples each ti
 
 test-all: .venv/ready  ## every test, the long ones too; hypothesis tries new examples
 	$(RUN) pytest -q -n 2 --dist worksteal $(ARGS)
+
+fuzz: .venv/ready  ## damaged files for every reader, and commands that are killed at every write; an hour
+	$(RUN) python -m tests.fuzz --count $${COUNT:-100000}
+	$(RUN) python -m tests.faults
 
 lint: .venv/ready  ## style
 	$(RUN) ruff check .

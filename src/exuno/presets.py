@@ -15,12 +15,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
+from exuno.engine.documents import mapping, read_yaml
 from exuno.engine.errors import ExunoError
 
 Config = TypeVar("Config")
 PACKAGE = Path(__file__).parent
 UNPREFIXED = ("classes", "run")
 """Groups of options that are typed without the name of the group."""
+DEEPEST = 20
+"""Presets that are based on each other, at most."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,13 @@ def _verb(path: Path) -> str:
     return " ".join((first, *second))
 
 
-def read(verb: str, name: str) -> Preset:
+def read(verb: str, name: str, below: tuple[str, ...] = ()) -> Preset:
     """The preset ``name`` of a verb, or that of a YAML file (a copied preset, or the config.yaml of a run).
+
+    Args:
+        verb: of the command line.
+        name: of the preset, or the path of a file.
+        below: names of the presets that are based on this one.
 
     Raises:
         ExunoError: unknown name, or a file that is not a configuration of this verb.
@@ -65,21 +73,23 @@ def read(verb: str, name: str) -> Preset:
             raise ExunoError(
                 f"there is no file {path}", f"exuno presets copy {verb} NAME FILE.yaml writes one to edit."
             )
-    import yaml  # here, because --help answers without it
-
+    content = read_yaml(path)
+    if content.get("verb") != verb:
+        raise ExunoError(
+            f"{path} is not a configuration of '{verb}' (its verb is {str(content.get('verb'))[:80]})",
+            "Give another file.",
+        )
     try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ExunoError(f"{path} is not YAML: {str(error).splitlines()[0]}", "Mend the file.") from error
-    if not isinstance(content, dict) or content.get("verb") != verb:
-        found = content.get("verb") if isinstance(content, dict) else type(content).__name__
-        raise ExunoError(f"{path} is not a configuration of '{verb}' (its verb is {found})", "Give another file.")
-    about, config = content.get("about") or {}, content.get("config") or {}
+        about, config = mapping(content.get("about") or {}), mapping(content.get("config") or {})
+    except ValueError as error:
+        raise ExunoError(f"{path}: 'about' or 'config' is of another kind: {error}", "Mend the file.") from None
     if base := content.get("base"):
-        parent = read(verb, base)
+        if not isinstance(base, str) or base in (*below, name) or len(below) > DEEPEST:
+            raise ExunoError(f"{path} is based on {str(base)[:80]}, which is itself or no name", "Mend its 'base'.")
+        parent = read(verb, base, (*below, name))
         about, config = parent.about | about, merge(parent.config, config)
     title = content.get("preset") if "preset" in content else path.stem
-    return Preset(title or "", verb, about, config)
+    return Preset(str(title or ""), verb, about, config)
 
 
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -87,6 +87,8 @@ def carry_out(
     try:
         if run.result is None:
             train(config, run)
+        else:
+            run.verify()
     except ExunoError:
         run.forget()
         raise

@@ -1,5 +1,6 @@
 """The run directory: what it writes, and what it refuses."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -96,3 +97,59 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
     before = {path.name for path in (tmp_path / "run").iterdir() if not path.name.endswith(".tmp")}
     begin(tmp_path / "run").close()
     assert {path.name for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_what_a_run_learns_from_may_not_change(tmp_path: Path) -> None:
+    run = begin(tmp_path / "run")
+    run.pin(training_data="a", teacher="b")
+    run.close()
+    again = begin(tmp_path / "run")
+    again.pin(training_data="a", teacher="b", test_data="c")
+    with pytest.raises(ExunoError, match=r"the teacher of the run in .* has changed since it began"):
+        again.pin(training_data="a", teacher="other")
+
+
+def test_lines_of_the_metrics_that_are_missing_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = begin(tmp_path / "run")
+    run.log({"step": 1})
+    run.log({"step": 2})
+    length = run.metrics_bytes
+    run.cut_metrics(length)
+    assert capsys.readouterr().err == ""
+    run.metrics.write_text('{"step": 1}\n{"st')
+    run.cut_metrics(length)
+    assert "metrics.jsonl has 16 of the 24 bytes" in capsys.readouterr().err
+    assert run.metrics.read_text() == '{"step": 1}\n'
+    run.metrics.unlink()
+    run.cut_metrics(length)
+    assert "has 0 of the 24 bytes" in capsys.readouterr().err
+
+
+def test_a_finished_run_on_a_disk_that_can_only_be_read_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begin(tmp_path / "run")
+    run.finish(metrics={"model/top1": 0.5})
+    run.close()
+    whole = Path.open
+
+    def read_only(self: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
+        if set(mode) & set("wax+"):
+            raise OSError(errno.EROFS, "Read-only file system", str(self))
+        return whole(self, mode, *args, **options)
+
+    monkeypatch.setattr(Path, "open", read_only)
+    again = begin(tmp_path / "run")
+    assert again.result is not None
+    assert again.result["metrics"] == {"model/top1": 0.5}
+    (tmp_path / "run/result.json").unlink()
+    with pytest.raises(ExunoError, match="cannot be written"):
+        begin(tmp_path / "run")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"metrics": 3}', '{"n": {"a": "b"}}', '"\\ud800"', "\xff"])
+def test_a_damaged_result_is_told(tmp_path: Path, text: str) -> None:
+    run = begin(tmp_path / "run")
+    (tmp_path / "run/result.json").write_text(text, encoding="latin1")
+    with pytest.raises(ExunoError, match=r"result\.json is damaged"):
+        _ = run.result

@@ -6,7 +6,15 @@ from exuno.engine.errors import ExunoError
 from exuno.models.card import ModelCard
 
 CARD = ModelCard(
-    "exuno:wrn_16_4", 2, 3, (32, 32), (0.5, 0.4, 0.3), (0.2, 0.2, 0.1), ("cat", "dög"), {"a": 1}, {"seed": 3}
+    "exuno:wrn_16_4",
+    2,
+    3,
+    (32, 32),
+    (0.5, 0.4, 0.3),
+    (0.2, 0.2, 0.1),
+    ("cat", "dög"),
+    {"img_size": [32, 32]},
+    {"seed": 3},
 )
 
 

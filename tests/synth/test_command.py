@@ -1,6 +1,7 @@
 """``exuno synth`` as a user meets it: what it writes, how it goes on, what it says to mistakes."""
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -165,12 +166,15 @@ def test_a_second_writer_of_the_same_patches_is_refused_and_the_first_ends_compl
 
 def test_shards_of_one_folder_can_run_at_once(tmp_path, whole, capsys):
     job = resolve(parse([*BASE[1:], "--out", str(tmp_path)]))
-    tmp_path.joinpath(".synth.json.99.tmp").write_text("{")  # another shard is just starting
+    starting = tmp_path.joinpath(".synth.json.99.tmp")  # another shard is just starting, and holds it locked
+    starting.write_text("{")
     tmp_path.joinpath(".lock-2-of-3").touch()
-    with jobs.claim(job, tmp_path, 1, 3):
-        run(tmp_path, "--shard", "0/3")
-        run(tmp_path, "--shard", "2/3")
-    tmp_path.joinpath(".synth.json.99.tmp").unlink()
+    with starting.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with jobs.claim(job, tmp_path, 1, 3):
+            run(tmp_path, "--shard", "0/3")
+            run(tmp_path, "--shard", "2/3")
+    starting.unlink()
     assert run(tmp_path, "--shard", "1/3") == whole
 
 

@@ -1,10 +1,11 @@
 """What the verbs hand back: a run directory, and the model or poster in it. No torch until a model is asked for."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from exuno.engine.documents import read_result
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +28,7 @@ class Outcome:
     @cached_property
     def result(self) -> dict[str, Any]:
         """The content of result.json."""
-        return json.loads((self.dir / "result.json").read_text())
+        return read_result(self.dir / "result.json")
 
     @property
     def metrics(self) -> dict[str, Any]:

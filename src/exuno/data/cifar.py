@@ -1,9 +1,8 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky, 2009) from their official files, which are pickles, without running what is in
 them."""
 
-import io
-import pickle
 import tarfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +11,18 @@ from numpy.typing import NDArray
 
 from exuno.data.base import ArrayData
 from exuno.data.constants import CIFAR, Stats
+from exuno.data.plain_pickle import NotPlain, loads
 from exuno.engine.errors import ExunoError
+from exuno.engine.limits import Limit, read_at_most
 
 FILES = {
     "cifar10": {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"], "meta": ["batches.meta"]},
     "cifar100": {"train": ["train"], "test": ["test"], "meta": ["meta"]},
 }
 FOLDER = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
+MOST = Limit("EXUNO_MAX_BYTES", 2**30, "bytes")
+"""Of one of the files; the largest has 155 million."""
 ARCHIVE = {"cifar10": "cifar-10-python.tar.gz", "cifar100": "cifar-100-python.tar.gz"}
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Builds NumPy arrays and refuses everything else."""
-
-    ALLOWED = frozenset((("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")))
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in self.ALLOWED or (name == "_reconstruct" and module.startswith("numpy.")):
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"it holds {module}.{name}, which is no array")
 
 
 def has_cifar(name: str, root: Path) -> bool:
@@ -57,23 +49,34 @@ def open_cifar(name: str, split: str, root: Path, stats: Stats = CIFAR) -> Array
     label_key, names_key = (b"labels", b"label_names") if name == "cifar10" else (b"fine_labels", b"fine_label_names")
     try:
         images: NDArray[np.uint8] = np.concatenate([batch[b"data"] for batch in batches]).reshape(-1, 3, 32, 32)
-        labels = np.concatenate([np.asarray(batch[label_key], np.int64) for batch in batches])
+        labels = np.concatenate([_numbers(batch[label_key]) for batch in batches])
         classes = tuple(text.decode() for text in meta[names_key])
-    except (KeyError, ValueError, TypeError) as error:
+        if images.dtype != np.uint8 or labels.shape != (len(images),) or not classes:
+            raise ValueError(f"{images.dtype} images {list(images.shape)}, labels {list(labels.shape)}")
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
+            raise ValueError(f"labels {labels.min()} to {labels.max()} of {len(classes)} classes")
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError, IndexError) as error:
         raise ExunoError(f"the files of {name} in {root} have other content: {error}", "Fetch them again.") from error
     return ArrayData(f"{name}/{split}", images, labels, classes, stats=stats)
+
+
+def _numbers(labels: Any) -> NDArray[np.int64]:
+    if not isinstance(labels, np.ndarray) and not all(type(label) is int for label in labels):
+        raise ValueError("a label that is no whole number")
+    return np.asarray(labels, np.int64)
 
 
 def _read(name: str, file: str, root: Path) -> dict[bytes, Any]:
     path = root / FOLDER[name] / file
     try:
         if path.exists():
-            content = path.read_bytes()
+            with path.open("rb") as plain:
+                content = read_at_most(plain, MOST, str(path))
         else:
             path = root / ARCHIVE[name]
             with tarfile.open(path) as tar:
                 member = tar.extractfile(f"{FOLDER[name]}/{file}")
-                content = member.read() if member else b""
-        return _ArraysOnly(io.BytesIO(content), encoding="bytes").load()
-    except (OSError, tarfile.TarError, KeyError, EOFError, pickle.UnpicklingError, ValueError) as error:
+                content = read_at_most(member, MOST, f"{file} in {path}") if member else b""
+        return loads(content)
+    except (OSError, tarfile.TarError, KeyError, EOFError, NotPlain, ValueError, zlib.error) as error:
         raise ExunoError(f"{path} of {name} ({file}) cannot be read: {error}", "Fetch it again.") from error

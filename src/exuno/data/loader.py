@@ -15,7 +15,7 @@ from exuno.data.base import Images, Positions, modality
 from exuno.data.clips import augment_clips, prepare_clips
 from exuno.data.place import place
 from exuno.data.resize import prepare
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import ExunoError, as_mistake
 from exuno.engine.options import Augment
 
 Batch = dict[str, Tensor]
@@ -182,9 +182,17 @@ class _InWorker(Dataset["Batch | ExunoError"]):
 
     def __getitem__(self, key: Key) -> Batch | ExunoError:
         try:
-            return self.preparer[key]
-        except ExunoError as error:
-            return error
+            batch = self.preparer[key]
+            for tensor in batch.values():
+                # Here, where it can fail: in torch's thread that sends them, a full /dev/shm loses the batch, for which
+                # the training would wait for ever.
+                tensor.share_memory_()
+            return batch
+        except Exception as error:
+            mistake = as_mistake(error)
+            if mistake is None:
+                raise
+            return mistake
 
 
 def _told(batches: Iterator[Batch | ExunoError]) -> Iterator[Batch]:

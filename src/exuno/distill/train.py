@@ -24,7 +24,7 @@ from exuno.evaluate.measure import check_classes, record, scores, top1
 from exuno.metrics import agreement
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
-from exuno.models.save import save_model
+from exuno.models.save import save_model, weights_sha256
 from exuno.presets import Preset, read, resolve
 from exuno.report.page import write_report
 from exuno.teach.options import TeachConfig
@@ -100,6 +100,11 @@ def train(config: DistillConfig, run: Run, stated: DistillConfig) -> None:
     teacher = open_teacher(config, run)  # before the devices are taken: it may have to be trained
     accelerator = make_accelerator(config.run)
     setup = prepare(config, test, teacher, accelerator)
+    run.pin(
+        teacher=weights_sha256(setup.teacher.net),
+        test_data=setup.test.fingerprint(),
+        source=setup.source.fingerprint(),
+    )
     cached = None
     if config.cache_logits:
         folder = config.cache_dir or run.dir

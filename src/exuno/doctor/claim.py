@@ -1,13 +1,12 @@
 """What accuracy a teacher is said to have. No torch."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from exuno.doctor.command import TEACH
 from exuno.doctor.options import DoctorConfig
+from exuno.engine.documents import mapping, read_result, read_yaml
+from exuno.engine.errors import ExunoError
 
 SAME_DEVICE, OTHER_DEVICE = 0.5, 3.0
 """Images by which two measurements on the same images may differ: none, but for the rounding of a share of them; a few
@@ -50,13 +49,13 @@ def claimed(config: DoctorConfig, run_dir: Path, n: int, device: str) -> Claim |
     else:
         return None
     try:
-        trained: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text())["config"]
-        result: dict[str, Any] = json.loads((folder / "result.json").read_text())
+        trained: dict[str, Any] = mapping(read_yaml(folder / "config.yaml")["config"])
+        result: dict[str, Any] = read_result(folder / "result.json")
         same = all(trained.get(key) == getattr(config, key) for key in ("data", "size"))
         same = same and config.split == "test" and bool(trained.get("smoke")) == config.smoke
         key = next(key for key in ("model/top1", "student/top1") if key in result["metrics"])
         value, images = float(result["metrics"][key]), result.get("n", {}).get(key, n)
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError, StopIteration):
+    except (ExunoError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
         return None
     if not same or images != n or not 0 <= value <= 1:
         return None

@@ -1,10 +1,12 @@
 """Checkpoints: everything a training needs to go on as if it had never stopped, in one file written in one step.
 
-A file holds tensors, numbers and strings only and is read with ``weights_only=True``: no pickle is executed.
+A file holds tensors, numbers and strings only and is read with ``weights_only=True``: no pickle is executed. It ends in
+its digest, so that damage is noticed.
 """
 
 import io
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from torch import nn
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
+from exuno.engine.sealed import Damaged, seal, unseal
 
 KEEP = 2
 
@@ -47,6 +50,10 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
     path = folder / f"step-{step:09d}.pt"
     content = io.BytesIO()
     torch.save(state, content)  # in memory first: torch reports a full disk as a RuntimeError like any other
+    with content.getbuffer() as view:
+        end = seal(view)
+    content.seek(0, io.SEEK_END)
+    content.write(end)
     with atomic(path) as temporary:
         temporary.write_bytes(content.getbuffer())
     for old in sorted(folder.glob("step-*.pt"))[:-KEEP]:
@@ -63,11 +70,11 @@ def load(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ExunoError(f"there is no checkpoint {path}", "Give --resume auto, or the path of an existing file.")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(io.BytesIO(unseal(path.read_bytes())), map_location="cpu", weights_only=True)
     except Exception as error:
+        why = str(error) if isinstance(error, Damaged) else type(error).__name__
         raise ExunoError(
-            f"{path} is not a readable checkpoint ({type(error).__name__})",
-            "Give --resume never to start anew in another --run-dir.",
+            f"{path} is not a readable checkpoint ({why})", "Give --resume never to start anew in another --run-dir."
         ) from error
     if not isinstance(state, dict) or "step" not in state:
         raise ExunoError(f"{path} is not a checkpoint of exuno", "Give a file of RUN_DIR/checkpoints.")
@@ -75,14 +82,15 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def latest(folder: Path) -> dict[str, Any] | None:
-    """The newest checkpoint that can be read, or None: a damaged file costs one interval, not the run."""
+    """The newest checkpoint that can be read, or None: a damaged file costs one interval, not the run. It is told."""
     found = sorted(folder.glob("step-*.pt"), reverse=True)
     for i, path in enumerate(found):
         try:
             return load(path)
-        except ExunoError:
+        except ExunoError as error:
             if i == len(found) - 1:
                 raise
+            print(f"exuno: {error.what} The one before it is taken.", file=sys.stderr)
     return None
 
 

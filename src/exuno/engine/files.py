@@ -2,16 +2,22 @@
 
 import ctypes
 import errno
+import fcntl
 import json
 import os
+import re
+import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import SYSTEM, ExunoError
+
+TEMPORARY = re.compile(r"\..+\.(\d+|[0-9a-f]{16})\.tmp")
+"""Names of what is being written; earlier versions put the number of the process in the place of the random part."""
 
 
 @contextmanager
@@ -29,44 +35,117 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise ExunoError(
                 f"{path} cannot be written: {error.strerror}", "Choose a folder that you may write to."
             ) from error
+        if error.errno in SYSTEM:
+            raise ExunoError(f"{path} could not be written: {error.strerror}", SYSTEM[error.errno]) from error
         raise
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside ``path``; what is written there becomes ``path`` when the block ends well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Yields the name of a new file beside ``path``; what is written there becomes ``path`` when the block ends well.
+
+    The file is made exclusively, under a random name, so nobody can put a link in its place. It is locked while it is
+    written: whoever finds one that is not locked knows that its writer was killed (:func:`sweep`).
+    """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
+        temporary, lock = _temporary(path, _new_file)
         try:
+            watch("create", temporary)
             yield temporary
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
+            watch("write", temporary)
+            sync(temporary)
+            watch("sync", temporary)
             temporary.replace(path)
+            watch("rename", path)
+            sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+            os.close(lock)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yields a temporary folder beside ``path``; when the block ends well it becomes ``path``, in the place of an older
-    one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Yields a new folder beside ``path``; when the block ends well it becomes ``path``, in the place of an older one.
+    See :func:`atomic`."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove(temporary)
+        sweep(path.parent)
+        temporary, lock = _temporary(path, _new_folder)
         try:
-            temporary.mkdir()
+            watch("create", temporary)
             yield temporary
-            for each in (*temporary.rglob("*"), temporary):
-                sync(each)
+            watch("write", temporary)
+            sync_tree(temporary)
+            watch("sync", temporary)
             if path.exists():
                 exchange(temporary, path)
             else:
                 temporary.rename(path)
+            watch("rename", path)
             sync(path.parent)
         finally:
             remove(temporary)
+            os.close(lock)
+
+
+def watch(event: str, path: Path) -> None:
+    """Called after each step of a write (``create``, ``write``, ``sync``, ``rename``, ``append``): the place where
+    tests kill the process or fill the disk. Does nothing."""
+
+
+_swept: set[Path] = set()
+
+
+def sweep(folder: Path, again: bool = False) -> None:
+    """Removes what killed processes left half-written in a folder; once for each folder and process, or ``again``."""
+    if folder in _swept and not again:
+        return
+    _swept.add(folder)
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if TEMPORARY.fullmatch(path.name):
+                _remove_orphan(path)
+
+
+def _remove_orphan(path: Path) -> None:
+    with suppress(OSError):  # gone meanwhile, locked by its writer, or not ours
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove(path)
+        finally:
+            os.close(handle)
+
+
+def _temporary(path: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
+    """A new file or folder beside ``path``, and a handle that holds its lock."""
+    while True:
+        # Names of files end at 255 bytes.
+        temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.tmp")
+        handle = make(temporary)
+        with suppress(OSError):  # file systems without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return temporary, handle
+        os.close(handle)  # swept between the two calls
+
+
+def _new_file(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+
+
+def _new_folder(path: Path) -> int:
+    path.mkdir()
+    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+
+
+def append_line(path: Path, text: str) -> None:
+    """Adds a line to a file, in one call of the system."""
+    with disk_errors(path), path.open("ab", buffering=0) as file:
+        watch("append", path)
+        file.write(text.encode() + b"\n")
 
 
 def sync(path: Path) -> None:
@@ -76,6 +155,19 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_tree(folder: Path) -> None:
+    """Has the disk hold all that is in a folder, in one call where the system can (Linux)."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        all_of_disk = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+        if all_of_disk and all_of_disk(handle) == 0:
+            return
+    finally:
+        os.close(handle)
+    for each in (*folder.rglob("*"), folder):
+        sync(each)
 
 
 def remove(path: Path) -> None:
@@ -99,9 +191,9 @@ def exchange(one: Path, other: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes ``text`` to ``path`` in one step."""
+    """Writes ``text`` to ``path`` as UTF-8, in one step."""
     with atomic(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_bytes(text.encode(errors="backslashreplace"))  # parts of paths that are no UTF-8
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,5 +1,6 @@
 """The run directory: all that a reader needs to believe a number, and all that a killed run needs to go on."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -19,14 +20,17 @@ from typing import IO, Any
 
 import yaml
 
+from exuno.engine.documents import mapping, read_json, read_result, read_text, read_yaml
 from exuno.engine.errors import ExunoError
-from exuno.engine.files import disk_errors, remove, write_json, write_text
+from exuno.engine.files import append_line, disk_errors, remove, sweep, write_json, write_text
 from exuno.engine.options import EXECUTION, RunOptions
+from exuno.engine.sealed import check_tensors
 from exuno.engine.track import Sink, tracker
 from exuno.version import __version__
 
 LIBRARIES = ("torch", "numpy", "accelerate", "opencv-python-headless", "timm", "torchvision")
-DESCRIPTION = {".lock", "command.txt", "config.yaml", "environment.json"}
+PINNED = "inputs.json"
+DESCRIPTION = {".lock", "command.txt", "config.yaml", "environment.json", PINNED}
 """What a run directory holds before anything has happened in it."""
 
 
@@ -114,7 +118,7 @@ class Run:
     def result(self) -> dict[str, Any] | None:
         """The content of result.json, None while the run is unfinished."""
         path = self.dir / "result.json"
-        return json.loads(path.read_text()) if path.is_file() else None
+        return read_result(path) if path.is_file() else None
 
     @cached_property
     def track(self) -> Sink:
@@ -124,8 +128,7 @@ class Run:
     def log(self, values: dict[str, Any]) -> None:
         """Adds one line to metrics.jsonl (first process only)."""
         if rank() == 0:
-            with disk_errors(self.metrics), self.metrics.open("a") as file:
-                file.write(json.dumps(values) + "\n")
+            append_line(self.metrics, json.dumps(values))
             self.track(values)
 
     @property
@@ -134,14 +137,50 @@ class Run:
         return self.metrics.stat().st_size if self.metrics.exists() else 0
 
     def cut_metrics(self, length: int) -> None:
-        """Drops the lines after a checkpoint: they will be written again (first process only)."""
-        if rank() == 0 and self.metrics.exists():
+        """Drops the lines after a checkpoint: they will be written again (first process only). Lines that are missing
+        before it are told, and what is left of the last one is dropped."""
+        if rank() != 0:
+            return
+        if (there := self.metrics_bytes) < length:
+            print(
+                f"exuno: {self.metrics} has {there} of the {length} bytes that it had at the checkpoint: "
+                "the curves of this run will lack what was written there.",
+                file=sys.stderr,
+            )
+            length = self.metrics.read_bytes().rfind(b"\n") + 1 if there else 0
+        if self.metrics.exists():
             with self.metrics.open("r+b") as file:
-                file.truncate(min(length, self.metrics_bytes))
+                file.truncate(length)
+
+    def pin(self, **digests: str) -> None:
+        """Records what the run learns from, or compares it with what it learned from when it began.
+
+        Args:
+            digests: what it is, such as ``training_data``, and its digest.
+
+        Raises:
+            ExunoError: it is another.
+        """
+        if rank() != 0:
+            return
+        path = self.dir / PINNED
+        before = read_json(path) if path.is_file() else {}
+        if changed := [name for name, digest in digests.items() if before.get(name, digest) != digest]:
+            raise ExunoError(
+                f"the {changed[0].replace('_', ' ')} of the run in {self.dir} has changed since it began",
+                "Choose another --run-dir for the new one, or put the old one back.",
+            )
+        if not before.keys() >= digests.keys():
+            write_json(path, {**before, **digests})
+
+    def verify(self) -> None:
+        """Raises ExunoError if weights of the run are not those that were written."""
+        for path in sorted(self.dir.glob("*.safetensors")):
+            check_tensors(path)
 
     def finish(self, **content: Any) -> dict[str, Any]:
         """Writes result.json; with it the run counts as done."""
-        command = (self.dir / "command.txt").read_text().split("\n")[0]
+        command = read_text(self.dir / "command.txt").split("\n")[0]
         result = {"exuno": __version__, "command": shlex.split(command), "preset": self.preset, **content}
         result["published"] = self.about.get("published")
         result["versions"] = versions()
@@ -199,13 +238,17 @@ def open_run(
                 f"{folder} is not empty and holds no run", "Choose another --run-dir; nothing there was touched."
             )
         folder.mkdir(parents=True, exist_ok=True)
-        run.lock = (folder / ".lock").open("w")
         try:
+            run.lock = (folder / ".lock").open("w")
             fcntl.flock(run.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ExunoError(f"another process is working in {folder}", "Wait for it, or stop it.") from None
-        for leftover in [*folder.rglob(".*.tmp")]:  # of a process that was killed while it wrote
-            remove(leftover)
+        except OSError as error:
+            if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) and run.result is not None:
+                return run  # finished: it only answers
+            raise
+        for each in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+            sweep(each, again=True)
         if not (folder / "command.txt").is_file():
             describe(run, replay)
         elif loose:
@@ -221,11 +264,12 @@ def without(config: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
 def check_same(run: Run, loose: Sequence[str] = ()) -> None:
     """Raises ExunoError unless the directory holds a run of this configuration and these inputs that may go on."""
     folder, config = run.dir, run.config
+    before = read_yaml(folder / "config.yaml", todo="Choose another --run-dir.")
     try:
-        before = yaml.safe_load((folder / "config.yaml").read_text())
-        verb, then, files = before["verb"], without(before["config"], loose), before.get("inputs") or {}
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, AttributeError) as error:
-        raise ExunoError(f"{folder / 'config.yaml'} is damaged", "Choose another --run-dir.") from error
+        verb, then = before["verb"], without(mapping(before["config"]), loose)
+        files = mapping(before.get("inputs") or {})
+    except (KeyError, ValueError) as error:
+        raise ExunoError(f"{folder / 'config.yaml'} is damaged ({error})", "Choose another --run-dir.") from error
     config = without(config, loose)
     if verb != run.verb or identity(then) != identity(config):
         raise ExunoError(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exuno.engine.check import need
+from exuno.engine.documents import read_yaml
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import EXECUTION, RunOptions
 from exuno.engine.session import explain
@@ -65,9 +66,11 @@ def complete(config: EvalConfig) -> EvalConfig:
     file = Path(config.model.removeprefix("run:")) / "config.yaml"
     if not config.model.startswith("run:") or not file.is_file():
         raise ExunoError(f"what to test {config.model} on is unknown", "Give --data, for instance --data digits.")
-    import yaml
-
-    known = yaml.safe_load(file.read_text())["config"]
+    known = read_yaml(file).get("config") or {}
+    if not isinstance(known, dict) or not isinstance(known.get("data"), str):
+        raise ExunoError(
+            f"{file} does not tell what the model was trained on", "Give --data, for instance --data digits."
+        )
     root = config.data_root or (Path(known["data_root"]) if known.get("data_root") else None)
     return replace(config, data=known["data"], data_root=root, size=config.size or known.get("size"))
 

@@ -1,14 +1,13 @@
 """Which classes are similar: the nearest ones, or those of the same group; and the three that a picture shows."""
 
-import json
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from exuno.data.subset import some
+from exuno.engine.documents import read_json
 from exuno.engine.errors import ExunoError
 from exuno.explain.geometry import Floats, Mask
 
@@ -73,13 +72,8 @@ def grouped(path: Path, names: Sequence[str], missing: Sequence[str] = ()) -> Ma
 def _read(path: Path) -> dict[str, list[str]]:
     if not path.is_file():
         raise ExunoError(f"there is no file {path}", 'Write one: {"dogs": ["poodle", "beagle"], "cats": [...]}.')
-    try:
-        content: Any = json.loads(path.read_text())
-    except (ValueError, UnicodeDecodeError) as error:
-        raise ExunoError(f"{path} is not JSON: {error}", "Mend the file.") from error
-    good = isinstance(content, dict) and all(
-        isinstance(each, list) and all(isinstance(name, str) for name in each) for each in content.values()
-    )
+    content = read_json(path, todo="Mend the file.")
+    good = all(isinstance(each, list) and all(isinstance(name, str) for name in each) for each in content.values())
     if not good:
         raise ExunoError(f"{path} holds no groups of classes", 'The form is {"GROUP": ["CLASS", ...], ...}.')
     return content

@@ -1,9 +1,9 @@
 """A model as a folder: model.safetensors, model.json, README.md, and model.onnx if wanted."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from exuno.engine.documents import read_result
 from exuno.engine.files import write_text
 from exuno.exporting.onnx import signature, write_onnx
 from exuno.exporting.readme import document, lineage_of, percent
@@ -82,7 +82,7 @@ def describe(model: Classifier, spec: str, name: str, onnx: bool, license: str |
 def result_of(spec: str) -> dict[str, Any]:
     """result.json of a run; empty for another spec, or a folder that holds a model alone."""
     file = Path(spec.removeprefix("run:")) / "result.json"
-    return json.loads(file.read_text()) if spec.startswith("run:") and file.is_file() else {}
+    return read_result(file) if spec.startswith("run:") and file.is_file() else {}
 
 
 def measured(result: dict[str, Any]) -> str:

@@ -182,7 +182,7 @@ def ancestry(card: ModelCard) -> tuple[list[ModelCard], str]:
         if not file.is_file():
             return cards, f"started from {start}, which is not there"
         try:
-            cards.append(ModelCard.from_json(file.read_text(), str(file)))
+            cards.append(ModelCard.from_json(file.read_bytes(), str(file)))
         except ExunoError:
             return cards, f"started from {start}, which is damaged"
     return cards, "a long line of runs"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from exuno.engine.check import need
+from exuno.engine.documents import mapping, read_yaml
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import EXECUTION
 from exuno.evaluate.command import spec_of
@@ -92,12 +93,11 @@ def run_config(spec: str) -> dict[str, Any]:
     file = Path(spec.removeprefix("run:")) / "config.yaml"
     if not spec.startswith("run:") or not file.is_file():
         return {}
-    import yaml
-
+    todo = "Give the weights themselves: file:PATH."
     try:
-        return dict(yaml.safe_load(file.read_text())["config"])
-    except (yaml.YAMLError, TypeError, KeyError, ValueError) as error:
-        raise ExunoError(f"{file} is damaged", "Give the weights themselves: file:PATH.") from error
+        return mapping(read_yaml(file, todo=todo)["config"])
+    except (KeyError, ValueError) as error:
+        raise ExunoError(f"{file} is damaged: {error}", todo) from error
 
 
 def chosen(known: dict[str, Any]) -> Classes:

@@ -46,10 +46,11 @@ def save_projection(projection: Projection, folder: Path) -> None:
     from safetensors.torch import save
 
     from exuno.engine.files import atomic
+    from exuno.engine.sealed import seal_tensors
 
     state = {key: value.detach().cpu().contiguous() for key, value in projection.state_dict().items()}
     with atomic(folder / FILE) as temporary:
-        temporary.write_bytes(save(state))
+        temporary.write_bytes(seal_tensors(save(state)))
 
 
 def load_projection(start: str, projection: Projection) -> Projection:

@@ -158,6 +158,7 @@ def train(config: PretrainConfig, run: Run, start: str) -> None:
     reuse_memory()
     accelerator = make_accelerator(config.run)
     setup = prepare(config, start, accelerator)
+    run.pin(training_data=setup.training.fingerprint())
     setup.model.card.lineage.update(lineage(config, setup, start))
     validator = Validator(config, setup.model, setup.method, setup.training, setup.validation, setup.size, run)
     outcome = fit(

@@ -1,6 +1,5 @@
 """What is measured on the way of a few-shot training: clusters of training images, episodes of validation classes."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from torch import nn
 
 from exuno.data.base import Data
 from exuno.data.subset import labels_of
+from exuno.engine.documents import read_json
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import write_json
 from exuno.engine.run import Run
@@ -131,7 +131,7 @@ class Validator:
     def record(self) -> dict[str, float]:
         """What is known of the best weights so far."""
         file = self.folder / "best.json"
-        return json.loads(file.read_text()) if file.is_file() else {}
+        return read_json(file) if file.is_file() else {}
 
     def best(self) -> dict[str, object]:
         """Puts the best weights into the model and the teacher's head; returns how they were chosen."""

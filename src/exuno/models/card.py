@@ -1,13 +1,20 @@
 """What a model is, in one JSON file: ``model.json``. No torch."""
 
 import json
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from exuno.engine.check import need
+from exuno.engine.documents import number
 from exuno.engine.errors import ExunoError
+from exuno.engine.limits import CLASSES, PIXELS, SMALL
 from exuno.engine.options import Sound
+
+MOST_CHANNELS = 1024
+MOST_SAMPLES = 10**9
 
 
 @dataclass(frozen=True)
@@ -66,11 +73,25 @@ class ModelCard:
     def __post_init__(self) -> None:
         if self.classes < 0:
             raise ExunoError(f"a model of {self.classes} classes", "Give at least one class.")
+        CLASSES.check(self.classes, f"a model of {self.arch}")
+        if not 1 <= self.in_chans <= MOST_CHANNELS:
+            raise ExunoError(f"a model of {self.in_chans} input channels", f"Channels are 1 to {MOST_CHANNELS}.")
+        if min(self.input_size) < 1:
+            raise ExunoError(f"a model of images of {self.input_size} pixels", "Give a height and width from 1.")
+        PIXELS.check(self.input_size[0] * self.input_size[1] * (self.frames or 1), f"a model of {self.arch}")
+        if self.frames is not None and self.frames < 1:
+            raise ExunoError(f"a model of clips of {self.frames} frames", "Give at least one frame.")
+        if stray := sorted(set(self.options) - OPTIONS):
+            raise ExunoError(
+                f"'{stray[0]}' is no option of a model that a card may set", f"These are: {', '.join(sorted(OPTIONS))}."
+            )
         if len(self.mean) != self.in_chans or len(self.std) != self.in_chans:
             raise ExunoError(
                 f"mean {self.mean} and std {self.std} do not fit {self.in_chans} input channels",
                 "Give one number for each channel.",
             )
+        if not all(map(math.isfinite, (*self.mean, *self.std))):
+            raise ExunoError(f"mean {self.mean} and std {self.std} are not finite", "Give plain numbers.")
         if min(self.std) <= 0:
             raise ExunoError(f"the standard deviation {self.std} is not positive", "Give positive numbers.")
         if self.class_names is not None and len(self.class_names) != self.classes:
@@ -94,11 +115,13 @@ class ModelCard:
     @classmethod
     def from_json(cls, text: str | bytes, where: str = "model.json") -> Self:
         """Read a card. Raises ExunoError, naming ``where``, if the text is none."""
+        SMALL.check(len(text), where)
         try:
             raw = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ExunoError(f"{where} is not JSON: {error}", "Write the model again.") from None
         wrong = [name for name, kind in NEEDED.items() if not isinstance(raw, Mapping) or not kind(raw.get(name))]
+        wrong = wrong or [name for name, kind in KINDS.items() if raw.get(name) is not None and not kind(raw[name])]
         if wrong:
             raise ExunoError(
                 f"{where} is no model card: {', '.join(wrong)} missing or of another kind",
@@ -107,25 +130,70 @@ class ModelCard:
         known = {each.name: raw[each.name] for each in fields(cls) if each.name in raw}
         for key in ("input_size", "mean", "std", "class_names"):
             if isinstance(known.get(key), list):
-                known[key] = tuple(known[key])
+                known[key] = tuple(map(float, known[key]) if key in ("mean", "std") else known[key])
+        for key in [key for key in ("options", "lineage") if known.get(key) is None]:
+            known.pop(key, None)
         try:
             if known.get("hearing"):
                 known["hearing"] = Hearing(**{**known["hearing"], "sound": Sound(**known["hearing"]["sound"])})
             return cls(**known)
+        except ExunoError as error:
+            raise ExunoError(f"{where} is no model card that can be used: {error.what}", error.todo) from None
         except (TypeError, KeyError) as error:
             raise ExunoError(f"{where} is no model card: {error!r}", "Write the model again.") from None
 
 
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31
+
+
 def _numbers(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(each, int | float) for each in value)
+    return isinstance(value, list) and all(map(number, value))
+
+
+def _option(value: Any) -> bool:
+    """A size, a share, a switch, or a word that names a variant: never a path or an address."""
+    if isinstance(value, list):
+        return len(value) <= 8 and all(map(_whole, value))
+    return (
+        isinstance(value, bool) or number(value) or (isinstance(value, str) and bool(re.fullmatch(r"\w{0,40}", value)))
+    )
+
+
+def _hearing(value: Any) -> bool:
+    sound = value.get("sound") if isinstance(value, Mapping) else None
+    if not isinstance(sound, Mapping) or not all(
+        isinstance(each, bool | str) or number(each) for each in sound.values()
+    ):
+        return False
+    return all(_whole(value.get(key)) and 1 <= value[key] <= MOST_SAMPLES for key in ("rate", "length"))
 
 
 NEEDED: dict[str, Callable[[Any], bool]] = {
-    "arch": lambda value: isinstance(value, str),
-    "classes": lambda value: isinstance(value, int),
-    "in_chans": lambda value: isinstance(value, int),
-    "input_size": lambda value: _numbers(value) and len(value) == 2,
+    "arch": lambda value: isinstance(value, str) and len(value) <= 300 and value.isprintable(),
+    "classes": _whole,
+    "in_chans": _whole,
+    "input_size": lambda value: isinstance(value, list) and len(value) == 2 and all(map(_whole, value)),
     "mean": _numbers,
     "std": _numbers,
 }
 """What a card must have, and of which kind."""
+
+KINDS: dict[str, Callable[[Any], bool]] = {
+    "class_names": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+    "options": lambda value: isinstance(value, Mapping) and all(map(_option, value.values())),
+    "lineage": lambda value: isinstance(value, Mapping),
+    "frames": _whole,
+    "hearing": _hearing,
+}
+"""What a card may have besides, and of which kind."""
+
+OPTIONS = frozenset(
+    (
+        *("img_size", "image_size", "input_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio"),
+        *("class_token", "reg_tokens", "no_embed_class", "dynamic_img_size", "global_pool", "init_values", "qkv_bias"),
+        *("drop_rate", "drop_path_rate", "dropout", "width_mult", "depth_mult"),
+    )
+)
+"""Sizes and variants of architectures. Libraries take much more, such as weights to download (``pretrained``,
+``pretrained_cfg``, ``checkpoint_path``), which a card of a stranger must not ask for."""

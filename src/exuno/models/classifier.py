@@ -68,7 +68,13 @@ class Classifier(nn.Module):
     def __init__(self, net: nn.Module, card: ModelCard) -> None:
         super().__init__()
         self.layout = torch.channels_last_3d if card.frames else torch.channels_last
-        self.net = net.to(memory_format=self.layout)  # type: ignore[call-overload]
+        try:
+            self.net = net.to(memory_format=self.layout)  # type: ignore[call-overload]
+        except RuntimeError as error:  # weights of two axes to slide along where there should be three
+            raise ExunoError(
+                f"{card.arch} is no network of clips, and its card says that it takes {card.frames} frames",
+                "Give a network of clips, such as exuno:x3d_xs.",
+            ) from error
         self.card = card
         self.ear = LogMel(card.hearing.rate, card.hearing.sound) if card.hearing else None
         # Not persistent: they are in the card, and the state dict stays that of the network alone.

@@ -15,9 +15,12 @@ import torch
 from torch import Tensor
 
 from exuno.engine.errors import ExunoError
+from exuno.engine.limits import SMALL, read_at_most
 
 MAGIC = 0xDB4775248B80FB57
 FOOTER = 48
+MOST_SHARDS = 99_999
+"""As many as their names have digits for."""
 TYPES = {1: np.float32, 2: np.float64, 3: np.int32, 9: np.int64, 19: np.float16}
 """Numbers of tensorflow/core/framework/types.proto; variables of other types, such as strings, are left out."""
 
@@ -40,10 +43,13 @@ def read_bundle(index: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
         ExunoError: for a damaged index, or data files that are missing or too short.
     """
     try:
-        entries = dict(_table(index.read_bytes()))
-        shards = dict(_message(entries.pop(b""))).get(1, 1)
+        with index.open("rb") as file:
+            entries = dict(_table(read_at_most(file, SMALL, str(index))))
+        (shards,) = _wholes(dict(_message(entries.pop(b""))).get(1, 1))
+        if not 1 <= shards <= MOST_SHARDS:
+            raise ValueError(f"{shards} data files")
         parsed = {key.decode(): _entry(value) for key, value in entries.items()}
-    except (IndexError, KeyError, ValueError, TypeError, struct.error) as error:
+    except (IndexError, KeyError, ValueError, TypeError, OverflowError, struct.error) as error:
         raise ExunoError(
             f"{index} is no whole index of a TensorFlow checkpoint ({index.stat().st_size} bytes): {error!r}",
             "It may be cut off: fetch it again.",
@@ -124,7 +130,14 @@ def _entry(data: bytes) -> Entry:
     """A BundleEntryProto."""
     found = dict(_message(data))
     sizes = [dict(_message(value)).get(1, 0) for number, value in _message(found.get(2, b"")) if number == 2]
-    return Entry(found.get(1, 0), tuple(sizes), found.get(3, 0), found.get(4, 0), found.get(5, 0))
+    return Entry(found.get(1, 0), tuple(_wholes(*sizes)), *_wholes(found.get(3, 0), found.get(4, 0), found.get(5, 0)))
+
+
+def _wholes(*values: object) -> list[int]:
+    """Numbers of a message; TypeError for a field of another kind in their place."""
+    if stray := [value for value in values if not isinstance(value, int)]:
+        raise TypeError(f"a {type(stray[0]).__name__} in the place of a number")
+    return list(values)  # pyright: ignore[reportReturnType]
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from exuno.engine.errors import ExunoError
+from exuno.engine.sealed import check_tensors
 from exuno.models.ibot import Training, backbone_only, is_state, is_training, unpack
 from exuno.models.lightning import CALLBACKS, is_distillation, take
 from exuno.models.mistaken import refuse_mistaken
@@ -103,6 +104,7 @@ def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
             f"{path} is not a whole safetensors file ({path.stat().st_size} bytes): {error}",
             "It may be cut off: fetch or write it again.",
         ) from error
+    check_tensors(path)
     if not state:
         raise ExunoError(f"{path} holds no weights", "Write it again.")
     return strip_prefix(state), metadata

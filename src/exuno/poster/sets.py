@@ -15,6 +15,7 @@ from exuno.data.whitening import Whitening, fit
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
 from exuno.engine.run import rank
+from exuno.engine.sealed import seal_tensors
 from exuno.engine.session import Head
 from exuno.poster.options import PosterConfig
 from exuno.poster.space import Space
@@ -105,15 +106,17 @@ def read_sets(config: PosterConfig, splits: Splits, folder: Path) -> Sets:
 
 def kept_whitening(images: Tensor, folder: Path) -> Whitening:
     """The whitening of a run: that of ``folder/whitening.safetensors``, or else fitted and written there."""
-    from safetensors.torch import load_file, save
+    from safetensors.torch import save
+
+    from exuno.models.weights import read_weights
 
     path = folder / "whitening.safetensors"
     if path.is_file():
-        return Whitening(load_file(path)["matrix"], (images.shape[1], images.shape[2], images.shape[3]))
+        return Whitening(read_weights(path)[0]["matrix"], (images.shape[1], images.shape[2], images.shape[3]))
     whitening = fit(images)
     if rank() == 0:
         with atomic(path) as temporary:
-            temporary.write_bytes(save({"matrix": whitening.matrix.contiguous()}))
+            temporary.write_bytes(seal_tensors(save({"matrix": whitening.matrix.contiguous()})))
     return whitening
 
 

@@ -147,6 +147,7 @@ def train(config: PosterConfig, run: Run) -> None:
         )
     session.seed_everything(config.run.seed)
     setup = prepare(config, accelerator.device, run.dir)
+    run.pin(training_data=setup.data_sha256)
     start = first_poster(config, setup.layout, setup.order, setup.sets)
     labels = first_labels(config, setup.layout, setup.order, setup.sets.source.num_classes)
     algorithm = ALGORITHMS[config.algorithm]

@@ -10,7 +10,7 @@ def add(folder: Path, file: str, title: str, caption: str) -> None:
     """Names a picture in ``figures.json``, in the place of an older one of its name."""
     path = folder / "figures.json"
     try:
-        listed = json.loads(path.read_text()) if path.is_file() else []
+        listed = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     except ValueError:
         listed = []
     others = [each for each in listed if isinstance(each, dict) and each.get("file") != file]

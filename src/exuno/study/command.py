@@ -44,7 +44,7 @@ def cost(config: StudyConfig, preset: Preset | None) -> list[str]:
 def show(run: Run) -> None:
     """Prints the tables and where the rest is."""
     assert run.result
-    print((run.dir / "table.md").read_text())
+    print((run.dir / "table.md").read_text(encoding="utf-8"))
     seconds, spent = run.result["wall_seconds"], run.result["cell_seconds"]
     page = run.dir / "report.html"
     print(f"{run.result['cells']} cells of {spent:.0f} s of training together, in {seconds:.0f} s.  Look at: {page}")

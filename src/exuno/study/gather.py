@@ -2,12 +2,12 @@
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from exuno.engine.documents import read_result
+from exuno.engine.errors import ExunoError
 from exuno.report.headline import EPISODES
 from exuno.study.grid import Axis, Cell
 
@@ -50,7 +50,10 @@ def measured(cell: Cell, reason: str | None, folder: Path) -> Measured:
     path = folder / cell.name / "result.json"
     if not path.is_file():
         return Measured(cell, {}, "it left no result" if reason == "" else reason)
-    result: dict[str, Any] = json.loads(path.read_text())
+    try:
+        result = read_result(path)
+    except ExunoError as error:
+        return Measured(cell, {}, error.what)
     metrics = {key: value for key, value in result["metrics"].items() if isinstance(value, int | float)}
     return Measured(cell, metrics, reason or "", result.get("wall_seconds"))
 

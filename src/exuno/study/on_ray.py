@@ -32,6 +32,8 @@ class OnRay:
 
     def __init__(self, address: str, slots: int, need: Need) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if address == "local":  # its servers then listen to this machine alone, as they do on macOS and Windows
+            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         try:
             import ray
         except ImportError as error:

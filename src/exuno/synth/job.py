@@ -12,6 +12,7 @@ from math import gcd
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from exuno.engine.documents import mapping, read_json
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import disk_errors, write_json
 
@@ -84,7 +85,7 @@ def _manifest(job: Job) -> dict[str, object]:
 def _is_there(job: Job, out: Path) -> bool:
     """Whether ``out`` is the folder of this job already; raises ExunoError if it is something else's."""
     manifest = _manifest(job)
-    path = out / MANIFEST
+    path, anew = out / MANIFEST, "Give --out a new folder."
     if out.exists() and not out.is_dir():
         raise ExunoError(f"'{out}' is a file", "Give --out a folder.")
     if not path.exists():
@@ -93,9 +94,10 @@ def _is_there(job: Job, out: Path) -> bool:
             raise ExunoError(f"the folder '{out}' is not empty and holds no {MANIFEST}", "Give --out a new folder.")
         return False
     try:
-        there = _current(json.loads(path.read_text()))
+        there = _current(read_json(path, todo=anew))
+        mapping(there.get("options") or {})
     except ValueError as error:
-        raise ExunoError(f"'{path}' is damaged ({error})", "Give --out a new folder.") from None
+        raise ExunoError(f"'{path}' is damaged: {error}", anew) from None
     if there.get("what") != job.what:
         raise ExunoError(f"the folder '{out}' holds {there.get('what')}, not {job.what}", "Give --out another folder.")
     if there != manifest:

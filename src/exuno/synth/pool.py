@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import ExunoError, as_mistake
 from exuno.synth.job import Job
 from exuno.synth.writer import Maker, write_unit
 
@@ -92,18 +92,14 @@ def _work(
                     waiting, told = 0, now
         writer.send(waiting)
         writer.send(None)
-    except ExunoError as error:
-        writer.send(_Mistake(error.what, error.todo))
+    except Exception as error:
+        mistake = as_mistake(error)
+        if mistake is None:
+            raise
+        writer.send(mistake)
 
 
 def _next(position: Any) -> int:
     with position.get_lock():
         position.value += 1
         return position.value - 1
-
-
-class _Mistake(ExunoError):
-    """An ExunoError that survives a pipe: pickle would call the class with the joined text."""
-
-    def __reduce__(self) -> tuple:
-        return _Mistake, (self.what, self.todo)

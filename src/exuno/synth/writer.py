@@ -2,13 +2,12 @@
 
 import io
 import os
-import shutil
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from exuno.engine.files import disk_errors
+from exuno.engine.files import disk_errors, remove, sync, sync_tree, watch
 from exuno.synth.job import Job
 
 _UNFINISHED = ".partial"
@@ -44,12 +43,18 @@ def write_unit(job: Job, make: Maker, out: Path, unit: int) -> Iterator[int]:
     temporary = place.with_name(f".{place.name}{_UNFINISHED}")
     with disk_errors(place):
         place.parent.mkdir(parents=True, exist_ok=True)
-        _remove(temporary)
+        remove(temporary)
         try:
+            watch("create", temporary)
             yield from (_write_tar if job.container == "wds" else _write_folder)(job, make, unit, temporary)
+            watch("write", temporary)
+            (sync if job.container == "wds" else sync_tree)(temporary)
+            watch("sync", temporary)
             temporary.rename(place)
+            watch("rename", place)
+            sync(place.parent)
         except BaseException:
-            _remove(temporary)
+            remove(temporary)
             raise
 
 
@@ -80,10 +85,3 @@ def write_bytes(path: Path, data: bytes) -> None:
             data = data[os.write(file, data) :]
     finally:
         os.close(file)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -87,6 +87,7 @@ def train(config: TeachConfig, run: Run) -> None:
     """Trains, tests, exports and reports in an open run directory."""
     accelerator = make_accelerator(config.run)
     setup = prepare(config, accelerator)
+    run.pin(training_data=setup.training.fingerprint(), test_data=setup.test.fingerprint())
     outcome = fit(
         Supervised(setup.model, config.label_smoothing),
         setup.loader,

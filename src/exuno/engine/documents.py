@@ -1,0 +1,144 @@
+"""JSON and YAML files that somebody else may have written: read up to a size, as plain values of the expected kind. No
+torch."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from exuno.engine.errors import ExunoError
+from exuno.engine.limits import SMALL, read_at_most
+
+MOST_NODES = 1_000_000
+"""Values of a YAML document with its aliases written out."""
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file.
+
+    Raises:
+        ExunoError: it is not there, not UTF-8, or larger than ``EXUNO_MAX_TEXT``.
+    """
+    try:
+        with path.open("rb") as file:
+            return read_at_most(file, SMALL, str(path)).decode()
+    except UnicodeDecodeError as error:
+        raise ExunoError(f"{path} is damaged: it is not UTF-8 ({error})", "Copy or write it again.") from None
+    except OSError as error:
+        raise ExunoError(f"{path} cannot be read: {error.strerror or error}", "Check the path.") from None
+
+
+def read_json(path: Path, *, todo: str = "Copy or write it again.") -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Args:
+        path: the file.
+        todo: what to do if it is damaged.
+
+    Raises:
+        ExunoError: it cannot be read, or is no JSON object.
+    """
+    text = read_text(path)
+    try:
+        return mapping(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise ExunoError(f"{path} is damaged: {_short(error)}", todo) from None
+
+
+def read_yaml(path: Path, *, todo: str = "Mend the file.") -> dict[str, Any]:
+    """The mapping in a YAML file. Raises ExunoError: it cannot be read, is no mapping, or names itself."""
+    import yaml
+
+    text = read_text(path)
+    try:
+        content = yaml.safe_load(text)
+        _count(content, {})
+        return mapping(content)
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError, OverflowError) as error:
+        raise ExunoError(f"{path} is not YAML that can be used: {_short(error)}", todo) from None
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """``value``, if it is a dict whose keys are strings.
+
+    Raises:
+        ValueError: it is anything else.
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f"it holds {_kind(value)}, not names with values")
+    if stray := [key for key in value if not isinstance(key, str)]:
+        raise ValueError(f"{str(stray[0])[:40]!r} is no name")
+    return value
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _kind(value: Any) -> str:
+    kinds = {dict: "a mapping", list: "a list", str: "a text", bool: "yes or no", type(None): "nothing"}
+    return kinds.get(type(value), "a number" if isinstance(value, int | float) else f"a {type(value).__name__}")
+
+
+def _count(value: Any, sizes: dict[int, int]) -> int:
+    """Values in a document, each alias counted as often as it stands."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in sizes:
+        sizes[id(value)] = MOST_NODES  # until it is known: what holds itself is too large
+        below = [*value, *value.values()] if isinstance(value, dict) else value
+        sizes[id(value)] = 1 + sum(_count(each, sizes) for each in below)
+    if sizes[id(value)] >= MOST_NODES:
+        raise ValueError("its aliases refer to themselves, or write out to more than a million values")
+    return sizes[id(value)]
+
+
+def number(value: Any) -> bool:
+    """Whether it is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+
+
+def _scalar(value: Any) -> bool:
+    """A metric: a number, also one that is not finite, or a word."""
+    return value is None or isinstance(value, bool | str | float) or number(value)
+
+
+def _interval(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and len(value) == 2 and all(map(number, value)))
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _values(kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, Mapping) and all(map(kind, value.values()))
+
+
+RESULT: dict[str, Callable[[Any], bool]] = {
+    "exuno": lambda value: isinstance(value, str),
+    "command": _texts,
+    "preset": lambda value: value is None or isinstance(value, str),
+    "metrics": _values(_scalar),
+    "baselines": _values(_scalar),
+    "intervals": _values(_interval),
+    "n": _values(number),
+    "lineage": lambda value: isinstance(value, Mapping),
+    "versions": lambda value: isinstance(value, Mapping),
+    "wall_seconds": lambda value: value is None or number(value),
+}
+"""The kind of each field of result.json that the rest of exuno relies on. Others are only quoted."""
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """The content of a result.json.
+
+    Raises:
+        ExunoError: it cannot be read, or a field is of another kind.
+    """
+    todo = "Copy it again, or repeat the run's command in another --run-dir."
+    result = read_json(path, todo=todo)
+    wrong = [name for name, good in RESULT.items() if name in result and not good(result[name])]
+    if wrong:
+        raise ExunoError(f"{path} is damaged: its '{wrong[0]}' is of another kind than exuno writes", todo)
+    return {"metrics": {}, **result}
