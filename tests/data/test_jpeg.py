@@ -90,5 +90,5 @@ def test_a_broken_table_gets_the_message_of_pillow(tmp_path) -> None:
 
 
 def test_a_bomb_is_left_to_pillow(monkeypatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 43 * 61 - 1)
+    monkeypatch.setenv("EXUNO_MAX_PIXELS", str(43 * 61 - 1))
     assert plain_size(GOOD) is None

@@ -1,5 +1,6 @@
 """Shards as people write them: whatever holds the label, and whatever else lies beside the images."""
 
+import gzip
 import io
 import json
 import pickle
@@ -10,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from exuno.cli import main
 from exuno.data import picture
 from exuno.data.jpeg import plain_size
 from exuno.data.open import open_data
@@ -252,3 +255,55 @@ def test_the_command_line_names_the_member(fails, tmp_path: Path) -> None:
     told = fails("teach", "--data", spec, "--model", "exuno:resnet8", "--run-dir", tmp_path / "run")
     assert "001.cls is 'cat'" in told
     assert "classes.txt" in told
+
+
+def synthesised(folder: Path) -> Path:
+    """Shards of patches, with checksums."""
+    args = ["synth", "photo:coffee", "--count", "12", "--size", "8", "--container", "wds", "--workers", "1"]
+    assert main([*args, "--format", "jpeg", "--out", str(folder)]) == 0
+    return folder / "000000.tar"
+
+
+def test_every_flipped_bit_in_a_shard_of_ours_that_matters_is_noticed(tmp_path: Path) -> None:
+    shard = synthesised(tmp_path / "s")
+    whole = shard.read_bytes()
+    right = [image.clone() for image in open_data(f"wds:{shard}").fetch(np.arange(12))[0]]
+    noticed = 0
+    for bit in np.random.default_rng(0).choice(8 * len(whole), 150, replace=False).tolist():
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << bit % 8
+        shard.write_bytes(content)
+        try:
+            found = open_data(f"wds:{shard}").fetch(np.arange(12))[0]
+        except ExunoError:
+            noticed += 1
+        else:  # in the zeros that fill a block up
+            assert all(torch.equal(a, b) for a, b in zip(found, right, strict=True))
+            assert whole[bit // 8] == 0
+    assert noticed > 50
+
+
+def test_a_flipped_header_is_not_taken_for_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "s.tar"
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for number in range(3):
+            for name, content in ((f"{number}.jpg", JPEG), (f"{number}.cls", b"0")):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    content = bytearray(path.read_bytes())
+    content[content.index(b"2.jpg")] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ExunoError, match="not a whole tar file"):
+        open_data(f"wds:{path}")
+
+
+def test_bombs_are_refused_before_they_are_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ExunoError, match="EXUNO_MAX_FILES"):
+        open_data("wds:{000..999999999999}.tar")
+    with pytest.raises(ExunoError, match="EXUNO_MAX_FILES"):
+        open_data("wds:" + "{0..999}" * 3 + ".tar")
+    monkeypatch.setenv("EXUNO_MAX_BYTES", "1e6")
+    (tmp_path / "s.tar.gz").write_bytes(gzip.compress(bytes(5_000_000)))
+    with pytest.raises(ExunoError, match="set EXUNO_MAX_BYTES"):
+        open_data(f"wds:{tmp_path / 's.tar.gz'}")

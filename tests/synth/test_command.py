@@ -97,7 +97,7 @@ def test_tar_shards_are_webdatasets(tmp_path):
     run(tmp_path, "--container", "wds", "--format", "png")
     expected = Sampler(load_photo("photo:coffee"), ImageOptions(size=16))(range(50))
     with tarfile.open(tmp_path / "000006.tar") as tar:
-        assert tar.getnames() == ["000000048.png", "000000049.png"]
+        assert tar.getnames() == ["000000048.png", "000000049.png", "__crc32__"]
         assert {(member.mtime, member.uid, member.gid) for member in tar.getmembers()} == {(0, 0, 0)}
     wds = pytest.importorskip("webdataset")
     shards = sorted(str(path) for path in tmp_path.glob("*.tar"))

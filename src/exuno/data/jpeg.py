@@ -3,6 +3,8 @@
 import io
 import struct
 
+from exuno.engine.limits import PIXELS
+
 BASELINE, EXTENDED, PROGRESSIVE = 0xC0, 0xC1, 0xC2
 SCAN, APP1 = 0xDA, 0xE1
 ORIENTATION = 0x0112
@@ -12,7 +14,7 @@ def plain_size(content: bytes) -> tuple[int, int] | None:
     """(height, width) of the image in the bytes of a plain JPEG file; None for every other content.
 
     Plain: 8 bits, gray or three channels, upright, complete (the last two bytes are the marker of the end), and not
-    larger than Pillow takes for harmless. Pillow, OpenCV and DALI decode it by the same library to the same pixels.
+    larger than ``EXUNO_MAX_PIXELS``. Pillow, OpenCV and DALI decode it by the same library to the same pixels.
     """
     if content[:2] != b"\xff\xd8" or content[-2:] != b"\xff\xd9":
         return None
@@ -32,15 +34,9 @@ def plain_size(content: bytes) -> tuple[int, int] | None:
         at += 2 + int.from_bytes(content[at + 2 : at + 4])
     else:
         return None
-    if size is None or min(size) == 0 or not _harmless(size) or (tagged and _turned(content)):
+    if size is None or min(size) == 0 or size[0] * size[1] > PIXELS.value or (tagged and _turned(content)):
         return None
     return size
-
-
-def _harmless(size: tuple[int, int]) -> bool:
-    from PIL import Image
-
-    return Image.MAX_IMAGE_PIXELS is None or size[0] * size[1] <= Image.MAX_IMAGE_PIXELS
 
 
 def _turned(content: bytes) -> bool:

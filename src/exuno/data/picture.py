@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from exuno.data.deep import Deep, by_opencv, deep, eight_bits
 from exuno.data.jpeg import plain_size
 from exuno.engine.errors import ExunoError
+from exuno.engine.limits import PIXELS
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -69,25 +70,42 @@ def _fast(content: bytes) -> NDArray[np.uint8] | None:
 
 def stored(content: bytes, name: str) -> NDArray[np.uint8] | Deep:
     """A picture by Pillow: RGB bytes, or what is in it where that is more than 8 bits; see :func:`decode`."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
 
     for start, (what, todo) in STARTS.items():
         if content.startswith(start):
             raise ExunoError(f"{name} {what}", todo)
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with opened(content, name) as image:
             found = deep(image, content)
             return _rgb(image) if found is None else found
+    except ExunoError:
+        raise
     except UnidentifiedImageError:
         found = by_opencv(content) if content[:2] in (b"II", b"MM") else None  # forms of TIFF that Pillow has not
         if found is not None:
             return found
         what, todo = _something_else(content)
         raise ExunoError(f"{name} {what}", todo) from None
-    except Image.DecompressionBombError as error:
-        raise ExunoError(f"{name} has too many pixels: {error}", "Make it smaller first.") from None
     except Exception as error:  # decoders of broken files raise whatever they trip over
         raise ExunoError(f"the picture {name} is damaged or incomplete ({error})", AGAIN) from error
+
+
+def opened(content: bytes, name: str) -> "PILImage":
+    """A picture whose header alone was read.
+
+    Raises:
+        ExunoError: it has more than ``EXUNO_MAX_PIXELS``.
+    """
+    from PIL import Image
+
+    theirs, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # exuno has a limit of its own, which can be raised
+    try:
+        image = Image.open(io.BytesIO(content))
+    finally:
+        Image.MAX_IMAGE_PIXELS = theirs
+    PIXELS.check(image.width * image.height, name)
+    return image
 
 
 def from_pillow(image: "PILImage", name: str) -> NDArray[np.uint8]:

@@ -12,10 +12,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby, product
+from math import prod
 from pathlib import Path
 
 from exuno.data.shard_labels import FORMS, MOST, NoLabel, check_labels, choose, class_names, is_label, parse
+from exuno.engine.checksums import CHECKSUMS, at_end, read_checksums
 from exuno.engine.errors import ExunoError
+from exuno.engine.limits import FILES, UNPACKED, read_at_most
 from exuno.engine.tell import tell
 
 TAR = (".tar", ".tar.gz", ".tgz")
@@ -44,6 +47,7 @@ def expand(pattern: str, split: str) -> list[Path]:
     pattern = pattern.replace("{split}", split)
     parts = re.split(r"\{([^{}]*)\}", pattern)
     choices = [_alternatives(part) if i % 2 else [part] for i, part in enumerate(parts)]
+    FILES.check(prod(map(len, choices)), f"the pattern '{pattern}'")
     paths: list[Path] = []
     for words in product(*choices):
         path = Path("".join(words))
@@ -61,6 +65,7 @@ def expand(pattern: str, split: str) -> list[Path]:
 def _alternatives(text: str) -> list[str]:
     if match := re.fullmatch(r"(\d+)\.\.(\d+)", text):
         first, last = match.groups()
+        FILES.check(int(last) - int(first), f"{{{text}}}")
         return [str(i).zfill(len(first)) for i in range(int(first), int(last) + 1)]
     return text.split(",")
 
@@ -90,6 +95,7 @@ class Shards:
     def __init__(self, paths: list[Path], suffixes: Collection[str], what: str, only: str | None = None) -> None:
         self.paths, self.suffixes, self.what, self.only = paths, suffixes, what, only
         self.content: dict[int, bytes] = {}
+        self.checksums: dict[int, dict[str, int]] = {}
         self.members: list[Member] = []
         beside: list[dict[str, Member]] = []  # of each member, what else has its key
         self.left_out: dict[str, tuple[int, str]] = {}  # kind -> how many, and the first
@@ -128,7 +134,13 @@ class Shards:
             with self.paths[shard].open("rb") if held is None else io.BytesIO(held) as file:
                 for member in several:
                     file.seek(member.offset)
-                    yield file.read(member.size)
+                    content = file.read(member.size)
+                    right = self.checksums.get(shard, {}).get(member.key)
+                    if len(content) < member.size or right not in (None, zlib.crc32(content)):
+                        raise ExunoError(
+                            f"{member.key} in {self.paths[shard]} is not as it was written", "Write the shard again."
+                        )
+                    yield content
 
     def _index(self, shard: int, path: Path) -> dict[str, dict[str, Member]]:
         """The members of a shard: key -> extension -> member."""
@@ -137,11 +149,15 @@ class Shards:
             if path.suffix in (".gz", ".tgz"):
                 import gzip
 
-                self.content[shard] = gzip.decompress(path.read_bytes())
+                with gzip.open(path) as packed:
+                    self.content[shard] = read_at_most(packed, UNPACKED, str(path))
             source = io.BytesIO(self.content[shard]) if shard in self.content else path.open("rb")
             with source, tarfile.open(fileobj=source, mode="r:") as tar:
                 for entry in tar:
                     if entry.isdir():
+                        continue
+                    if entry.name == CHECKSUMS:
+                        self.checksums[shard] = read_checksums(source, entry)
                         continue
                     folder, _, base = entry.name.rpartition("/")
                     stem, _, extension = base.partition(".")
@@ -155,6 +171,8 @@ class Shards:
                         names = f"{both[0]} twice" if both[0] == both[1] else f"both {both[0]} and {both[1]}"
                         raise ExunoError(f"{path} holds {names}", "Write it again, with each sample once.")
                     members[extension] = member
+                if not at_end(source, tar.offset):
+                    raise tarfile.TarError(f"what stands at byte {tar.offset:,} is no member and no end")
         except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
             raise ExunoError(f"{path} is not a whole tar file: {error}", "Fetch or write it again.") from error
         return found

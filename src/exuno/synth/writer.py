@@ -3,10 +3,12 @@
 import io
 import os
 import tarfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from exuno.engine.checksums import add_checksums
 from exuno.engine.files import disk_errors, remove, sync, sync_tree, watch
 from exuno.synth.job import Job
 
@@ -69,12 +71,15 @@ def _write_folder(job: Job, make: Maker, unit: int, folder: Path) -> Iterator[in
 
 
 def _write_tar(job: Job, make: Maker, unit: int, path: Path) -> Iterator[int]:
+    checksums: dict[str, int] = {}
     with path.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for index, data in make(job.indices(unit)):
             member = tarfile.TarInfo(job.file_name(index))  # time and owner are 0: equal samples give equal bytes
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
+            checksums[member.name] = zlib.crc32(data)
             yield index
+        add_checksums(tar, checksums)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
