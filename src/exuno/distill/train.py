@@ -143,7 +143,7 @@ def conclude(config: DistillConfig, run: Run, setup: Setup, outcome: Result, dev
         | {"agreement/top1": both.top1, "agreement/kl": both.kl},
         intervals={f"{name}/top1": each["interval"] for name, each in named.items()},
         n={f"{name}/top1": each["n"] for name, each in named.items()},
-        baselines={"chance/top1": 1 / setup.student.card.classes},
+        baselines=learnt["guessing"],
         lineage=lineage,
         **asdict(outcome),
     )

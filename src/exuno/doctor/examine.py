@@ -102,7 +102,7 @@ def examine(config: DoctorConfig, patient: Patient, run: Run) -> dict[str, Any]:
         "metrics": {f"teacher/{key}": told[key] for key in ("top1", "top5", "ece")},
         "intervals": {"teacher/top1": told["interval"]},
         "n": {"teacher/top1": told["n"]},
-        "baselines": {"chance/top1": 1 / model.card.classes} | ({"claimed/top1": claim.value} if claim else {}),
+        "baselines": told["guessing"] | ({"claimed/top1": claim.value} if claim else {}),
         "tables": [
             words.findings_table(findings),
             words.normalisation_table(rows, len(some)),

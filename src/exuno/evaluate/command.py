@@ -126,6 +126,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
             metrics=metrics,
             intervals={f"{name}/top1": each["interval"] for name, each in summaries.items()},
             n={f"{name}/top1": each["n"] for name, each in summaries.items()},
+            baselines=summaries["model"]["guessing"],
             lineage={name: model.card.lineage for name, model in models.items()},
         )
         write_report(run.dir)
@@ -152,6 +153,8 @@ def show(spec: str, data: str, summary: Any, metrics: dict[str, Any]) -> None:
     low, high = summary["interval"]
     print(f"{spec} on {data}, n = {summary['n']:,}")
     print(f"top-1      {100 * summary['top1']:.2f} %   (95 % interval {100 * low:.2f} to {100 * high:.2f})")
+    for name, share in summary["guessing"].items():
+        print(f"{name.removesuffix('/top1'):10} {100 * share:.2f} %   (a guess without a look)")
     if "clip_top1" in summary:
         print(f"per clip   {100 * summary['clip_top1']:.2f} %   (above: probabilities of a video's clips averaged)")
     if summary["top5"] is not None:

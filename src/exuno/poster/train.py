@@ -184,9 +184,8 @@ def conclude(run: Run, setup: Setup, method: Distiller, outcome: Result, device:
     measured = measure(poster, sets.test, sets.train, proof, config.run.seed, device)
     record(run.dir / "evaluation", measured, sets.proof, sets.test[1], poster)
     write_figures(run.dir / "figures", poster, sorted((run.dir / FRAMES).glob("*.png")))
-    told = content(measured, poster, len(sets.test[0]))
+    told = content(measured, poster, sets.test[1])
     told["lineage"] |= {"data": config.data, "data_sha256": poster.data_sha256, "seed": config.run.seed}
     told["metrics"] |= {"held/accuracy": method.best_score.item()}
-    told["baselines"] |= {"chance/top1": 1 / poster.classes}
     run.finish(**told, **asdict(outcome))
     write_report(run.dir)

@@ -115,6 +115,7 @@ def conclude(config: TeachConfig, run: Run, setup: Setup, outcome: Result, devic
         metrics=scores("model", summary),
         intervals={"model/top1": summary["interval"]},
         n={"model/top1": summary["n"]},
+        baselines=summary["guessing"],
         lineage=setup.model.card.lineage,
         **asdict(outcome),
     )
