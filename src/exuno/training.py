@@ -79,7 +79,9 @@ def carry_out(
         inputs: sha256 of the files that the configuration names.
         smoke: the same configuration on a sliver of work.
     """
-    about = session.about_of(preset, to_dict(config), to_dict(resolve(type(config), preset)) if preset else {})
+    values = to_dict(config)
+    about = session.about_of(preset, values, to_dict(resolve(type(config), preset)) if preset else {})
+    about = {"summary": session.summary_of(verb, values), **about}
     if config.run.smoke:
         config = smoke(config)
     name = preset.name if preset else None

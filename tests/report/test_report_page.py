@@ -7,9 +7,11 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from fake_run import make_run
 from PIL import Image
 
@@ -286,3 +288,59 @@ def test_the_page_of_a_poster(run: Path) -> None:
     assert "What went in" not in text
     (run / "result.json").write_text(json.dumps({**found, "networks": 3}))
     assert "top-1 accuracy of 355 test samples\n" in read(write_report(run)).text
+
+
+def rewrite(run: Path, **changes: Any) -> None:
+    """Changes config.yaml."""
+    content = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**content, **changes}))
+
+
+def test_a_run_without_a_preset_has_models_and_data_in_its_title(run: Path) -> None:
+    config = {"teacher": "run:t", "student": "exuno:wrn_16_1", "data": "folder:cats", "source": ["my.jpg"]}
+    rewrite(run, about={}, preset=None, config=config)
+    result = json.loads((run / "result.json").read_text())
+    (run / "result.json").write_text(json.dumps({**result, "preset": None}))
+    page = write_report(run).read_text()
+    told = "exuno:wrn_16_1 distilled from run:t on my.jpg, tested on folder:cats"
+    assert f"<h1>{told}</h1>" in page
+    assert f"<title>{told}</title>" in page
+
+
+def test_guessing_is_shown_beside_what_was_learned(run: Path) -> None:
+    result = json.loads((run / "result.json").read_text())
+    (run / "result.json").write_text(json.dumps({**result, "baselines": {}}))  # of a verb that did not tell it
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 60, "time": 9, "eval/student/top1": 0.6}) + "\n")
+    text = read(write_report(run)).text
+    assert text.count("chance") == 2  # on the scale, and in the chart of the accuracies
+    assert "10.0\u202f%" in text
+
+
+def test_the_chance_of_an_episode_follows_from_its_classes(run: Path) -> None:
+    found = {"metrics": {"test/5-way-1-shot": 0.61, "test/5-way-5-shot": 0.8, "test/20-way-1-shot": 0.4}}
+    shutil.rmtree(run / "evaluation")
+    (run / "result.json").write_text(json.dumps(found))
+    text = read(write_report(run)).text
+    assert text.count("chance · 5-way") == text.count("chance · 20-way") == 1
+
+
+def test_axes_have_names_and_units(run: Path) -> None:
+    page = read(write_report(run)).text
+    for name in ("\ntraining step\n", "\nloss, in nats\n", "\naccuracy\n", "\nlearning rate\n", "\nconfidence\n"):
+        assert name in page
+
+
+def test_a_chart_of_the_result_has_its_names_and_a_dashed_line(run: Path) -> None:
+    result = json.loads((run / "result.json").read_text())
+    lines = [{"name": "a", "points": [[0, 0.5], [1, 0.6]]}]
+    lines += [{"name": "chance", "points": [[0, 0.1], [1, 0.1]], "dashed": True}]
+    places = ["a name that has no room", "another such name"]
+    chart = {"title": "T", "places": places, "lines": lines, "percent": True, "x": "student", "y": "top-1 accuracy"}
+    (run / "result.json").write_text(json.dumps({**result, "charts": [chart]}))
+    page = write_report(run).read_text()
+    assert 'class="swatch other dashed"' in page
+    assert "rotate(-40" in page
+    text = Page(page).text
+    for name in ("student", "top-1 accuracy", *places):
+        assert f"\n{name}\n" in text

@@ -228,7 +228,8 @@ def _note(config: PenultimateConfig, images: Images, three: Sequence[int], guess
         "within: distance of an image from its class centroid (root mean square). near: mean distance of similar "
         f"classes, {how}. spread: standard deviation of a class along the way to a similar (near) or another class "
         "(far); 1 is the whole way. η, exuno's diffusion index: by how much nearer similar classes are than in the "
-        "reference, ± half of the 95 % interval over images (not over trainings). Projected: "
+        f"reference, ± half of the 95 % interval over images (not over trainings). Chance of top-1 is "
+        f"{100 / len(images.names):.3g} %. Projected: "
         f"{', '.join(names[:2])} and {names[2]}, {why}."
     )
     if images.missing:

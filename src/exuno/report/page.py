@@ -47,7 +47,7 @@ def render(record: Record) -> str:
         setup.environment(record),
         setup.lineage(record),
     ]
-    return document(str(record.about.get("summary") or record.name), "".join(body) + setup.notes(record))
+    return document(headline.title(record), "".join(body) + setup.notes(record))
 
 
 def check(record: Record) -> None:

@@ -116,6 +116,7 @@ def study(config: StudyConfig, preset: Preset | None = None) -> Run:
     name = preset.name if preset else None
     rehearse(made.cells(config.run.run_dir or Path("study")), config)
     about = session.about_of(preset, values, to_dict(resolve(StudyConfig, preset)) if preset else {})
+    about = {"summary": session.summary_of("study", values), **about}
     run = open_run("study", name, values, about, config.run.options, loose=LAYOUT)
     try:
         carry_out(config, made, need, run)
