@@ -88,7 +88,7 @@ def carry_out(
     run = open_run(verb, name, to_dict(config), about, config.run, dict(inputs or {}))
     try:
         if run.result is None:
-            train(config, run)
+            train(replace(config, run=run.options), run)  # pyright: ignore[reportArgumentType]
     except ExunoError:
         run.forget()
         raise

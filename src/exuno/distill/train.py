@@ -131,8 +131,10 @@ def conclude(config: DistillConfig, run: Run, setup: Setup, outcome: Result, dev
     }
     setup.student.card.lineage.update(lineage)
     save_model(setup.student, run.dir)
-    write_figures(run.dir / "figures", config, setup.loader)
-    folder, rest = run.dir / "evaluation", (setup.test, setup.size, device, config.run.workers)
+    images = not run.options.no_images
+    if images:
+        write_figures(run.dir / "figures", config, setup.loader)
+    folder, rest = run.dir / "evaluation", (setup.test, setup.size, device, config.run.workers, images)
     told, asked = record(folder, "teacher", setup.teacher, *rest)
     learnt, answered = record(folder, "student", setup.student, *rest)
     both = agreement(asked, answered)

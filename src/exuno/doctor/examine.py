@@ -64,7 +64,8 @@ def doctor(config: DoctorConfig) -> Run:
 
 def open_doctor(config: DoctorConfig, inputs: dict[str, str]) -> Run:
     """The run directory of an examination; its command repeats the one that was typed."""
-    options = RunOptions(run_dir=config.run_dir, seed=config.seed, devices=config.devices)
+    execution = {"run_dir": config.run_dir, "devices": config.devices, "no_images": config.no_images}
+    options = RunOptions(seed=config.seed, **execution)
     values = to_dict(config)
     given = {key: value for key, value in values.items() if value not in (None, []) and key not in EXECUTION}
     replay = ["exuno", "doctor", str(given.pop("teacher")), *to_args(given)]
@@ -82,7 +83,8 @@ def examine(config: DoctorConfig, patient: Patient, run: Run) -> dict[str, Any]:
     total = len(test) + (len(listed) - 1) * len(some) + len(seen)
     with ProgressBar("examination", total, "images") as bar:
         with counted(model, bar):
-            told, answers = record(folder, "teacher", model, test, patient.size, patient.device, config.workers)
+            rest = (test, patient.size, patient.device, config.workers, not run.options.no_images)
+            told, answers = record(folder, "teacher", model, *rest)
         finite(answers, f"the images of {config.data}")
         to_patches = finite(patient.ask(seen, bar), f"the patches of {source}")
         place = np.arange(len(some)) * len(test) // len(some)  # where Head takes its images from
@@ -90,7 +92,8 @@ def examine(config: DoctorConfig, patient: Patient, run: Run) -> dict[str, Any]:
     labels: Labels = np.load(folder / "teacher.npz")["labels"]
     rows = compare([each.name for each in listed], asked, labels[place])
     claim = claimed(config, run.dir, told["n"], patient.device.type)
-    write_figures(run.dir / "figures", {source: (seen, to_patches)}, told["class_names"])
+    if not run.options.no_images:
+        write_figures(run.dir / "figures", {source: (seen, to_patches)}, told["class_names"])
     entropies = {t: float(sources.entropy(to_patches, t).mean()) for t in TEMPERATURES}
     found, numbers = of_answers(answers, labels, entropies)
     findings = {
@@ -152,7 +155,8 @@ def rank(config: DoctorConfig, patient: Patient, run: Run) -> dict[str, Any]:
             shown[spec] = (seen, answers)
     ranked = sorted(zip(found, sources.scores(found), strict=True), key=lambda pair: -pair[1])
     names = patient.test.classes or patient.model.card.class_names or [str(i) for i in range(images.shape[1])]
-    write_figures(run.dir / "figures", {each.spec: shown[each.spec] for each, _ in ranked}, names)
+    if not run.options.no_images:
+        write_figures(run.dir / "figures", {each.spec: shown[each.spec] for each, _ in ranked}, names)
     findings = {"answers": words.CONSTANT} if constant(images) else {"the first": words.of_ranking(ranked)}
     return {
         "metrics": {},

@@ -115,7 +115,8 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     if run and run.result:
         raise ExunoError(f"{run.dir} holds this measurement already", "Choose another --run-dir.")
     folder = run.dir / "evaluation" if run else None
-    measured = {name: record(folder, name, model, test, size, device, config.workers) for name, model in models.items()}
+    rest = (test, size, device, config.workers, not config.no_images)
+    measured = {name: record(folder, name, model, *rest) for name, model in models.items()}
     summaries = {name: summary for name, (summary, _) in measured.items()}
     metrics = {key: value for name, each in summaries.items() for key, value in scores(name, each).items()}
     if config.teacher:
@@ -139,7 +140,7 @@ def open_eval(config: EvalConfig) -> "Run":
     """The run directory of a measurement; its command repeats the one that was typed."""
     from exuno.engine.run import open_run
 
-    options = RunOptions(run_dir=config.run_dir, devices=config.devices)
+    options = RunOptions(run_dir=config.run_dir, devices=config.devices, no_images=config.no_images)
     values = to_dict(config)
     given = {
         key: value for key, value in values.items() if value not in (None, [], ()) and key not in (*EXECUTION, "model")

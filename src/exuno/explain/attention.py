@@ -49,13 +49,13 @@ def explain_attention(config: AttentionConfig) -> Run:
         model.to(device)
         pixels = torch.cat([_cut(picture, size) for picture in pictures.values()]).to(device)
         maps = torch.cat([attention(model, part, config.block) for part in pixels.split(max(1, TOGETHER // patches))])
-        drawn = overlay(pixels, maps)
-        heads = [f"head {head}" for head in range(maps.shape[1])]
-        picture = sheet(drawn, list(pictures), ["picture", "mean", *heads])
-        save_png(picture, run.dir / "figures" / "attention.png")
         block = f"block {range(len(net.blocks))[config.block]}"
-        caption = f"of [CLS] to the patches in {block}, mean and head by head; each map has its own scale."
-        figures.add(run.dir / "figures", "attention.png", "Attention", caption)
+        if not run.options.no_images:
+            heads = [f"head {head}" for head in range(maps.shape[1])]
+            picture = sheet(overlay(pixels, maps), list(pictures), ["picture", "mean", *heads])
+            save_png(picture, run.dir / "figures" / "attention.png")
+            caption = f"of [CLS] to the patches in {block}, mean and head by head; each map has its own scale."
+            figures.add(run.dir / "figures", "attention.png", "Attention", caption)
         tables = [table(list(pictures), maps, block)]
         return {"metrics": {}, "tables": tables, "lineage": {"model": model.card.lineage}}
 

@@ -149,7 +149,7 @@ def show(run: Run, drawn: dict[str, Drawn], names: Sequence[str], recipe: Recipe
     rows = [name for name in drawn for _ in range(recipe.pictures)]
     save_png(sheet(shades, rows, names), run.dir / "figures" / "neurons.png")
     caption = "each a column; what stands in one column began with the same noise."
-    figures.add(run.dir / "figures", "neurons.png", "Units", caption)
+    figures.add(run.dir / "figures", "neurons.png", "Units", caption, "model")
 
 
 def numbers(drawn: dict[str, Drawn], said: dict[tuple[str, str], Answers]) -> dict[str, Any]:

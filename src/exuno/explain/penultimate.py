@@ -181,7 +181,7 @@ def draw(
     for (name, mine), slug in zip(panels.items(), slugs(list(panels)), strict=True):
         file = f"projection-{slug}.png"
         save_png(drawing.projection(mine, names, box, heads[name]), run.dir / "figures" / file)
-        figures.add(run.dir / "figures", file, name, f"The classes {', '.join(names[:2])} and {names[2]}.")
+        figures.add(run.dir / "figures", file, name, f"The classes {', '.join(names[:2])} and {names[2]}.", "numbers")
     tables.write_points(run.dir / "projection.csv", points)
 
 
@@ -200,7 +200,9 @@ def draw_distances(run: Run, rows: Sequence[Measured], images: Images, similar: 
             if change
             else "of class centroids, the nearer the darker."
         )
-        figures.add(run.dir / "figures", file, f"Distances, {row.name}", f"{caption} Framed: similar classes.")
+        figures.add(
+            run.dir / "figures", file, f"Distances, {row.name}", f"{caption} Framed: similar classes.", "numbers"
+        )
 
 
 def slugs(names: Sequence[str]) -> list[str]:

@@ -58,7 +58,7 @@ def evaluate(config: EvalConfig) -> Measured:
         print(f"(not the {poster.data} that it was distilled from: their checksums differ)")
     print("\n\n".join(plain(table) for table in measured.tables))
     if run:
-        record(run.dir / "evaluation", measured, test, images[1], poster)
+        record(run.dir / "evaluation", measured, test, images[1], poster, not run.options.no_images)
         run.finish(**content(measured, poster, images[1]))
         write_report(run.dir)
         run.close()

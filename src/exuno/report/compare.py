@@ -5,19 +5,20 @@ from pathlib import Path
 
 from exuno.report.headline import SCALE, Score, scores, strip_row
 from exuno.report.html import duration, esc, hue, pretty, section, table
-from exuno.report.page import document, save
-from exuno.report.record import Record, read_record
+from exuno.report.page import document, read_page, save
+from exuno.report.record import Record
 
 HEAD = ("run", "preset", "teacher", "result", "95 % interval", "n", "time")
 
 
-def write_comparison(run_dirs: Sequence[Path], out: Path) -> Path:
-    """Write a page that compares runs in the order given, and return its path.
+def write_comparison(run_dirs: Sequence[Path], out: Path, no_images: bool = False) -> Path:
+    """Write a page that compares runs in the order given, and return its path; with ``no_images`` it shows paths by
+    their last names.
 
     Raises:
         ExunoError: a directory that is missing or no run, or ``out`` is another document.
     """
-    records = [read_record(path) for path in run_dirs]
+    records = [read_page(path, no_images) for path in run_dirs]
     named = [(_label(record, records), record) for record in records]
     title = f"{len(records)} runs compared"
     header = f'<header><p class="eyebrow">exuno report</p><h1>{title}</h1></header>'

@@ -6,15 +6,16 @@ from pathlib import Path
 from exuno.engine.files import write_json
 
 
-def add(folder: Path, file: str, title: str, caption: str) -> None:
-    """Names a picture in ``figures.json``, in the place of an older one of its name."""
+def add(folder: Path, file: str, title: str, caption: str, shows: str = "data") -> None:
+    """Names a picture in ``figures.json``, in the place of an older one of its name. ``shows`` is "numbers" for a
+    chart, "model" for what a model made of noise, else "data": see ``private``."""
     path = folder / "figures.json"
     try:
         listed = json.loads(path.read_text()) if path.is_file() else []
     except ValueError:
         listed = []
     others = [each for each in listed if isinstance(each, dict) and each.get("file") != file]
-    write_json(path, [*others, {"file": file, "title": title, "caption": caption}])
+    write_json(path, [*others, {"file": file, "title": title, "caption": caption, "shows": shows}])
 
 
 def slug(name: str) -> str:

@@ -24,6 +24,8 @@ class Figure:
     path: Path
     title: str
     caption: str = ""
+    shows: str = "data"
+    """numbers (a chart), model (what a model made of noise), or data."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,11 @@ class Record:
     def smoke(self) -> bool:
         """Whether the run was only a trial of the path."""
         return bool(mapping(self.config.get("config")).get("smoke"))
+
+    @property
+    def bare(self) -> bool:
+        """Whether its page must not show images of its data."""
+        return bool(self.config.get("no_images"))
 
     @property
     def preset(self) -> str:
@@ -205,7 +212,7 @@ def _read_figures(record: Record) -> None:
         path = folder / Path(str(row["file"])).name  # a name, never a way out of the folder
         if path.is_file():
             title = str(row.get("title") or path.stem.replace("_", " ").capitalize())
-            record.figures.append(Figure(path, title, str(row.get("caption") or "")))
+            record.figures.append(Figure(path, title, str(row.get("caption") or ""), str(row.get("shows") or "data")))
         else:
             record.notes.append(f"figures/{path.name} is listed but missing.")
 

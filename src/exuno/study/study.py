@@ -172,6 +172,8 @@ def job_of(cell: Cell, config: StudyConfig, folder: Path) -> Job:
     for name, value in (("devices", run.devices), ("workers", run.workers), ("track", " ".join(run.track) or None)):
         if value is not None and has_option(cell.verb, name):
             extra += [f"--{name}", *str(value).split()]
+    if run.no_images and has_option(cell.verb, "no-images"):
+        extra.append("--no-images")
     args = (*cell.verb.split(), *cell.args, "--run-dir", str(folder / "cells" / cell.name), *extra)
     return Job(cell.name, args, str(folder / "logs" / f"{cell.name}.log"))
 

@@ -108,9 +108,8 @@ def conclude(config: TeachConfig, run: Run, setup: Setup, outcome: Result, devic
     lineage = {"data": config.data, "data_sha256": setup.training.fingerprint(), "seed": config.run.seed}
     setup.model.card.lineage.update(lineage)
     save_model(setup.model, run.dir)
-    summary, _ = record(
-        run.dir / "evaluation", "model", setup.model, setup.test, setup.size, device, config.run.workers
-    )
+    rest = (setup.test, setup.size, device, config.run.workers, not run.options.no_images)
+    summary, _ = record(run.dir / "evaluation", "model", setup.model, *rest)
     run.finish(
         metrics=scores("model", summary),
         intervals={"model/top1": summary["interval"]},
