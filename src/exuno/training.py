@@ -204,6 +204,11 @@ def model_for(
     )
 
 
+def smoke_mark(config: Configured) -> dict[str, bool]:
+    """What the lineage of a smoke run's model says beside all else, so that wherever it goes on to, it is known."""
+    return {"smoke": True} if config.run.smoke else {}
+
+
 def steps_of(config: TrainingConfig, loader: Loader) -> int:
     """The length of a training in optimizer steps."""
     return session.steps(config.epochs, config.budget, len(loader), config.run.smoke)

@@ -29,7 +29,7 @@ from exuno.presets import Preset, read, resolve
 from exuno.report.page import write_report
 from exuno.teach.options import TeachConfig
 from exuno.teach.train import teach
-from exuno.training import carry_out, heard, model_for, size_of, steps_of, training_loader
+from exuno.training import carry_out, heard, model_for, size_of, smoke_mark, steps_of, training_loader
 
 
 def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
@@ -128,7 +128,7 @@ def conclude(config: DistillConfig, run: Run, setup: Setup, outcome: Result, dev
         "teacher": {"spec": config.teacher, **setup.teacher.card.lineage},
         "data": config.data,
         "seed": config.run.seed,
-    }
+    } | smoke_mark(config)
     setup.student.card.lineage.update(lineage)
     save_model(setup.student, run.dir)
     images = not run.options.no_images

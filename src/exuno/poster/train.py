@@ -33,7 +33,7 @@ from exuno.poster.sets import Images, Sets, open_splits, read_sets
 from exuno.poster.start import first_labels, first_poster, order_of
 from exuno.presets import Preset
 from exuno.report.page import write_report
-from exuno.training import carry_out
+from exuno.training import carry_out, smoke_mark
 
 FRAMES = "frames"
 ALGORITHMS: dict[str, Algorithm] = {"rat-bptt": rat_bptt, "dm": distribution_matching, "gm": gradient_matching}
@@ -120,7 +120,7 @@ class Setup:
             label_formula=config.label_formula,
             whitening=space.whitening,
             protocol=recipe.to_dict(),
-            lineage={"seed": config.run.seed, "algorithm": config.algorithm},
+            lineage={"seed": config.run.seed, "algorithm": config.algorithm} | smoke_mark(config),
         )
 
 

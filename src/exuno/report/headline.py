@@ -92,11 +92,17 @@ def hero(record: Record) -> str:
     return f'<header>{head}<ul class="chips">{line}</ul></header>'
 
 
+SMOKE = ("A smoke run:", "the same path on a sliver of the work. Its numbers say nothing about the method.")
+"""What is said of one, on the page and in the card of its model."""
+
+
 def status(record: Record) -> str:
     """A banner while there is no result, or none that counts."""
     if record.result is not None:
-        text = "<b>A smoke run:</b> the same path on a sliver of the work. Its numbers say nothing about the method."
-        return f'<p class="banner">{text}</p>' if record.smoke else ""
+        text = f"<b>{SMOKE[0]}</b> {SMOKE[1]}" if record.smoke else ""
+        if not record.smoke and any(key.split(" / ")[-1] == "smoke" for key, _ in flatten(record.part("lineage"))):
+            text = f"<b>Of a smoke run:</b> a model that it used was trained on {SMOKE[1].partition(' on ')[2]}"
+        return f'<p class="banner">{text}</p>' if text else ""
     steps = max((curve[-1][0] for curve in record.curves.values()), default=0)
     after = f" It has logged {steps:,.0f} steps in {duration(record.seconds) or 'no time'}." if steps else ""
     todo = "What follows is what has been written so far; the command that started it continues it."
