@@ -144,6 +144,7 @@ def rank(config: DoctorConfig, patient: Patient, run: Run) -> dict[str, Any]:
     """What result.json says of photographs; writes figures/."""
     some = Head(patient.test, COMPARED)
     found: list[sources.Candidate] = []
+    draws: list[np.ndarray] = []
     shown: dict[str, tuple[Any, Logits]] = {}
     with ProgressBar("ranking", len(some) + len(config.sources) * count(config), "images") as bar:
         images = finite(patient.ask(some, bar), f"the images of {config.data}")
@@ -152,15 +153,19 @@ def rank(config: DoctorConfig, patient: Patient, run: Run) -> dict[str, Any]:
             seen = patches(config, patient, spec, run)
             answers = finite(patient.ask(seen, bar), f"the patches of {spec}")
             found.append(sources.judge(spec, answers, unit))
+            draws.append(sources.resampled(answers, len(draws)))
             shown[spec] = (seen, answers)
-    ranked = sorted(zip(found, sources.scores(found), strict=True), key=lambda pair: -pair[1])
+    ranked = sources.ranking(found, draws)
     names = patient.test.classes or patient.model.card.class_names or [str(i) for i in range(images.shape[1])]
     if not run.options.no_images:
-        write_figures(run.dir / "figures", {each.spec: shown[each.spec] for each, _ in ranked}, names)
+        write_figures(run.dir / "figures", {each.candidate.spec: shown[each.candidate.spec] for each in ranked}, names)
     findings = {"answers": words.CONSTANT} if constant(images) else {"the first": words.of_ranking(ranked)}
     return {
         "metrics": {},
         "tables": [words.ranking_table(ranked, count(config))],
         "findings": findings,
-        "ranking": [{**asdict(each), "score": score} for each, score in ranked],
+        "ranking": [
+            {**asdict(each.candidate), "score": each.score, "interval": each.interval, "not_told_apart": each.alike}
+            for each in ranked
+        ],
     }
