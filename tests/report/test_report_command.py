@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +118,12 @@ def test_runs_of_different_verbs(tmp_path: Path) -> None:
 def test_options_that_make_no_sense_are_survived(tmp_path: Path) -> None:
     odd = {"data": ["x", None], "source": {"a": 1}, "student": 3, "teacher": [[1], {"b": 2}], "optim": "fast"}
     assert "What differs" in compared(tmp_path, BASE, odd)
+
+
+def test_of_a_model_beside_a_teacher_the_model_counts(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / name, DIGITS) for name in ("first", "second")]
+    result = json.loads((runs[0] / "result.json").read_text())
+    result["metrics"] = {"model/top1": 0.7, "teacher/top1": 0.99}
+    (runs[0] / "result.json").write_text(json.dumps(result))
+    main([*map(str, runs), "--out", str(tmp_path / "all.html")])
+    assert "70.0\u202f% \nmodel" in read(tmp_path / "all.html").text

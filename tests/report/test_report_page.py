@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ import numpy as np
 import pytest
 import yaml
 from fake_run import make_run
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from exuno.engine.errors import ExunoError
+from exuno.report.html import table
 from exuno.report.page import write_report
+from exuno.report.plot import Line, line_chart
 from exuno.report.record import read_record
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -344,3 +349,65 @@ def test_a_chart_of_the_result_has_its_names_and_a_dashed_line(run: Path) -> Non
     text = Page(page).text
     for name in ("student", "top-1 accuracy", *places):
         assert f"\n{name}\n" in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "cue"),
+    [
+        ([["a", "1"]], None),
+        ([["model", "80.33 ± 5.11", "95.00 ± 2.45", "97.00 ± 2.45"]], '"cue"'),
+        ([[f"model {i}", *(["80.33 ± 5.11"] * 7)] for i in range(3)], '"cue mid"'),
+        ([["model", *(["some words that can be broken"] * 12)]], '"cue far"'),
+    ],
+)
+def test_a_wide_table_says_that_it_scrolls(rows: list[list[str]], cue: str | None) -> None:
+    text = table([""] * len(rows[0]), rows)
+    Page(text)
+    assert ("scroll →" in text) == bool(cue)
+    assert cue is None or f"class={cue}" in text
+
+
+def test_a_table_breaks_words_only_and_keeps_markup() -> None:
+    text = table(
+        ["", "x", "y"], [["a", "80.33 ± 5.11 / 90.01 ± 0.10", "a sentence of <small>words &amp; more</small>"]]
+    )
+    assert '<td class="whole">80.33' in text
+    assert '<td class="words">a sentence of <small>words &amp; more</small></td>' in text
+
+
+def test_figures_follow_the_scheme_and_keep_their_letters_legible(run: Path) -> None:
+    listed = json.loads((run / "figures/figures.json").read_text())
+    chart = {"file": "source.png", "title": "A chart", "shows": "numbers", "least": 500}
+    odd = {"file": "source.png", "title": "Odd", "least": "wide", "shows": 3}
+    (run / "figures/figures.json").write_text(json.dumps([*listed, chart, odd]))
+    page = write_report(run).read_text()
+    assert 'class="drawn lettered" style="--wide:1.50;--least:500px;--most:30px"' in page
+    assert page.count("lettered") == 3  # two rules of the style, one figure
+    style = page[page.index("<style>") : page.index("</style>")]
+    assert re.search(r"prefers-color-scheme: dark\) \{ \.drawn img \{ filter: invert", style)
+    assert ".scroll {" in style
+    assert "background-attachment: local" in style
+
+
+@pytest.mark.parametrize("names", [list("abc"), [f"a long name, number {i}" for i in range(6)], [*map(str, range(90))]])
+def test_names_of_places_do_not_lie_on_each_other(names: list[str]) -> None:
+    chart = line_chart("T", [Line("x", [(i, 0.5) for i in range(len(names))], "third")], True, places=names)
+    flat = [
+        (float(x), text) for x, text in re.findall(r'<text x="([\d.]+)" y="206.0" text-anchor="middle">(.*?)<', chart)
+    ]
+    slanted = [float(x) for x in re.findall(r'text-anchor="end" transform="rotate\(-40 ([\d.]+) ', chart)]
+    assert bool(flat) != bool(slanted)
+    for (left, one), (right, other) in pairwise(flat):
+        assert right - left > 6.5 * (len(one) + len(other)) / 2
+    assert all(right - left >= 13.9 for left, right in pairwise(slanted))
+    assert 'viewBox="0 0 330 ' in chart
+
+
+@given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e9))
+def test_labels_of_an_axis_stay_inside_the_picture(low: float, span: float) -> None:
+    chart = line_chart("T", [Line("x", [(0, low), (1000, low + span)], "third")])
+    for x, text in re.findall(r'<text x="([\d.-]+)" y="[\d.-]+" text-anchor="end">(.*?)<', chart):
+        assert float(x) - 6.5 * len(text) >= -1
+    marks = re.findall(r'<text x="([\d.-]+)" y="206.0" text-anchor="middle">(.*?)<', chart)
+    for (left, one), (right, other) in pairwise(marks):
+        assert float(right) - float(left) >= 6.5 * (len(one) + len(other)) / 2

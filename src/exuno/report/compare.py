@@ -41,9 +41,10 @@ def _label(record: Record, records: list[Record]) -> str:
 
 
 def _main(record: Record) -> Score | None:
-    """The student's accuracy; of a run without one, its first."""
+    """The student's accuracy; of a run without one, that of what is no teacher."""
     found = scores(record)
-    return next((score for score in found if hue(score.name) == "student"), found[0] if found else None)
+    order = {"student": 0, "teacher": 2}
+    return min(found, key=lambda score: order.get(hue(score.name), 1), default=None)
 
 
 def _options(record: Record) -> dict[str, Any]:

@@ -143,8 +143,8 @@ def strip(record: Record) -> str:
 
 
 SCALE = (
-    '<div class="row scale" aria-hidden="true"><span></span><span class="track"><i>0</i><i>25</i><i>50</i><i>75</i>'
-    "<i>100\u202f%</i></span><span></span></div>"
+    '<div class="row scale" aria-hidden="true"><span>accuracy</span><span class="track"><i>0</i><i>25</i><i>50</i>'
+    "<i>75</i><i>100\u202f%</i></span><span></span></div>"
 )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from exuno.metrics import in_turn
-from exuno.report.html import array_uri, esc, figure_uri, hue, section
+from exuno.report.html import array_uri, esc, figure_uri, hue, pretty, scroll, section
 from exuno.report.record import Evaluation, Record
 
 SHOWN = 24  # test samples on the page
@@ -30,11 +30,16 @@ def figures(record: Record) -> str:
         except (OSError, ValueError, SyntaxError):  # Pillow raises SyntaxError for a broken PNG
             record.notes.append(f"figures/{figure.path.name} is not a picture that can be read.")
             continue
-        sharp = ' class="sharp"' if width <= 256 else ""
         text = f"<b>{esc(figure.title)}</b> {esc(figure.caption)}"
-        image = f'<img{sharp} src="{uri}" alt="{esc(figure.title)}">'
         share = min(3.2, max(0.7, width / height))  # of the row: wide pictures get more of it
-        items.append(f'<figure style="--wide:{share:.2f}">{image}<figcaption>{text}</figcaption></figure>')
+        kind, style = "drawn" if figure.shows == "numbers" else "", f"--wide:{share:.2f}"
+        sharp = ' class="sharp"' if width <= 256 else ""
+        image = f'<img{sharp} src="{uri}" alt="{esc(figure.title)}">'
+        if figure.least:  # it has labels, which are read at that width
+            kind, style = f"{kind} lettered".strip(), f"{style};--least:{figure.least}px;--most:{width}px"
+            image = scroll(image, figure.least)
+        named = f' class="{kind}"' if kind else ""
+        items.append(f'<figure{named} style="{style}">{image}<figcaption>{text}</figcaption></figure>')
     title = TITLES.get(record.verb, "What went in")
     return section(title, f'<div class="figures">{"".join(items)}</div>' if items else "")
 
@@ -54,8 +59,8 @@ def test_samples(record: Record) -> str:
         if places:
             share = f"all {total:,}" if count == total else f"{count:,} of {total:,}"
             part = f"; {len(places)} of them" if len(places) < count else ""
-            body += _gallery(f"The {judge.name} is {what} on {share} test samples{part}", places, same, judge)
-    keys = "".join(f'<li><i class="swatch {hue(one.name)}"></i>{esc(one.name)}</li>' for one in same)
+            body += _gallery(f"The {pretty(judge.name)} is {what} on {share} test samples{part}", places, same, judge)
+    keys = "".join(f'<li><i class="swatch {hue(one.name)}"></i>{esc(pretty(one.name))}</li>' for one in same)
     lead = "Above the line the true class, below what each model answers: ✓ right, ✗ wrong. Mistakes come first and are"
     lead += " over-represented, the classes in turn; the accuracies above count every test sample."
     return section("Test samples", f'<ul class="legend">{keys}</ul>{body}', lead)
@@ -80,7 +85,8 @@ def _tile(place: int, models: list[Evaluation], shown: Evaluation) -> str:
     truth = shown.class_names[shown.labels[index]]
     answers = "".join(_answer(one, index) for one in models)
     alt = f"test sample {index}, class {truth}"
-    picture = f'<img src="{array_uri(image)}" alt="{esc(alt)}">'
+    sharp = ' class="sharp"' if max(image.shape[-3:-1] if image.ndim > 2 else image.shape) <= 64 else ""
+    picture = f'<img{sharp} src="{array_uri(image)}" alt="{esc(alt)}">'
     caption = f'<figcaption><b title="{esc(truth)}">{esc(truth)}</b>{answers}</figcaption>'
     return f'<figure class="tile">{picture}{caption}</figure>'
 

@@ -111,7 +111,7 @@ def line_chart(
     if places:
         named, below = _places(places, [x_of(x) for x in range(len(places))], floor)
     else:
-        named, below = _steps([(x_of(x), short(x)) for x in ticks(x_low, x_high, 4)], floor), 18.0
+        named, below = _steps([(x_of(x), short(x)) for x in ticks(x_low, x_high, 4) if x == int(x)], floor), 18.0
     axes += f'{named}<text class="axis" x="0" y="10">{esc(y_name)}{" (logarithmic)" if log else ""}</text>'
     middle, foot = (left + WIDTH - RIGHT) / 2, floor + below + 16
     axes += f'<text class="axis" x="{middle:.1f}" y="{foot:.1f}" text-anchor="middle">{esc(x_name)}</text>'
