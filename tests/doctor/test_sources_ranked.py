@@ -22,7 +22,7 @@ from exuno.engine.errors import ExunoError
 
 def test_balance_by_hand() -> None:
     assert balance([0, 1, 2, 3], 4) == pytest.approx(1)
-    assert balance([2, 2, 2], 4) == 0
+    assert str(balance([2, 2, 2], 4)) == "0.0"  # not -0.0
     assert balance([0, 0, 1, 1], 4) == pytest.approx(0.5)  # log 2 / log 4
     # Shares 1/2, 1/4, 1/4: 1.5 log 2, of 2 log 2.
     assert balance([0, 0, 1, 2], 4) == pytest.approx(0.75)

@@ -33,7 +33,7 @@ def _evenness(counts: NDArray[Any]) -> NDArray[np.float64]:
     """Relative entropy [...] of histograms [..., C]."""
     shares = counts / counts.sum(-1, keepdims=True)
     logs = np.log(shares, out=np.zeros(shares.shape), where=shares > 0)
-    return np.maximum(0.0, -(shares * logs).sum(-1) / np.log(shares.shape[-1]))
+    return np.maximum(0.0, -(shares * logs).sum(-1) / np.log(shares.shape[-1])) + 0.0  # no -0.0
 
 
 def diversity(logits: ArrayLike) -> float:

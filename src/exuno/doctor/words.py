@@ -180,7 +180,7 @@ def show(run: Run) -> None:
     for content in (each for each in result["tables"] if each["title"] != FINDINGS):
         drawn = Drawn(title=content["title"], title_justify="left")
         for place, name in enumerate(content["head"]):
-            drawn.add_column(name, justify="right" if place else "left")
+            drawn.add_column(name, justify="right" if place else "left", overflow="fold")
         for row in content["rows"]:
             drawn.add_row(*row)
         console.print(drawn)
