@@ -149,3 +149,15 @@ def test_more_mistakes() -> None:
         metrics.wilson_interval(3, 0)
     with pytest.raises(ExunoError, match="0 values"):
         metrics.mean_interval([])
+
+
+def test_classes_come_in_turn() -> None:
+    assert metrics.in_turn([2, 0, 0, 2, 1, 0]).tolist() == [1, 4, 0, 2, 3, 5]
+    assert metrics.in_turn([]).tolist() == []
+
+
+def test_guessing() -> None:
+    assert metrics.guessing([0, 1, 2, 3], 4) == {"chance/top1": 0.25}
+    assert metrics.guessing([0, 0, 0, 0, 0, 1, 1, 1, 1], 2) == {"chance/top1": 0.5}  # 0.56 is not better by a fifth
+    assert metrics.guessing([0, 0, 0, 1], 2) == {"chance/top1": 0.5, "largest class/top1": 0.75}
+    assert metrics.summarise(np.eye(3), [0, 1, 2], ["a", "b", "c"])["guessing"] == {"chance/top1": 1 / 3}

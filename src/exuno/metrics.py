@@ -101,6 +101,26 @@ def per_class_accuracy(labels: ArrayLike, predictions: ArrayLike, classes: int) 
     return np.where(samples > 0, right / np.maximum(samples, 1), np.nan)
 
 
+def in_turn(labels: ArrayLike) -> Ints:
+    """Places [N] of samples with these labels [N], the classes in turn: the first one of each class, the second one of
+    each, and so on."""
+    labels = np.asarray(labels, np.int64)
+    by_class = np.argsort(labels, kind="stable")
+    counts = np.bincount(labels) if len(labels) else np.zeros(0, np.int64)
+    turn = np.empty(len(labels), np.int64)
+    turn[by_class] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.lexsort((labels, turn))
+
+
+def guessing(labels: ArrayLike, classes: int) -> dict[str, float]:
+    """What accuracies without a look at the samples are, as baselines of result.json: ``chance/top1``, 1 / C; where
+    labels [N] are uneven, so that always answering one class does better by a fifth, ``largest class/top1``, its
+    share."""
+    labels = np.asarray(labels, np.int64)
+    share = float(np.bincount(labels).max() / len(labels)) if len(labels) else 0.0
+    return {"chance/top1": 1 / classes} | ({"largest class/top1": share} if share > 1.2 / classes else {})
+
+
 @dataclass(frozen=True)
 class Calibration:
     """Expected calibration error (a fraction) and what it is made of: B bins of confidence; empty bins hold NaN."""
@@ -241,6 +261,8 @@ class Summary(TypedDict):
     """Accuracy of each class, in the order of class_names; None for a class without samples."""
     confusion: list[list[int]]
     class_names: list[str]
+    guessing: dict[str, float]
+    """Accuracies of guessing (``guessing``)."""
     invalid: int
     """Samples whose logits are NaN or infinite; they count as wrong."""
     clip_top1: NotRequired[float]
@@ -270,5 +292,6 @@ def summarise(logits: ArrayLike, labels: ArrayLike, class_names: ArrayLike) -> S
         per_class=[None if math.isnan(x) else float(x) for x in per_class_accuracy(labels, predictions, classes)],
         confusion=confusion_matrix(labels, predictions, classes).tolist(),
         class_names=names,
+        guessing=guessing(labels, classes),
         invalid=int((predictions < 0).sum()),
     )

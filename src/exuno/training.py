@@ -79,14 +79,16 @@ def carry_out(
         inputs: sha256 of the files that the configuration names.
         smoke: the same configuration on a sliver of work.
     """
-    about = session.about_of(preset, to_dict(config), to_dict(resolve(type(config), preset)) if preset else {})
+    values = to_dict(config)
+    about = session.about_of(preset, values, to_dict(resolve(type(config), preset)) if preset else {})
+    about = {"summary": session.summary_of(verb, values), **about}
     if config.run.smoke:
         config = smoke(config)
     name = preset.name if preset else None
     run = open_run(verb, name, to_dict(config), about, config.run, dict(inputs or {}))
     try:
         if run.result is None:
-            train(config, run)
+            train(replace(config, run=run.options), run)  # pyright: ignore[reportArgumentType]
         else:
             run.verify()
     except ExunoError:
@@ -202,6 +204,11 @@ def model_for(
         new_head=started,
         hearing=None if started else hearing_of(data, size, sound),
     )
+
+
+def smoke_mark(config: Configured) -> dict[str, bool]:
+    """What the lineage of a smoke run's model says beside all else, so that wherever it goes on to, it is known."""
+    return {"smoke": True} if config.run.smoke else {}
 
 
 def steps_of(config: TrainingConfig, loader: Loader) -> int:

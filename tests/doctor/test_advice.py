@@ -8,7 +8,7 @@ from exuno.doctor.claim import OTHER_DEVICE, SAME_DEVICE, Claim
 from exuno.doctor.measures import Calibrated, Normalised
 from exuno.doctor.paired import Difference
 from exuno.doctor.smoothing import Smoothing
-from exuno.doctor.sources import Candidate
+from exuno.doctor.sources import Candidate, Ranked
 from exuno.doctor.temperature import Fitted
 
 SOFT = {1.0: 0.6, 2.0: 0.7, 4.0: 0.8, 8.0: 0.9, 16.0: 1.0}
@@ -53,8 +53,31 @@ def test_the_number_of_its_run_is_compared_by_images() -> None:
     assert "above" in words.of_accuracy(*told, Claim(0.896, who, OTHER_DEVICE))
 
 
+def ranked(name: str, *alike: str) -> Ranked:
+    return Ranked(Candidate(name, 1, 1, 1, 1), 0.5, (0.25, 0.75), alike)
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        ([ranked("a", "b"), ranked("b", "a")], "not told apart: a, b; these patches rank none of them above another. "),
+        ([ranked("a", "b"), ranked("b", "a"), ranked("c"), ranked("d")], "not told apart: a, b; then c. "),
+        ([ranked("a", "c"), ranked("b"), ranked("c", "a")], "not told apart: a, c; then b. "),
+        ([ranked("a"), ranked("b", "c"), ranked("c", "b")], "a, b, c. Not told apart: b, c. "),
+    ],
+)
+def test_the_ranking_tells_what_is_not_told_apart(found: list[Ranked], text: str) -> None:
+    assert words.of_ranking(found).startswith(text)
+    table = words.ranking_table(found, 300)
+    assert all(len(row) == len(table["head"]) for row in table["rows"])
+    column = table["head"].index("not told apart from")
+    told = {row[0]: row[column] for row in table["rows"]}
+    places = {row[0]: row[1] for row in table["rows"]}
+    assert told == {each.candidate.spec: ", ".join(places[name] for name in each.alike) or "–" for each in found}
+
+
 def test_the_ranking_tells_how_far_it_can_be_believed() -> None:
-    said = words.of_ranking([(Candidate("a.jpg", 1, 1, 1, 1), 1.0), (Candidate("b.jpg", 0, 0, 0, 0), 0.0)])
+    said = words.of_ranking([ranked("a.jpg"), ranked("b.jpg")])
     assert said.startswith("a.jpg, b.jpg. ")
     assert "0.87 (0.51 to 0.99) on the digits" in said
     assert "0.66 (0.00 to 1.00) on CIFAR-10, which is not told from chance" in said

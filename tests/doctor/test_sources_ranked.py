@@ -5,13 +5,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exuno.doctor.sources import Candidate, balance, diversity, doubt, entropy, judge, ranks, scores
+from exuno.doctor.sources import (
+    Candidate,
+    balance,
+    diversity,
+    doubt,
+    entropy,
+    judge,
+    ranking,
+    ranks,
+    resampled,
+    scores,
+)
 from exuno.engine.errors import ExunoError
 
 
 def test_balance_by_hand() -> None:
     assert balance([0, 1, 2, 3], 4) == pytest.approx(1)
-    assert balance([2, 2, 2], 4) == 0
+    assert str(balance([2, 2, 2], 4)) == "0.0"  # not -0.0
     assert balance([0, 0, 1, 1], 4) == pytest.approx(0.5)  # log 2 / log 4
     # Shares 1/2, 1/4, 1/4: 1.5 log 2, of 2 log 2.
     assert balance([0, 0, 1, 2], 4) == pytest.approx(0.75)
@@ -99,3 +110,48 @@ def test_judge() -> None:
     assert found.doubt == doubt(z)
     assert found.entropy == pytest.approx(entropy(z, 1).mean())
     assert judge("x", z, unit=0.0).diversity == 0
+
+
+def patches(seed: int, spread: float, classes: int = 10, n: int = 600, used: int = 10) -> np.ndarray:
+    """Logits of patches whose classes are the first ``used`` ones, so far apart."""
+    random = np.random.default_rng(seed)
+    return spread * np.eye(classes)[random.integers(0, used, n)] + random.normal(size=(n, classes))
+
+
+def test_resampling_is_about_the_value_itself() -> None:
+    z = patches(0, 4.0, used=6)
+    draws = resampled(z)
+    found = (balance(z.argmax(1), 10), diversity(z))
+    for values, value in zip(draws.T, found, strict=True):
+        assert values.mean() == pytest.approx(value, rel=0.01)
+        assert 0 < values.std() < 0.1 * value
+    assert (resampled(z) == draws).all()
+    assert not (resampled(z, 1) == draws).all()
+
+
+def test_the_spread_over_resamples_is_that_over_photographs_of_one_kind() -> None:
+    values = [(balance(z.argmax(1), 10), diversity(z)) for z in (patches(seed, 3.0, used=4) for seed in range(100))]
+    truth, found = np.std(values, 0), resampled(patches(0, 3.0, used=4)).std(0)
+    np.testing.assert_allclose(found, truth, rtol=0.35)
+
+
+def ranked(*logits: np.ndarray) -> list:
+    found = [judge(chr(97 + i), z, 1.0) for i, z in enumerate(logits)]
+    return ranking(found, [resampled(z, i) for i, z in enumerate(logits)])
+
+
+def test_photographs_of_one_kind_are_not_told_apart_and_others_are() -> None:
+    first, second, last = ranked(patches(0, 4.0), patches(1, 1.0, used=2), patches(2, 4.0))
+    assert {first.candidate.spec, second.candidate.spec} == {"a", "c"}
+    assert first.alike == (second.candidate.spec,)
+    assert second.alike == (first.candidate.spec,)
+    assert (last.candidate.spec, last.score, last.alike, last.interval) == ("b", 0.0, (), (0.0, 0.0))
+    for each in (first, second):
+        assert each.interval[0] <= each.score <= each.interval[1]
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_a_few_patches_tell_nothing(n: int) -> None:
+    found = ranked(patches(0, 1.0, n=n), patches(1, 1.0, n=n))
+    assert all(each.alike for each in found)
+    assert np.isfinite([each.interval for each in found]).all()

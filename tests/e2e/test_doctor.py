@@ -147,7 +147,11 @@ def test_ranks_photographs(teacher: Path, tmp_path: Path, capsys: pytest.Capture
     coffee, noise = (next(each for each in ranked if each["spec"] == spec) for spec in specs[:2])
     assert coffee["balance"] > noise["balance"]
     assert coffee["diversity"] > noise["diversity"]
-    assert "Photographs ranked as sources" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Photographs ranked as sources" in said
+    assert "not told apart" in said
+    for each in ranked:
+        assert each["interval"][0] <= each["score"] <= each["interval"][1]
     assert (tmp_path / "r/figures/patches2.png").is_file()
 
 

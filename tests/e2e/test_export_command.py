@@ -2,7 +2,10 @@
 
 import base64
 import hashlib
+import importlib
 import json
+import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -11,16 +14,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from exuno.cli import main
 from exuno.data.poster import load, save
 from exuno.engine.options import Sound
+from exuno.engine.run import identity
+from exuno.exporting.origin import command_of
 from exuno.models.card import Hearing
 from exuno.models.load import load_model
 from exuno.models.save import save_model
+from exuno.presets import parse, to_dict
+from exuno.study.grid import STAGES
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,7 +73,7 @@ def test_a_run_becomes_a_folder_that_says_what_it_is(
         "| student/loss | 0.25 |",
         "exuno distill digits --seed 3",
         "source: `photo.jpg`",
-        '`{"sha256": "abc"}`',
+        "- teacher / sha256: `abc`",
         "License: apache-2.0",
     ):
         assert part in text
@@ -102,7 +111,10 @@ def test_onnx_is_torch_s_equal_at_every_size(run_dir: Path, tmp_path: Path, caps
     said = capsys.readouterr()
     assert "logits differ from torch's by" in said.out
     assert said.err == ""
-    assert "License: not stated" in (out / "README.md").read_text()
+    card = (out / "README.md").read_text()
+    assert "License: not stated" in card
+    assert "\n# student\n" in card  # not the name of the input
+    assert "`pixels` [batch, 3, height, width]" in card
     session = onnxruntime.InferenceSession(out / "model.onnx")
     model = load_model(f"run:{run_dir}", pretrained=True).eval()
     for shape in ((1, 3, 8, 8), (7, 3, 30, 11), (2, 3, 5, 40)):
@@ -148,6 +160,89 @@ def test_a_poster(tiny_poster: Callable, tmp_path: Path) -> None:
     for part in ("20x16 pixels", "`digits`, 10 classes", "![The poster](distilled.poster/poster.png)", "seed: `3`"):
         assert part in text
     assert (out / "distilled.poster/poster.png").is_file()
+
+
+@pytest.fixture(scope="module")
+def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A smoke run on five classes in a folder whose name has to be quoted."""
+    folder = tmp_path_factory.mktemp("home") / "it's mine"
+    random = np.random.default_rng(0)
+    for split, count in (("train", 20), ("test", 10)):
+        for name in ("a b", "c", "d", "e", "f"):
+            (folder / split / name).mkdir(parents=True)
+            for i in range(count // 5):
+                Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)).save(folder / split / name / f"{i}.png")
+    args = ["--data", f"folder:{folder}", "--model", "exuno:convnet_1_4", "--optim.lr", "0.002", "--epochs", "3"]
+    args += ["--augment.resized-crop", "0.5", "1", "--smoke", "--devices", "cpu", "--run-dir", str(folder / "run")]
+    assert main(["teach", *args]) == 0
+    return folder / "run"
+
+
+def test_the_card_of_a_smoke_run_says_so(smoke_run: Path, tmp_path: Path) -> None:
+    assert main(["export", str(smoke_run), "--to", str(tmp_path / "a"), "--onnx"]) == 0
+    text = (tmp_path / "a/README.md").read_text()
+    assert "\n# a (smoke run)\n" in text
+    assert "> **A smoke run:** the same path on a sliver of the work." in text
+    assert f"exuno:convnet_1_4 taught on folder:{smoke_run.parent}." in text
+    assert "None" not in text
+    assert "{" not in text
+    assert "| chance/top1 | 20.00 % |" in text
+    assert main(["export", str(tmp_path / "a"), "--to", str(tmp_path / "b")]) == 0
+    assert "> **A smoke run:**" in (tmp_path / "b/README.md").read_text()  # of a folder that is no run any more
+    assert main(["eval", str(smoke_run), "--run-dir", str(tmp_path / "e"), "--devices", "cpu"]) == 0
+    assert "Of a smoke run:" in (tmp_path / "e/report.html").read_text()
+
+
+def test_the_command_of_the_card_can_be_typed_anywhere(smoke_run: Path, tmp_path: Path, monkeypatch) -> None:
+    assert main(["export", str(smoke_run), "--to", str(tmp_path / "a")]) == 0
+    line = (tmp_path / "a/README.md").read_text().split("```sh\n")[-1].split("\n")[0]
+    for word in ("run-dir", "config.yaml", "--seed", "--augment.flip"):
+        assert word not in line  # no file of the run, and nothing that is as by default
+    echoed = subprocess.run(["bash", "-c", f"printf '%s\\n' {line}"], check=True, capture_output=True, text=True)
+    exuno, *words = echoed.stdout.splitlines()
+    assert exuno == "exuno"
+    monkeypatch.chdir(tmp_path)
+    assert main([*words, "--run-dir", "again"]) == 0
+    assert (tmp_path / "again/model.safetensors").read_bytes() == (smoke_run / "model.safetensors").read_bytes()
+    configs = [yaml.safe_load((run / "config.yaml").read_text())["config"] for run in (smoke_run, tmp_path / "again")]
+    assert configs[0] == configs[1]
+
+
+@pytest.mark.parametrize(
+    ("verb", "preset", "typed"),
+    [
+        ("teach", "digits", ["--epochs", "7", "--optim.warmup", "0.5"]),
+        ("teach", "cifar10-resnet56", ["--data", "digits", "--augment.resized-crop", "None", "--no-pretrained"]),
+        ("distill", "digits", ["--source", "a b.jpg", "it's.jpg", "--loss.t2", "--size", "16"]),
+        ("distill", "imagenet-resnet50-kd", []),
+        ("distill", "", ["--teacher", "run:x", "--student", "exuno:resnet20", "--data", "digits", "--mix.cutmix", "1"]),
+        ("poster", "digits", ["--unroll.runs", "2", "--proof.steps", "3", "5"]),
+        ("fewshot pretrain", "digits", ["--turns", "--views.local", "3"]),
+    ],
+)
+def test_the_command_stands_for_the_configuration(verb: str, preset: str, typed: list[str]) -> None:
+    module, _, name = STAGES[verb].partition(":")
+    kind = getattr(importlib.import_module(module), name)
+    config, _ = parse(verb, kind, [*([preset] if preset else []), *typed])
+    stated = identity(to_dict(config))
+    command = command_of(verb, preset, yaml.safe_load(yaml.safe_dump(stated)))
+    again, _ = parse(verb, kind, shlex.split(shlex.join(command))[1 + len(verb.split()) :])
+    assert identity(to_dict(again)) == stated
+    assert len(command) <= 12 + 2 * len(typed)
+
+
+def test_metrics_that_there_are_not_are_left_out(run_dir: Path, tmp_path: Path) -> None:
+    result = json.loads((run_dir / "result.json").read_text())
+    result["metrics"] |= {"student/top5": None, "test/5-way-1-shot": 0.5}
+    result["lineage"] |= {"empty": {}, "nothing": None, "source": [{"spec": "a.jpg"}, {"spec": "b.jpg"}]}
+    (run_dir / "result.json").write_text(json.dumps(result))
+    assert main(["export", str(run_dir), "--to", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out/README.md").read_text()
+    assert "None" not in text
+    assert "{" not in text
+    assert "top5" not in text
+    assert "| test/5-way-1-shot | 50.00 % |" in text
+    assert "- source 2 / spec: `b.jpg`" in text
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -290,3 +385,18 @@ def test_torch_hub_from_a_checkout(run_dir: Path) -> None:
     assert torch.equal(model(x), load_model(f"run:{run_dir}", pretrained=True).eval()(x))  # pyright: ignore
     fresh = torch.hub.load(str(ROOT), "model", "exuno:wrn_10_1", source="local", pretrained=False, classes=5)
     assert fresh(x).shape == (2, 5)  # pyright: ignore
+
+
+def test_text_of_others_is_quoted() -> None:
+    from exuno.exporting.readme import document, lineage_of
+
+    nasty = "x\n\n# Heading <script>alert(1)</script> ![](http://x/y.png) | cell"
+    lineage = lineage_of({nasty: f"`{nasty}"}, ["exuno", "```\n# out"])
+    page = document(nasty, {"Network": nasty}, {"From": lineage}, None, [], nasty)
+    prose, code = page.split("````sh", 1)  # a longer fence than what stands in the command
+    assert "```\n# out" in code
+    shown = [re.sub("`[^`]*`", "", line) for line in prose.splitlines()]  # without what is code, and shown as it is
+    quoted = [line for line in shown if "Heading" in line]
+    assert len(quoted) == 4
+    assert all(re.search(r"\\<script|&lt;script", line) and "!\\[" in line for line in quoted)
+    assert not any(line.startswith("# Heading") for line in shown)

@@ -47,6 +47,7 @@ def test_a_run_is_measured_beside_pixels_and_a_random_network(
     command = ["fewshot", "eval", str(phase1), *FEW]
     assert main([*command, "--run-dir", str(run)]) == 0
     printed = capsys.readouterr().out
+    assert "Chance is 20." in printed
     for word in ("raw pixels", "random network", "phase1", "1-shot", "5-shot", "nothing was learned", "digits/test"):
         assert word in printed
     assert re.search(r"phase1 +│ cls\+patch, 48 +│ 8 +│ \d\d\.\d\d ± \d\.\d\d │ \d\d\.\d\d ± \d\.\d\d │ no ", printed)

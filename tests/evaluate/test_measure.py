@@ -1,5 +1,6 @@
 """Videos are answered by the mean of the probabilities of their clips."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from exuno.data.base import ArrayData
 from exuno.engine.session import Head
-from exuno.evaluate.measure import record, scores
+from exuno.evaluate.measure import GALLERY, record, scores
 
 
 class Table(nn.Module):
@@ -53,3 +54,55 @@ def test_a_smoke_run_counts_the_groups_that_it_has() -> None:
     head = Head(clips([0, 0, 1, 1, 0, 0], [0, 0, 1, 1, 2, 2]), limit=2)
     assert head.groups.tolist() == [0, 1]
     assert head.fetch(np.arange(2))[1].tolist() == [0, 1]
+
+
+def images(labels: np.ndarray) -> ArrayData:
+    """One image a label, its number as gray level in two digits."""
+    number = np.arange(len(labels))
+    pixels = np.stack([number // 256, number % 256], 1).astype(np.uint8).reshape(-1, 1, 1, 2)
+    return ArrayData("images", pixels, labels, tuple("abcde"))
+
+
+class Lookup(nn.Module):
+    """Answers image number k by ``answers[k]``."""
+
+    def __init__(self, answers: np.ndarray) -> None:
+        super().__init__()
+        self.answers = torch.from_numpy(answers)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        numbers = pixels.mul(255).round().long().flatten(1) @ torch.tensor([256, 1])
+        return nn.functional.one_hot(self.answers[numbers], 5).float() * 5
+
+
+@pytest.mark.parametrize("wrong", [[], [3, 17, 352], [*range(100, 200)], [*range(355)]])
+def test_the_mistakes_are_kept_wherever_they_are(wrong: list[int], tmp_path: Path) -> None:
+    labels = np.arange(355) * 5 // 355  # sorted by class
+    answers = labels.copy()
+    answers[wrong] = (labels[wrong] + 1) % 5
+    model: Any = Lookup(answers)
+    record(tmp_path, "model", model, images(labels), (1, 2), torch.device("cpu"))
+    with np.load(tmp_path / "model.npz") as file:
+        index, kept = file["index"], file["images"]
+    assert len(index) == GALLERY == len(set(index.tolist()))
+    found = set(index.tolist()) & set(wrong)
+    assert len(found) == {0: 0, 3: 3, 100: GALLERY // 2, 355: GALLERY}[len(wrong)]
+    right = [place for place in index.tolist() if place not in wrong]
+    assert {int(labels[place]) for place in right} == (set(range(5)) if right else set())
+    assert (kept.reshape(-1, 2) @ np.array([256, 1]) == index).all()  # each image is that of its place
+
+
+def test_images_of_videos_are_those_of_their_places(tmp_path: Path) -> None:
+    rows = torch.tensor([[0.4, 0.6], [0.4, 0.6], [1.0, 1e-9], [0.2, 0.8]]).log()
+    model: Any = Table(rows)
+    record(tmp_path, "model", model, clips([0, 0, 0, 1], [0, 0, 0, 1]), (1, 1), torch.device("cpu"))
+    with np.load(tmp_path / "model.npz") as file:
+        assert file["index"].tolist() == [0, 1]
+        assert file["images"][:, 0, 0, 0, 0].tolist() == [0, 3]
+
+
+def test_nothing_is_kept_where_no_image_may_be(tmp_path: Path) -> None:
+    model: Any = Lookup(np.zeros(10, np.int64))
+    record(tmp_path, "model", model, images(np.arange(10) % 5), (1, 2), torch.device("cpu"), images=False)
+    with np.load(tmp_path / "model.npz") as file:
+        assert set(file.files) == {"logits", "labels", "class_names"}

@@ -15,7 +15,7 @@ from exuno.data.gather import Canvas
 from exuno.data.open import open_data
 from exuno.data.poster import Poster, quantise
 from exuno.poster.animation import write_animation
-from exuno.poster.drawing import enlarged, fitted, overlay, samples, unwhitened
+from exuno.poster.drawing import LABEL, enlarged, fitted, overlay, samples, unwhitened
 from exuno.poster.figures import write_figures
 from exuno.report.grid import save_png
 from exuno.report.record import read_record
@@ -126,11 +126,12 @@ def test_patches_are_shown_with_their_labels(tiny_poster: Make) -> None:
     bright = np.full((1, 16, 20), 255, np.uint8)
     bright[..., 0] = 0
     sheet = np.asarray(samples(tiny_poster(pixels=bright), count=4, columns=2))
-    assert sheet.shape == (2 * 112, 2 * 270, 3)
-    assert (sheet[8:104, 8:20] == 0).all()  # the first patch starts at the dark column, 12 times enlarged
+    assert sheet.shape == (2 * 112, 2 * 270, 4)
+    assert (sheet[0, :, 3] == 0).all()  # the ground is the page's, light or dark
+    assert (sheet[8:104, 8:20] == (0, 0, 0, 255)).all()  # the first patch starts at the dark column, 12 times enlarged
     assert (sheet[8:104, 20:104] == 255).all()
-    assert (sheet[30, 112 : 112 + 75] == (70, 110, 190)).all()  # its label: one half each of two classes
-    assert (sheet[30, 112 + 80 : 112 + 150] == (222, 219, 212)).all()
+    assert (sheet[30, 112 : 112 + 75] == (70, 110, 190, 255)).all()  # its label: one half each of two classes
+    assert (sheet[30, 112 + 80 : 112 + 150] == (*LABEL, 70)).all()
 
 
 def test_unwhitening_gives_a_picture_back_where_patches_do_not_overlap(tiny_poster: Make) -> None:

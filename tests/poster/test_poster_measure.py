@@ -133,7 +133,7 @@ def test_eval(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert content["training_steps"] == {"chosen": 20, "tested": [10, 20, 30]}
     networks = np.array(content["networks"]["poster"])
     assert content["metrics"]["poster/top1"] == pytest.approx(networks[:, 1].mean())
-    assert set(content["baselines"]) == {"random real images/top1", "herded real images/top1"}
+    assert set(content["baselines"]) == {"random real images/top1", "herded real images/top1", "chance/top1"}
     assert content["ledger"]["pixels"] == 640
     assert content["lineage"]["poster"]["seed"] == 3
     page = (tmp_path / "run" / "report.html").read_text()

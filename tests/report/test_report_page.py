@@ -6,15 +6,22 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from fake_run import make_run
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from exuno.engine.errors import ExunoError
+from exuno.report.html import table
 from exuno.report.page import write_report
+from exuno.report.plot import Line, line_chart
 from exuno.report.record import read_record
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -182,13 +189,16 @@ def test_figures_cannot_leave_their_folder(run: Path) -> None:
     assert "secret.png" in record.notes[0]
 
 
-def test_mistakes_come_first_and_are_counted(run: Path) -> None:
+def test_mistakes_come_first_and_are_counted_over_the_whole_test_set(run: Path) -> None:
     record = read_record(run)
     student = next(one for one in record.evaluations if one.name == "student")
-    wrong = int((student.predictions[:24] != student.labels[:24]).sum())
+    is_wrong = student.predictions != student.labels
+    kept = int(is_wrong[:24].sum())  # the samples that have an image
+    assert 0 < kept <= 12
     text = read(write_report(run)).text
-    assert f"The student is wrong on {wrong} of the 24 test samples kept" in text
-    assert f"is right on {24 - wrong} of the 24" in text
+    assert f"The student is wrong on {is_wrong.sum()} of 60 test samples; {kept} of them" in text
+    assert f"is right on {60 - is_wrong.sum()} of 60 test samples; {24 - kept} of them" in text
+    assert text.index("is wrong on") < text.index("is right on")
 
 
 def test_images_may_come_from_anywhere_in_the_test_set(run: Path) -> None:
@@ -198,15 +208,25 @@ def test_images_may_come_from_anywhere_in_the_test_set(run: Path) -> None:
         np.savez(path, **{**content, "index": np.arange(24) * 2})
     record = read_record(run)
     student = next(one for one in record.evaluations if one.name == "student")
-    wrong = int((student.predictions[:48:2] != student.labels[:48:2]).sum())
-    assert f"is wrong on {wrong} of the 24" in read(write_report(run)).text
+    is_wrong = student.predictions != student.labels
+    assert (
+        f"is wrong on {is_wrong.sum()} of 60 test samples; {is_wrong[:48:2].sum()} of" in read(write_report(run)).text
+    )
+
+
+def test_the_images_are_those_of_the_model_that_is_judged(run: Path) -> None:
+    path = run / "evaluation" / "teacher.npz"
+    with np.load(path) as file:
+        content = {name: file[name] for name in file.files if name != "images"}
+    np.savez(path, **content)
+    assert "The student is wrong on" in read(write_report(run)).text
 
 
 def test_large_pictures_are_made_smaller(run: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (4, 224, 224, 3), np.uint8)
-    with np.load(run / "evaluation" / "teacher.npz") as file:
+    with np.load(run / "evaluation" / "student.npz") as file:
         content = dict(file)
-    np.savez(run / "evaluation" / "teacher.npz", **{**content, "images": images})
+    np.savez(run / "evaluation" / "student.npz", **{**content, "images": images})
     addresses = read(write_report(run)).addresses
     assert sum(address.startswith("data:image/jpeg") for address in addresses) == 4
 
@@ -273,3 +293,121 @@ def test_the_page_of_a_poster(run: Path) -> None:
     assert "What went in" not in text
     (run / "result.json").write_text(json.dumps({**found, "networks": 3}))
     assert "top-1 accuracy of 355 test samples\n" in read(write_report(run)).text
+
+
+def rewrite(run: Path, **changes: Any) -> None:
+    """Changes config.yaml."""
+    content = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**content, **changes}))
+
+
+def test_a_run_without_a_preset_has_models_and_data_in_its_title(run: Path) -> None:
+    config = {"teacher": "run:t", "student": "exuno:wrn_16_1", "data": "folder:cats", "source": ["my.jpg"]}
+    rewrite(run, about={}, preset=None, config=config)
+    result = json.loads((run / "result.json").read_text())
+    (run / "result.json").write_text(json.dumps({**result, "preset": None}))
+    page = write_report(run).read_text()
+    told = "exuno:wrn_16_1 distilled from run:t on my.jpg, tested on folder:cats"
+    assert f"<h1>{told}</h1>" in page
+    assert f"<title>{told}</title>" in page
+
+
+def test_guessing_is_shown_beside_what_was_learned(run: Path) -> None:
+    result = json.loads((run / "result.json").read_text())
+    (run / "result.json").write_text(json.dumps({**result, "baselines": {}}))  # of a verb that did not tell it
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 60, "time": 9, "eval/student/top1": 0.6}) + "\n")
+    text = read(write_report(run)).text
+    assert text.count("chance") == 2  # on the scale, and in the chart of the accuracies
+    assert "10.0\u202f%" in text
+
+
+def test_the_chance_of_an_episode_follows_from_its_classes(run: Path) -> None:
+    found = {"metrics": {"test/5-way-1-shot": 0.61, "test/5-way-5-shot": 0.8, "test/20-way-1-shot": 0.4}}
+    shutil.rmtree(run / "evaluation")
+    (run / "result.json").write_text(json.dumps(found))
+    text = read(write_report(run)).text
+    assert text.count("chance · 5-way") == text.count("chance · 20-way") == 1
+
+
+def test_axes_have_names_and_units(run: Path) -> None:
+    page = read(write_report(run)).text
+    for name in ("\ntraining step\n", "\nloss, in nats\n", "\naccuracy\n", "\nlearning rate\n", "\nconfidence\n"):
+        assert name in page
+
+
+def test_a_chart_of_the_result_has_its_names_and_a_dashed_line(run: Path) -> None:
+    result = json.loads((run / "result.json").read_text())
+    lines = [{"name": "a", "points": [[0, 0.5], [1, 0.6]]}]
+    lines += [{"name": "chance", "points": [[0, 0.1], [1, 0.1]], "dashed": True}]
+    places = ["a name that has no room", "another such name"]
+    chart = {"title": "T", "places": places, "lines": lines, "percent": True, "x": "student", "y": "top-1 accuracy"}
+    (run / "result.json").write_text(json.dumps({**result, "charts": [chart]}))
+    page = write_report(run).read_text()
+    assert 'class="swatch other dashed"' in page
+    assert "rotate(-40" in page
+    text = Page(page).text
+    for name in ("student", "top-1 accuracy", *places):
+        assert f"\n{name}\n" in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "cue"),
+    [
+        ([["a", "1"]], None),
+        ([["model", "80.33 ± 5.11", "95.00 ± 2.45", "97.00 ± 2.45"]], '"cue"'),
+        ([[f"model {i}", *(["80.33 ± 5.11"] * 7)] for i in range(3)], '"cue mid"'),
+        ([["model", *(["some words that can be broken"] * 12)]], '"cue far"'),
+    ],
+)
+def test_a_wide_table_says_that_it_scrolls(rows: list[list[str]], cue: str | None) -> None:
+    text = table([""] * len(rows[0]), rows)
+    Page(text)
+    assert ("scroll →" in text) == bool(cue)
+    assert cue is None or f"class={cue}" in text
+
+
+def test_a_table_breaks_words_only_and_keeps_markup() -> None:
+    text = table(
+        ["", "x", "y"], [["a", "80.33 ± 5.11 / 90.01 ± 0.10", "a sentence of <small>words &amp; more</small>"]]
+    )
+    assert '<td class="whole">80.33' in text
+    assert '<td class="words">a sentence of <small>words &amp; more</small></td>' in text
+
+
+def test_figures_follow_the_scheme_and_keep_their_letters_legible(run: Path) -> None:
+    listed = json.loads((run / "figures/figures.json").read_text())
+    chart = {"file": "source.png", "title": "A chart", "shows": "numbers", "least": 500}
+    odd = {"file": "source.png", "title": "Odd", "least": "wide", "shows": 3}
+    (run / "figures/figures.json").write_text(json.dumps([*listed, chart, odd]))
+    page = write_report(run).read_text()
+    assert 'class="drawn lettered" style="--wide:1.50;--least:500px;--most:30px"' in page
+    assert page.count("lettered") == 3  # two rules of the style, one figure
+    style = page[page.index("<style>") : page.index("</style>")]
+    assert re.search(r"prefers-color-scheme: dark\) \{ \.drawn img \{ filter: invert", style)
+    assert ".scroll {" in style
+    assert "background-attachment: local" in style
+
+
+@pytest.mark.parametrize("names", [list("abc"), [f"a long name, number {i}" for i in range(6)], [*map(str, range(90))]])
+def test_names_of_places_do_not_lie_on_each_other(names: list[str]) -> None:
+    chart = line_chart("T", [Line("x", [(i, 0.5) for i in range(len(names))], "third")], True, places=names)
+    flat = [
+        (float(x), text) for x, text in re.findall(r'<text x="([\d.]+)" y="206.0" text-anchor="middle">(.*?)<', chart)
+    ]
+    slanted = [float(x) for x in re.findall(r'text-anchor="end" transform="rotate\(-40 ([\d.]+) ', chart)]
+    assert bool(flat) != bool(slanted)
+    for (left, one), (right, other) in pairwise(flat):
+        assert right - left > 6.5 * (len(one) + len(other)) / 2
+    assert all(right - left >= 13.9 for left, right in pairwise(slanted))
+    assert 'viewBox="0 0 330 ' in chart
+
+
+@given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e9))
+def test_labels_of_an_axis_stay_inside_the_picture(low: float, span: float) -> None:
+    chart = line_chart("T", [Line("x", [(0, low), (1000, low + span)], "third")])
+    for x, text in re.findall(r'<text x="([\d.-]+)" y="[\d.-]+" text-anchor="end">(.*?)<', chart):
+        assert float(x) - 6.5 * len(text) >= -1
+    marks = re.findall(r'<text x="([\d.-]+)" y="206.0" text-anchor="middle">(.*?)<', chart)
+    for (left, one), (right, other) in pairwise(marks):
+        assert float(right) - float(left) >= 6.5 * (len(one) + len(other)) / 2

@@ -3,13 +3,14 @@
 import csv
 import io
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from exuno.study.gather import Measured, in_percent, to_csv
 from exuno.study.grid import make_cells, read_axes, read_stages
-from exuno.study.table import Layout, changes, chart, contents, is_seed, layout_tables, markdown, numbers
+from exuno.study.table import Layout, chance_of, changes, chart, contents, is_seed, layout_tables, markdown, numbers
 
 STAGES = read_stages(("teach digits", "distill --teacher {teach}"))
 AXES = read_axes(("teach.smooth=0,0.1", "distill.T=1,3", "distill.student=exuno:a,exuno:b", "seed=0,1"), STAGES)
@@ -120,3 +121,16 @@ def test_a_metric_is_found_by_its_end_and_the_student_is_preferred():
     assert one.value("top1") == 0.5
     assert one.value("teacher/top1") == 1.0
     assert one.value("ece") is None
+
+
+def test_chance_stands_beside_the_accuracies_where_it_is_one():
+    found = [replace(one, chance=0.1) for one in measured()]
+    assert all(each["note"].endswith("; chance is 10.00") for each in shown(found))
+    table = layout_tables(found, LAYOUT)[0]
+    drawn = chart(table, LAYOUT)
+    assert drawn["lines"][-1] == {"name": "chance", "points": [[0, 0.1], [1, 0.1]], "dashed": True}
+    assert (drawn["x"], drawn["y"]) == ("T", "top-1 accuracy")
+    found[0] = replace(found[0], chance=0.5)  # of other data
+    assert not any("chance" in each["note"] for each in shown(found) if each["rows"][0][0] == "teach")
+    kl = Layout(LAYOUT.tables, LAYOUT.rows, LAYOUT.columns, ("agreement/kl",))
+    assert chance_of(table, kl) is None

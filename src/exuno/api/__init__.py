@@ -239,15 +239,17 @@ def export(model: Spec, to: str | Path, **options: Any) -> Path:
 
 
 @as_keywords()
-def report(run: str | Path | Outcome, *others: str | Path | Outcome, out: str | Path | None = None) -> Path:
+def report(
+    run: str | Path | Outcome, *others: str | Path | Outcome, out: str | Path | None = None, no_images: bool = False
+) -> Path:
     """Writes the page of a run, or one that compares several, and returns its path: ``exuno report``."""
     from exuno.report.compare import write_comparison
     from exuno.report.page import write_report
 
     folders = [each.dir if isinstance(each, Outcome) else Path(each) for each in (run, *others)]
     if len(folders) == 1:
-        return write_report(folders[0], Path(out) if out else None)
-    return write_comparison(folders, Path(out or "comparison.html"))
+        return write_report(folders[0], Path(out) if out else None, no_images)
+    return write_comparison(folders, Path(out or "comparison.html"), no_images)
 
 
 @as_keywords()

@@ -29,7 +29,7 @@ from exuno.presets import Preset, read, resolve
 from exuno.report.page import write_report
 from exuno.teach.options import TeachConfig
 from exuno.teach.train import teach
-from exuno.training import carry_out, heard, model_for, size_of, steps_of, training_loader
+from exuno.training import carry_out, heard, model_for, size_of, smoke_mark, steps_of, training_loader
 
 
 def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
@@ -133,11 +133,13 @@ def conclude(config: DistillConfig, run: Run, setup: Setup, outcome: Result, dev
         "teacher": {"spec": config.teacher, **setup.teacher.card.lineage},
         "data": config.data,
         "seed": config.run.seed,
-    }
+    } | smoke_mark(config)
     setup.student.card.lineage.update(lineage)
     save_model(setup.student, run.dir)
-    write_figures(run.dir / "figures", config, setup.loader)
-    folder, rest = run.dir / "evaluation", (setup.test, setup.size, device, config.run.workers)
+    images = not run.options.no_images
+    if images:
+        write_figures(run.dir / "figures", config, setup.loader)
+    folder, rest = run.dir / "evaluation", (setup.test, setup.size, device, config.run.workers, images)
     told, asked = record(folder, "teacher", setup.teacher, *rest)
     learnt, answered = record(folder, "student", setup.student, *rest)
     both = agreement(asked, answered)
@@ -148,7 +150,7 @@ def conclude(config: DistillConfig, run: Run, setup: Setup, outcome: Result, dev
         | {"agreement/top1": both.top1, "agreement/kl": both.kl},
         intervals={f"{name}/top1": each["interval"] for name, each in named.items()},
         n={f"{name}/top1": each["n"] for name, each in named.items()},
-        baselines={"chance/top1": 1 / setup.student.card.classes},
+        baselines=learnt["guessing"],
         lineage=lineage,
         **asdict(outcome),
     )

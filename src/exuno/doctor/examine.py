@@ -64,7 +64,8 @@ def doctor(config: DoctorConfig) -> Run:
 
 def open_doctor(config: DoctorConfig, inputs: dict[str, str]) -> Run:
     """The run directory of an examination; its command repeats the one that was typed."""
-    options = RunOptions(run_dir=config.run_dir, seed=config.seed, devices=config.devices)
+    execution = {"run_dir": config.run_dir, "devices": config.devices, "no_images": config.no_images}
+    options = RunOptions(seed=config.seed, **execution)
     values = to_dict(config)
     given = {key: value for key, value in values.items() if value not in (None, []) and key not in EXECUTION}
     replay = ["exuno", "doctor", str(given.pop("teacher")), *to_args(given)]
@@ -82,7 +83,8 @@ def examine(config: DoctorConfig, patient: Patient, run: Run) -> dict[str, Any]:
     total = len(test) + (len(listed) - 1) * len(some) + len(seen)
     with ProgressBar("examination", total, "images") as bar:
         with counted(model, bar):
-            told, answers = record(folder, "teacher", model, test, patient.size, patient.device, config.workers)
+            rest = (test, patient.size, patient.device, config.workers, not run.options.no_images)
+            told, answers = record(folder, "teacher", model, *rest)
         finite(answers, f"the images of {config.data}")
         to_patches = finite(patient.ask(seen, bar), f"the patches of {source}")
         place = np.arange(len(some)) * len(test) // len(some)  # where Head takes its images from
@@ -90,7 +92,8 @@ def examine(config: DoctorConfig, patient: Patient, run: Run) -> dict[str, Any]:
     labels: Labels = np.load(folder / "teacher.npz")["labels"]
     rows = compare([each.name for each in listed], asked, labels[place])
     claim = claimed(config, run.dir, told["n"], patient.device.type)
-    write_figures(run.dir / "figures", {source: (seen, to_patches)}, told["class_names"])
+    if not run.options.no_images:
+        write_figures(run.dir / "figures", {source: (seen, to_patches)}, told["class_names"])
     entropies = {t: float(sources.entropy(to_patches, t).mean()) for t in TEMPERATURES}
     found, numbers = of_answers(answers, labels, entropies)
     findings = {
@@ -102,7 +105,7 @@ def examine(config: DoctorConfig, patient: Patient, run: Run) -> dict[str, Any]:
         "metrics": {f"teacher/{key}": told[key] for key in ("top1", "top5", "ece")},
         "intervals": {"teacher/top1": told["interval"]},
         "n": {"teacher/top1": told["n"]},
-        "baselines": {"chance/top1": 1 / model.card.classes} | ({"claimed/top1": claim.value} if claim else {}),
+        "baselines": told["guessing"] | ({"claimed/top1": claim.value} if claim else {}),
         "tables": [
             words.findings_table(findings),
             words.normalisation_table(rows, len(some)),
@@ -141,6 +144,7 @@ def rank(config: DoctorConfig, patient: Patient, run: Run) -> dict[str, Any]:
     """What result.json says of photographs; writes figures/."""
     some = Head(patient.test, COMPARED)
     found: list[sources.Candidate] = []
+    draws: list[np.ndarray] = []
     shown: dict[str, tuple[Any, Logits]] = {}
     with ProgressBar("ranking", len(some) + len(config.sources) * count(config), "images") as bar:
         images = finite(patient.ask(some, bar), f"the images of {config.data}")
@@ -149,14 +153,19 @@ def rank(config: DoctorConfig, patient: Patient, run: Run) -> dict[str, Any]:
             seen = patches(config, patient, spec, run)
             answers = finite(patient.ask(seen, bar), f"the patches of {spec}")
             found.append(sources.judge(spec, answers, unit))
+            draws.append(sources.resampled(answers, len(draws)))
             shown[spec] = (seen, answers)
-    ranked = sorted(zip(found, sources.scores(found), strict=True), key=lambda pair: -pair[1])
+    ranked = sources.ranking(found, draws)
     names = patient.test.classes or patient.model.card.class_names or [str(i) for i in range(images.shape[1])]
-    write_figures(run.dir / "figures", {each.spec: shown[each.spec] for each, _ in ranked}, names)
+    if not run.options.no_images:
+        write_figures(run.dir / "figures", {each.candidate.spec: shown[each.candidate.spec] for each in ranked}, names)
     findings = {"answers": words.CONSTANT} if constant(images) else {"the first": words.of_ranking(ranked)}
     return {
         "metrics": {},
         "tables": [words.ranking_table(ranked, count(config))],
         "findings": findings,
-        "ranking": [{**asdict(each), "score": score} for each, score in ranked],
+        "ranking": [
+            {**asdict(each.candidate), "score": each.score, "interval": each.interval, "not_told_apart": each.alike}
+            for each in ranked
+        ],
     }

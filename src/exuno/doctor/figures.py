@@ -37,5 +37,5 @@ def answers(logits: NDArray[np.floating[Any]], names: Sequence[str]) -> str:
     """``The teacher's answers: cat 31 %, …``: the five most frequent classes of logits [N, C]."""
     counts = np.bincount(logits.argmax(1), minlength=logits.shape[1])
     first = np.argsort(-counts, kind="stable")[:5]
-    told = ", ".join(f"{names[i]} {100 * counts[i] / len(logits):.0f} %" for i in first if counts[i])
+    told = ", ".join(f"{names[i]} {100 * counts[i] / len(logits):.0f}\u202f%" for i in first if counts[i])
     return f"The teacher's answers to {len(logits):,} patches: {told}."

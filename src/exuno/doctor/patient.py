@@ -110,7 +110,7 @@ def plan(config: DoctorConfig, spec: str, run: Run) -> DistillConfig:
         size=config.size,
         synth=config.synth,
         run=RunOptions(run_dir=run.dir, seed=config.seed, devices=config.devices, workers=config.workers,
-                       smoke=config.smoke),
+                       smoke=config.smoke, no_images=run.options.no_images),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from exuno.doctor.advice import Advice
 from exuno.doctor.claim import Claim
 from exuno.doctor.measures import Calibrated, Normalised, alike, better
 from exuno.doctor.smoothing import LEAST_ALPHA, LEAST_RIGHT, MEASURED, MOST_SPREAD, Smoothing
-from exuno.doctor.sources import Candidate
+from exuno.doctor.sources import RESAMPLES, Ranked
 from exuno.engine.run import Run
 
 FINDINGS = "Findings"
@@ -119,27 +119,44 @@ def entropy_table(spec: str, entropies: Mapping[float, float], patches: int) -> 
     return {"title": "Entropy of the answers to patches", "head": head, "rows": [[spec, *cells]], "note": note}
 
 
-def ranking_table(found: Sequence[tuple[Candidate, float]], patches: int) -> Table:
+def ranking_table(found: Sequence[Ranked], patches: int) -> Table:
     """The photographs, the best first."""
-    rows = [
-        [each.spec, f"{score:.2f}", f"{each.balance:.3f}", f"{each.diversity:.3f}", percent(each.doubt),
-         f"{each.entropy:.3f}"]
-        for each, score in found
-    ]  # fmt: skip
+    places = {each.candidate.spec: str(place) for place, each in enumerate(found, 1)}
+    rows = []
+    for place, each in enumerate(found, 1):
+        seen, (low, high) = each.candidate, each.interval
+        alike = ", ".join(places[spec] for spec in each.alike) or "–"
+        rows.append(
+            [seen.spec, str(place), f"{each.score:.2f}", f"{low:.2f} – {high:.2f}", alike, f"{seen.balance:.3f}",
+             f"{seen.diversity:.3f}", percent(seen.doubt), f"{seen.entropy:.3f}"]
+        )  # fmt: skip
     note = (
         f"{patches:,} patches of each. balance: relative entropy of the teacher's classes; diversity: mean distance of "
         "two patches' logits, that of two test images being 1; near a boundary: share of patches whose two best logits "
-        "are less than 1 apart. The score is the mean of the places in balance and diversity, 1 for the first in both."
+        "are less than 1 apart. The score is the mean of the places in balance and diversity, 1 for the first in both; "
+        f"its 95 % interval is over which patches were drawn ({RESAMPLES:,} bootstrap samples). Two places are not "
+        "told apart where the interval of the difference of their scores holds zero."
     )
-    head = ["source", "score", "balance", "diversity", "near a boundary", "entropy at T = 1"]
+    head = ["source", "place", "score", "95 % interval", "not told apart from", "balance", "diversity",
+            "near a boundary", "entropy at T = 1"]  # fmt: skip
     return {"title": "Photographs ranked as sources", "head": head, "rows": rows, "note": note}
 
 
-def of_ranking(found: Sequence[tuple[Candidate, float]]) -> str:
-    """Which photographs come first."""
-    first = ", ".join(each.spec for each, _ in found[:3])
+def of_ranking(found: Sequence[Ranked]) -> str:
+    """Which photographs come first, and which of them are not told apart."""
+    names = [each.candidate.spec for each in found]
+    first = [names[0], *found[0].alike]
+    rest = ", ".join(name for name in names[: max(3, len(first))] if name not in first)
+    if len(first) == len(found):
+        text = f"not told apart: {', '.join(first)}; these patches rank none of them above another."
+    elif len(first) > 1:
+        text = f"not told apart: {', '.join(first)}{f'; then {rest}' if rest else ''}."
+    else:
+        text = f"{', '.join(names[:3])}."
+        if close := next((each for each in found[1:3] if each.alike), None):
+            text += f" Not told apart: {', '.join((close.candidate.spec, *close.alike))}."
     return (
-        f"{first}. Where it was measured, the rank correlation of the score with the students' accuracy was {DIGITS} "
+        f"{text} Where it was measured, the rank correlation of the score with the students' accuracy was {DIGITS} "
         f"on the digits, for which the score was fitted, and {CIFAR10} on CIFAR-10, which is not told from chance. It "
         "parts useful sources from useless ones, and does not order the useful ones."
     )
@@ -163,7 +180,7 @@ def show(run: Run) -> None:
     for content in (each for each in result["tables"] if each["title"] != FINDINGS):
         drawn = Drawn(title=content["title"], title_justify="left")
         for place, name in enumerate(content["head"]):
-            drawn.add_column(name, justify="right" if place else "left")
+            drawn.add_column(name, justify="right" if place else "left", overflow="fold")
         for row in content["rows"]:
             drawn.add_row(*row)
         console.print(drawn)

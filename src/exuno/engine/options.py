@@ -32,10 +32,13 @@ class RunOptions:
     """Show tracebacks."""
     track: tuple[Literal["tensorboard", "wandb"], ...] = ()
     """Also send the metrics there; never by default."""
+    no_images: bool = False
+    """Write no image of the data or of a source, neither into the page nor into figures/, and show paths by their last
+    names: for pages that go to others."""
 
 
 EXECUTION = (
-    *("run_dir", "devices", "resume", "workers", "dry_run", "debug", "track"),
+    *("run_dir", "devices", "resume", "workers", "dry_run", "debug", "track", "no_images"),
     *("cache_dir", "processes", "ray"),  # of exuno distill and exuno study
 )
 """The options that say where and how, not what: they do not shape the result."""

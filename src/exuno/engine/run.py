@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -228,11 +228,12 @@ def open_run(
     run = Run(folder, verb, preset, config, about, options, inputs or {})
     if rank() != 0:
         return run
+    marked = True
     with disk_errors(folder):
         if folder.exists() and not folder.is_dir():
             raise ExunoError(f"{folder} is a file, not a folder", "Choose another --run-dir.")
         if (folder / "config.yaml").is_file():
-            check_same(run, loose)
+            marked = check_same(run, loose)
         elif folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
             raise ExunoError(
                 f"{folder} is not empty and holds no run", "Choose another --run-dir; nothing there was touched."
@@ -251,7 +252,7 @@ def open_run(
             sweep(each, again=True)
         if not (folder / "command.txt").is_file():
             describe(run, replay)
-        elif loose:
+        elif loose or not marked:
             write_config(run)
     return run
 
@@ -261,13 +262,18 @@ def without(config: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in names}
 
 
-def check_same(run: Run, loose: Sequence[str] = ()) -> None:
-    """Raises ExunoError unless the directory holds a run of this configuration and these inputs that may go on."""
+def check_same(run: Run, loose: Sequence[str] = ()) -> bool:
+    """Whether config.yaml says already whether images may be written; a run that began without them goes on without.
+
+    Raises:
+        ExunoError: the directory holds no run of this configuration and these inputs that may go on, or one that is
+            done and has written images that are not wanted now.
+    """
     folder, config = run.dir, run.config
     before = read_yaml(folder / "config.yaml", todo="Choose another --run-dir.")
     try:
         verb, then = before["verb"], without(mapping(before["config"]), loose)
-        files = mapping(before.get("inputs") or {})
+        files, bare = mapping(before.get("inputs") or {}), bool(before.get("no_images"))
     except (KeyError, ValueError) as error:
         raise ExunoError(f"{folder / 'config.yaml'} is damaged ({error})", "Choose another --run-dir.") from error
     config = without(config, loose)
@@ -283,6 +289,14 @@ def check_same(run: Run, loose: Sequence[str] = ()) -> None:
         )
     if run.options.resume == "never":
         raise ExunoError(f"{folder} holds a run and --resume is never", "Choose another --run-dir, or --resume auto.")
+    if run.options.no_images and not bare and run.result is not None:
+        raise ExunoError(
+            f"{folder} holds a finished run that was made without --no-images",
+            f"exuno report {folder} --no-images writes its page anew; the images in figures/ and evaluation/ stay.",
+        )
+    marked = bare or not run.options.no_images
+    run.options = replace(run.options, no_images=bare or run.options.no_images)
+    return marked
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
@@ -304,6 +318,7 @@ def write_config(run: Run) -> None:
     """Writes config.yaml."""
     content = {"verb": run.verb, "preset": run.preset, "about": run.about, "config": identity(run.config)}
     content |= {"inputs": run.inputs} if run.inputs else {}
+    content |= {"no_images": True} if run.options.no_images else {}
     write_text(run.dir / "config.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
@@ -323,7 +338,8 @@ def describe(run: Run, replay: list[str] | None) -> None:
     }
     write_json(run.dir / "environment.json", environment)
     again = replay or ["exuno", *run.verb.split(), str(run.dir / "config.yaml")]
-    again = shlex.join([*again, "--run-dir", f"{run.dir}-replay"])
+    bare = ["--no-images"] if run.options.no_images else []
+    again = shlex.join([*again, *bare, "--run-dir", f"{run.dir}-replay"])
     typed = shlex.join(["exuno", *sys.argv[1:]])
     write_text(run.dir / "command.txt", f"{again}\n# first typed as: {typed}\n# in: {Path.cwd()}\n")
 

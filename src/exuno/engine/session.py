@@ -1,6 +1,7 @@
 """What ``teach`` and ``distill`` share around the loop: seeding, planning, smoke, and the words at the end."""
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -69,11 +70,17 @@ FREE = (
 )
 
 
+PAST = {"fewshot pretrain": "pretrained", "fewshot distill": "distilled"}
+NAMED = ("data", "model", "teacher", "student")
+"""Options whose values stand in the title of a run that changes them."""
+
+
 def about_of(preset: Any, config: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
     """What a preset says of itself, as far as it still holds for this configuration.
 
     Summary and published numbers belong to the preset's own models, data and recipe; another photograph, a budget or
-    the way of execution leave them comparable, anything else does not.
+    the way of execution leave them comparable, anything else does not. A file without a preset's name, such as the
+    config.yaml of a run that had none, says nothing of a configuration that changes it.
     """
     if preset is None:
         return {}
@@ -81,7 +88,33 @@ def about_of(preset: Any, config: dict[str, Any], stated: dict[str, Any]) -> dic
     if not changed:
         return {**preset.about, **({"budget": config["budget"]} if config.get("budget", 1) != 1 else {})}
     kept = {key: value for key, value in preset.about.items() if key not in ("summary", "published", "cost")}
-    return {**kept, "summary": f"{preset.name}, but for its {', '.join(key.replace('_', ' ') for key in changed)}"}
+    if not preset.name:
+        return kept
+    told = [f"{key.replace('_', ' ')}{f' ({config[key]})' if key in NAMED else ''}" for key in changed]
+    return {**kept, "summary": f"{preset.name}, but for its {', '.join(told)}"}
+
+
+def summary_of(verb: str, config: Mapping[str, Any]) -> str:
+    """What a run does, in the words of its models and data: the title of one without a preset; empty where its
+    configuration names none."""
+    try:
+        match verb:
+            case "teach":
+                return f"{config['model']} taught on {config['data']}"
+            case "distill":
+                seen = ", ".join(config["source"])
+                return f"{config['student']} distilled from {config['teacher']} on {seen}, tested on {config['data']}"
+            case "poster":
+                return f"A poster of {config['data']} for {config['model']}"
+            case _ if verb in PAST:
+                return f"{config['model']} {PAST[verb]} on {config['data']}"
+            case "study":
+                stages = " and ".join(stage.split(" --")[0] for stage in config["stages"])
+                axes = ", ".join(axis.split("=")[0] for axis in config.get("axes") or ())
+                return f"A study of {stages}{f' over {axes}' if axes else ''}"
+    except (KeyError, TypeError, AttributeError):  # of a record that somebody changed
+        pass
+    return ""
 
 
 def explain(config: dict[str, Any], preset: Any, cost: list[str]) -> None:

@@ -118,7 +118,8 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     if run and run.result:
         raise ExunoError(f"{run.dir} holds this measurement already", "Choose another --run-dir.")
     folder = run.dir / "evaluation" if run else None
-    measured = {name: record(folder, name, model, test, size, device, config.workers) for name, model in models.items()}
+    rest = (test, size, device, config.workers, not config.no_images)
+    measured = {name: record(folder, name, model, *rest) for name, model in models.items()}
     summaries = {name: summary for name, (summary, _) in measured.items()}
     metrics = {key: value for name, each in summaries.items() for key, value in scores(name, each).items()}
     if config.teacher:
@@ -129,6 +130,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
             metrics=metrics,
             intervals={f"{name}/top1": each["interval"] for name, each in summaries.items()},
             n={f"{name}/top1": each["n"] for name, each in summaries.items()},
+            baselines=summaries["model"]["guessing"],
             lineage={name: model.card.lineage for name, model in models.items()},
         )
         write_report(run.dir)
@@ -141,7 +143,7 @@ def open_eval(config: EvalConfig) -> "Run":
     """The run directory of a measurement; its command repeats the one that was typed."""
     from exuno.engine.run import open_run
 
-    options = RunOptions(run_dir=config.run_dir, devices=config.devices)
+    options = RunOptions(run_dir=config.run_dir, devices=config.devices, no_images=config.no_images)
     values = to_dict(config)
     given = {
         key: value for key, value in values.items() if value not in (None, [], ()) and key not in (*EXECUTION, "model")
@@ -155,6 +157,8 @@ def show(spec: str, data: str, summary: Any, metrics: dict[str, Any]) -> None:
     low, high = summary["interval"]
     print(f"{spec} on {data}, n = {summary['n']:,}")
     print(f"top-1      {100 * summary['top1']:.2f} %   (95 % interval {100 * low:.2f} to {100 * high:.2f})")
+    for name, share in summary["guessing"].items():
+        print(f"{name.removesuffix('/top1'):10} {100 * share:.2f} %   (a guess without a look)")
     if "clip_top1" in summary:
         print(f"per clip   {100 * summary['clip_top1']:.2f} %   (above: probabilities of a video's clips averaged)")
     if summary["top5"] is not None:

@@ -15,11 +15,12 @@ from exuno.data.stills import shown
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
 from exuno.engine.loop import Evaluator
-from exuno.metrics import Summary, averaged, predict, summarise
+from exuno.metrics import Summary, averaged, in_turn, predict, summarise
 from exuno.models.classifier import NAMES, Classifier
 
 BATCH = 500
-GALLERY = 48  # test images kept for the page
+GALLERY = 48
+"""Test images kept for the page, at most."""
 
 
 def check_classes(model: Classifier, data: Any, what: str) -> None:
@@ -45,6 +46,21 @@ def check_classes(model: Classifier, data: Any, what: str) -> None:
             f"{what} hears {hearing.rate} samples a second, and {data.name} has {data.rate}",
             f"Give them as recordings:PATH@{hearing.rate}, which resamples them, or train a model for these.",
         )
+
+
+def gallery(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Places of the test samples whose images are kept, rising: mistakes first, the classes in turn, up to half of the
+    room; then right answers, spread over the test set, which is often sorted.
+
+    Args:
+        predictions: int64 [N], of the whole test set.
+        labels: int64 [N]
+    """
+    wrong, right = np.flatnonzero(predictions != labels), np.flatnonzero(predictions == labels)
+    wrong = wrong[in_turn(labels[wrong])]
+    kept = wrong[: max(GALLERY // 2, GALLERY - len(right))]
+    spread = np.linspace(0, len(right) - 1, min(GALLERY - len(kept), len(right))).astype(np.int64)
+    return np.sort(np.concatenate([kept, right[spread]]))
 
 
 def in_order(data: Any, size: tuple[int, int], workers: int = 0, rank: int = 0, world: int = 1) -> Loader:
@@ -92,8 +108,10 @@ def record(
     size: tuple[int, int],
     device: torch.device,
     workers: int = 0,
+    images: bool = True,
 ) -> tuple[Summary, np.ndarray]:
-    """Measures a model; with a folder, writes ``NAME.npz`` (logits, labels, class names, some images) for the report.
+    """Measures a model; with a folder, writes ``NAME.npz`` (logits, labels, class names, and unless ``images`` is False
+    some images) for the report.
 
     Returns:
         The summary and the logits [N, C]: one row a sample, or a group of samples where the data have groups.
@@ -107,11 +125,13 @@ def record(
         found, labels = averaged(found, data.groups), labels[first]
     names = np.array(data.classes or model.card.class_names or [str(i) for i in range(found.shape[1])])
     if folder:
-        index = np.linspace(0, len(found) - 1, min(GALLERY, len(found))).astype(np.int64)  # test sets are often sorted
-        images = shown(data, batches.preparer[first[index], first[index]]["images"])
-        content = {"logits": found, "labels": labels, "class_names": names, "index": index}
+        content = {"logits": found, "labels": labels, "class_names": names}
+        if images:
+            index = gallery(predict(found), labels)
+            pictures = shown(data, batches.preparer[first[index], first[index]]["images"])
+            content |= {"index": index, "images": pictures}
         with atomic(folder / f"{name}.npz") as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, images=images, **content)
+            np.savez_compressed(file, **content)
     summary = summarise(found, labels, names)
     return (summary if alone is None else {**summary, "clip_top1": alone}), found
 

@@ -13,7 +13,7 @@ from exuno.explain.attention_options import AttentionConfig
 from exuno.explain.carry_out import carry_out
 from exuno.explain.models import open_models
 from exuno.explain.options import replay, values_of
-from exuno.explain.sheet import sheet
+from exuno.explain.sheet import least_of, sheet
 from exuno.features.attention import attention, check_attention, overlay
 from exuno.features.cache import weights_digest
 from exuno.features.extract import check_size
@@ -49,17 +49,17 @@ def explain_attention(config: AttentionConfig) -> Run:
         model.to(device)
         pixels = torch.cat([_cut(picture, size) for picture in pictures.values()]).to(device)
         maps = torch.cat([attention(model, part, config.block) for part in pixels.split(max(1, TOGETHER // patches))])
-        drawn = overlay(pixels, maps)
-        heads = [f"head {head}" for head in range(maps.shape[1])]
-        picture = sheet(drawn, list(pictures), ["picture", "mean", *heads])
-        save_png(picture, run.dir / "figures" / "attention.png")
         block = f"block {range(len(net.blocks))[config.block]}"
-        caption = f"of [CLS] to the patches in {block}, mean and head by head; each map has its own scale."
-        figures.add(run.dir / "figures", "attention.png", "Attention", caption)
+        if not run.options.no_images:
+            heads = [f"head {head}" for head in range(maps.shape[1])]
+            picture = sheet(overlay(pixels, maps), list(pictures), ["picture", "mean", *heads])
+            save_png(picture, run.dir / "figures" / "attention.png")
+            caption = f"of [CLS] to the patches in {block}, mean and head by head; each map has its own scale."
+            figures.add(run.dir / "figures", "attention.png", "Attention", caption, least=least_of(picture))
         tables = [table(list(pictures), maps, block)]
         return {"metrics": {}, "tables": tables, "lineage": {"model": model.card.lineage}}
 
-    about = {"summary": f"Where {name} looks in {len(pictures)} pictures", "paper": PAPER}
+    about = {"summary": f"Where {name} looks in {len(pictures)} picture{'s' * (len(pictures) != 1)}", "paper": PAPER}
     known = {config.model: weights_digest(model.net)} | {spec: photo_sha256(spec) for spec in config.images}
     values = values_of(config)
     return carry_out(

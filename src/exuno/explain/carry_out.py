@@ -40,7 +40,7 @@ def carry_out(
         ExunoError: anything the user can put right.
     """
     started = time.monotonic()
-    options = RunOptions(run_dir=execution.run_dir, devices=execution.devices)
+    options = RunOptions(run_dir=execution.run_dir, devices=execution.devices, no_images=execution.no_images)
     run = open_run(f"explain {word}", None, values, about, options, inputs=dict(inputs), replay=replay)
     try:
         if run.result is not None:

@@ -22,6 +22,11 @@ DOT, CENTROID, TINT = 5, 13, 0.13
 MATRIX, LABELLED, NUMBERED = 1000, 40, 12  # largest side of a matrix in pixels; classes with names; with numbers
 
 
+def least_of(picture: Bytes) -> int:
+    """Width in pixels of the page below which the letters of a drawing, 24 high or more, are too small to be read."""
+    return round(0.45 * picture.shape[1])
+
+
 @dataclass(frozen=True)
 class Panel:
     """The images of three classes in their plane."""
@@ -145,7 +150,7 @@ def matrix(values: Floats, names: Sequence[str], similar: Mask, diverging: bool)
     """A heat map of a matrix [C, C], similar classes outlined: uint8 [H, W, 3].
 
     Args:
-        values: distances, the nearer the darker; or their changes, blue where nearer (negative).
+        values: distances, the nearer the bluer; or their changes, blue where nearer (negative).
         names: of the classes; shown up to 40 of them.
         similar: which pairs to outline, [C, C].
         diverging: whether values are changes.

@@ -18,7 +18,7 @@ from exuno.explain.carry_out import carry_out
 from exuno.explain.models import open_models
 from exuno.explain.neuron_options import SMOKE_UNITS, NeuronsConfig, steps_of
 from exuno.explain.options import replay, values_of
-from exuno.explain.sheet import sheet
+from exuno.explain.sheet import least_of, sheet
 from exuno.explain.units import Layer, layer_of, name_of, numbers_of
 from exuno.features.cache import weights_digest
 from exuno.fewshot.tables import Table
@@ -147,9 +147,10 @@ def show(run: Run, drawn: dict[str, Drawn], names: Sequence[str], recipe: Recipe
     images = stacked.unflatten(1, (len(names), recipe.pictures)).transpose(1, 2).flatten(0, 1)
     shades = images.mul(255).round().to(torch.uint8).movedim(2, -1).numpy()
     rows = [name for name in drawn for _ in range(recipe.pictures)]
-    save_png(sheet(shades, rows, names), run.dir / "figures" / "neurons.png")
+    drawn_on = sheet(shades, rows, names)
+    save_png(drawn_on, run.dir / "figures" / "neurons.png")
     caption = "each a column; what stands in one column began with the same noise."
-    figures.add(run.dir / "figures", "neurons.png", "Units", caption)
+    figures.add(run.dir / "figures", "neurons.png", "Units", caption, "model", least_of(drawn_on))
 
 
 def numbers(drawn: dict[str, Drawn], said: dict[tuple[str, str], Answers]) -> dict[str, Any]:

@@ -29,6 +29,9 @@ class Execution:
     """auto (a GPU if there is one) or cpu."""
     smoke: bool = False
     """The same path from end to end, on a sliver of the work."""
+    no_images: bool = False
+    """Write no image of the data or of a source, neither into the page nor into figures/, and show paths by their last
+    names: for pages that go to others."""
     dry_run: bool = False
     """Print the resolved configuration, do nothing."""
     debug: bool = False

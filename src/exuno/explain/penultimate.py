@@ -180,8 +180,11 @@ def draw(
     box = drawing.box_of([panel for each in panels.values() for panel in each])
     for (name, mine), slug in zip(panels.items(), slugs(list(panels)), strict=True):
         file = f"projection-{slug}.png"
-        save_png(drawing.projection(mine, names, box, heads[name]), run.dir / "figures" / file)
-        figures.add(run.dir / "figures", file, name, f"The classes {', '.join(names[:2])} and {names[2]}.")
+        picture = drawing.projection(mine, names, box, heads[name])
+        save_png(picture, run.dir / "figures" / file)
+        caption = f"The classes {', '.join(names[:2])} and {names[2]}; lengths are relative, 1 is the mean distance of "
+        caption += "two class centroids of the model."
+        figures.add(run.dir / "figures", file, name, caption, "numbers", drawing.least_of(picture))
     tables.write_points(run.dir / "projection.csv", points)
 
 
@@ -198,9 +201,10 @@ def draw_distances(run: Run, rows: Sequence[Measured], images: Images, similar: 
         caption = (
             f"less those of {first[0].name}, in hundredths: blue where classes came nearer, orange where they parted."
             if change
-            else "of class centroids, the nearer the darker."
+            else "of class centroids, the nearer the bluer."
         )
-        figures.add(run.dir / "figures", file, f"Distances, {row.name}", f"{caption} Framed: similar classes.")
+        title, least = f"Distances, {row.name}", drawing.least_of(picture)
+        figures.add(run.dir / "figures", file, title, f"{caption} Framed: similar classes.", "numbers", least)
 
 
 def slugs(names: Sequence[str]) -> list[str]:
@@ -228,7 +232,8 @@ def _note(config: PenultimateConfig, images: Images, three: Sequence[int], guess
         "within: distance of an image from its class centroid (root mean square). near: mean distance of similar "
         f"classes, {how}. spread: standard deviation of a class along the way to a similar (near) or another class "
         "(far); 1 is the whole way. η, exuno's diffusion index: by how much nearer similar classes are than in the "
-        "reference, ± half of the 95 % interval over images (not over trainings). Projected: "
+        f"reference, ± half of the 95 % interval over images (not over trainings). Chance of top-1 is "
+        f"{100 / len(images.names):.3g} %. Projected: "
         f"{', '.join(names[:2])} and {names[2]}, {why}."
     )
     if images.missing:

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from exuno.engine.documents import read_result
 from exuno.engine.files import write_text
 from exuno.exporting.onnx import signature, write_onnx
+from exuno.exporting.origin import Origin, origin_of
 from exuno.exporting.readme import document, lineage_of, percent
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
@@ -36,13 +36,13 @@ def export_model(spec: str, folder: Path, *, onnx: bool = False, license: str | 
         difference = write_onnx(model, folder / "model.onnx")
         lines["model.onnx"] = f"logits differ from torch's by {difference:.1e} at most"
     lines = {"weights": f"{save_model(model, folder)}; use it as run:{folder}", **lines}
-    write_text(folder / "README.md", describe(model, spec, folder.name, onnx, license))
+    write_text(folder / "README.md", describe(model, origin_of(spec), folder.resolve().name, onnx, license))
     return lines
 
 
-def describe(model: Classifier, spec: str, name: str, onnx: bool, license: str | None) -> str:
+def describe(model: Classifier, origin: Origin, name: str, onnx: bool, license: str | None) -> str:
     """The model card: what it is, how to load it, where it comes from, what was measured."""
-    card, result = model.card, result_of(spec)
+    card = model.card
     numbers = sum(parameter.numel() for parameter in model.net.parameters())
     classes = f"{card.classes:,}" if card.classes else "none: it extracts features"
     values = "samples in [-1, 1]" if card.hearing else "pixels in [0, 1]"
@@ -64,35 +64,34 @@ def describe(model: Classifier, spec: str, name: str, onnx: bool, license: str |
         'model = load_model("run:DIR", pretrained=True).eval()  # DIR: this folder; of the hub, hf-hub:ORG/NAME\n'
         f"logits = model({signature(card)[0]})  # float, {values}\n"
         "```\n\n"
-        "```sh\nexuno eval run:DIR --data DATA\n```"
+        f"```sh\nexuno {'eval' if card.classes else 'fewshot eval'} run:DIR --data DATA\n```"
     )
     if onnx:
-        name, axes = signature(card)
+        entry, axes = signature(card)
         load += (
-            f"\n\n`model.onnx` holds the preprocessing, too: `{name}` [batch, {axes}], {values}, "
-            f"of any batch and {'length' if card.hearing else 'size'} in, `logits` [batch, {card.classes}] out."
+            f"\n\n`model.onnx` holds the preprocessing, too: `{entry}` [batch, {axes}], {values}, of any batch and "
+            f"{'length' if card.hearing else 'size'} in, `logits` [batch, {card.classes or 'features'}] out."
         )
     sections = {"How to load it": load}
-    if result.get("metrics"):
-        sections["What was measured"] = measured(result)
-    sections["Where it comes from"] = lineage_of({**card.lineage, **result.get("lineage", {})}, result)
-    return document(name, facts, sections, license, [TASKS[model.ndim]] if card.classes else [])
-
-
-def result_of(spec: str) -> dict[str, Any]:
-    """result.json of a run; empty for another spec, or a folder that holds a model alone."""
-    file = Path(spec.removeprefix("run:")) / "result.json"
-    return read_result(file) if spec.startswith("run:") and file.is_file() else {}
+    if table := measured(origin.result):
+        sections["What was measured"] = table
+    lineage = {**card.lineage, **origin.result.get("lineage", {})}
+    sections["Where it comes from"] = lineage_of(lineage, origin.command)
+    smoke = origin.smoke or bool(card.lineage.get("smoke"))
+    return document(name, facts, sections, license, [TASKS[model.ndim]] if card.classes else [], origin.summary, smoke)
 
 
 def measured(result: dict[str, Any]) -> str:
-    """A table of the metrics of a run, with n, 95 % interval and the published number where there are any."""
-    rows = ["| | | n | 95 % interval |", "|---|---|---|---|"]
-    for key, value in result["metrics"].items():
+    """A table of the metrics of a run and of its baselines, with n and 95 % interval where there are any; empty where
+    nothing was measured."""
+    rows = []
+    for key, value in {**(result.get("metrics") or {}), **(result.get("baselines") or {})}.items():
+        if value is None:
+            continue
         low_high = result.get("intervals", {}).get(key)
         between = " to ".join(percent(key, each) for each in low_high) if low_high else ""
         rows.append(f"| {key} | {percent(key, value)} | {result.get('n', {}).get(key, '')} | {between} |")
-    return "\n".join(rows)
+    return "\n".join(["| | | n | 95 % interval |", "|---|---|---|---|", *rows]) if rows else ""
 
 
 def _numbers(values: tuple[float, ...]) -> str:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 from exuno.data.poster import ledger, load, save
 from exuno.engine.files import write_text
-from exuno.exporting.model import measured, result_of
+from exuno.exporting.model import measured
+from exuno.exporting.origin import origin_of
 from exuno.exporting.readme import document, lineage_of
+from exuno.report.html import flatten
 
 NAME = "distilled.poster"
 
@@ -19,7 +21,7 @@ def export_poster(path: Path, folder: Path, license: str | None = None) -> dict[
     Raises:
         ExunoError: there is no poster, or it is damaged.
     """
-    poster, result = load(path), result_of(f"run:{path}")
+    poster, origin = load(path), origin_of(f"run:{path}")
     folder.mkdir(parents=True, exist_ok=True)
     where = save(poster, folder / NAME)
     spent, (height, width) = ledger(poster), poster.pixels.shape[1:]
@@ -34,13 +36,15 @@ def export_poster(path: Path, folder: Path, license: str | None = None) -> dict[
         "How to learn from it": "```sh\nexuno teach --data poster:DIR --model exuno:convnet"
         "\nexuno eval poster:DIR\n```\n\nDIR is this folder."
         + "\n\nThe protocol that it was made for: `"
-        + ", ".join(f"{k} {v}" for k, v in poster.protocol.items())
+        + ", ".join(f"{key} {value}" for key, value in flatten(poster.protocol) if value != "")
         + "`.",
     }
-    if result.get("metrics"):
-        sections["What was measured"] = measured(result)
-    lineage = {"data_sha256": poster.data_sha256, **poster.lineage, **result.get("lineage", {})}
-    sections["Where it comes from"] = lineage_of(lineage, result)
-    text = document(folder.name, facts, sections, license, ["dataset-distillation"])
+    if table := measured(origin.result):
+        sections["What was measured"] = table
+    lineage = {"data_sha256": poster.data_sha256, **poster.lineage, **origin.result.get("lineage", {})}
+    sections["Where it comes from"] = lineage_of(lineage, origin.command)
+    smoke = origin.smoke or bool(poster.lineage.get("smoke"))
+    name, tags = folder.resolve().name, ["dataset-distillation"]
+    text = document(name, facts, sections, license, tags, origin.summary, smoke)
     write_text(folder / "README.md", text.replace("\n## ", f"\n![The poster]({NAME}/poster.png)\n\n## ", 1))
     return {"poster": f"{where}; use it as poster:{folder}"}

@@ -60,7 +60,8 @@ class Plan:
         return (
             f"Mean accuracy in percent over {self.episodes:,} episodes of {self.way} classes and {per}, ± half of the "
             f"95 % interval, by {self._named()}. {len(data):,} images of the {data.num_classes} classes "
-            f"{some(names_of(data))}; protocol {self.protocol}, seed {self.seed}."
+            f"{some(names_of(data))}; protocol {self.protocol}, seed {self.seed}. "
+            f"Chance is {100 / self.way:.4g}."
         )
 
     def _given(self, data: Data) -> str:
@@ -69,7 +70,8 @@ class Plan:
             f"Mean accuracy in percent over the {self.episodes} episodes that {data.name} brings, each of {self.way} "
             f"classes, {shot} image{'s' if shot > 1 else ''} to learn from and {queries} to classify of each "
             f"({self.episodes * self.way * queries:,} answers), ± half of the 95 % interval over the episodes, by "
-            f"{self._named()}. {len(data):,} images of {data.num_classes} classes; seed {self.seed}."
+            f"{self._named()}. {len(data):,} images of {data.num_classes} classes; seed {self.seed}. "
+            f"Chance is {100 / self.way:.4g}."
         )
 
     def _named(self) -> str:

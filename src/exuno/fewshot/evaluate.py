@@ -82,7 +82,8 @@ def evaluate(config: EvalConfig) -> list[Row]:
         contents = tables(rows, f"Few-shot accuracy on {data.name}", plan.sentence(data))
         show(contents)
         if run:
-            for subject in [each for each in subjects if each.model is not None and not each.baseline][:DRAWN]:
+            drawn = [each for each in subjects if each.model is not None and not each.baseline][:DRAWN]
+            for subject in [] if run.options.no_images else drawn:
                 assert subject.model is not None
                 figures.write(run.dir, subject.model, data, device, size=size, resize=config.resize, name=subject.name)
             spent = {"wall_seconds": time.monotonic() - started, "peak_memory_bytes": peak_memory()}
@@ -97,7 +98,7 @@ def evaluate(config: EvalConfig) -> list[Row]:
 
 def _open(config: EvalConfig) -> Run:
     about = {"summary": f"Few-shot accuracy on new classes of {config.data}"}
-    options = RunOptions(run_dir=config.run_dir, devices=config.devices)
+    options = RunOptions(run_dir=config.run_dir, devices=config.devices, no_images=config.no_images)
     run = open_run("fewshot eval", None, values_of(config), about, options, replay=replay(config))
     if run.result:
         run.close()
@@ -141,7 +142,8 @@ def conclude_training(
     ]
     told = [NOTHING, NOTHING, seen(subjects[-1], names_of(data), config.data)]
     rows = measure_all(subjects, data, plan, view, device, told, "test") if shots else []
-    figures.write(run_dir, model, data, device, size=size, resize=config.validation.resize)
+    if not config.run.no_images:
+        figures.write(run_dir, model, data, device, size=size, resize=config.validation.resize)
     shown = [row if row.baseline else replace(row, name="this run") for row in rows]
     contents = tables(shown, f"New classes: {data.name}", plan.sentence(data))
     return {**numbers(rows, with_head=False), "tables": contents}

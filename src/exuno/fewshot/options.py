@@ -253,6 +253,9 @@ class EvalConfig:
     """Processes that decode images; 0 decodes them in this one."""
     smoke: bool = False
     """A sliver of the work."""
+    no_images: bool = False
+    """Write no image of the data or of a source, neither into the page nor into figures/, and show paths by their last
+    names: for pages that go to others."""
     dry_run: bool = False
     """Print the resolved configuration, measure nothing."""
     debug: bool = False

@@ -24,7 +24,7 @@ from exuno.models.save import save_model
 from exuno.models.vit import Vit
 from exuno.presets import Preset
 from exuno.report.page import write_report
-from exuno.training import carry_out
+from exuno.training import carry_out, smoke_mark
 
 
 def pretrain(config: PretrainConfig, preset: Preset | None = None) -> Run:
@@ -186,7 +186,7 @@ def lineage(config: PretrainConfig, setup: Setup, start: str) -> dict[str, Any]:
         "classes": list(setup.training.classes or ()),
         "start": start,
         "seed": config.run.seed,
-    }
+    } | smoke_mark(config)
 
 
 def conclude(

@@ -14,6 +14,9 @@ from exuno.data.whitening import RANGE
 
 Bytes = NDArray[np.uint8]
 INK, PAPER, SOFT, BAR = (29, 28, 26), (255, 255, 255), (222, 219, 212), (70, 110, 190)
+LABEL = (125, 122, 115)
+"""Of words on a transparent ground: they are read on light and dark pages."""
+CLEAR = (*LABEL, 0)
 CELL = 56  # pixels that a class area needs for a name that can be read
 PATCH, TEXT, ROW = 96, 150, 32  # pixels: side of a patch, width of its labels, height of one label
 
@@ -90,7 +93,8 @@ def shade(values: Tensor) -> Bytes:
 
 
 def samples(poster: Poster, count: int = 12, columns: int = 3, classes: int = 3) -> Image.Image:
-    """Some patches, spread over the poster, as a network meets them, each with its most likely classes as bars."""
+    """Some patches, spread over the poster, as a network meets them, each with its most likely classes as bars, on a
+    transparent ground."""
     low, high = (torch.tensor(bound).view(-1, 1, 1) for bound in (poster.low, poster.high))
     images, labels = poster.patches()
     chosen = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(np.int64)
@@ -98,20 +102,20 @@ def samples(poster: Poster, count: int = 12, columns: int = 3, classes: int = 3)
     span = torch.where(high > low, high - low, 1)
     step = (PATCH + TEXT + 24, PATCH + 16)
     size = (columns * step[0], -(-len(chosen) // columns) * step[1])
-    sheet = Image.new("RGB", size, PAPER)
+    sheet = Image.new("RGBA", size, CLEAR)
     draw = ImageDraw.Draw(sheet)
     for place, number in enumerate(chosen.tolist()):
         left, top = place % columns * step[0] + 8, place // columns * step[1] + 8
         patch = enlarged(shade((images[number] - low) / span), PATCH)
         patch.thumbnail((PATCH, PATCH))
-        sheet.paste(patch.convert("RGB"), (left, top))
+        sheet.paste(patch.convert("RGBA"), (left, top))
         shares, best = labels[number].topk(min(classes, poster.classes))
         told = [pair for pair in zip(shares.tolist(), best.tolist(), strict=True) if pair[0] >= 0.005]
         for line, (share, label) in enumerate(told):
             x, y = left + PATCH + 8, top + line * ROW
             name, font = fitted(poster.class_names[label], TEXT - 48, 13)
-            draw.text((x, y), name, INK, font)
-            draw.text((x + TEXT, y), f"{100 * share:.0f} %", INK, fitted("100 %", 48, 13)[1], anchor="ra")
-            draw.rectangle((x, y + 19, x + TEXT, y + 24), fill=SOFT)
+            draw.text((x, y), name, LABEL, font)
+            draw.text((x + TEXT, y), f"{100 * share:.0f} %", LABEL, fitted("100 %", 48, 13)[1], anchor="ra")
+            draw.rectangle((x, y + 19, x + TEXT, y + 24), fill=(*LABEL, 70))
             draw.rectangle((x, y + 19, x + share * TEXT, y + 24), fill=BAR)
     return sheet

@@ -18,8 +18,9 @@ from exuno.engine.files import atomic
 from exuno.engine.options import RunOptions
 from exuno.engine.session import Head
 from exuno.evaluate.command import POSTER, open_eval
-from exuno.evaluate.measure import GALLERY
+from exuno.evaluate.measure import gallery
 from exuno.evaluate.options import EvalConfig
+from exuno.metrics import guessing, predict
 from exuno.poster.measure import Measured, measure
 from exuno.poster.options import Proof
 from exuno.poster.recipe import Recipe
@@ -57,8 +58,8 @@ def evaluate(config: EvalConfig) -> Measured:
         print(f"(not the {poster.data} that it was distilled from: their checksums differ)")
     print("\n\n".join(plain(table) for table in measured.tables))
     if run:
-        record(run.dir / "evaluation", measured, test, images[1], poster)
-        run.finish(**content(measured, poster, len(test)))
+        record(run.dir / "evaluation", measured, test, images[1], poster, not run.options.no_images)
+        run.finish(**content(measured, poster, images[1]))
         write_report(run.dir)
         run.close()
     return measured
@@ -102,15 +103,15 @@ def labelled(data: Data, space: Space, poster: Poster, most: int | None = None) 
     return space.images(data, most)
 
 
-def content(measured: Measured, poster: Poster, n: int) -> dict[str, Any]:
-    """What result.json says."""
+def content(measured: Measured, poster: Poster, labels: Tensor) -> dict[str, Any]:
+    """What result.json says; ``labels`` [N] are those of the test images."""
     curves = {"poster": measured.poster} | measured.real | measured.others
     return {
         "metrics": measured.metrics,
         "intervals": measured.intervals,
-        "baselines": measured.baselines,
+        "baselines": measured.baselines | guessing(labels, poster.classes),
         "architectures": measured.architectures,
-        "n": {"poster/top1": n},
+        "n": {"poster/top1": len(labels)},
         "training_steps": {"chosen": measured.chosen, "tested": list(measured.steps)},
         "networks": {name: each.tolist() for name, each in curves.items()},
         "ledger": ledger(poster),
@@ -119,15 +120,17 @@ def content(measured: Measured, poster: Poster, n: int) -> dict[str, Any]:
     }
 
 
-def record(folder: Path, measured: Measured, data: Data, labels: Tensor, poster: Poster) -> None:
-    """Writes ``one_network.npz`` for the page: the answers of one network, and some of the test images."""
-    index = np.linspace(0, len(labels) - 1, min(GALLERY, len(labels))).astype(np.int64)
-    images = pixels(data, poster.layout.image, index)["images"].mul(255).round().to(torch.uint8)
+def record(folder: Path, measured: Measured, data: Data, labels: Tensor, poster: Poster, images: bool = True) -> None:
+    """Writes ``one_network.npz`` for the page: the answers of one network, and unless ``images`` is False some of the
+    test images."""
     arrays = {
         "logits": measured.logits,
         "labels": labels.numpy(),
         "class_names": np.array(poster.class_names),
-        "index": index,
     }
+    if images:
+        index = gallery(predict(measured.logits), arrays["labels"])
+        shown = pixels(data, poster.layout.image, index)["images"].mul(255).round().to(torch.uint8)
+        arrays |= {"index": index, "images": shown.permute(0, 2, 3, 1).numpy()}
     with atomic(folder / "one_network.npz") as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, images=images.permute(0, 2, 3, 1).numpy(), **arrays)
+        np.savez_compressed(file, **arrays)

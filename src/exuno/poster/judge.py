@@ -21,7 +21,7 @@ Press = Callable[[Tensor, Tensor], Poster]
 """Pixels [C, H, W] and labels (of patches, or the array) -> the poster as it is stored, rounded."""
 
 
-def judge(held: Set, bench: Bench, press: Press, steps: Sequence[int], networks: int, frames: Path) -> Evaluator:
+def judge(held: Set, bench: Bench, press: Press, steps: Sequence[int], networks: int, frames: Path | None) -> Evaluator:
     """An evaluator of the loop that yields ``held/top1``, the mean accuracy of fresh networks on held-out data.
 
     Args:
@@ -30,14 +30,15 @@ def judge(held: Set, bench: Bench, press: Press, steps: Sequence[int], networks:
         press: see :data:`Press`.
         steps: training steps after which they are tested; the most accurate of them counts.
         networks: how many.
-        frames: folder for a picture of each poster that was judged.
+        frames: folder for a picture of each poster that was judged; None for no pictures.
     """
 
     def run(method: nn.Module, accelerator: Accelerator) -> Iterator[tuple[str, float]]:
         assert isinstance(method, Distiller)
         if accelerator.is_main_process:
             poster = press(method.pixels, method.labels)
-            save_frame(poster, frames, method.done)
+            if frames:
+                save_frame(poster, frames, method.done)
             best = float(score(poster, held, bench, steps, networks, accelerator.device).max())
             method.remember(best)
             yield "held/top1", best

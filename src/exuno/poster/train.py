@@ -33,7 +33,7 @@ from exuno.poster.sets import Images, Sets, open_splits, read_sets
 from exuno.poster.start import first_labels, first_poster, order_of
 from exuno.presets import Preset
 from exuno.report.page import write_report
-from exuno.training import carry_out
+from exuno.training import carry_out, smoke_mark
 
 FRAMES = "frames"
 ALGORITHMS: dict[str, Algorithm] = {"rat-bptt": rat_bptt, "dm": distribution_matching, "gm": gradient_matching}
@@ -120,7 +120,7 @@ class Setup:
             label_formula=config.label_formula,
             whitening=space.whitening,
             protocol=recipe.to_dict(),
-            lineage={"seed": config.run.seed, "algorithm": config.algorithm},
+            lineage={"seed": config.run.seed, "algorithm": config.algorithm} | smoke_mark(config),
         )
 
 
@@ -152,8 +152,9 @@ def train(config: PosterConfig, run: Run) -> None:
     labels = first_labels(config, setup.layout, setup.order, setup.sets.source.num_classes)
     algorithm = ALGORITHMS[config.algorithm]
     method = Distiller(start, labels, setup.layout, algorithm, setup.bench, config.label_lr_scale)
-    if accelerator.is_main_process:
-        save_frame(setup.press(start, labels), run.dir / FRAMES, 0)
+    frames = None if run.options.no_images else run.dir / FRAMES
+    if accelerator.is_main_process and frames:
+        save_frame(setup.press(start, labels), frames, 0)
     loader = Loader(
         Images(*setup.sets.train, config.data), config.batch_size, None, config.run.seed, workers=config.run.workers
     )
@@ -165,7 +166,7 @@ def train(config: PosterConfig, run: Run) -> None:
         steps=session.steps(config.steps, config.budget, 1, config.run.smoke),
         run=run,
         accelerator=accelerator,
-        evaluators=[judge(setup.sets.held, setup.bench, setup.press, (first,), config.proof.trials, run.dir / FRAMES)],
+        evaluators=[judge(setup.sets.held, setup.bench, setup.press, (first,), config.proof.trials, frames)],
         evaluations=config.evaluations,
         title="poster",
         thrift="Lower --inner.batch or --batch-size, and keep --unroll.backend checkpointed.",
@@ -183,11 +184,12 @@ def conclude(run: Run, setup: Setup, method: Distiller, outcome: Result, device:
     poster = setup.press(*best, sorted(set(proof.steps))[int(means.argmax())])
     save(poster, run.dir / f"distilled{SUFFIX}")
     measured = measure(poster, sets.test, sets.train, proof, config.run.seed, device)
-    record(run.dir / "evaluation", measured, sets.proof, sets.test[1], poster)
-    write_figures(run.dir / "figures", poster, sorted((run.dir / FRAMES).glob("*.png")))
-    told = content(measured, poster, len(sets.test[0]))
+    images = not run.options.no_images
+    record(run.dir / "evaluation", measured, sets.proof, sets.test[1], poster, images)
+    if images:
+        write_figures(run.dir / "figures", poster, sorted((run.dir / FRAMES).glob("*.png")))
+    told = content(measured, poster, sets.test[1])
     told["lineage"] |= {"data": config.data, "data_sha256": poster.data_sha256, "seed": config.run.seed}
     told["metrics"] |= {"held/accuracy": method.best_score.item()}
-    told["baselines"] |= {"chance/top1": 1 / poster.classes}
     run.finish(**told, **asdict(outcome))
     write_report(run.dir)

@@ -1,5 +1,5 @@
-"""Charts that a command has put into result.json: a title, the places of the x axis by name, lines over
-them, and whether they are shares, shown in percent."""
+"""Charts that a command has put into result.json: a title, the places of the x axis by name, lines over them (dashed
+ones are for comparison), the names of the axes, and whether the values are shares, shown in percent."""
 
 from typing import Any
 
@@ -22,11 +22,17 @@ def _chart(record: Record, content: Any) -> str:
     try:
         places = [str(name) for name in content["places"]]
         lines = [
-            Line(str(line["name"]), [(float(x), float(y)) for x, y in line["points"]], COLOURS[number % len(COLOURS)])
+            Line(
+                str(line["name"]),
+                [(float(x), float(y)) for x, y in line["points"]],
+                "other" if line.get("dashed") else COLOURS[number % len(COLOURS)],
+                bool(line.get("dashed")),
+            )
             for number, line in enumerate(content["lines"])
         ]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         record.notes.append("A chart of result.json makes no sense.")
         return ""
     title, percent = str(content.get("title") or "Chart"), bool(content.get("percent"))
-    return line_chart(title, lines, percent, may_log=False, places=places)
+    names = {"x_name": str(content.get("x") or ""), "y_name": str(content.get("y") or "")}
+    return line_chart(title, lines, percent, may_log=False, places=places, **names)

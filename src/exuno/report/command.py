@@ -16,6 +16,8 @@ class ReportOptions:
     """Run directories."""
     out: Path | None = None
     """File to write. Default: RUN_DIR/report.html for one run, comparison.html for several."""
+    no_images: bool = False
+    """Show no image of the data or of a source, and paths by their last names."""
     debug: bool = False
     """Show tracebacks."""
 
@@ -34,8 +36,8 @@ def main(args: Sequence[str]) -> None:
     if len(options.runs) == 1:
         from exuno.report.page import write_report
 
-        print(write_report(options.runs[0], options.out))
+        print(write_report(options.runs[0], options.out, options.no_images))
     else:
         from exuno.report.compare import write_comparison
 
-        print(write_comparison(options.runs, options.out or Path("comparison.html")))
+        print(write_comparison(options.runs, options.out or Path("comparison.html"), options.no_images))

@@ -1,12 +1,13 @@
 """How the training went: one chart for each kind of metric."""
 
-from exuno.report.headline import EPISODES, scores
+from exuno.report.headline import EPISODES, guesses, scores
 from exuno.report.html import hue, pretty, section
 from exuno.report.plot import Line, line_chart
 from exuno.report.record import Record
 
 IN_PERCENT = ("top1", "top5", "accuracy", "agreement")
 TITLES = {"loss": "Loss", "accuracy": "Accuracy", "clusters": "Clusters and classes", "lr": "Learning rate"}
+UNITS = {"loss": "loss, in nats", "accuracy": "accuracy", "clusters": "from 0 to 1", "lr": "learning rate"}
 CLUSTERS = {"nmi": "normalised mutual information", "ari": "adjusted Rand index"}
 
 
@@ -42,8 +43,17 @@ def _chart(record: Record, kind: str, group: dict[str, list[tuple[float, float]]
             for score in scores(record)
             if score.name == "teacher/top1" and "teacher" not in taken and last > first
         ]
+        lines += [
+            Line(pretty(name), [(first, value), (last, value)], "other", dashed=True)
+            for name, value in guesses(record).items()
+            if last > first
+        ]
     shares = kind == "accuracy" and all(0 <= y <= 1 for line in lines for _, y in line.points)
-    return line_chart(TITLES.get(kind, kind.replace("_", " ").capitalize()), lines, shares, may_log=kind != "lr")
+    name = kind.replace("_", " ")
+    y_name = "loss" if kind == "loss" and record.verb == "poster" else UNITS.get(kind, name)  # not all of its are nats
+    x_name = "step" if record.verb.startswith("explain") else "training step"
+    title = TITLES.get(kind, name.capitalize())
+    return line_chart(title, lines, shares, may_log=kind != "lr", x_name=x_name, y_name=y_name)
 
 
 def _label(name: str, kind: str) -> str:

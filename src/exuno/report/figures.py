@@ -6,15 +6,25 @@ from pathlib import Path
 from exuno.engine.files import write_json
 
 
-def add(folder: Path, file: str, title: str, caption: str) -> None:
-    """Names a picture in ``figures.json``, in the place of an older one of its name."""
+def add(folder: Path, file: str, title: str, caption: str, shows: str = "data", least: int = 0) -> None:
+    """Names a picture in ``figures.json``, in the place of an older one of its name.
+
+    Args:
+        folder: figures/ of a run.
+        file: its name there.
+        title: of the figure.
+        caption: of the figure.
+        shows: "numbers" for a chart, which a page inverts in the dark; "model" for what a model made of noise; else
+            "data" (see ``private``).
+        least: width in pixels of the page below which its labels are too small; 0 for a picture without labels.
+    """
     path = folder / "figures.json"
     try:
         listed = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     except ValueError:
         listed = []
     others = [each for each in listed if isinstance(each, dict) and each.get("file") != file]
-    write_json(path, [*others, {"file": file, "title": title, "caption": caption}])
+    write_json(path, [*others, {"file": file, "title": title, "caption": caption, "shows": shows, "least": least}])
 
 
 def slug(name: str) -> str:

@@ -11,7 +11,7 @@ from exuno.engine.files import atomic
 Bytes = NDArray[np.uint8]
 
 
-def image_grid(images: Bytes, columns: int | None = None, scale: int = 1, gap: int = 2, background: int = 255) -> Bytes:
+def image_grid(images: Bytes, columns: int | None = None, scale: int = 1, gap: int = 2, background: int = 128) -> Bytes:
     """Lay out N pictures row by row.
 
     Args:
@@ -19,7 +19,8 @@ def image_grid(images: Bytes, columns: int | None = None, scale: int = 1, gap: i
         columns: pictures in a row; default: as square as it gets.
         scale: factor of the nearest-neighbour enlargement, so that an 8x8 digit stays crisp.
         gap: pixels between pictures, after the enlargement.
-        background: gray value of the gaps and of the empty places, 0 to 255 (opaque where C = 4).
+        background: gray value of the gaps and of the empty places, 0 to 255 (opaque where C = 4); the default is as
+            quiet on a dark page as on a light one.
 
     Returns:
         uint8 [H', W'] for gray input, [H', W', C] for C = 3 or 4.

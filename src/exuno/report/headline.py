@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from exuno.engine.session import summary_of
 from exuno.report.html import duration, esc, facts, flatten, hue, is_share, percent, pretty, section
 from exuno.report.record import Record, mapping
 
@@ -70,9 +71,16 @@ def _interval(record: Record, key: str) -> tuple[float, float] | None:
     return (pair[0], pair[1]) if isinstance(pair, list) and len(pair) == 2 and all(map(is_share, pair)) else None
 
 
+def title(record: Record) -> str:
+    """What was done: the summary of the run, else preset, models and data, else the name of its folder."""
+    named = f"{record.verb} {record.preset}" if record.preset else ""
+    told = summary_of(record.verb, mapping(record.config.get("config")))
+    bare = record.verb if record.config.get("verb") else ""
+    return str(record.about.get("summary") or named or told or bare or record.name).rstrip(".")
+
+
 def hero(record: Record) -> str:
     """Title, and one line of when, where and how long."""
-    title = str(record.about.get("summary") or f"{record.verb} {record.preset}".strip() or record.name)
     result, environment = record.result or {}, record.environment
     device = result.get("device") or environment.get("device")
     device = environment.get("cpu") or device if device == "cpu" else device
@@ -80,15 +88,21 @@ def hero(record: Record) -> str:
     chips = [str(environment.get("started") or "")[:10], spent, str(device or "")]
     line = "".join(f"<li>{esc(chip)}</li>" for chip in chips if chip)
     eyebrow = " · ".join(filter(None, (f"exuno {record.verb}", record.preset)))
-    head = f'<p class="eyebrow">{esc(eyebrow)}</p><h1>{esc(title.rstrip("."))}</h1>'
+    head = f'<p class="eyebrow">{esc(eyebrow)}</p><h1>{esc(title(record))}</h1>'
     return f'<header>{head}<ul class="chips">{line}</ul></header>'
+
+
+SMOKE = ("A smoke run:", "the same path on a sliver of the work. Its numbers say nothing about the method.")
+"""What is said of one, on the page and in the card of its model."""
 
 
 def status(record: Record) -> str:
     """A banner while there is no result, or none that counts."""
     if record.result is not None:
-        text = "<b>A smoke run:</b> the same path on a sliver of the work. Its numbers say nothing about the method."
-        return f'<p class="banner">{text}</p>' if record.smoke else ""
+        text = f"<b>{SMOKE[0]}</b> {SMOKE[1]}" if record.smoke else ""
+        if not record.smoke and any(key.split(" / ")[-1] == "smoke" for key, _ in flatten(record.part("lineage"))):
+            text = f"<b>Of a smoke run:</b> a model that it used was trained on {SMOKE[1].partition(' on ')[2]}"
+        return f'<p class="banner">{text}</p>' if text else ""
     steps = max((curve[-1][0] for curve in record.curves.values()), default=0)
     after = f" It has logged {steps:,.0f} steps in {duration(record.seconds) or 'no time'}." if steps else ""
     todo = "What follows is what has been written so far; the command that started it continues it."
@@ -129,13 +143,31 @@ def strip(record: Record) -> str:
 
 
 SCALE = (
-    '<div class="row scale" aria-hidden="true"><span></span><span class="track"><i>0</i><i>25</i><i>50</i><i>75</i>'
-    "<i>100\u202f%</i></span><span></span></div>"
+    '<div class="row scale" aria-hidden="true"><span>accuracy</span><span class="track"><i>0</i><i>25</i><i>50</i>'
+    "<i>75</i><i>100\u202f%</i></span><span></span></div>"
 )
 
 
+def guesses(record: Record) -> dict[str, float]:
+    """Accuracies of guessing, ``chance/top1`` and the like: as result.json says, else from the labels on disk; of
+    episodes one over their classes, ``chance/5-way``."""
+    told = {key: value for key, value in record.part("baselines").items() if key in GUESSES and is_share(value)}
+    found = told or (dict(record.evaluations[-1].summary["guessing"]) if record.evaluations else {})
+    names = [score.name for score in scores(record)] + [name for name in record.curves if EPISODES.search(name)]
+    ways = sorted({int(way[1]) for name in names if (way := re.search(r"(\d+)-way-", name))})
+    return found | {f"chance/{way}-way": 1 / way for way in ways if way}
+
+
+GUESSES = ("chance/top1", "largest class/top1")
+
+
 def _others(record: Record) -> Iterator[tuple[Score, str, str]]:
+    guessed = guesses(record)
+    for key, value in guessed.items():
+        yield Score(key, value), "other", "baseline"
     for key, value in record.part("baselines").items():
+        if key in guessed:
+            continue
         if is_share(value) and (is_accuracy(key) or "/" not in key):
             n = record.part("n").get(key)
             yield Score(key, value, _interval(record, key), n if isinstance(n, int) else None), "other", "baseline"

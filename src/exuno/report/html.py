@@ -30,13 +30,54 @@ def section(title: str, body: str, lead: str = "", wide: bool = False) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
-    """A table that scrolls sideways on a phone. ``head`` is text, the cells of ``rows`` HTML; the first is a label."""
+    """A table that scrolls sideways on a phone. ``head`` is text, the cells of ``rows`` HTML; the first is a label.
+    Numbers are not broken into lines, and words keep room enough to be read."""
+    rows = [list(row) for row in rows]
+    words = [[html.unescape(TAG.sub("", cell)) for cell in row] for row in rows]
     top = "".join(f'<th scope="col">{esc(cell)}</th>' for cell in head)
-    body = "".join(
-        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>' for first, *rest in rows
-    )
+    body = ""
+    for (first, *rest), (_, *texts) in zip(rows, words, strict=True):
+        cells = "".join(f"<td{_cell_class(text)}>{cell}</td>" for cell, text in zip(rest, texts, strict=True))
+        body += f'<tr><th scope="row">{first}</th>{cells}</tr>'
     top = f"<thead><tr>{top}</tr></thead>" if top else ""
-    return f'<div class="scroll"><table class="{esc(kind)}">{top}<tbody>{body}</tbody></table></div>'
+    width = sum(max((_width(text) for text in column), default=0) for column in zip(*words, strict=False))
+    if kind == "plain":  # its values break anywhere
+        width = 0
+    return scroll(f'<table class="{esc(kind)}">{top}<tbody>{body}</tbody></table>', width)
+
+
+TAG = re.compile(r"<[^>]*>")
+NUMBERS = re.compile(r"[\s\d.,:;×x%±+−–…()/→-]+")
+"""Of a cell that stays in one line however long it is."""
+SHORT, LETTER, GAP, WORDS = 16, 7.8, 14, 125
+"""Letters that stay in one line; pixels of a letter, between columns, and of a column of words, broken into lines."""
+
+
+def _cell_class(text: str) -> str:
+    return ' class="whole"' if _whole(text) else ' class="words"'
+
+
+def _width(text: str) -> float:
+    return GAP + (LETTER * len(text) if _whole(text) else WORDS)
+
+
+def _whole(text: str) -> bool:
+    """Whether it stays in one line."""
+    return len(text) <= SHORT or NUMBERS.fullmatch(text) is not None
+
+
+def scroll(body: str, width: float) -> str:
+    """What may be wider than the page: it scrolls sideways by itself, and a cue says so.
+
+    ``width`` in pixels is an estimate from above: the cue stands where it is more than a phone, a tablet or the whole
+    page has. Browsers with scroll timelines show it only where there is something to scroll to.
+    """
+    room = ((1032, " far"), (640, " mid"), (330, ""))
+    kind = next((name for least, name in room if width > least), None)
+    cue = "" if kind is None else f'<p class="cue{kind}" aria-hidden="true">scroll →</p>'
+    if not cue:
+        return f'<div class="scroll">{body}</div>'
+    return f'<div class="cued">{cue}<div class="scroll" tabindex="0">{body}</div></div>'
 
 
 def facts(pairs: Iterable[tuple[str, Any]]) -> str:
@@ -108,7 +149,7 @@ def figure_uri(path: Path) -> tuple[str, int, int]:
             return f"data:image/gif;base64,{base64.b64encode(data).decode()}", width, height
         if max(picture.size) > LARGEST:
             picture.thumbnail((LARGEST, LARGEST))
-            return _uri(picture, "JPEG" if picture.mode in ("RGB", "L") else "PNG"), width, height
+            return _uri(picture, "JPEG" if picture.mode in ("RGB", "L") else "WEBP"), width, height
     return f"data:image/png;base64,{base64.b64encode(data).decode()}", width, height
 
 
@@ -130,5 +171,5 @@ def array_uri(image: NDArray[np.uint8]) -> str:
 
 def _uri(picture: Any, kind: str) -> str:
     stream = io.BytesIO()
-    picture.save(stream, format=kind, **({"quality": 85} if kind == "JPEG" else {"optimize": True}))
+    picture.save(stream, format=kind, **({"optimize": True} if kind == "PNG" else {"quality": 85}))
     return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from exuno.metrics import agreement, calibration
-from exuno.report.html import esc, hue, percent, section, table
+from exuno.report.html import esc, hue, percent, scroll, section, table
 from exuno.report.plot import reliability_chart
 from exuno.report.record import Evaluation, Record
 
@@ -41,8 +41,9 @@ def _matrix(one: Evaluation) -> str:
     title = f"<h3>{esc(one.name)} <small>{wrong:,} of {len(one.labels):,} wrong</small></h3>"
     first = 0.7 * min(12, max(map(len, names))) + 0.8  # room for the row's name, in em
     style = f"--first:{first:.1f}em;min-width:calc({first:.1f}em + {24 * len(names)}px)"
+    width = 12.5 * first + 24 * len(names)
     grid = f'<table class="matrix" style="{style}"><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>'
-    return f'<div>{title}<div class="scroll">{grid}</div></div>'
+    return f'<div>{title}<p class="axes">↓ true class, predicted class →</p>{scroll(grid, width)}</div>'
 
 
 def _cell(count: int, shade: float, right: bool, truth: str, answer: str) -> str:

@@ -8,6 +8,7 @@ from exuno.engine.files import write_text
 from exuno.report import curves, headline, mistakes, pictures, setup
 from exuno.report.charts import charts
 from exuno.report.html import esc
+from exuno.report.private import private
 from exuno.report.record import Record, read_record
 from exuno.report.tables import tables
 from exuno.version import __version__
@@ -15,17 +16,24 @@ from exuno.version import __version__
 STAMP = "<!doctype html><!-- exuno report -->"
 
 
-def write_report(run_dir: Path, out: Path | None = None) -> Path:
+def write_report(run_dir: Path, out: Path | None = None, no_images: bool = False) -> Path:
     """Write the page of a run and return its path; default RUN_DIR/report.html.
 
-    Sections without data are left out; files that cannot be read are named at the end of the page.
+    Sections without data are left out; files that cannot be read are named at the end of the page. With ``no_images``,
+    or where the run was made so, it shows no image of data or source, and paths by their last names.
 
     Raises:
         ExunoError: no such directory, no run in it, or ``out`` is another document.
     """
-    record = read_record(run_dir)
+    record = read_page(run_dir, no_images)
     target = out or Path(run_dir) / "report.html"
     return save(target, render(record))
+
+
+def read_page(run_dir: Path, no_images: bool) -> Record:
+    """A run as a page may tell it."""
+    record = read_record(run_dir)
+    return private(record) if no_images or record.bare else record
 
 
 def render(record: Record) -> str:
@@ -47,7 +55,7 @@ def render(record: Record) -> str:
         setup.environment(record),
         setup.lineage(record),
     ]
-    return document(str(record.about.get("summary") or record.name), "".join(body) + setup.notes(record))
+    return document(headline.title(record), "".join(body) + setup.notes(record))
 
 
 def check(record: Record) -> None:

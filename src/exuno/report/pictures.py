@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from exuno.report.html import array_uri, esc, figure_uri, hue, section
+from exuno.metrics import in_turn
+from exuno.report.html import array_uri, esc, figure_uri, hue, pretty, scroll, section
 from exuno.report.record import Evaluation, Record
 
 SHOWN = 24  # test samples on the page
@@ -29,54 +30,46 @@ def figures(record: Record) -> str:
         except (OSError, ValueError, SyntaxError):  # Pillow raises SyntaxError for a broken PNG
             record.notes.append(f"figures/{figure.path.name} is not a picture that can be read.")
             continue
-        sharp = ' class="sharp"' if width <= 256 else ""
         text = f"<b>{esc(figure.title)}</b> {esc(figure.caption)}"
-        image = f'<img{sharp} src="{uri}" alt="{esc(figure.title)}">'
         share = min(3.2, max(0.7, width / height))  # of the row: wide pictures get more of it
-        items.append(f'<figure style="--wide:{share:.2f}">{image}<figcaption>{text}</figcaption></figure>')
+        kind, style = "drawn" if figure.shows == "numbers" else "", f"--wide:{share:.2f}"
+        sharp = ' class="sharp"' if width <= 256 else ""
+        image = f'<img{sharp} src="{uri}" alt="{esc(figure.title)}">'
+        if figure.least:  # it has labels, which are read at that width
+            kind, style = f"{kind} lettered".strip(), f"{style};--least:{figure.least}px;--most:{width}px"
+            image = scroll(image, figure.least)
+        named = f' class="{kind}"' if kind else ""
+        items.append(f'<figure{named} style="{style}">{image}<figcaption>{text}</figcaption></figure>')
     title = TITLES.get(record.verb, "What went in")
     return section(title, f'<div class="figures">{"".join(items)}</div>' if items else "")
 
 
 def test_samples(record: Record) -> str:
     """Test samples with the predictions of every model: mistakes of the student first, then a mix of classes."""
-    shown = next((one for one in record.evaluations if one.images is not None), None)
-    if shown is None or shown.images is None:
+    drawn = [one for one in record.evaluations if one.images is not None]
+    if not drawn:
         return ""
-    same = [one for one in record.evaluations if np.array_equal(one.labels, shown.labels)]
-    judge = next((one for one in same if one.name == "student"), same[-1])
-    count = len(shown.index)
-    is_right = (judge.predictions == judge.labels)[shown.index]
-    wrong, right = np.flatnonzero(~is_right), np.flatnonzero(is_right)
-    mistakes = _mixed(wrong, shown)[:MISTAKES]
-    correct = _mixed(right, shown)[: SHOWN - len(mistakes)]
-    name = judge.name
-    body = ""
-    if mistakes:
-        head = f"The {name} is wrong on {len(wrong)} of the {count} test samples kept for this page"
-        body += _gallery(
-            head + (f"; {len(mistakes)} of them" if len(mistakes) < len(wrong) else ""), mistakes, same, shown
-        )
-    if correct:
-        share = f"{len(right)} of the {count}" if mistakes else f"all {count} test samples kept for this page"
-        body += _gallery(
-            f"The {name} is right on {share}; {len(correct)} of them, the classes in turn", correct, same, shown
-        )
-    keys = "".join(f'<li><i class="swatch {hue(one.name)}"></i>{esc(one.name)}</li>' for one in same)
+    judge = next((one for one in drawn if one.name == "student"), drawn[-1])
+    same = [one for one in record.evaluations if np.array_equal(one.labels, judge.labels)]
+    is_right = judge.predictions == judge.labels
+    mistakes = _mixed(~is_right, judge)[:MISTAKES]
+    correct = _mixed(is_right, judge)[: SHOWN - len(mistakes)]
+    body, total = "", len(judge.labels)
+    for what, places, count in (("wrong", mistakes, total - int(is_right.sum())), ("right", correct, is_right.sum())):
+        if places:
+            share = f"all {total:,}" if count == total else f"{count:,} of {total:,}"
+            part = f"; {len(places)} of them" if len(places) < count else ""
+            body += _gallery(f"The {pretty(judge.name)} is {what} on {share} test samples{part}", places, same, judge)
+    keys = "".join(f'<li><i class="swatch {hue(one.name)}"></i>{esc(pretty(one.name))}</li>' for one in same)
     lead = "Above the line the true class, below what each model answers: ✓ right, ✗ wrong. Mistakes come first and are"
-    lead += " over-represented; the accuracies above count every test sample."
+    lead += " over-represented, the classes in turn; the accuracies above count every test sample."
     return section("Test samples", f'<ul class="legend">{keys}</ul>{body}', lead)
 
 
-def _mixed(places: np.ndarray, shown: Evaluation) -> list[int]:
-    """Places among the kept samples, the classes in turn: first one of each class, then a second one, and so on."""
-    turn: dict[int, int] = {}
-    ranked = []
-    for place in places.tolist():
-        label = int(shown.labels[shown.index[place]])
-        turn[label] = turn.get(label, -1) + 1
-        ranked.append((turn[label], label, place))
-    return [place for *_, place in sorted(ranked)]
+def _mixed(wanted: np.ndarray, shown: Evaluation) -> list[int]:
+    """Places among the kept samples of those that are wanted (bool [N], of all samples), the classes in turn."""
+    places = np.flatnonzero(wanted[shown.index])
+    return places[in_turn(shown.labels[shown.index[places]])].tolist()
 
 
 def _gallery(title: str, places: list[int], models: list[Evaluation], shown: Evaluation) -> str:
@@ -92,7 +85,8 @@ def _tile(place: int, models: list[Evaluation], shown: Evaluation) -> str:
     truth = shown.class_names[shown.labels[index]]
     answers = "".join(_answer(one, index) for one in models)
     alt = f"test sample {index}, class {truth}"
-    picture = f'<img src="{array_uri(image)}" alt="{esc(alt)}">'
+    sharp = ' class="sharp"' if max(image.shape[-3:-1] if image.ndim > 2 else image.shape) <= 64 else ""
+    picture = f'<img{sharp} src="{array_uri(image)}" alt="{esc(alt)}">'
     caption = f'<figcaption><b title="{esc(truth)}">{esc(truth)}</b>{answers}</figcaption>'
     return f'<figure class="tile">{picture}{caption}</figure>'
 

@@ -24,6 +24,10 @@ class Figure:
     path: Path
     title: str
     caption: str = ""
+    shows: str = "data"
+    """numbers (a chart), model (what a model made of noise), or data."""
+    least: int = 0
+    """Width in pixels of the page below which its labels are too small to be read; 0 where it has none."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,11 @@ class Record:
     def smoke(self) -> bool:
         """Whether the run was only a trial of the path."""
         return bool(mapping(self.config.get("config")).get("smoke"))
+
+    @property
+    def bare(self) -> bool:
+        """Whether its page must not show images of its data."""
+        return bool(self.config.get("no_images"))
 
     @property
     def preset(self) -> str:
@@ -205,7 +214,9 @@ def _read_figures(record: Record) -> None:
         path = folder / Path(str(row["file"])).name  # a name, never a way out of the folder
         if path.is_file():
             title = str(row.get("title") or path.stem.replace("_", " ").capitalize())
-            record.figures.append(Figure(path, title, str(row.get("caption") or "")))
+            least = row.get("least") if _number(row.get("least")) else 0
+            told = (str(row.get("caption") or ""), str(row.get("shows") or "data"))
+            record.figures.append(Figure(path, title, *told, int(least or 0)))
         else:
             record.notes.append(f"figures/{path.name} is listed but missing.")
 

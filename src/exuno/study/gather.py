@@ -25,6 +25,8 @@ class Measured:
     reason: str | None
     """Why it failed; empty where it did not, None where it has not been tried."""
     seconds: float | None = None
+    chance: float | None = None
+    """Top-1 accuracy of guessing, where its result tells it."""
 
     def value(self, metric: str) -> float | None:
         """A metric by its whole name or its end."""
@@ -55,7 +57,8 @@ def measured(cell: Cell, reason: str | None, folder: Path) -> Measured:
     except ExunoError as error:
         return Measured(cell, {}, error.what)
     metrics = {key: value for key, value in result["metrics"].items() if isinstance(value, int | float)}
-    return Measured(cell, metrics, reason or "", result.get("wall_seconds"))
+    chance = (result.get("baselines") or {}).get("chance/top1")
+    return Measured(cell, metrics, reason or "", result.get("wall_seconds"), chance)
 
 
 def to_csv(found: Sequence[Measured], axes: Sequence[Axis], folder: Path) -> str:

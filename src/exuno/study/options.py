@@ -33,6 +33,9 @@ class StudyRun:
     """Where each cell sends its metrics, too."""
     smoke: bool = False
     """A corner of the grid, each cell on a sliver of the work."""
+    no_images: bool = False
+    """Write no image of the data or of a source, neither into the page nor into figures/, and show paths by their last
+    names: for pages that go to others."""
     dry_run: bool = False
     """Print the resolved configuration and the commands, run nothing."""
     debug: bool = False
@@ -41,7 +44,9 @@ class StudyRun:
     @property
     def options(self) -> RunOptions:
         """Of the study's own run directory."""
-        return RunOptions(run_dir=self.run_dir, resume=self.resume, devices=self.devices or "auto")
+        return RunOptions(
+            run_dir=self.run_dir, resume=self.resume, devices=self.devices or "auto", no_images=self.no_images
+        )
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,7 @@ def study(config: StudyConfig, preset: Preset | None = None) -> Run:
     name = preset.name if preset else None
     rehearse(made.cells(config.run.run_dir or Path("study")), config)
     about = session.about_of(preset, values, to_dict(resolve(StudyConfig, preset)) if preset else {})
+    about = {"summary": session.summary_of("study", values), **about}
     run = open_run("study", name, values, about, config.run.options, loose=LAYOUT)
     try:
         carry_out(config, made, need, run)
@@ -171,6 +172,8 @@ def job_of(cell: Cell, config: StudyConfig, folder: Path) -> Job:
     for name, value in (("devices", run.devices), ("workers", run.workers), ("track", " ".join(run.track) or None)):
         if value is not None and has_option(cell.verb, name):
             extra += [f"--{name}", *str(value).split()]
+    if run.no_images and has_option(cell.verb, "no-images"):
+        extra.append("--no-images")
     args = (*cell.verb.split(), *cell.args, "--run-dir", str(folder / "cells" / cell.name), *extra)
     return Job(cell.name, args, str(folder / "logs" / f"{cell.name}.log"))
 

@@ -94,7 +94,16 @@ def contents(table: Table, layout: Layout) -> dict[str, Any]:
     note = " / ".join(layout.metrics)
     if seeds > 1:
         note += f"; mean over {seeds} seeds, ± half of its 95 % interval"
+    chance = chance_of(table, layout)
+    note += "" if chance is None else f"; chance is {100 * chance:.2f}"
     return {"title": table.title, "head": ["", *table.columns], "rows": rows, "note": note}
+
+
+def chance_of(table: Table, layout: Layout) -> float | None:
+    """The accuracy of guessing, where the first metric is top-1 and it is the same for all cells; else None."""
+    found = {one.chance for row in table.rows for cells in row.cells for one in cells if one.metrics}
+    top1 = layout.metrics[0].rsplit("/", 1)[-1] == "top1"
+    return found.pop() if top1 and len(found) == 1 else None
 
 
 def _text(cells: Sequence[Measured], metric: str) -> str:
@@ -155,10 +164,20 @@ def chart(table: Table, layout: Layout) -> dict[str, Any]:
             if values:
                 points.append([place, sum(values) / len(values)])
         lines.append({"name": column or layout.metrics[0], "points": points})
+    if (chance := chance_of(table, layout)) is not None:
+        lines.append({"name": "chance", "points": [[place, chance] for place in range(len(rows))], "dashed": True})
     names = [row.label.rsplit("= ", 1)[-1] for row in rows]
-    what = f", over {layout.rows.flag.rsplit('.', 1)[-1]}" if layout.rows else ""
+    over = layout.rows.flag.rsplit(".", 1)[-1].replace("-", " ") if layout.rows else ""
+    metric = layout.metrics[0].rsplit("/", 1)[-1]
     percent = in_percent(layout.metrics[0])
-    return {"title": f"{table.title}{what}", "places": names, "lines": lines, "percent": percent}
+    return {
+        "title": f"{table.title}{f', over {over}' if over else ''}",
+        "places": names,
+        "lines": lines,
+        "percent": percent,
+        "x": over,
+        "y": {"top1": "top-1 accuracy", "top5": "top-5 accuracy"}.get(metric, metric.replace("_", " ")),
+    }
 
 
 def markdown(content: dict[str, Any]) -> str:

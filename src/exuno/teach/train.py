@@ -30,6 +30,7 @@ from exuno.training import (
     heard,
     model_for,
     size_of,
+    smoke_mark,
     steps_of,
     training_loader,
 )
@@ -107,15 +108,15 @@ def train(config: TeachConfig, run: Run) -> None:
 def conclude(config: TeachConfig, run: Run, setup: Setup, outcome: Result, device: torch.device) -> None:
     """Exports, measures and reports the trained model."""
     lineage = {"data": config.data, "data_sha256": setup.training.fingerprint(), "seed": config.run.seed}
-    setup.model.card.lineage.update(lineage)
+    setup.model.card.lineage.update(lineage | smoke_mark(config))
     save_model(setup.model, run.dir)
-    summary, _ = record(
-        run.dir / "evaluation", "model", setup.model, setup.test, setup.size, device, config.run.workers
-    )
+    rest = (setup.test, setup.size, device, config.run.workers, not run.options.no_images)
+    summary, _ = record(run.dir / "evaluation", "model", setup.model, *rest)
     run.finish(
         metrics=scores("model", summary),
         intervals={"model/top1": summary["interval"]},
         n={"model/top1": summary["n"]},
+        baselines=summary["guessing"],
         lineage=setup.model.card.lineage,
         **asdict(outcome),
     )
