@@ -96,6 +96,10 @@ class Head:
     """[CLS] and patch tokens share the last layer."""
     unit_norm: bool = False
     """The rows of the last layer keep the length 1 (steadier)."""
+    init: Mode = "paper"
+    """How the last layer starts: paper, from a normal distribution of deviation 0.02 like the layers before it;
+    reference, from that of nn.Linear, uniform up to 1 / sqrt(bottleneck), as the published code leaves it. Its rows
+    are divided by their length, so only the pace at which they turn differs."""
 
 
 @dataclass(frozen=True)
