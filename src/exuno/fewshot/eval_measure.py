@@ -16,7 +16,7 @@ from exuno.features import FeatureName
 from exuno.features.cache import Features, cached, key_of
 from exuno.features.extract import check_size, extract, kind_of
 from exuno.features.images import Advance, raw_pixels, raw_size, short_side
-from exuno.fewshot.episodes import Episodes, Ints, draw
+from exuno.fewshot.episodes import PUBLISHED, Episodes, Ints, count_of, draw, too_small
 from exuno.fewshot.eval_models import Subject
 from exuno.fewshot.eval_options import QUERIES
 from exuno.fewshot.options import HeadName, Protocol
@@ -56,10 +56,9 @@ class Plan:
         """How the numbers came about."""
         if data.episodes is not None:
             return self._given(data)
-        per = "all other images of each class" if self.queries is None else f"{self.queries} queries of each class"
         return (
-            f"Mean accuracy in percent over {self.episodes:,} episodes of {self.way} classes and {per}, ± half of the "
-            f"95 % interval, by {self._named()}. {len(data):,} images of the {data.num_classes} classes "
+            f"Mean accuracy in percent over {self.episodes:,} episodes of {self.way} classes and {self._per(data)}, "
+            f"± half of the 95 % interval, by {self._named()}. {len(data):,} images of the {data.num_classes} classes "
             f"{some(names_of(data))}; protocol {self.protocol}, seed {self.seed}."
         )
 
@@ -71,6 +70,16 @@ class Plan:
             f"({self.episodes * self.way * queries:,} answers), ± half of the 95 % interval over the episodes, by "
             f"{self._named()}. {len(data):,} images of {data.num_classes} classes; seed {self.seed}."
         )
+
+    def _per(self, data: Data) -> str:
+        if self.protocol == "reference" and self.queries is None:
+            return f"{PUBLISHED} - k queries of each class, as published"
+        if self.queries is not None:
+            return f"{self.queries} queries of each class"
+        sizes = np.bincount(labels_of(data), minlength=data.num_classes)
+        if sizes.min() == sizes.max():
+            return "all other images of each class"
+        return f"{sizes.min()} - k queries of each class, all that the smallest has"
 
     def _named(self) -> str:
         return ", ".join(name.format(self.neighbours) for head, name in HEADS.items() if head in self.heads)
@@ -184,13 +193,12 @@ def check_data(data: Data, plan: Plan) -> None:
             f"--way is {plan.way}, but {data.name} has {data.num_classes} classes", "Give a smaller --way."
         )
     counts = np.bincount(labels_of(data), minlength=data.num_classes)
-    least, needed = int(counts.argmin()), max(plan.shots) + (plan.queries or 1)
-    if counts[least] < needed:
-        raise ExunoError(
-            f"class {names_of(data)[least]} of {data.name} has {counts[least]} images; an episode of "
-            f"{max(plan.shots)} shots and {plan.queries or 1} queries takes {needed}",
-            "Give fewer --shot or --queries.",
-        )
+    least, shot = int(counts.argmin()), max(plan.shots)
+    smallest = int(counts[least])
+    count = count_of(plan.protocol, plan.queries, shot, smallest)
+    if smallest < shot + count:
+        name = f"class {names_of(data)[least]} of {data.name}"
+        raise too_small(name, smallest, plan.protocol, plan.queries, shot, count)
 
 
 def measure_all(

@@ -11,8 +11,9 @@ from exuno.features import FeatureName
 
 Mode = Literal["paper", "reference"]
 """A loss as the paper defines it, or as the published code computes it."""
-Protocol = Literal["standard", "smkd"]
-"""15 queries of each class and exuno's own draws; or all images but the support, drawn as the published code does."""
+Protocol = Literal["standard", "smkd", "reference"]
+"""15 queries of each class and exuno's own draws; or drawn as the published code of SMKD does: all images but the
+support, as many as the smallest class has, or exactly its 600 - k, whatever the size of a class."""
 HeadName = Literal["prototype", "knn", "linear", "cosine", "logistic"]
 
 
@@ -228,11 +229,12 @@ class EvalConfig:
     shot: tuple[int, ...] = (1, 5)
     """Labelled images of each class; each number gives a column."""
     queries: int | None = None
-    """Images of each class to classify; default: 15, and by the protocol smkd all others."""
+    """Images of each class to classify; default: 15, by the protocol smkd all others, by reference 600 - shot."""
     episodes: int = 10_000
     """Number of episodes."""
     protocol: Protocol = "standard"
-    """How episodes are drawn."""
+    """How episodes are drawn: standard, a function of the seed and the number of each; smkd, as in the published code,
+    with all images of a class that are not learned from; reference, so too, but 600 - shot of each class, as there."""
     head: tuple[HeadName, ...] = ("prototype",)
     """Classifiers on the features."""
     neighbours: int = 1
