@@ -76,7 +76,7 @@ def test_the_published_last_layer_keeps_the_start_of_nn_linear() -> None:
             assert last is not None
             spreads.setdefault(init, []).append(last.direction.std().item())
             assert torch.equal(last.length, torch.ones_like(last.length))
-        assert made.perceptron[0].weight.std().item() == pytest.approx(0.02, rel=0.2)
+        assert made.perceptron.get_parameter("0.weight").std().item() == pytest.approx(0.02, rel=0.2)
         if init == "reference":
             assert 0.062 < made.last.direction.abs().max().item() <= 0.0625
     assert spreads["paper"] == pytest.approx([0.02, 0.02], rel=0.01)

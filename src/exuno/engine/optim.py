@@ -9,6 +9,9 @@ from torch import Tensor
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Optim
 
+_torch: Any = torch
+"""With its operations on lists of tensors, a few kernels for all of them; torch's optimizers use them and its stubs
+leave them out."""
 TRUST = 0.001
 """Trust coefficient of LARS, that of its paper."""
 
@@ -52,17 +55,17 @@ class Lars(torch.optim.Optimizer):
         """A step of tensors that all have more than one dimension, or all have not."""
         updates: list[Tensor] = [p.grad for p in weights if p.grad is not None]
         if wide:
-            updates = list(torch._foreach_add(updates, weights, alpha=group["weight_decay"]))
-            lengths, steps = (torch.stack(torch._foreach_norm(each)) for each in (weights, updates))
+            updates = list(_torch._foreach_add(updates, weights, alpha=group["weight_decay"]))
+            lengths, steps = (torch.stack(_torch._foreach_norm(each)) for each in (weights, updates))
             factor = torch.where((lengths > 0) & (steps > 0), group["trust"] * lengths / steps, 1.0)
-            torch._foreach_mul_(updates, factor.unbind())
+            _torch._foreach_mul_(updates, factor.unbind())
         for p in weights:
             if "velocity" not in self.state[p]:
                 self.state[p]["velocity"] = torch.zeros_like(p)
         velocities = [self.state[p]["velocity"] for p in weights]
-        torch._foreach_mul_(velocities, group["momentum"])
-        torch._foreach_add_(velocities, updates)
-        torch._foreach_add_(weights, velocities, alpha=-group["lr"])
+        _torch._foreach_mul_(velocities, group["momentum"])
+        _torch._foreach_add_(velocities, updates)
+        _torch._foreach_add_(weights, velocities, alpha=-group["lr"])
 
 
 def make_optimizer(groups: Iterable[dict[str, Any]], optim: Optim, device: torch.device) -> torch.optim.Optimizer:

@@ -122,11 +122,17 @@ def measure(
     from exuno.fewshot.heads import accuracies
 
     kind, size, short = seen_as(subject, data, view)
-    features, labels = _features(subject, data, kind, size, short, view, device, progress)
+    if subject.table is not None:
+        features, labels = subject.table.features, subject.table.labels
+        if progress:
+            progress(len(data))
+    else:
+        assert size is not None
+        features, labels = _features(subject, data, kind, size, short, view, device, progress)
     if not torch.isfinite(features).all():
-        raise ExunoError(
-            f"the features of {subject.spec} are not finite", "Its weights are damaged, or its training diverged."
-        )
+        damaged = "Its weights are damaged, or its training diverged."
+        damaged = damaged if subject.table is None else "The file is damaged; fetch or write it again."
+        raise ExunoError(f"the features of {subject.spec} are not finite", damaged)
     features, cells = features.to(device), []
     for head in plan.heads:
         for shot in plan.shots:
@@ -145,8 +151,10 @@ def episodes_of(data: Data, labels: Ints, plan: Plan, shot: int) -> Iterator[Epi
     return draw(labels, plan.way, shot, plan.queries, plan.episodes, plan.seed, plan.protocol)
 
 
-def seen_as(subject: Subject, data: Data, view: View) -> tuple[str, tuple[int, int], int]:
-    """Kind of the features, size of the images and short side before the crop."""
+def seen_as(subject: Subject, data: Data, view: View) -> tuple[str, tuple[int, int] | None, int]:
+    """Kind of the features, size of the images (None: unknown) and short side before the crop."""
+    if subject.table is not None:
+        return "of the file", None, 0
     if subject.model is None:
         size = raw_size(data)
         return "pixels", size, short_side(data, size)

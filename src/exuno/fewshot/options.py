@@ -216,9 +216,10 @@ class EvalConfig:
     """Few-shot accuracy of features on classes that were not trained on, beside raw pixels and a random network."""
 
     models: tyro.conf.Positional[tuple[str, ...]]
-    """Model specs or folders of runs; `pixels` for the raw pixels, `random:exuno:NAME` for random weights."""
+    """Model specs or folders of runs; `pixels` for the raw pixels, `random:exuno:NAME` for random weights, FILE.hdf5
+    for features that another program took (of SMKD's evaluation)."""
     data: str | None = None
-    """Data spec; default: what the first run was trained on."""
+    """Data spec; default: what the first run was trained on, of files of features these themselves."""
     data_root: Path | None = None
     """Folder that holds the benchmark data sets."""
     part: Literal["train", "val", "test"] = "test"
