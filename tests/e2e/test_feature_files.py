@@ -91,6 +91,23 @@ def test_mistakes(args: list[str], told: str, pixels: Path, fails: Callable[...,
     assert told in fails("fewshot", "eval", *typed)
 
 
+def test_it_is_told_by_its_bytes_and_two_of_them_are_of_the_same_classes(
+    pixels: Path, tmp_path: Path, fails: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "features.bin"
+    other.write_bytes(pixels.read_bytes())
+    assert main(["fewshot", "eval", str(other), str(pixels), *FEW]) == 0
+    assert capsys.readouterr().out.count("of the file, 64") == 2
+    with h5py.File(other, "r+") as file:
+        file["all_labels"][:20] = file["all_labels"][20] + 1
+    told = fails("fewshot", "eval", pixels, other, *FEW)
+    assert "with other numbers in a class" in told
+    assert "Measure one at a time" in told
+    assert "what to test random:exuno:vit_tiny_8 on is unknown" in fails(
+        "fewshot", "eval", pixels, "random:exuno:vit_tiny_8"
+    )
+
+
 def test_a_dry_run_and_a_smoke_run(pixels: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fewshot", "eval", str(pixels), "--dry-run"]) == 0
     assert f"data: features:{pixels}" in capsys.readouterr().out

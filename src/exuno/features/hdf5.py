@@ -13,10 +13,10 @@ from torch import Tensor
 
 from exuno.data.base import Data, Images, Positions
 from exuno.engine.errors import ExunoError
+from exuno.features import SIGNATURE
 from exuno.models.files import sha256
 
 FEATURES, LABELS, COUNT = "all_feats", "all_labels", "count"
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 class FeatureData(Data):

@@ -110,13 +110,12 @@ def _subject(spec: str, name: str, config: EvalConfig, data: Data) -> Subject:
 
 
 def fitting(table: FeatureData, data: Data) -> FeatureData:
-    """A file of features, if it can be of these images; the classes and images of both may come in another order.
+    """A file of features, if it can be of these images, or of those of another such file; both may have their classes
+    and images in another order.
 
     Raises:
         ExunoError: it is of other images, or the data bring their episodes, which name images by their positions.
     """
-    if isinstance(data, FeatureData):
-        return table
     if data.episodes is not None:
         raise ExunoError(
             f"{data.name} brings its own episodes, and {table.path} does not say which image is which",
@@ -127,7 +126,9 @@ def fitting(table: FeatureData, data: Data) -> FeatureData:
         raise ExunoError(
             f"{table.path} has {len(table):,} images of {table.num_classes} classes, {data.name} has {len(data):,} of "
             f"{data.num_classes}" + ("" if len(table) != len(data) else ", with other numbers in a class"),
-            "Give the --data, --part and --split that it was made from, or leave out --data.",
+            "Measure one at a time."
+            if isinstance(data, FeatureData)
+            else "Give the --data, --part and --split that it was made from, or leave out --data.",
         )
     return table
 

@@ -9,6 +9,7 @@ from exuno.engine.check import need
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import EXECUTION
 from exuno.evaluate.command import spec_of
+from exuno.features import SIGNATURE
 from exuno.fewshot.options import Classes, EvalConfig
 from exuno.presets import to_args, to_dict
 
@@ -41,7 +42,8 @@ def complete(config: EvalConfig) -> EvalConfig:
     if data is None and all(model.startswith(FEATURES) for model in models):
         data = models[0]
     if data is None:
-        raise ExunoError(f"what to test {models[0]} on is unknown", "Give --data, for instance --data digits.")
+        open_ended = next(model for model in models if not model.startswith(FEATURES))
+        raise ExunoError(f"what to test {open_ended} on is unknown", "Give --data, for instance --data digits.")
     config = replace(config, models=models, data=data)
     if data == known.get("data"):
         root = config.data_root or (Path(known["data_root"]) if known.get("data_root") else None)
@@ -59,7 +61,8 @@ def complete(config: EvalConfig) -> EvalConfig:
 
 
 def spec_of_row(model: str) -> str:
-    """What a row of the table measures: ``pixels``, a model spec, or ``features:PATH`` of a file of features.
+    """What a row of the table measures: ``pixels``, a model spec, or ``features:PATH`` of a file of features, which is
+    told by its name or its first bytes.
 
     Raises:
         ExunoError: neither a spec nor a path.
@@ -67,8 +70,14 @@ def spec_of_row(model: str) -> str:
     if model == PIXELS or model.startswith(FEATURES):
         return model
     spec = spec_of(model)
-    path = spec.removeprefix("file:")
-    return FEATURES + path if spec.startswith("file:") and path.lower().endswith(SUFFIXES) else spec
+    prefix, _, path = spec.partition(":")
+    if prefix != "file":
+        return spec
+    known = path.lower().endswith(SUFFIXES)
+    if not known and Path(path).is_file():
+        with Path(path).open("rb") as file:
+            known = file.read(len(SIGNATURE)) == SIGNATURE
+    return FEATURES + path if known else spec
 
 
 def without_images(config: EvalConfig) -> EvalConfig:
