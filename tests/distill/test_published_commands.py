@@ -69,7 +69,8 @@ def test_the_recipes_are_those_of_the_code(capsys: pytest.CaptureFixture[str]) -
     cifar = resolved(COMMANDS[0][1], capsys)
     assert (cifar["epochs"], cifar["batch_size"], cifar["patches"]) == (1000, 512, 50_000)
     assert (cifar["loss"]["temperature"], cifar["loss"]["t2"], cifar["mix"]["cutmix"]) == (8, False, 0.25)
-    assert (cifar["optim"]["name"], cifar["optim"]["lr"], cifar["optim"]["weight_decay"]) == ("adam", 1e-3, 2.5e-4)
+    # The layers have an l2 of 2.5e-4, but the published training step never adds it to what it differentiates.
+    assert (cifar["optim"]["name"], cifar["optim"]["lr"], cifar["optim"]["weight_decay"]) == ("adam", 1e-3, 0)
     imagenet = resolved(COMMANDS[1][1], capsys)
     assert (imagenet["epochs"], imagenet["batch_size"], imagenet["mix"]["cutmix"]) == (200, 512, 1)
     assert (imagenet["optim"]["name"], imagenet["optim"]["lr"], imagenet["optim"]["weight_decay"]) == (

@@ -19,7 +19,7 @@ def joined(chunks: list[Episodes]) -> tuple[np.ndarray, np.ndarray]:
     way=st.integers(2, 6),
     shot=st.integers(1, 5),
     queries=st.integers(1, 8),
-    protocol=st.sampled_from(["standard", "smkd"]),
+    protocol=st.sampled_from(["standard", "smkd", "reference"]),
     seed=st.integers(0, 2**40),
     data=st.data(),
 )
@@ -52,6 +52,18 @@ def test_queries_by_protocol():
     assert next(draw(labels, 2, 5)).query.shape[2] == 15
     assert next(draw(labels, 2, 5, protocol="smkd", episodes=4)).query.shape[2] == 20
     assert next(draw(labels, 2, 5, 3, protocol="smkd", episodes=4)).query.shape[2] == 3
+
+
+def test_the_published_number_of_queries_does_not_depend_on_the_classes():
+    """600 - k of each class, also where all classes have more, as those of tieredImageNet do; the same draws as smkd
+    makes, which there goes on to the end of the smallest class."""
+    labels = np.repeat(np.arange(3), [640, 700, 601])
+    for shot in (1, 5):
+        all_others = next(draw(labels, 2, shot, episodes=3, protocol="smkd", seed=4))
+        published = next(draw(labels, 2, shot, episodes=3, protocol="reference", seed=4))
+        assert (all_others.query.shape[2], published.query.shape[2]) == (601 - shot, 600 - shot)
+        np.testing.assert_array_equal(published.support, all_others.support)
+        np.testing.assert_array_equal(published.query, all_others.query[..., : 600 - shot])
 
 
 @pytest.mark.parametrize("total", [3, 70])
@@ -105,6 +117,7 @@ def test_draws_of_the_published_code():
         ({"way": 2, "shot": 5}, r"class 1 \(cat\) has 12 images, but --shot 5 and --queries 15 need 20"),
         ({"way": 2, "shot": 1, "seed": -1, "protocol": "smkd"}, "--seed is -1"),
         ({"way": 2, "shot": 12, "protocol": "smkd"}, r"class 1 \(cat\) has 12 images"),
+        ({"way": 2, "shot": 1, "protocol": "reference"}, r"class 1 \(cat\) has 12 images; .* takes 600 of each class"),
     ],
 )
 def test_what_cannot_be_drawn(arguments, message):

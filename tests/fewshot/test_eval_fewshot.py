@@ -171,10 +171,29 @@ def test_the_interval_is_that_of_the_mean_over_episodes() -> None:
     assert cell.interval == pytest.approx(mean_interval(found))
 
 
-@pytest.mark.parametrize(("plan", "what"), [(Plan(4, (1,), 2), "--way is 4"), (Plan(3, (1, 5), 4), "has 8 images")])
+@pytest.mark.parametrize(
+    ("plan", "what"),
+    [
+        (Plan(4, (1,), 2), "--way is 4"),
+        (Plan(3, (1, 5), 4), "has 8 images"),
+        (Plan(3, (1,), None, protocol="reference"), "cat of zoo has 8 images; --protocol reference takes 600"),
+    ],
+)
 def test_episodes_that_cannot_be_drawn_are_told_before_the_work(plan: Plan, what: str) -> None:
     with pytest.raises(ExunoError, match=what):
         check_data(zoo(), plan)
+
+
+def test_the_sentence_says_how_many_queries_there_were() -> None:
+    even, uneven = zoo(), zoo()
+    uneven.labels = torch.tensor([0] * 7 + [1] * 8 + [2] * 9)
+    assert "3 classes and all other images of each class" in Plan(3, queries=None, protocol="smkd").sentence(even)
+    assert "7 - k queries of each class, all that the smallest has" in Plan(3, queries=None, protocol="smkd").sentence(
+        uneven
+    )
+    told = Plan(3, queries=None, protocol="reference").sentence(even)
+    assert "600 - k queries of each class, as published" in told
+    assert "protocol reference" in told
 
 
 def test_a_random_network_is_a_function_of_the_seed_and_disturbs_nobody() -> None:

@@ -137,6 +137,11 @@ def test_every_flag_of_the_parser_has_a_row_and_no_other(number: int) -> None:
     assert set(words(COMMANDS[number][0])) <= flags
 
 
+def test_every_choice_of_the_optimizer_has_a_row() -> None:
+    found = {left["optimizer"]: right for left, right in rows(0) if "optimizer" in left}
+    assert found == {name: f"`--optim.name {name}`" for name in ("adamw", "sgd", "lars")}
+
+
 def test_rows_hold_the_values_of_the_command(number: int) -> None:
     """Every flag at the value that the command, or its default, gives it."""
     given = values(number).items()
@@ -175,6 +180,7 @@ def test_numbers_arrive_where_the_published_code_has_them(number: int) -> None:
     first = config.weights.cls if number == 0 else config.weights.class_level
     assert (first, config.weights.cls + config.weights.class_level) == (1, 1)
     assert (config.mode, config.run.precision, config.run.devices) == ("reference", "fp16", "8")
+    assert config.head.init == "reference"  # nn.Linear's own values, which the code leaves as they are
     assert (config.optim.name, config.optim.schedule, config.head.shared, config.head.unit_norm) == (
         "adamw",
         "cosine",

@@ -65,6 +65,26 @@ def test_tokens_share_the_last_layer_or_have_one_each() -> None:
     assert apart.perceptron[0].weight.grad is not None
 
 
+def test_the_published_last_layer_keeps_the_start_of_nn_linear() -> None:
+    """Uniform up to 1 / sqrt(256) = 0.0625, which has the deviation 0.0361; ours by default 0.02. The rest of the head
+    is the same, and so are the outputs' lengths."""
+    spreads = {}
+    for init in ("paper", "reference"):
+        torch.manual_seed(0)
+        made = Projection(8, Head(outputs=2048, patch_outputs=512, hidden=10, shared=False, init=init))
+        for last in (made.last, made.last_patch):
+            assert last is not None
+            spreads.setdefault(init, []).append(last.direction.std().item())
+            assert torch.equal(last.length, torch.ones_like(last.length))
+        assert made.perceptron.get_parameter("0.weight").std().item() == pytest.approx(0.02, rel=0.2)
+        if init == "reference":
+            assert 0.062 < made.last.direction.abs().max().item() <= 0.0625
+    assert spreads["paper"] == pytest.approx([0.02, 0.02], rel=0.01)
+    linear = nn.Linear(256, 2048, bias=False).weight.std().item()
+    assert spreads["reference"] == pytest.approx([linear, linear], rel=0.01)
+    assert linear == pytest.approx(0.0361, rel=0.01)
+
+
 @pytest.mark.parametrize("unit_norm", [True, False])
 def test_a_unit_norm_freezes_the_length(unit_norm: bool) -> None:
     made = head(unit_norm=unit_norm, shared=False)

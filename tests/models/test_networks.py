@@ -116,6 +116,28 @@ def test_he_initialisation() -> None:
     assert weight.std().item() == pytest.approx((2 / (256 * 9)) ** 0.5, rel=0.02)
 
 
+def test_the_wide_resnet_of_keras_starts_and_averages_as_keras_does() -> None:
+    """he_normal: a normal distribution cut at two standard deviations and scaled to the variance 2 / fan in; of the
+    last layer glorot_uniform; batch norms: epsilon 1e-3 and momentum 0.99 for what was there."""
+    torch.manual_seed(0)
+    net = build_exuno("wrn_16_4_tf", 10, 3, (32, 32))
+    weight, he = net.get_parameter("group3.1.conv1.weight"), (2 / (256 * 9)) ** 0.5
+    assert weight.std().item() == pytest.approx(he, rel=0.01)
+    assert 1.9 < weight.abs().max().item() / (he / 0.87962566) <= 2
+    last, glorot = net.get_parameter("linear.weight"), (6 / (256 + 10)) ** 0.5
+    assert 0.95 * glorot < last.abs().max().item() <= glorot
+    assert last.std().item() == pytest.approx(glorot / 3**0.5, rel=0.05)
+    assert not net.get_parameter("linear.bias").any()
+    norms = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert len(norms) == 13
+    assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-3, 0.01)}
+    x = torch.randn(64, 16, 8, 8) + 3
+    norms[0](x)
+    running = norms[0].running_mean
+    assert running is not None
+    torch.testing.assert_close(running, 0.01 * x.mean((0, 2, 3)))
+
+
 @pytest.mark.parametrize("name", exuno_models())
 def test_every_listed_name_builds(name: str) -> None:
     with torch.device("meta"):
@@ -133,6 +155,8 @@ def test_every_listed_name_builds(name: str) -> None:
         ("resnet18", "torchvision:resnet18"),
         ("resnet2", "8 or 14"),
         ("wrn_40_0", "width"),
+        ("wrn_16_1_tf", "Take a width of 2 or more, or exuno:wrn_16_1"),
+        ("wrn_16_4tf", "Did you mean exuno:wrn_16_4_tf"),
         ("convnet_0_8", "depth"),
         ("convnet_4_8", "convnet_2_8"),
         ("convnet_2_6-group", "multiple of 4"),

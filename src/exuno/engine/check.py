@@ -32,6 +32,8 @@ def check_optim(optim: Optim) -> None:
     need(0 <= optim.warmup < 1, "--optim.warmup", optim.warmup, "a fraction from 0 to below 1")
     need(optim.clip is None or optim.clip > 0, "--optim.clip", optim.clip, "a positive norm, or None")
     need(not optim.nesterov or optim.momentum > 0, "--optim.nesterov", "on", "a momentum above 0, or leave it out")
+    plain = not (optim.nesterov and optim.name == "lars")
+    need(plain, "--optim.nesterov with --optim.name lars", "on", "--optim.name sgd, or leave it out")
 
 
 def check_augment(augment: Augment) -> None:

@@ -1,12 +1,71 @@
-"""Optimizers by name."""
+"""Optimizers by name, and LARS, which torch does not have."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Optim
+
+_torch: Any = torch
+"""With its operations on lists of tensors, a few kernels for all of them; torch's optimizers use them and its stubs
+leave them out."""
+TRUST = 0.001
+"""Trust coefficient of LARS, that of its paper."""
+
+
+class Lars(torch.optim.Optimizer):
+    """SGD with momentum whose steps have, in each tensor, a length in proportion to that of the weights (layer-wise
+    adaptive rate scaling: You, Gitman and Ginsburg, arXiv 1708.03888).
+
+    With u = gradient + weight_decay * w, a step is v <- momentum * v + trust * |w| / |u| * u, w <- w - lr * v; where a
+    norm is 0 the factor is 1. As in the self-supervised codes that train by it (SMKD's among them), tensors of one
+    dimension, biases and the like, have neither decay nor factor.
+
+    Args:
+        groups: parameter groups.
+        lr: learning rate.
+        weight_decay: see above.
+        momentum: see above.
+        trust: trust coefficient.
+    """
+
+    def __init__(
+        self,
+        groups: Iterable[dict[str, Any]],
+        lr: float,
+        weight_decay: float = 0.0,
+        momentum: float = 0.9,
+        trust: float = TRUST,
+    ) -> None:
+        super().__init__(groups, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "trust": trust})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """One step; parameters without a gradient stay. There is no line search, so no ``closure`` is called."""
+        for group in self.param_groups:
+            learning = [p for p in group["params"] if p.grad is not None]
+            for wide in (True, False):
+                if part := [p for p in learning if (p.ndim > 1) is wide]:
+                    self._step(part, group, wide)
+
+    def _step(self, weights: list[Tensor], group: dict[str, Any], wide: bool) -> None:
+        """A step of tensors that all have more than one dimension, or all have not."""
+        updates: list[Tensor] = [p.grad for p in weights if p.grad is not None]
+        if wide:
+            updates = list(_torch._foreach_add(updates, weights, alpha=group["weight_decay"]))
+            lengths, steps = (torch.stack(_torch._foreach_norm(each)) for each in (weights, updates))
+            factor = torch.where((lengths > 0) & (steps > 0), group["trust"] * lengths / steps, 1.0)
+            _torch._foreach_mul_(updates, factor.unbind())
+        for p in weights:
+            if "velocity" not in self.state[p]:
+                self.state[p]["velocity"] = torch.zeros_like(p)
+        velocities = [self.state[p]["velocity"] for p in weights]
+        _torch._foreach_mul_(velocities, group["momentum"])
+        _torch._foreach_add_(velocities, updates)
+        _torch._foreach_add_(weights, velocities, alpha=-group["lr"])
 
 
 def make_optimizer(groups: Iterable[dict[str, Any]], optim: Optim, device: torch.device) -> torch.optim.Optimizer:
@@ -18,11 +77,10 @@ def make_optimizer(groups: Iterable[dict[str, Any]], optim: Optim, device: torch
     groups = list(groups)
     if not any(parameter.requires_grad for group in groups for parameter in group["params"]):
         raise ExunoError("no parameter of this model is trainable", "Choose a model that learns.")
-    common: dict[str, Any] = {
-        "lr": optim.lr,
-        "weight_decay": optim.weight_decay,
-        "fused": device.type in ("cpu", "cuda"),
-    }
+    common: dict[str, Any] = {"lr": optim.lr, "weight_decay": optim.weight_decay}
+    if optim.name == "lars":
+        return Lars(groups, momentum=optim.momentum, **common)
+    common["fused"] = device.type in ("cpu", "cuda")
     if optim.name == "sgd":
         return torch.optim.SGD(groups, momentum=optim.momentum, nesterov=optim.nesterov, **common)
     return (torch.optim.AdamW if optim.name == "adamw" else torch.optim.Adam)(groups, **common)

@@ -48,8 +48,9 @@ EXECUTION = (
 class Optim:
     """Optimizer and learning-rate schedule."""
 
-    name: Literal["adam", "adamw", "sgd"] = "adam"
-    """Optimizer. `adam` adds weight decay to the gradient, `adamw` decouples it."""
+    name: Literal["adam", "adamw", "sgd", "lars"] = "adam"
+    """Optimizer. `adam` adds weight decay to the gradient, `adamw` decouples it; `lars` is `sgd` with steps in
+    proportion to the weights of each layer, for large batches."""
     lr: float = 1e-3
     """Peak learning rate."""
     lr_end: float = 0.0
@@ -59,7 +60,7 @@ class Optim:
     weight_decay_end: float | None = None
     """Weight decay at the end, along a cosine; constant by default."""
     momentum: float = 0.9
-    """Momentum of sgd."""
+    """Momentum of sgd and lars."""
     nesterov: bool = False
     """Nesterov momentum (sgd)."""
     schedule: Literal["constant", "cosine", "step"] = "cosine"

@@ -4,7 +4,8 @@ An episode has n classes ("way"), of each k labelled images ("shot", the support
 By the protocol ``standard`` an episode is a pure function of (seed, number of the episode): Vinyals et al., "Matching
 Networks for One Shot Learning", NeurIPS 2016, with 15 queries as is usual. ``smkd`` repeats the draws of the published
 code of Lin et al., "Supervised Masked Knowledge Distillation for Few-Shot Transformers", CVPR 2023, at the same seed:
-all images of a class but the support are queries.
+all images of a class but the support are queries, in classes of different size as many as the smallest has.
+``reference`` does so with the published number of queries, 600 - k whatever the size of a class.
 """
 
 import random
@@ -21,6 +22,8 @@ from exuno.fewshot.options import Protocol
 
 Ints = NDArray[np.int64]
 QUERIES = 15
+PUBLISHED = 600
+"""Images of a class of an episode, support and queries, in the published code: a class of mini-ImageNet has so many."""
 _POSITIONS = 2**20  # in a chunk
 _STEPS = 64  # images of a class up to which drawing one after another is faster than sorting all
 
@@ -77,8 +80,7 @@ def draw(
         labels: class of each row of the table of features, [N]; any integers.
         way: classes of an episode, n.
         shot: labelled images of each class, k.
-        queries: images of each class to classify, q; None: 15, and by the protocol smkd as many as the smallest class
-            has beside its support.
+        queries: images of each class to classify, q; None: see :func:`count_of`.
         episodes: how many.
         seed: the user's seed; by the protocol smkd that of Python's and of NumPy's generator.
         protocol: see the module.
@@ -97,16 +99,33 @@ def draw(
     found = members(labels)
     if way > len(found.label):
         raise ExunoError(f"--way {way} but the data has {len(found.label)} classes", "Give a smaller --way.")
-    rest = int(found.size.min()) - shot
-    count = queries or (QUERIES if protocol == "standard" else max(rest, 1))
-    if rest < count:
+    smallest = int(found.size.min())
+    count = count_of(protocol, queries, shot, smallest)
+    if smallest < shot + count:
         label = int(found.label[found.size.argmin()])
         name = f"{label} ({names[label]})" if names is not None else f"{label}"
-        what = f"class {name} has {rest + shot} images, but --shot {shot} and --queries {count} need {shot + count}"
-        raise ExunoError(what, "Give a smaller --shot or --queries, or leave the class out.")
+        raise too_small(f"class {name}", smallest, protocol, queries, shot, count)
     chunk = chunk or max(1, min(1000, _POSITIONS // (way * (shot + count))))
     run = _standard if protocol == "standard" else _published
     return run(found, way, shot, count, episodes, seed, chunk)
+
+
+def count_of(protocol: Protocol, queries: int | None, shot: int, smallest: int) -> int:
+    """Queries of each class: as many as are asked for; else 15, by ``smkd`` all that the smallest class of ``smallest``
+    images has beside its support, by ``reference`` 600 - shot; 1 at least."""
+    usual = {"standard": QUERIES, "smkd": smallest - shot, "reference": PUBLISHED - shot}
+    return queries or max(usual[protocol], 1)
+
+
+def too_small(name: str, size: int, protocol: Protocol, queries: int | None, shot: int, count: int) -> ExunoError:
+    """What to tell of a class of ``size`` images, fewer than the support and its ``count`` queries."""
+    if protocol == "reference" and queries is None:
+        return ExunoError(
+            f"{name} has {size} images; --protocol reference takes {shot + count} of each class, as the published code",
+            "Give --protocol smkd, which draws alike and takes as many as there are, or leave the class out.",
+        )
+    what = f"{name} has {size} images, but --shot {shot} and --queries {count} need {shot + count}"
+    return ExunoError(what, "Give a smaller --shot or --queries, or leave the class out.")
 
 
 def _standard(m: Members, way: int, shot: int, count: int, episodes: int, seed: int, chunk: int) -> Iterator[Episodes]:

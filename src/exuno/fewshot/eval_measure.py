@@ -16,7 +16,7 @@ from exuno.features import FeatureName
 from exuno.features.cache import Features, cached, key_of
 from exuno.features.extract import check_size, extract, kind_of
 from exuno.features.images import Advance, raw_pixels, raw_size, short_side
-from exuno.fewshot.episodes import Episodes, Ints, draw
+from exuno.fewshot.episodes import PUBLISHED, Episodes, Ints, count_of, draw, too_small
 from exuno.fewshot.eval_models import Subject
 from exuno.fewshot.eval_options import QUERIES
 from exuno.fewshot.options import HeadName, Protocol
@@ -56,10 +56,9 @@ class Plan:
         """How the numbers came about."""
         if data.episodes is not None:
             return self._given(data)
-        per = "all other images of each class" if self.queries is None else f"{self.queries} queries of each class"
         return (
-            f"Mean accuracy in percent over {self.episodes:,} episodes of {self.way} classes and {per}, ± half of the "
-            f"95 % interval, by {self._named()}. {len(data):,} images of the {data.num_classes} classes "
+            f"Mean accuracy in percent over {self.episodes:,} episodes of {self.way} classes and {self._per(data)}, "
+            f"± half of the 95 % interval, by {self._named()}. {len(data):,} images of the {data.num_classes} classes "
             f"{some(names_of(data))}; protocol {self.protocol}, seed {self.seed}. "
             f"Chance is {100 / self.way:.4g}."
         )
@@ -73,6 +72,16 @@ class Plan:
             f"{self._named()}. {len(data):,} images of {data.num_classes} classes; seed {self.seed}. "
             f"Chance is {100 / self.way:.4g}."
         )
+
+    def _per(self, data: Data) -> str:
+        if self.protocol == "reference" and self.queries is None:
+            return f"{PUBLISHED} - k queries of each class, as published"
+        if self.queries is not None:
+            return f"{self.queries} queries of each class"
+        sizes = np.bincount(labels_of(data), minlength=data.num_classes)
+        if sizes.min() == sizes.max():
+            return "all other images of each class"
+        return f"{sizes.min()} - k queries of each class, all that the smallest has"
 
     def _named(self) -> str:
         return ", ".join(name.format(self.neighbours) for head, name in HEADS.items() if head in self.heads)
@@ -115,11 +124,17 @@ def measure(
     from exuno.fewshot.heads import accuracies
 
     kind, size, short = seen_as(subject, data, view)
-    features, labels = _features(subject, data, kind, size, short, view, device, progress)
+    if subject.table is not None:
+        features, labels = subject.table.features, subject.table.labels
+        if progress:
+            progress(len(data))
+    else:
+        assert size is not None
+        features, labels = _features(subject, data, kind, size, short, view, device, progress)
     if not torch.isfinite(features).all():
-        raise ExunoError(
-            f"the features of {subject.spec} are not finite", "Its weights are damaged, or its training diverged."
-        )
+        damaged = "Its weights are damaged, or its training diverged."
+        damaged = damaged if subject.table is None else "The file is damaged; fetch or write it again."
+        raise ExunoError(f"the features of {subject.spec} are not finite", damaged)
     features, cells = features.to(device), []
     for head in plan.heads:
         for shot in plan.shots:
@@ -138,8 +153,10 @@ def episodes_of(data: Data, labels: Ints, plan: Plan, shot: int) -> Iterator[Epi
     return draw(labels, plan.way, shot, plan.queries, plan.episodes, plan.seed, plan.protocol)
 
 
-def seen_as(subject: Subject, data: Data, view: View) -> tuple[str, tuple[int, int], int]:
-    """Kind of the features, size of the images and short side before the crop."""
+def seen_as(subject: Subject, data: Data, view: View) -> tuple[str, tuple[int, int] | None, int]:
+    """Kind of the features, size of the images (None: unknown) and short side before the crop."""
+    if subject.table is not None:
+        return "of the file", None, 0
     if subject.model is None:
         size = raw_size(data)
         return "pixels", size, short_side(data, size)
@@ -186,13 +203,12 @@ def check_data(data: Data, plan: Plan) -> None:
             f"--way is {plan.way}, but {data.name} has {data.num_classes} classes", "Give a smaller --way."
         )
     counts = np.bincount(labels_of(data), minlength=data.num_classes)
-    least, needed = int(counts.argmin()), max(plan.shots) + (plan.queries or 1)
-    if counts[least] < needed:
-        raise ExunoError(
-            f"class {names_of(data)[least]} of {data.name} has {counts[least]} images; an episode of "
-            f"{max(plan.shots)} shots and {plan.queries or 1} queries takes {needed}",
-            "Give fewer --shot or --queries.",
-        )
+    least, shot = int(counts.argmin()), max(plan.shots)
+    smallest = int(counts[least])
+    count = count_of(plan.protocol, plan.queries, shot, smallest)
+    if smallest < shot + count:
+        name = f"class {names_of(data)[least]} of {data.name}"
+        raise too_small(name, smallest, plan.protocol, plan.queries, shot, count)
 
 
 def measure_all(

@@ -5,12 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from exuno.data.base import Data
 from exuno.data.omniglot import BACKGROUND, RUNS
+from exuno.data.subset import labels_of
 from exuno.engine.errors import ExunoError
-from exuno.fewshot.eval_options import PIXELS
+from exuno.features.hdf5 import FeatureData
+from exuno.fewshot.eval_options import FEATURES, PIXELS
 from exuno.fewshot.options import EvalConfig
 from exuno.models.build import build_net
 from exuno.models.card import ModelCard
@@ -44,11 +47,13 @@ class Subject:
     """In keys of result.json and in the table; without a slash."""
     spec: str
     model: Classifier | None
-    """None: raw pixels."""
+    """None: raw pixels, or the features of a file."""
     baseline: bool = False
     """Added for comparison, not asked for."""
     seed: int | None = None
     """Of random weights."""
+    table: FeatureData | None = None
+    """Features of a file, with labels of their own."""
 
 
 def open_subjects(config: EvalConfig, specs: Sequence[str], data: Data) -> list[Subject]:
@@ -77,6 +82,10 @@ def _subject(spec: str, name: str, config: EvalConfig, data: Data) -> Subject:
     size = (config.size, config.size) if config.size else None
     if spec == PIXELS:
         return Subject("raw pixels", spec, None)
+    if spec.startswith(FEATURES):
+        path = Path(spec.removeprefix(FEATURES))
+        opened = data if isinstance(data, FeatureData) and data.path == path else None
+        return Subject(name, spec, None, table=opened or fitting(FeatureData(path), data))
     if not spec.startswith(RANDOM):
         return Subject(name, spec, load_model(spec, input_size=size, pretrained=True))
     network = spec.removeprefix(RANDOM)
@@ -100,6 +109,30 @@ def _subject(spec: str, name: str, config: EvalConfig, data: Data) -> Subject:
     return Subject(name, spec, model, seed=config.seed)
 
 
+def fitting(table: FeatureData, data: Data) -> FeatureData:
+    """A file of features, if it can be of these images, or of those of another such file; both may have their classes
+    and images in another order.
+
+    Raises:
+        ExunoError: it is of other images, or the data bring their episodes, which name images by their positions.
+    """
+    if data.episodes is not None:
+        raise ExunoError(
+            f"{data.name} brings its own episodes, and {table.path} does not say which image is which",
+            "Leave out --data, to draw episodes from the file.",
+        )
+    ours, theirs = (sorted(np.bincount(labels_of(each)).tolist()) for each in (data, table))
+    if ours != theirs:
+        raise ExunoError(
+            f"{table.path} has {len(table):,} images of {table.num_classes} classes, {data.name} has {len(data):,} of "
+            f"{data.num_classes}" + ("" if len(table) != len(data) else ", with other numbers in a class"),
+            "Measure one at a time."
+            if isinstance(data, FeatureData)
+            else "Give the --data, --part and --split that it was made from, or leave out --data.",
+        )
+    return table
+
+
 def random_network(card: ModelCard, data: Data, seed: int) -> Classifier:
     """The architecture of a card with random weights; normalised by the statistics of the data."""
     channels = card.in_chans
@@ -116,7 +149,7 @@ def names_of_specs(specs: Sequence[str]) -> list[str]:
 
     def short(spec: str, parts: int) -> str:
         prefix, _, rest = spec.partition(":")
-        if prefix not in ("run", "file"):
+        if prefix not in ("run", "file", FEATURES[:-1]):
             return spec.replace("/", "-")
         return "-".join(Path(rest.partition("@")[0]).resolve().parts[-parts:])
 
@@ -133,6 +166,8 @@ def seen(subject: Subject, tested: Sequence[str], spec: str) -> str:
         tested: names of the classes.
         spec: data spec that they come from.
     """
+    if subject.table is not None:
+        return "may: its training is unknown"
     if subject.model is None or subject.seed is not None:
         return NOTHING
     cards, foreign = ancestry(subject.model.card)

@@ -10,10 +10,14 @@ from exuno.engine.documents import mapping, read_yaml
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import EXECUTION
 from exuno.evaluate.command import spec_of
+from exuno.features import SIGNATURE
 from exuno.fewshot.options import Classes, EvalConfig
 from exuno.presets import to_args, to_dict
 
 PIXELS = "pixels"
+FEATURES = "features:"
+"""Prefix of files of features, which stand in the place of a model."""
+SUFFIXES = (".hdf5", ".h5", ".hdf")
 QUERIES = 15
 """Images of each class that an episode of the standard protocol classifies."""
 SMOKE_QUERIES = 3
@@ -33,11 +37,14 @@ def complete(config: EvalConfig) -> EvalConfig:
     """
     if not config.models:
         raise ExunoError("no model was given", "Name one or more: exuno fewshot eval runs/NAME.")
-    models = tuple(model if model == PIXELS else spec_of(model) for model in config.models)
+    models = tuple(map(spec_of_row, config.models))
     known = first_config(models)
     data = config.data or known.get("data")
+    if data is None and all(model.startswith(FEATURES) for model in models):
+        data = models[0]
     if data is None:
-        raise ExunoError(f"what to test {models[0]} on is unknown", "Give --data, for instance --data digits.")
+        open_ended = next(model for model in models if not model.startswith(FEATURES))
+        raise ExunoError(f"what to test {open_ended} on is unknown", "Give --data, for instance --data digits.")
     config = replace(config, models=models, data=data)
     if data == known.get("data"):
         root = config.data_root or (Path(known["data_root"]) if known.get("data_root") else None)
@@ -45,11 +52,53 @@ def complete(config: EvalConfig) -> EvalConfig:
         config = replace(config, data_root=root, classes=classes)
     if data in OWN:
         config = own(config, data)
+    if data.startswith(FEATURES):
+        config = without_images(config)
     check(config)
     if config.smoke and data not in OWN:
         queries = min(config.queries or SMOKE_QUERIES, SMOKE_QUERIES)
         config = replace(config, queries=queries, episodes=min(config.episodes, SMOKE_EPISODES))
     return config
+
+
+def spec_of_row(model: str) -> str:
+    """What a row of the table measures: ``pixels``, a model spec, or ``features:PATH`` of a file of features, which is
+    told by its name or its first bytes.
+
+    Raises:
+        ExunoError: neither a spec nor a path.
+    """
+    if model == PIXELS or model.startswith(FEATURES):
+        return model
+    spec = spec_of(model)
+    prefix, _, path = spec.partition(":")
+    if prefix != "file":
+        return spec
+    known = path.lower().endswith(SUFFIXES)
+    if not known and Path(path).is_file():
+        with Path(path).open("rb") as file:
+            known = file.read(len(SIGNATURE)) == SIGNATURE
+    return FEATURES + path if known else spec
+
+
+def without_images(config: EvalConfig) -> EvalConfig:
+    """The configuration where the data are a file of features: no baselines, which are of images.
+
+    Raises:
+        ExunoError: a row that needs images, or an option that says how they become features, or which classes.
+    """
+    images = next((model for model in config.models if not model.startswith(FEATURES)), None)
+    if images is not None:
+        raise ExunoError(f"{config.data} has no images for {images}", "Give --data that both can be measured on.")
+    for name in ("features", "size", "resize", "part", "classes"):
+        usual = Classes() if name == "classes" else getattr(EvalConfig, name)
+        if getattr(config, name) != usual:
+            flag = "split" if name == "classes" else name
+            raise ExunoError(
+                f"--{flag} cannot be chosen: {config.data} holds finished features",
+                f"Leave out --{flag}, or give another file.",
+            )
+    return replace(config, baselines=False)
 
 
 def own(config: EvalConfig, data: str) -> EvalConfig:

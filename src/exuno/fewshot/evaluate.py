@@ -16,12 +16,14 @@ from exuno.engine.options import RunOptions
 from exuno.engine.progress import peak_memory
 from exuno.engine.run import Run, open_run
 from exuno.features.cache import default_folder
+from exuno.features.hdf5 import FeatureData
 from exuno.features.images import few_of_each
 from exuno.fewshot import figures
 from exuno.fewshot.classes import ALL, open_classes
 from exuno.fewshot.eval_measure import EPISODES, SHOTS, Plan, View, check_data, measure_all, seen_as
 from exuno.fewshot.eval_models import NOTHING, Subject, lineages, open_subjects, random_network, seen
 from exuno.fewshot.eval_options import (
+    FEATURES,
     QUERIES,
     SMOKE_EPISODES,
     SMOKE_QUERIES,
@@ -48,7 +50,7 @@ def evaluate(config: EvalConfig) -> list[Row]:
     """
     assert config.data is not None
     started = time.monotonic()
-    data = open_classes(config.data, config.part, config.classes, config.data_root, split_seed(config))
+    data = open_tested(config)
     if data is None:
         what = f"{config.data} has no classes for {config.part}"
         if config.classes.split == ALL:
@@ -67,9 +69,9 @@ def evaluate(config: EvalConfig) -> list[Row]:
         config.seed,
     )
     check_data(data, plan)
-    if config.smoke and data.episodes is None:
-        data = few_of_each(data, max(plan.shots) + SMOKE_QUERIES)
     subjects = open_subjects(config, config.models, data)
+    if config.smoke and data.episodes is None and not isinstance(data, FeatureData):
+        data = few_of_each(data, max(plan.shots) + SMOKE_QUERIES)
     size = (config.size, config.size) if config.size else None
     view = View(config.features, size, config.resize, config.workers, config.cache or default_folder())
     for subject in subjects:
@@ -94,6 +96,14 @@ def evaluate(config: EvalConfig) -> list[Row]:
         if run:
             run.close()
     return rows
+
+
+def open_tested(config: EvalConfig) -> Data | None:
+    """The images of the classes that are tested, or a file of their features; None if there are no such classes."""
+    assert config.data is not None
+    if config.data.startswith(FEATURES):
+        return FeatureData(Path(config.data.removeprefix(FEATURES)))
+    return open_classes(config.data, config.part, config.classes, config.data_root, split_seed(config))
 
 
 def _open(config: EvalConfig) -> Run:

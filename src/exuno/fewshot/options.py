@@ -11,8 +11,9 @@ from exuno.features import FeatureName
 
 Mode = Literal["paper", "reference"]
 """A loss as the paper defines it, or as the published code computes it."""
-Protocol = Literal["standard", "smkd"]
-"""15 queries of each class and exuno's own draws; or all images but the support, drawn as the published code does."""
+Protocol = Literal["standard", "smkd", "reference"]
+"""15 queries of each class and exuno's own draws; or drawn as the published code of SMKD does: all images but the
+support, as many as the smallest class has, or exactly its 600 - k, whatever the size of a class."""
 HeadName = Literal["prototype", "knn", "linear", "cosine", "logistic"]
 
 
@@ -96,6 +97,10 @@ class Head:
     """[CLS] and patch tokens share the last layer."""
     unit_norm: bool = False
     """The rows of the last layer keep the length 1 (steadier)."""
+    init: Mode = "paper"
+    """How the last layer starts: paper, from a normal distribution of deviation 0.02 like the layers before it;
+    reference, from that of nn.Linear, uniform up to 1 / sqrt(bottleneck), as the published code leaves it. Its rows
+    are divided by their length, so only the pace at which they turn differs."""
 
 
 @dataclass(frozen=True)
@@ -211,9 +216,10 @@ class EvalConfig:
     """Few-shot accuracy of features on classes that were not trained on, beside raw pixels and a random network."""
 
     models: tyro.conf.Positional[tuple[str, ...]]
-    """Model specs or folders of runs; `pixels` for the raw pixels, `random:exuno:NAME` for random weights."""
+    """Model specs or folders of runs; `pixels` for the raw pixels, `random:exuno:NAME` for random weights, FILE.hdf5
+    for features that another program took (of SMKD's evaluation)."""
     data: str | None = None
-    """Data spec; default: what the first run was trained on."""
+    """Data spec; default: what the first run was trained on, of files of features these themselves."""
     data_root: Path | None = None
     """Folder that holds the benchmark data sets."""
     part: Literal["train", "val", "test"] = "test"
@@ -224,11 +230,12 @@ class EvalConfig:
     shot: tuple[int, ...] = (1, 5)
     """Labelled images of each class; each number gives a column."""
     queries: int | None = None
-    """Images of each class to classify; default: 15, and by the protocol smkd all others."""
+    """Images of each class to classify; default: 15, by the protocol smkd all others, by reference 600 - shot."""
     episodes: int = 10_000
     """Number of episodes."""
     protocol: Protocol = "standard"
-    """How episodes are drawn."""
+    """How episodes are drawn: standard, a function of the seed and the number of each; smkd, as in the published code,
+    with all images of a class that are not learned from; reference, so too, but 600 - shot of each class, as there."""
     head: tuple[HeadName, ...] = ("prototype",)
     """Classifiers on the features."""
     neighbours: int = 1

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exuno.fewshot.options import Head
+from exuno.fewshot.options import Head, Mode
 
 
 class Prototypes(nn.Module):
@@ -17,12 +17,16 @@ class Prototypes(nn.Module):
         width: of the input.
         outputs: number of outputs.
         unit_norm: keep the length 1.
+        init: ``paper`` or ``reference``, see :class:`Head`.
     """
 
-    def __init__(self, width: int, outputs: int, unit_norm: bool) -> None:
+    def __init__(self, width: int, outputs: int, unit_norm: bool, init: Mode = "paper") -> None:
         super().__init__()
         self.direction = nn.Parameter(torch.empty(outputs, width))
-        nn.init.trunc_normal_(self.direction, std=0.02)
+        if init == "reference":
+            nn.init.uniform_(self.direction, -(width**-0.5), width**-0.5)
+        else:
+            nn.init.trunc_normal_(self.direction, std=0.02)
         self.length = nn.Parameter(torch.ones(outputs, 1), requires_grad=not unit_norm)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -61,9 +65,10 @@ class Projection(nn.Module):
             if number < options.layers:
                 layers += [TokenNorm(after), nn.GELU()] if options.norm == "batch" else [nn.GELU()]
         self.perceptron = nn.Sequential(*layers)
-        self.last = Prototypes(options.bottleneck, options.outputs, options.unit_norm)
-        own = Prototypes(options.bottleneck, options.patch_outputs, options.unit_norm) if not options.shared else None
-        self.last_patch = own
+        self.last = Prototypes(options.bottleneck, options.outputs, options.unit_norm, options.init)
+        self.last_patch = None
+        if not options.shared:
+            self.last_patch = Prototypes(options.bottleneck, options.patch_outputs, options.unit_norm, options.init)
 
     @property
     def outputs(self) -> tuple[int, int]:

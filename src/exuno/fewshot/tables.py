@@ -36,8 +36,8 @@ class Row:
     features: str
     """Which."""
     dimension: int
-    size: tuple[int, int]
-    """(H, W) of the images."""
+    size: tuple[int, int] | None
+    """(H, W) of the images; None if that is not known."""
     short: int
     """Short side before the centre crop."""
     seen: str
@@ -48,6 +48,8 @@ class Row:
     @property
     def images(self) -> str:
         """``320 of 360``: side of the crop and the short side before it; the side alone where nothing is cut off."""
+        if self.size is None:
+            return "–"
         height, width = self.size
         side = f"{width}" if height == width else f"{width}x{height}"
         return side if self.short <= min(self.size) else f"{side} of {self.short}"

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 COMMON = (
     *(f"wrn_{depth}_{width}" for depth in (16, 28, 40) for width in (1, 2, 4, 10)),
+    *("wrn_16_4_tf", "wrn_40_4_tf"),
     *(f"resnet{depth}" for depth in (20, 32, 44, 56, 110)),
     "convnet",
     "convnet_2_64",
@@ -29,7 +30,8 @@ CONVNET = r"convnet(?:_(\d+)_(\d+))?(?:-(none|batch|layer|group))?(-doubling)?"
 
 def exuno_models() -> tuple[str, ...]:
     """The usual names. Any ``wrn_DEPTH_WIDTH``, ``resnetDEPTH`` and ``convnet_DEPTH_WIDTH`` can be built; with ``_tf``
-    at its end a wide ResNet pads and normalises as Keras does.
+    at its end a wide ResNet pads, normalises and starts as Keras's does, which the CIFAR networks of the single-image
+    paper are.
 
     A ConvNet has instance normalisation unless ``-none``, ``-batch``, ``-layer`` or ``-group`` follows, and one width
     unless ``-doubling`` comes last. (PoDD's names: convnet2 is convnet-none, convnetw convnet-doubling, convnetw2
@@ -74,6 +76,11 @@ def build_exuno(name: str, classes: int, in_chans: int, input_size: tuple[int, i
         depth, width = int(match[1]), int(match[2])
         _check_depth(name, depth, 4)
         _check_positive(name, width=width)
+        if match[3] and width == 1:
+            raise ExunoError(
+                f"exuno:{name} cannot be built: Keras's network of width 1 has another first block",
+                f"Take a width of 2 or more, or exuno:{name.removesuffix('_tf')}.",
+            )
         return (WideResNetTF if match[3] else WideResNet)(depth, width, classes, in_chans)
     if match := re.fullmatch(r"resnet(\d+)", name):
         from exuno.models.cifar_resnet import CifarResNet
@@ -111,8 +118,9 @@ def build_exuno(name: str, classes: int, in_chans: int, input_size: tuple[int, i
     raise ExunoError(
         f"exuno has no model '{name}'",
         (f"Did you mean exuno:{near[0]}? " if near else "")
-        + "The families are wrn_DEPTH_WIDTH, resnetDEPTH, vit_SIZE_PATCH or vit_WIDTH_DEPTH_HEADS_PATCH, x3d_SIZE "
-        + "(with _wWIDTH_dDEPTH for other factors), mobilenet_v1_PERCENT or mobilenet_v2_PERCENT, and "
+        + "The families are wrn_DEPTH_WIDTH (with _tf for Keras's), resnetDEPTH, vit_SIZE_PATCH or "
+        + "vit_WIDTH_DEPTH_HEADS_PATCH, x3d_SIZE (with _wWIDTH_dDEPTH for other factors), "
+        + "mobilenet_v1_PERCENT or mobilenet_v2_PERCENT, and "
         + "convnet_DEPTH_WIDTH (with -none, -batch, -layer or -group for another normalisation, then -doubling for "
         + "widths that double); the usual ones: "
         + f"{', '.join(COMMON)}.",

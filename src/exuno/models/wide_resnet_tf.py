@@ -1,9 +1,9 @@
 """Wide residual networks as Keras builds them, and their weights in a TensorFlow checkpoint.
 
-The CIFAR teacher of "Extrapolating from a Single Image to a Thousand Classes" (GitHub
-yukimasano/single-img-extrapolating, cifar/architectures/resnets.py) is the WRN of
-:mod:`exuno.models.wide_resnet`, but for two things: convolutions of stride 2 pad as TensorFlow does, and batch
-normalisations add 0.001 to the variance.
+The CIFAR teacher and student of "Extrapolating from a Single Image to a Thousand Classes" (GitHub
+yukimasano/single-img-extrapolating, cifar/architectures/resnets.py) are the WRN of :mod:`exuno.models.wide_resnet`,
+but for what Keras does otherwise: convolutions of stride 2 pad as in TensorFlow, batch normalisations add 0.001 to the
+variance and keep 0.99 of their running statistics in a step, and weights start from other distributions.
 """
 
 import re
@@ -19,6 +19,10 @@ from exuno.models.wide_resnet import WideResNet
 
 EPSILON = 1e-3
 """Keras's default."""
+MOMENTUM = 0.01
+"""Share of the batch in the running statistics; Keras's default of 0.99 is the share of what was there."""
+CUT_STD = 0.87962566103423978
+"""Standard deviation of a standard normal distribution that is cut at -2 and 2."""
 NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 VARIABLE = re.compile(r"layer_with_weights-(\d+)/(\w+)/\.ATTRIBUTES/VARIABLE_VALUE")
 
@@ -26,7 +30,11 @@ State = dict[str, Tensor]
 
 
 class WideResNetTF(WideResNet):
-    """See :class:`exuno.models.wide_resnet.WideResNet`; the width is at least 2."""
+    """See :class:`exuno.models.wide_resnet.WideResNet`; the width is at least 2.
+
+    Convolutions start from a normal distribution that is cut at two standard deviations, scaled to He's variance
+    (Keras's he_normal), the last layer from Glorot's uniform one, which is Keras's default.
+    """
 
     def __init__(self, depth: int, width: int, classes: int, in_chans: int = 3) -> None:
         super().__init__(depth, width, classes, in_chans)
@@ -39,7 +47,11 @@ class WideResNetTF(WideResNet):
             first.add_module("conv1", new)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
-                module.eps = EPSILON
+                module.eps, module.momentum = EPSILON, MOMENTUM
+            elif isinstance(module, nn.Conv2d):
+                std = (2 / (module.in_channels * module.kernel_size[0] ** 2)) ** 0.5 / CUT_STD
+                nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
+        nn.init.xavier_uniform_(self.linear.weight)
 
 
 def is_keras(state: State) -> bool:
