@@ -22,7 +22,7 @@ from exuno.engine.files import atomic
 from exuno.models.card import ModelCard
 from exuno.version import __version__
 
-REVISION = 1
+REVISION = 2
 """Counted up where a change of the code changes features."""
 Features = tuple[Tensor, Tensor]
 """Float32 [N, F] and the labels int64 [N]."""
