@@ -104,11 +104,17 @@ def training_loader(data: Source, config: TrainingConfig, size: tuple[int, int],
 
     Raises:
         ExunoError: an augmentation of colours for images that are whitened, one of images for recordings, one of clips
-            for images, or ``--loader dali`` for images that are not in files.
+            for images, a run of more frames than clips have, or ``--loader dali`` for images that are not in files.
     """
     augment, name = config.augment, getattr(data, "name", "the source")
     if augment.frames and modality(data) == "image":
         raise ExunoError(f"--augment.frames is for clips, and {name} has single images", "Leave it out.")
+    have = getattr(data, "frames", None)
+    if augment.frames and have and have < augment.frames:
+        raise ExunoError(
+            f"--augment.frames is {augment.frames}, and the clips of {name} have {have}",
+            "Give no more than they have, or ask for longer clips (--video.frames, or @FRAMES/SECONDSs behind a path).",
+        )
     if modality(data) == "recording" and (idle := changed(replace(augment, shift=0.0))):
         flag = idle[0].replace("_", "-")
         raise ExunoError(

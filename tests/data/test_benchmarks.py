@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import shlex
 import tarfile
 from pathlib import Path
 
@@ -197,6 +198,124 @@ def test_archives(name: str, make, labels: list[int], tmp_path: Path) -> None:
     assert train.fingerprint() != test.fingerprint()
     with pytest.raises(ExunoError, match="no split 'middle'"):
         open_data(name, "middle", root=tmp_path)
+
+
+@pytest.mark.parametrize("moved", ["val/{wnid}/images", "val/{wnid}"])
+@pytest.mark.parametrize("count", [3, 1])
+def test_tiny_imagenet_whose_validation_images_were_moved(moved: str, count: int, tmp_path: Path) -> None:
+    """Into folders of their class, as PoDD's README asks for, all of them or (a move that was cut off) some; the list
+    stays. Or the list is gone as well."""
+    tiny_imagenet(tmp_path)
+    base = tmp_path / "tiny-imagenet-200"
+    for i, label in list(enumerate((199, 0, 3)))[:count]:
+        folder = base / moved.format(wnid=f"n{label:08}")
+        folder.mkdir(parents=True)
+        (folder / f"n{label:08}_boxes.txt").touch()
+        (base / f"val/images/val_{i}.JPEG").rename(folder / f"val_{i}.JPEG")
+    if count == 3:
+        (base / "val/images").rmdir()
+    test = open_data("tiny-imagenet", "test", root=tmp_path)
+    images, labels = test.fetch(np.arange(3))
+    assert sorted(labels.tolist()) == [0, 3, 199]
+    assert [image.shape for image in images] == [(3, 64, 64)] * 3
+    if count == 3:
+        (base / "val/val_annotations.txt").unlink()
+        assert open_data("tiny-imagenet", "test", root=tmp_path).fingerprint() == test.fingerprint()
+    else:
+        (base / "val/images/val_1.JPEG").unlink()
+        with pytest.raises(ExunoError, match=r"1 of 3 images of tiny-imagenet are not in .*val/images/val_1\.JPEG"):
+            open_data("tiny-imagenet", "test", root=tmp_path)
+
+
+NESTED = [
+    (flowers102, "flowers102", "flowers-102"),
+    (pets37, "pets37", "oxford-iiit-pet"),
+    (cub200, "cub200", "CUB_200_2011"),
+    (stl10, "stl10", "stl10_binary"),
+    (tiny_imagenet, "tiny-imagenet", "tiny-imagenet-200"),
+]
+
+
+@pytest.mark.parametrize(("make", "name", "folder"), NESTED)
+def test_a_folder_within_a_folder_or_of_another_spelling(make, name: str, folder: str, tmp_path: Path) -> None:
+    make(tmp_path)
+    expected = open_data(name, "test", root=tmp_path).fingerprint()
+    others = (
+        f"{folder}/{folder}",
+        f"my downloads/{folder}",
+        folder.upper().replace("_", "-"),
+        name,
+        f"{name}/{folder}",
+    )
+    for number, other in enumerate(others):
+        new = tmp_path / str(number) / other
+        new.parent.mkdir(parents=True)
+        (tmp_path / folder).rename(new)
+        assert open_data(name, "test", root=tmp_path / str(number)).fingerprint() == expected, other
+        assert open_data(name, "test", root=new).fingerprint() == expected, other
+        new.rename(tmp_path / folder)
+
+
+def test_cifar10_is_not_taken_from_cifar100(tmp_path: Path) -> None:
+    cifar(tmp_path / "cifar-100", "cifar100")
+    assert open_data("cifar100", "test", root=tmp_path).num_classes == 100
+    for split in ("train", "test"):
+        picture(tmp_path / f"cifar100/{split}/c0/a.png", 32)
+    (tmp_path / "cifar-100-python.tar.gz").touch()
+    with pytest.raises(ExunoError, match="cifar10 is not in"):
+        open_data("cifar10", root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "archive", "command"),
+    [
+        ("cub200", "CUB_200_2011.tgz", "tar xzf {} -C {}"),
+        ("cub200", "CUB200/CUB_200_2011.tgz", "tar xzf {} -C {}"),
+        ("stl10", "stl10_binary.tar.gz", "tar xzf {} -C {}"),
+        ("tiny-imagenet", "tiny-imagenet-200.zip", "unzip -q {} -d {}"),
+        ("places365", "places365standard_easyformat.tar", "tar xf {} -C {}"),
+        ("flowers102", "102flowers.tgz", "tar xzf {} -C {}"),
+        ("pets37", "annotations.tar.gz", "tar xzf {} -C {}"),
+        ("ucf101", "UCF101TrainTestSplits-RecognitionTask.zip", "unzip -q {} -d {}"),
+        ("mini-imagenet", "miniImagenet.tar.gz", "tar xzf {} -C {}"),
+        ("tiered-imagenet", "tiered_imagenet.tar", "tar xf {} -C {}"),
+        ("cifar-fs", "cifar_fs.zip", "unzip -q {} -d {}"),
+        ("fc100", "my data/FC100.zip", "unzip -q {} -d {}"),
+        ("speechcommands", "speech_commands_v0.02.tar.gz", "tar xzf {} -C {}"),
+        ("omniglot", "images_background.zip", "unzip -q {} -d {}"),
+    ],
+)
+def test_an_archive_that_is_still_packed(name: str, archive: str, command: str, tmp_path: Path) -> None:
+    """It is named, with the command that unpacks it; one of other data is not."""
+    packed = tmp_path / archive
+    for other in ("annotations_trainval2017.zip", "imagenet.tar.gz", "cifar-10-python.tar.gz", "notes.txt"):
+        (tmp_path / other).touch()
+    with pytest.raises(ExunoError, match="data-root must hold"):
+        open_data(name, root=tmp_path)
+    packed.parent.mkdir(exist_ok=True)
+    packed.touch()
+    with pytest.raises(ExunoError) as error:
+        open_data(name, root=tmp_path)
+    assert error.value.what == f"{packed} is still packed."
+    words = command.format(shlex.quote(str(packed)), shlex.quote(str(packed.parent)))
+    assert error.value.todo == f"Unpack it: {words}"
+
+
+def test_images_that_are_still_packed_beside_their_lists(tmp_path: Path) -> None:
+    pets37(tmp_path)
+    base = tmp_path / "oxford-iiit-pet"
+    (base / "images").rename(base / "elsewhere")
+    with pytest.raises(ExunoError, match=r"2 of 2 images of pets37 are not in .*Unpack the archive completely"):
+        open_data("pets37", root=tmp_path)
+    (base / "images.tar.gz").touch()
+    with pytest.raises(ExunoError, match=r"2 of 2 images of pets37.*tar xzf .*images\.tar\.gz -C .*oxford-iiit-pet$"):
+        open_data("pets37", root=tmp_path)
+
+
+def test_the_archives_of_imagenet_are_more_than_one(tmp_path: Path) -> None:
+    (tmp_path / "ILSVRC2012_img_train.tar").touch()
+    with pytest.raises(ExunoError, match=r"ILSVRC2012_img_train\.tar is still packed.*extract_ILSVRC\.sh"):
+        open_data("imagenet", root=tmp_path)
 
 
 def test_stl10_is_stored_by_columns(tmp_path: Path) -> None:

@@ -111,6 +111,55 @@ def test_mini_imagenet_in_folders(layout: str, tmp_path: Path) -> None:
         assert data.fetch(np.array([7]))[1].tolist() == [7]
 
 
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [
+        ("cifar-fs", "cifar-fs/{train,val,test}"),
+        ("cifar-fs", "CIFAR_FS/{meta-train,meta-val,meta-test}"),
+        ("fc100", "FC100/{train,val,test}"),
+        ("fc100", "fc100/{base,val,novel}"),
+        ("mini-imagenet", "miniImagenet/{train,val,test}"),
+        ("mini-imagenet", "mini_imagenet/{train,valid,test}"),
+        ("mini-imagenet", "miniimagenet/miniimagenet/{Train,Validation,Test}"),
+        ("mini-imagenet", "mini-imagenet/{base,val,novel}"),
+        ("mini-imagenet", "miniImageNet--ravi/{meta_train,meta_val,meta_test}"),
+        ("mini-imagenet", "./{train,val,test}"),
+        ("tiered-imagenet", "tieredImageNet/{train,val,test}"),
+    ],
+)
+def test_parts_in_folders_of_their_own(name: str, layout: str, tmp_path: Path) -> None:
+    """In the spellings of few-shot repositories, with classes of any name; the numbers of classes are the published."""
+    base, _, words = layout.partition("/{")
+    content = png(32)
+    for word, count in zip(words.rstrip("}").split(","), COUNTS[name], strict=True):
+        for i in range(count):
+            write(tmp_path / base / word / f"class {i:03}" / f"{i}.png", content)
+    for split, count in zip(PARTS, COUNTS[name], strict=True):
+        data = open_data(name, split, root=tmp_path)
+        assert (len(data), data.num_classes, data.image_size, data.name) == (count, count, (32, 32), f"{name}/{split}")
+        assert data.fetch(np.array([7]))[1].tolist() == [7]
+        assert (data.mean[0] == 129.37731888 / 255) == (name in ("cifar-fs", "fc100"))
+        assert data.classes is not None
+        assert data.classes[7] == "class 007"
+    with pytest.raises(ExunoError, match="no split 'middle'"):
+        open_data(name, "middle", root=tmp_path)
+    (tmp_path / base / words.split(",")[0] / "class 000/0.png").unlink()
+    (tmp_path / base / words.split(",")[0] / "class 000").rmdir()
+    if base != ".":
+        with pytest.raises(ExunoError, match=f"has {COUNTS[name][0] - 1} class folders, train of {name} has"):
+            open_data(name, "train", root=tmp_path)
+
+
+def test_cifar100_in_folders_is_no_part(tmp_path: Path) -> None:
+    names = sorted(each for part in class_lists("fc100").values() for each in part)
+    for split in ("train", "test"):
+        for each in names:
+            write(tmp_path / split / each / "a.png", png(32))
+    assert [len(open_data("fc100", part, root=tmp_path)) for part in PARTS] == [120, 40, 40]
+    with pytest.raises(ExunoError, match=r"fc100 is not in .*fc100/train/CLASS, val and test, or CIFAR-100"):
+        open_data("fc100", root=tmp_path / "train/apple")
+
+
 def test_imagenet_folders_that_lack_classes(tmp_path: Path) -> None:
     with pytest.raises(ExunoError, match="tiered-imagenet is not in"):
         open_data("tiered-imagenet", root=tmp_path)

@@ -14,6 +14,7 @@ from exuno.distill.options import DistillConfig, Mix
 from exuno.distill.source import open_source
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
+from exuno.synth.options import ClipFileOptions, VideoOptions
 
 PLAN = DistillConfig("none", "none", "none", patches=6)
 
@@ -32,6 +33,18 @@ def test_a_photograph_becomes_clips_where_the_data_are_clips():
     assert (tuple(clips.shape), clips.dtype) == ((6, 1, 5, 24, 24), torch.uint8)
     assert (labels == -1).all()
     assert (clips.float().diff(dim=2).abs().mean((1, 2, 3, 4)) > 0.5).all(), "they move"
+
+
+@pytest.mark.parametrize(
+    ("given", "run", "model", "made"),
+    [(0, None, 0, 8), (0, None, 4, 8), (0, None, 13, 13), (0, 10, 4, 10), (16, 4, 4, 16), (5, None, 13, 5)],
+)
+def test_clips_have_the_published_8_frames_or_what_is_needed(given: int, run: int | None, model: int, made: int):
+    plan = replace(PLAN, video=replace(PLAN.video, frames=given), augment=Augment(frames=run))
+    source = open_source(plan, open_moving("test"), (16, 16), 1, model)
+    assert source.frames == made
+    assert source.fetch(np.arange(1))[0].shape[2] == made
+    assert VideoOptions().frames == ClipFileOptions().frames == 8
 
 
 def test_gray_clips_are_the_luma_of_coloured_ones():

@@ -55,8 +55,8 @@ def test_the_recipe_is_that_of_the_code(capsys: pytest.CaptureFixture[str]) -> N
         assert (optim["name"], optim["lr"], optim["weight_decay"], optim["schedule"]) == ("adamw", 1e-3, 0, "cosine")
         assert optim["warmup"] * config["epochs"] == 5
         assert (augment["frames"], augment["augmix"], augment["short_side"]) == (4, 3, [183, 229])
-        assert augment["flip"] == 0.5
-        assert (config["video"]["size"], config["video"]["frames"]) == (230, 16)
+        assert (augment["flip"], augment["augmix_formula"]) == (0.5, "reference")
+        assert (config["video"]["size"], config["video"]["frames"]) == (230, 8)
 
 
 def test_the_teacher_of_ucf101_has_a_recipe(capsys: pytest.CaptureFixture[str]) -> None:

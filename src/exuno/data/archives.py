@@ -1,6 +1,6 @@
 """Readers of published archives, as they are after unpacking: each returns one split.
 
-``ROOT`` may be the folder that holds the archive's folder, or that folder itself.
+``ROOT`` may be the folder that holds the archive's folder, or that folder itself; see :mod:`exuno.data.packed`.
 """
 
 from pathlib import Path
@@ -10,19 +10,11 @@ import numpy as np
 from exuno.data.base import ArrayData, Data
 from exuno.data.constants import IMAGENET
 from exuno.data.files import FileData
+from exuno.data.packed import absent, command, inside, still_packed
 from exuno.engine.errors import ExunoError
 
-
-def inside(root: Path, folder: str, mark: str, name: str) -> Path:
-    """The folder of the archive: ``root/folder`` or ``root``, whichever holds the file or folder ``mark``.
-
-    Raises:
-        ExunoError: if neither does.
-    """
-    for path in (root / folder, root):
-        if (path / mark).exists():
-            return path
-    raise ExunoError(f"{name} is not in {root}", f"--data-root must hold {folder}/{mark}.")
+LOOKED = 20_000
+"""Files of a split, at most, of which it is checked that they exist."""
 
 
 def split_of(name: str, split: str, known: tuple[str, ...]) -> str:
@@ -34,25 +26,27 @@ def split_of(name: str, split: str, known: tuple[str, ...]) -> str:
 def flowers102(root: Path, split: str) -> Data:
     """Oxford Flowers 102 (Nilsback and Zisserman, 2008): 1,020 training, 1,020 validation, 6,149 test images."""
     split_of("flowers102", split, ("train", "val", "test"))
-    base = inside(root, "flowers-102", "imagelabels.mat", "flowers102")
+    base = inside(root, "flowers-102", "imagelabels.mat", "flowers102", "102flowers", "flowers102")
     from scipy.io import loadmat
 
     numbers = loadmat(base / "setid.mat")[{"train": "trnid", "val": "valid", "test": "tstid"}[split]][0]
     labels = loadmat(base / "imagelabels.mat")["labels"][0].astype(np.int64) - 1
     files = [f"jpg/image_{number:05}.jpg" for number in numbers]
     names = tuple(f"flower {i + 1}" for i in range(102))
+    _check_files("flowers102", root, base, files, "102flowers")
     return FileData(f"flowers102/{split}", base, files, labels[numbers.astype(np.int64) - 1], names)
 
 
 def pets37(root: Path, split: str) -> Data:
     """Oxford-IIIT Pet (Parkhi et al., 2012): 3,680 training, 3,669 test images of 37 breeds."""
     split_of("pets37", split, ("train", "test"))
-    base = inside(root, "oxford-iiit-pet", "annotations", "pets37")
+    base = inside(root, "oxford-iiit-pet", "annotations", "pets37", "annotations.tar", "oxford-iiit-pet")
     rows = _rows(base / "annotations" / {"train": "trainval.txt", "test": "test.txt"}[split])
     files = [f"images/{row[0]}.jpg" for row in rows]
     labels = np.array([int(row[1]) - 1 for row in rows], np.int64)
     names = {label: row[0].rpartition("_")[0] for row, label in zip(rows, labels.tolist(), strict=True)}
     classes = tuple(names.get(i, f"breed {i + 1}") for i in range(37))
+    _check_files("pets37", root, base, files, "images.tar")
     return FileData(f"pets37/{split}", base, files, labels, classes)
 
 
@@ -60,9 +54,6 @@ def cub200(root: Path, split: str) -> Data:
     """Caltech-UCSD Birds 200 (Wah et al., 2011): 5,994 training, 5,794 test images. Bounding boxes are not used, as in
     the published fine-grained experiments."""
     split_of("cub200", split, ("train", "test"))
-    packed = root / "CUB_200_2011.tgz"
-    if packed.exists() and not (root / "CUB_200_2011").is_dir():
-        raise ExunoError(f"{packed} is still packed", f"Unpack it: tar xzf {packed} -C {root}")
     base = inside(root, "CUB_200_2011", "images.txt", "cub200")
     wanted = "1" if split == "train" else "0"
     try:
@@ -73,12 +64,7 @@ def cub200(root: Path, split: str) -> Data:
         classes = tuple(text.partition(".")[2] for _, text in _rows(base / "classes.txt"))
     except (ValueError, KeyError) as error:
         raise ExunoError(f"the lists in {base} do not belong together: {error}", "Unpack the archive again.") from error
-    missing = [file for file in files if not (base / file).exists()]
-    if missing:
-        raise ExunoError(
-            f"{len(missing)} of {len(files)} images of cub200 are not in {base}, such as {missing[0]}",
-            "Unpack the archive completely.",
-        )
+    _check_files("cub200", root, base, files)
     return FileData(f"cub200/{split}", base, files, labels, classes)
 
 
@@ -99,25 +85,28 @@ def stl10(root: Path, split: str) -> Data:
 
 def tiny_imagenet(root: Path, split: str) -> Data:
     """Tiny ImageNet (Stanford CS231n): 100,000 training, 10,000 validation images of 64 pixels; ``test`` is the
-    validation set."""
+    validation set, in ``val/images`` as published, or moved into ``val/WNID``."""
+    from exuno.data.folder import list_classes
+
     split_of("tiny-imagenet", split, ("train", "test", "val"))
     base = inside(root, "tiny-imagenet-200", "wnids.txt", "tiny-imagenet")
-    wnids = sorted(_there(base / "wnids.txt").read_text().split())
+    wnids = tuple(sorted(_there(base / "wnids.txt").read_text().split()))
+    folder = base / ("train" if split == "train" else "val")
+    files, _ = list_classes(folder, tuple(wnid for wnid in wnids if (folder / wnid).is_dir()))
     label = {wnid: i for i, wnid in enumerate(wnids)}
-    if split == "train":
-        found = [
-            (f"train/{w}/images/{p.name}", label[w])
-            for w in wnids
-            for p in sorted((base / "train" / w / "images").glob("*"))
-        ]
-    else:
-        rows = _rows(base / "val" / "val_annotations.txt")
-        found = [(f"val/images/{row[0]}", label[row[1]]) for row in rows]
+    labels = [label[file.partition("/")[0]] for file in files]
+    if split != "train" and ((folder / "images").is_dir() or not files):
+        moved = {Path(file).name for file in files}
+        rows = [row for row in _rows(folder / "val_annotations.txt") if row[0] not in moved]
+        files += [f"images/{row[0]}" for row in rows]
+        labels += [label[row[1]] for row in rows]
+    files = [f"{folder.name}/{file}" for file in files]
+    if not files:
+        raise ExunoError(f"there are no images in {folder}", "Unpack the archive completely.")
+    _check_files("tiny-imagenet", root, base, files)
     words = dict(line.split("\t")[:2] for line in _there(base / "words.txt").read_text().splitlines() if "\t" in line)
     classes = tuple(words.get(wnid, wnid).partition(",")[0] for wnid in wnids)
-    return FileData(
-        f"tiny-imagenet/{split}", base, [f for f, _ in found], np.array([n for _, n in found], np.int64), classes
-    )
+    return FileData(f"tiny-imagenet/{split}", base, files, np.array(labels, np.int64), classes)
 
 
 def places365(root: Path, split: str) -> Data:
@@ -134,10 +123,12 @@ def places365(root: Path, split: str) -> Data:
         )
         rows = _rows(root / listed)
         files = [f"{folder}/{row[0].removeprefix('/')}" for row in rows]
+        _check_files("places365", root, root, files, folder.replace("data", "train"))
         return FileData(f"places365/{split}", root, files, np.array([int(row[1]) for row in rows], np.int64), classes)
     from exuno.data.folder import open_folder
 
-    return open_folder(inside(root, "places365_standard", "train", "places365"), split, "places365")
+    base = inside(root, "places365_standard", "train", "places365", "places365", "filelist_places365")
+    return open_folder(base, split, "places365")
 
 
 def imagenet(root: Path, split: str, name: str = "imagenet", count: int = 1000) -> Data:
@@ -152,7 +143,13 @@ def imagenet(root: Path, split: str, name: str = "imagenet", count: int = 1000) 
     places = (root, root / name, root / "ILSVRC/Data/CLS-LOC")
     base = next((place for place in places if (place / "train").is_dir() or (place / "val").is_dir()), None)
     if base is None:
-        raise ExunoError(f"{name} is not in {root}", "--data-root must hold train/WNID/*.JPEG and val/WNID/*.JPEG.")
+        if packed := still_packed((root,), "ILSVRC2012_img"):
+            raise ExunoError(
+                f"{packed} is still packed",
+                "Its images belong into folders of their class: the script imagenet/extract_ILSVRC.sh of "
+                "github.com/pytorch/examples makes them.",
+            )
+        raise absent(name, root, "train/WNID/*.JPEG and val/WNID/*.JPEG", name, "imagenet")
     folder = base / ("train" if split == "train" else "val")
     wnids = class_folders(folder) if folder.is_dir() else ()
     chosen = root / "imagenet100.txt"
@@ -165,6 +162,18 @@ def imagenet(root: Path, split: str, name: str = "imagenet", count: int = 1000) 
         raise ExunoError(f"{folder} has {len(wnids)} class folders, {name} has {count}", "Unpack it completely." + more)
     files, labels = list_classes(folder, wnids)
     return FileData(f"{name}/{split}", folder, files, np.array(labels, np.int64), wnids)
+
+
+def _check_files(name: str, root: Path, base: Path, files: list[str], *archives: str) -> None:
+    """Raises ExunoError if files of a split, relative to ``base``, are not there; ``archives`` may hold them."""
+    looked = files[:: 1 + len(files) // LOOKED]
+    missing = [file for file in looked if not (base / file).exists()]
+    if missing:
+        packed = still_packed((base, root), *archives) if archives else None
+        raise ExunoError(
+            f"{len(missing)} of {len(looked)} images of {name} are not in {base}, such as {missing[0]}",
+            f"Unpack {packed} there: {command(packed)}" if packed else "Unpack the archive completely.",
+        )
 
 
 def _rows(path: Path) -> list[list[str]]:

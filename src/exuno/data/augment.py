@@ -51,7 +51,7 @@ def augment(
     if options.augmix:
         from exuno.data.augmix import augmix
 
-        images = augmix(images, options.augmix, seed, draws)
+        images = augmix(images, options.augmix, seed, draws, options.augmix_formula)
     return finish(frame(images, options, seed, draws, size), options, seed, draws, fill)
 
 

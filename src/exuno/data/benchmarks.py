@@ -9,8 +9,9 @@ from exuno.data import archives
 from exuno.data.base import Data
 from exuno.data.cifar import has_cifar, open_cifar
 from exuno.data.constants import CIFAR
-from exuno.data.fewshot import open_cifar_part, open_imagenet_part
+from exuno.data.fewshot import CIFAR100, open_cifar_part, open_imagenet_part
 from exuno.data.omniglot import NEEDS, RUNS_NEEDS, open_omniglot, open_run_data
+from exuno.data.packed import absent, called
 from exuno.data.recordings_named import COMMANDS, COMMANDS_URL, FSDD, FSDD_URL, open_commands, open_fsdd
 from exuno.data.video_open import k400, ucf101
 from exuno.engine.errors import ExunoError
@@ -35,20 +36,19 @@ def _cifar(name: str, root: Path, split: str) -> Data:
         from exuno.data.npz import open_npz
 
         return open_npz(root / f"{name}.npz", split, name, CIFAR)
-    if has_cifar(name, root):
-        return open_cifar(name, split, root)
-    for folder in (root / name, root):
+    for folder in (root, *called(root, name)):
+        if has_cifar(name, folder):
+            return open_cifar(name, split, folder)
+    for folder in (*called(root, name), root):
         if (folder / "train").is_dir() or (folder / "test").is_dir():
             from exuno.data.folder import open_folder
 
             return open_folder(folder, split, name, CIFAR)
-    raise ExunoError(
-        f"{name} is not in {root}", f"--data-root must hold {BENCHMARKS[name].root} ({BENCHMARKS[name].url})."
-    )
+    raise absent(name, root, f"{BENCHMARKS[name].root} ({BENCHMARKS[name].url})")
 
 
 _CIFAR_URL = "https://www.cs.toronto.edu/~kriz/cifar.html"
-_CIFAR100 = "cifar-100-python/, cifar-100-python.tar.gz, cifar100.npz, or train/CLASS and test/CLASS"
+_OWN = f"train/CLASS, val and test; or CIFAR-100: {CIFAR100}"
 
 BENCHMARKS = {
     "cifar10": Benchmark(
@@ -59,7 +59,7 @@ BENCHMARKS = {
     ),
     "cifar100": Benchmark(
         100,
-        _CIFAR100,
+        CIFAR100,
         _CIFAR_URL,
         partial(_cifar, "cifar100"),
     ),
@@ -92,8 +92,8 @@ BENCHMARKS = {
     "tiny-imagenet": Benchmark(
         200, "tiny-imagenet-200/", "http://cs231n.stanford.edu/tiny-imagenet-200.zip", archives.tiny_imagenet
     ),
-    "cifar-fs": Benchmark(100, _CIFAR100, _CIFAR_URL, partial(open_cifar_part, "cifar-fs")),
-    "fc100": Benchmark(100, _CIFAR100, _CIFAR_URL, partial(open_cifar_part, "fc100")),
+    "cifar-fs": Benchmark(100, f"cifar-fs/{_OWN}", _CIFAR_URL, partial(open_cifar_part, "cifar-fs")),
+    "fc100": Benchmark(100, f"fc100/{_OWN}", _CIFAR_URL, partial(open_cifar_part, "fc100")),
     "mini-imagenet": Benchmark(
         100,
         "mini-imagenet/train/WNID, val and test, or imagenet/train/WNID",

@@ -70,7 +70,7 @@ def augment_clips(
     if options.frames:
         clips = runs(clips, options.frames, rng.uniforms(seed, STREAM, draws, 1, RUN)[:, 0])
     if options.augmix:
-        clips = augmix(clips, options.augmix, seed, draws)
+        clips = augmix(clips, options.augmix, seed, draws, options.augmix_formula)
     count, frames = len(clips), clips[0].shape[1]
     cut = options.resized_crop or options.short_side
     images = frame(stacks([*clips]) if cut else stacks(clips), options, seed, draws, size)

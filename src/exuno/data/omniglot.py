@@ -10,6 +10,7 @@ from torch import Tensor
 
 from exuno.data.base import ArrayData, Positions, channel_stats
 from exuno.data.files import FileData
+from exuno.data.packed import absent
 from exuno.data.picture import decode, gray, read
 from exuno.engine.errors import ExunoError
 
@@ -175,7 +176,7 @@ def _find(root: Path, split: str) -> Path | None:
 def _there(root: Path, split: str) -> Path:
     found = _find(root, split)
     if found is None:
-        raise ExunoError(f"the {split} split of omniglot is not in {root}", f"--data-root must hold {NEEDS}.")
+        raise absent(f"the {split} split of omniglot", root, NEEDS, *FOLDERS[split])
     return found
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from exuno.data.packed import absent
 from exuno.data.recordings import RecordingData, in_folder
 from exuno.engine.errors import ExunoError
 
@@ -28,7 +29,7 @@ def open_fsdd(root: Path, split: str) -> RecordingData:
     named = [re.fullmatch(r"(\d)_.+_(\d+)\.wav", path.name) for path in sorted(folder.iterdir())] if folder else []
     chosen = [match for match in named if match and (int(match[2]) < TESTED) == (split == "test")]
     if folder is None or not chosen:
-        raise ExunoError(f"fsdd is not in {root}", f"--data-root must hold {FSDD} ({FSDD_URL}).")
+        raise absent("fsdd", root, f"{FSDD} ({FSDD_URL})", "fsdd", "free-spoken-digit-dataset")
     labels = np.array([int(match[1]) for match in chosen], np.int64)
     files = in_folder(folder, [match[0] for match in chosen], labels, tuple("0123456789"))
     return RecordingData(f"fsdd/{split}", files, 8000)
@@ -46,7 +47,7 @@ def open_commands(root: Path, split: str) -> RecordingData:
     places = (root, root / "speechcommands", root / version, root / "SpeechCommands" / version)
     folder = next((place for place in places if (place / "testing_list.txt").is_file()), None)
     if folder is None:
-        raise ExunoError(f"speechcommands is not in {root}", f"--data-root must hold {COMMANDS} ({COMMANDS_URL}).")
+        raise absent("speechcommands", root, f"{COMMANDS} ({COMMANDS_URL})", "speech_commands", "SpeechCommands")
     val, test = ((folder / f"{name}_list.txt").read_text().split() for name in ("validation", "testing"))
     from exuno.data.folder import class_folders, list_classes
 

@@ -5,9 +5,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from exuno.data.archives import inside, split_of
+from exuno.data.archives import split_of
 from exuno.data.base import Data
 from exuno.data.folder import SPLITS, find_files
+from exuno.data.packed import absent, inside
 from exuno.data.shards import TAR, Shards, expand
 from exuno.data.video_data import Cut, VideoData, VideoFile
 from exuno.data.video_file import SUFFIXES
@@ -60,8 +61,8 @@ def ucf101(root: Path, split: str) -> Data:
     """UCF101 (Soomro, Zamir and Shah, 2012), the first of its three official splits: 9,537 training, 3,783 test
     videos."""
     split_of("ucf101", split, ("train", "test"))
-    lists = inside(root, "ucfTrainTestlist", "classInd.txt", "ucf101")
-    folder = inside(root, "UCF-101", "ApplyEyeMakeup", "ucf101")
+    lists = inside(root, "ucfTrainTestlist", "classInd.txt", "ucf101", "UCF101TrainTest")
+    folder = inside(root, "UCF-101", "ApplyEyeMakeup", "ucf101", "UCF101.rar", "UCF101.zip", "UCF-101")
     classes = tuple(line.split()[1] for line in _lines(lists / "classInd.txt"))
     files = [line.split()[0] for line in _lines(lists / f"{split}list01.txt")]
     number = {word: label for label, word in enumerate(classes)}
@@ -80,7 +81,7 @@ def k400(root: Path, split: str) -> Data:
     split_of("k400", split, ("train", "test", "val"))
     base = next((path for path in (root / "k400", root / "kinetics400", root) if (path / "train").is_dir()), None)
     if base is None:
-        raise ExunoError(f"k400 is not in {root}", "--data-root must hold k400/train and k400/val.")
+        raise absent("k400", root, "k400/train and k400/val", "k400", "kinetics400")
     held = split if split == "train" or not (base / "val").is_dir() else "val"
     return open_video_folder(base, held, "k400", Cut(16, 1.6))
 

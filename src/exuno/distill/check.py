@@ -67,7 +67,7 @@ def check_source(config: DistillConfig, test: Data) -> None:
             )
         audio_options.check(replace(config.audio, rate=test.rate, seconds=config.audio.seconds or 1), "audio.")
     else:
-        made = config.video if kind == "clip" else config.synth
+        made = config.synth if kind == "image" else replace(config.video, frames=config.video.frames or 1)
         options.check(replace(made, size=made.size or 1), f"{GROUPS[kind]}.")
 
 

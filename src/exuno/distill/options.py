@@ -84,7 +84,7 @@ class DistillConfig:
     sound: Sound = field(default_factory=Sound)
     augment: Augment = field(default_factory=Augment)
     synth: ImageOptions = field(default_factory=lambda: ImageOptions(size=0))
-    video: VideoOptions = field(default_factory=lambda: VideoOptions(size=0))
+    video: VideoOptions = field(default_factory=lambda: VideoOptions(size=0, frames=0))
     audio: AudioOptions = field(default_factory=lambda: AudioOptions(rate=0, seconds=0))
     optim: Optim = field(default_factory=Optim)
     run: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)

@@ -23,7 +23,7 @@ from exuno.distill.options import DistillConfig
 from exuno.engine.errors import ExunoError
 from exuno.models.classifier import match_channels
 from exuno.synth.audio_options import AudioOptions
-from exuno.synth.options import ImageOptions, VideoOptions
+from exuno.synth.options import ClipFileOptions, ImageOptions, VideoOptions
 from exuno.synth.stream import ClipStream, PatchStream, SoundStream, Stream
 
 
@@ -68,7 +68,7 @@ class FreshPatches(Patches):
         return self.fetch(draws)
 
 
-def open_source(config: DistillConfig, test: Data, size: tuple[int, int], channels: int) -> Any:
+def open_source(config: DistillConfig, test: Data, size: tuple[int, int], channels: int, frames: int = 0) -> Any:
     """The training set of ``config.source``.
 
     Args:
@@ -76,6 +76,7 @@ def open_source(config: DistillConfig, test: Data, size: tuple[int, int], channe
         test: what it is to learn: images, clips or recordings.
         size: (H, W) of the images in training.
         channels: of the images in training.
+        frames: the most that a model takes of a clip.
 
     Raises:
         ExunoError: photographs mixed with other sources, or a source that does not fit ``test``.
@@ -83,32 +84,36 @@ def open_source(config: DistillConfig, test: Data, size: tuple[int, int], channe
     check_source(config, test)
     specs, kind = config.source, modality(test)
     if is_single(specs[0]):
-        stream, options = stream_of(config, test, size)
+        stream, options = stream_of(config, test, size, frames)
         origin = f"{asdict(options)} {config.run.seed} {' '.join(digests(specs).values())}"
         patches = (FreshPatches if config.fresh else Patches)(stream, channels, origin)
         return patches if config.fresh else in_memory(patches)
     [spec] = specs
-    folder = split_bits(spec)[0]
-    named = spec_of(Path(folder), kind) + spec.removeprefix(folder) if Path(folder).is_dir() else spec
+    folder, run = split_bits(spec)[0], config.augment.frames
+    named = spec_of(Path(folder), kind, run) + spec.removeprefix(folder) if Path(folder).is_dir() else spec
     source = open_data(named, "train", root=config.data_root)
     if modality(source) != kind:
         raise ExunoError(f"--source {spec} has {modality(source)}s, and {test.name} has {kind}s", "Give data alike.")
     return source
 
 
-def spec_of(folder: Path, kind: Modality) -> str:
-    """The data spec of a folder of files, or of tar shards (both of which ``exuno synth`` writes)."""
+def spec_of(folder: Path, kind: Modality, run: int | None = None) -> str:
+    """The data spec of a folder of files, or of tar shards (both of which ``exuno synth`` writes).
+
+    Of clips in files training sees ``run`` frames, 12 a second, as the published loader does; None: all.
+    """
     shards = any(folder.glob("*.tar"))
     prefix = {"image": "wds:" if shards else "folder:", "clip": "videos:", "recording": "recordings:"}[kind]
-    return f"{prefix}{folder}/*.tar" if shards else f"{prefix}{folder}"
+    cut = f"@{run}/{run / ClipFileOptions.fps:.6f}s" if kind == "clip" and run else ""
+    return f"{prefix}{folder}{'/*.tar' if shards else ''}{cut}"
 
 
 Made = tuple[Stream, ImageOptions | VideoOptions | AudioOptions]
 
 
-def stream_of(config: DistillConfig, test: Data, size: tuple[int, int]) -> Made:
-    """What makes patches, clips or excerpts of photographs or recordings, with its options; their size is that of
-    training where the options leave it open."""
+def stream_of(config: DistillConfig, test: Data, size: tuple[int, int], frames: int) -> Made:
+    """What makes patches, clips or excerpts of photographs or recordings, with its options; where these leave it open,
+    the size is that of training, and clips have at least the frames that training and models take."""
     count, seed, augment = config.patches, config.run.seed, config.augment
     if modality(test) == "recording":
         assert test.rate is not None
@@ -117,7 +122,8 @@ def stream_of(config: DistillConfig, test: Data, size: tuple[int, int]) -> Made:
     # A random crop comes out sharper if it is taken from a larger patch: 256 pixels for 224, as usual.
     side = max(size) * 8 // 7 if augment.resized_crop else max(size)
     if modality(test) == "clip":
-        video = replace(config.video, size=config.video.size or side)
+        least = max(VideoOptions.frames, config.augment.frames or 0, frames)
+        video = replace(config.video, size=config.video.size or side, frames=config.video.frames or least)
         return ClipStream(config.source, count, video, seed), video
     synth = replace(config.synth, size=config.synth.size or side)
     return PatchStream(config.source, count, synth, seed), synth

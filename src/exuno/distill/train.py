@@ -75,7 +75,9 @@ def prepare(config: DistillConfig, test: Any, teacher: Classifier, accelerator: 
     classes = (teacher.card.classes, teacher.card.class_names or test.classes)
     student = model_for(config.student, config.pretrained, test, size, config.sound, *classes)
     size = heard(size, teacher, student)
-    source = sources.open_source(config, test, size, channels=max(teacher.card.in_chans, student.card.in_chans))
+    channels = max(teacher.card.in_chans, student.card.in_chans)
+    frames = max(teacher.card.frames or 0, student.card.frames or 0)
+    source = sources.open_source(config, test, size, channels, frames)
     if (getattr(source, "whitening", None) is None) != (getattr(test, "whitening", None) is None):
         raise ExunoError(
             f"only one of --source {config.source[0]} and --data {config.data} is whitened",

@@ -143,4 +143,4 @@ def patches(config: DoctorConfig, patient: Patient, spec: str, run: Run) -> Any:
     """The patches of a photograph as ``exuno distill`` would show them with default augmentation, before that and
     before mixing."""
     channels = max(patient.model.card.in_chans, patient.test.channels)
-    return open_source(plan(config, spec, run), patient.test, patient.size, channels)
+    return open_source(plan(config, spec, run), patient.test, patient.size, channels, patient.model.card.frames or 0)

@@ -98,9 +98,12 @@ class Augment:
     """Augmentation of training images. The geometric part is batched; every draw depends on (seed, epoch, index)."""
 
     frames: int | None = None
-    """Of clips: training sees a random run of so many frames of each (4 of the 16 of a made clip, as published)."""
+    """Of clips: training sees a random run of so many frames of each (4 of the 8 of a made clip, as published)."""
     augmix: int = 0
     """Severity of AugMix, 1 to 10 (torchvision: 3); 0 turns it off."""
+    augmix_formula: Literal["paper", "reference"] = "paper"
+    """The operations of AugMix in the strengths of torchvision (paper), or as the published code of the single-image
+    videos applies them (reference), which is much stronger and mostly darkens."""
     short_side: tuple[int, int] | None = None
     """Resize the short side to a random number of pixels in this range, and cut out --size at random (X3D: 183 229)."""
     flip: float = 0.0

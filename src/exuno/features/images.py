@@ -9,7 +9,7 @@ from torch import Tensor
 
 from exuno.data.base import Data, Images, Positions, classes_of
 from exuno.data.loader import Loader
-from exuno.data.resize import resize
+from exuno.data.resize import prepare
 from exuno.data.subset import SubsetData, labels_of, names_of
 
 Advance = Callable[[int], None]
@@ -50,14 +50,7 @@ class Crops:
 
 def crops(images: Images, size: tuple[int, int], short: int) -> Tensor:
     """Images [B, C, h, w], or a list of such of varying size, with ``short`` as short side, cut to (H, W)."""
-    if not isinstance(images, Tensor):
-        return torch.cat([crops(image[None], size, short) for image in images])
-    height, width = images.shape[-2:]
-    scale = max(short / min(height, width), size[0] / height, size[1] / width)
-    scaled = (max(size[0], round(height * scale)), max(size[1], round(width * scale)))
-    images = resize(images, scaled, "bicubic")
-    top, left = (scaled[0] - size[0]) // 2, (scaled[1] - size[1]) // 2
-    return images[..., top : top + size[0], left : left + size[1]]
+    return prepare(images, size, short, "bicubic")
 
 
 def short_side(data: Any, size: tuple[int, int], asked: int | None = None) -> int:

@@ -50,8 +50,9 @@ class VideoOptions(CropOptions):
 
     size: int = 230
     """Side of a frame in pixels; 0 in `exuno distill`: that of training, 8/7 of it before a random resized crop."""
-    frames: int = 16
-    """Frames of a clip."""
+    frames: int = 8
+    """Frames of a clip (the published script makes 8, whatever its flag says); 0 in `exuno distill`: 8, or as many as
+    training or a model takes, if that is more."""
 
 
 @dataclass(frozen=True)
