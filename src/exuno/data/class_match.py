@@ -150,8 +150,18 @@ def _check_count(model: Side, data: Side) -> None:
     if model.count != data.count:
         raise ExunoError(
             f"{model.what} has {model.count} classes but {data.what} has {data.count}",
-            "Give a model trained for these classes, or the data it was trained for.",
+            f"Give a model trained for these classes, or the data it was trained for{_way_out(model, data)}.",
         )
+
+
+def _way_out(model: Side, data: Side) -> str:
+    """The flag that takes classes by number, where that can be done."""
+    numbered = numbers(data.names or ())
+    if numbered and data.count < model.count and max(numbered) < model.count:
+        return "; --classes by-number takes the names of its classes, which are numbers, for those of the model's"
+    if model.count != data.count:
+        return ""
+    return "; --classes by-number compares no names and takes label 0 for the first class, and so on"
 
 
 def _different(model: Side, data: Side) -> ExunoError:
@@ -164,10 +174,5 @@ def _different(model: Side, data: Side) -> ExunoError:
     told += f"; and {some(data.names)}"
     if new and new[:5] != list(data.names[:5]):
         told += f" ({some(new)} only in the second)"
-    todo = "Give a model trained for these classes, or the data it was trained for"
-    numbered = numbers(data.names)
-    if model.count == data.count or (numbered and max(numbered) < model.count):
-        return ExunoError(
-            told, f"{todo}; --classes by-number compares no names: label 0 is its first class, and so on."
-        )
-    return ExunoError(told, f"{todo}.")
+    todo = f"Give a model trained for these classes, or the data it was trained for{_way_out(model, data)}."
+    return ExunoError(told, todo)

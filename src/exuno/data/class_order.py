@@ -85,7 +85,7 @@ def label_folders(folders: tuple[str, ...], places: Sequence[Path], own: bool = 
         )
     kept = [(folder, name) for folder, name in zip(listed, names, strict=True) if not own or folder in there]
     if lacking := [name for folder, name in kept if folder not in there]:
-        tell(f"{file} lists {len(lacking)} classes that have no folder: {some(lacking)}")
+        tell(f"{file} lists classes that have no folder: {some(lacking)}")
     return tuple(folder for folder, _ in kept), tuple(name for _, name in kept)
 
 
