@@ -1,6 +1,7 @@
 """Which class of a model each label of the data means."""
 
 import random
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -8,13 +9,13 @@ from hypothesis import strategies as st
 
 from exuno.data.class_match import Match, Side, by_name, match
 from exuno.engine.errors import ExunoError
+from exuno.engine.options import ClassOrder
 
 TWELVE = [str(number) for number in range(12)]
 
 
-def table(known, names, order="auto", classes=0, count=0) -> Match:
-    model = Side("the model", classes or len(known), known and tuple(known))
-    return match(model, Side("the data", count or len(names), names and tuple(names)), order)
+def table(known: Sequence[str], names: Sequence[str], order: ClassOrder = "auto") -> Match:
+    return match(Side("the model", len(known), tuple(known)), Side("the data", len(names), tuple(names)), order)
 
 
 @given(st.lists(st.text("abc _-", min_size=1), unique_by=lambda name: name, min_size=1), st.randoms())
@@ -57,10 +58,9 @@ def test_what_is_done_is_told_where_labels_are_not_the_numbers_of_the_classes() 
     assert "label 0 (0) is class 0 (cat)" in table(["cat", "dog"], ["0", "1"]).told
 
 
-@pytest.mark.parametrize(("known", "names"), [(None, ["b", "a"]), (["a", "b"], None), (None, None)])
-def test_without_names_labels_are_numbers(known: list[str] | None, names: list[str] | None) -> None:
-    found = match(Side("m", 2, known and tuple(known)), Side("d", 2, names and tuple(names)))
-    assert found == Match((0, 1))
+@pytest.mark.parametrize(("known", "names"), [(None, ("b", "a")), (("a", "b"), None), (None, None)])
+def test_without_names_labels_are_numbers(known: tuple[str, ...] | None, names: tuple[str, ...] | None) -> None:
+    assert match(Side("m", 2, known), Side("d", 2, names)) == Match((0, 1))
 
 
 def test_labels_without_names_are_the_numbers_that_name_a_models_classes() -> None:
@@ -88,7 +88,7 @@ def test_labels_without_names_are_the_numbers_that_name_a_models_classes() -> No
         (["cat", "dog", "ship"], ["0", "2"], "auto", "has 3 classes but the data has 2: cat, dog, ship; and 0, 2"),
     ],
 )
-def test_other_classes_are_refused(known: list[str], names: list[str], order: str, said: str) -> None:
+def test_other_classes_are_refused(known: list[str], names: list[str], order: ClassOrder, said: str) -> None:
     with pytest.raises(ExunoError, match=said):
         table(known, names, order)
 
@@ -106,7 +106,7 @@ def test_by_number_compares_no_names() -> None:
     assert table(["cat", "dog"], ["dog", "cat"], "by-number") == Match((0, 1))
     assert table(["cat", "dog"], ["boat", "kitty"], "by-number") == Match((0, 1))
     assert table(list("abcdef"), ["1", "5"], "by-number").table == (1, 5)
-    assert table(None, ["1", "5"], "by-number", classes=1000).table == (1, 5)
+    assert match(Side("a model without names", 9, None), Side("d", 2, ("1", "5")), "by-number").table == (1, 5)
 
 
 def test_by_name_needs_names() -> None:

@@ -24,9 +24,9 @@ def folders(root: Path, names: Sequence[str]) -> Path:
     return root
 
 
-def levels(root: Path, split: str = "test", **options: bool) -> dict[str, int]:
+def levels(root: Path, split: str = "test") -> dict[str, int]:
     """Name of each class -> the gray level of its first image."""
-    data = open_folder(root, split, **options)
+    data = open_folder(root, split)
     assert data.classes is not None
     images, labels = data.fetch(np.arange(len(data)))
     found = {data.classes[label]: int(image[0, 0, 0]) for image, label in zip(images, labels.tolist(), strict=True)}

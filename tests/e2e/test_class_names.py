@@ -6,6 +6,7 @@ import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ CPU = ["--devices", "cpu"]
 COLOURS = np.array([[200, 40, 40], [40, 200, 40], [40, 40, 200]], np.float64)
 
 
-def pictures(labels: Sequence[int], seed: int = 0) -> NDArray[np.uint8]:
+def pictures(labels: Sequence[int] | NDArray[np.int64], seed: int = 0) -> NDArray[np.uint8]:
     """uint8 [N, 8, 8, 3]: class 0 is red, 1 green, 2 blue, with noise."""
     noise = np.random.default_rng(seed).normal(0, 20, (len(labels), 8, 8, 3))
     return np.clip(COLOURS[list(labels)][:, None, None] + noise, 0, 255).astype(np.uint8)
@@ -33,9 +34,10 @@ def pictures(labels: Sequence[int], seed: int = 0) -> NDArray[np.uint8]:
 
 def arrays(path: Path, names: Sequence[str] | None = NAMES) -> str:
     """An npz set of 96 training and 48 test images."""
-    content = {f"{part}_labels": np.arange(n) % 3 for part, n in (("train", 96), ("test", 48))}
+    content: dict[str, Any] = {f"{part}_labels": np.arange(n) % 3 for part, n in (("train", 96), ("test", 48))}
     content |= {f"{part}_images": pictures(content[f"{part}_labels"], n) for n, part in enumerate(("train", "test"))}
-    np.savez(path, **content, **({"class_names": np.array(names)} if names else {}))
+    content |= {"class_names": np.array(names)} if names else {}
+    np.savez(path, allow_pickle=False, **content)
     return f"npz:{path}"
 
 
@@ -324,3 +326,16 @@ def test_a_teacher_far_below_what_its_run_measured(teacher: Path, tmp_path: Path
     said = capsys.readouterr().err
     assert "right on 66.67 % of 48 test samples" in said
     assert "its run measured 100.00 % on the same data" in said
+
+
+def test_a_mistake_that_shows_after_the_teacher_was_measured_leaves_no_run(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails
+) -> None:
+    def fit(*_: object, **__: object) -> None:
+        raise exuno.ExunoError("there is no room", "Make some.")
+
+    monkeypatch.setattr("exuno.distill.train.fit", fit)
+    command = ["distill", "--teacher", f"run:{teacher}", "--student", "exuno:convnet_1_4", "--smoke", *CPU]
+    data = ["--data", arrays(tmp_path / "colours.npz")]
+    assert "there is no room" in fails(*command, *data, "--run-dir", tmp_path / "run")
+    assert not (tmp_path / "run").exists()

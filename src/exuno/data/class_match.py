@@ -55,8 +55,7 @@ def match(model: Side, data: Side, order: ClassOrder = "auto") -> Match:
         raise ExunoError(f"{bare.what} has no names of its classes", "Leave out --classes by-name.")
     if data.names is None or model.names is None:
         _check_count(model, data)
-        placed = model.names and _positions(model.names)
-        if placed and data.names is None:
+        if data.names is None and model.names is not None and (placed := _positions(model.names)):
             return _said(model, data, placed, f"classes of {model.what} are numbers, as the labels of {data.what} are")
         return Match(tuple(range(data.count)))
     table = by_name(model.names, data.names)

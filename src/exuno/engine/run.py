@@ -26,8 +26,8 @@ from exuno.engine.track import Sink, tracker
 from exuno.version import __version__
 
 LIBRARIES = ("torch", "numpy", "accelerate", "opencv-python-headless", "timm", "torchvision")
-DESCRIPTION = {".lock", "command.txt", "config.yaml", "environment.json"}
-"""What a run directory holds before anything has happened in it."""
+DESCRIPTION = {".lock", "command.txt", "config.yaml", "environment.json", "evaluation"}
+"""What a run directory holds before anything has happened in it; a teacher may have been measured."""
 
 
 def identity(config: dict[str, Any]) -> dict[str, Any]:
