@@ -129,7 +129,8 @@ def to_dict(config: Any) -> dict[str, Any]:
     assert not isinstance(config, type)
     merged = plain(asdict(config))
     for group in UNPREFIXED:
-        merged |= merged.pop(group, {})
+        if isinstance(merged.get(group), dict):  # an option may have the name of a group, as --classes has
+            merged |= merged.pop(group)
     return merged
 
 

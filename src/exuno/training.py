@@ -13,9 +13,10 @@ from exuno.data.loader import Loader, Source
 from exuno.engine import session
 from exuno.engine.check import check_augment, check_length, check_optim, check_run, need
 from exuno.engine.errors import ExunoError
-from exuno.engine.options import Augment, Optim, RunOptions, Sound
+from exuno.engine.options import Augment, ClassOrder, Optim, RunOptions, Sound
 from exuno.engine.run import Run, open_run
 from exuno.models.classifier import Classifier, hearing_of
+from exuno.models.head import for_classes
 from exuno.models.load import load_model
 from exuno.presets import Preset, resolve, to_dict
 
@@ -189,15 +190,16 @@ def model_for(
     sound: Sound,
     classes: int,
     class_names: Sequence[str] | None,
+    order: ClassOrder = "auto",
 ) -> Classifier:
     """The model that is to be trained on ``data`` at ``size``: new, or with weights and, if its classes are others, a
-    new last layer.
+    new last layer; if only their order is another (``order``: how they are matched), a last layer in this one.
 
     Raises:
         ExunoError: what ``load_model`` raises.
     """
     started = has_weights(spec, pretrained)
-    return load_model(
+    model = load_model(
         spec,
         classes=classes,
         class_names=class_names,
@@ -210,6 +212,7 @@ def model_for(
         new_head=started,
         hearing=None if started else hearing_of(data, size, sound),
     )
+    return for_classes(model, spec, tuple(class_names), order) if started and class_names else model
 
 
 def smoke_mark(config: Configured) -> dict[str, bool]:

@@ -20,6 +20,7 @@ from exuno.data.augment import boxes, finish
 from exuno.data.files import FileData
 from exuno.data.jpeg import plain_size
 from exuno.data.loader import Batch, Key, Loader, Source
+from exuno.data.relabelled import Relabelled
 from exuno.data.resize import cover
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
@@ -67,7 +68,8 @@ class DaliLoader(Loader):
         world: int = 1,
     ) -> None:
         check_dali()
-        if not isinstance(data, FileData) or data.channels != 3:
+        files = data.data if isinstance(data, Relabelled) else data  # labels are taken from the data, images from files
+        if not isinstance(files, FileData) or files.channels != 3:
             name = getattr(data, "name", "the data set")
             raise ExunoError(
                 f"--loader dali reads image files in colour, and {name} holds no such files", "Leave out --loader dali."
@@ -75,8 +77,9 @@ class DaliLoader(Loader):
         if augment.augmix:
             raise ExunoError("--loader dali knows no AugMix", "Leave out --augment.augmix or --loader dali.")
         super().__init__(data, batch_size, augment, seed, size, rank=rank, world=world)
+        self.labels: Tensor = data.labels  # pyright: ignore[reportAttributeAccessIssue]
         self.device, self.threads = device or torch.device("cpu"), threads
-        self.inputs = _Inputs(data, augment, seed, self.preparer.size, threads)
+        self.inputs = _Inputs(files, augment, seed, self.preparer.size, threads)
         self._idle: Any = None
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
@@ -94,7 +97,7 @@ class DaliLoader(Loader):
                 self.inputs.start(keys[number + 1 :])
                 continue
             images = finish(found, self.inputs.options, self.seed, draws, self.preparer.fill)
-            labels = self.inputs.data.labels[torch.from_numpy(positions)]
+            labels = self.labels[torch.from_numpy(positions)]
             yield {"images": images, "labels": labels, "index": torch.from_numpy(positions)}
         # An epoch that is left early takes its pipeline with it, and what that had prepared.
         if pipeline is not None:

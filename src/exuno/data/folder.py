@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from exuno.data.class_order import in_order, label_folders
 from exuno.data.constants import IMAGENET, Stats
 from exuno.data.deep import split_bits, tell_depth
 from exuno.data.files import SUFFIXES, FileData
@@ -47,8 +48,9 @@ def find_files(path: Path, split: str, suffixes: Collection[str], what: str, *, 
     """The files of a split that end in one of ``suffixes``; ``what`` they are, for messages.
 
     ``PATH/train/CLASS/…`` and ``PATH/test/CLASS/…`` (or ``val``) are splits; a folder ``PATH/CLASS/…`` or
-    ``PATH/*.jpg`` without them is one set, returned for every split. Classes are the sorted names of the folders, those
-    of ``train`` where there is one, unless each split has ``own_classes``; files directly in the folder have no label.
+    ``PATH/*.jpg`` without them is one set, returned for every split. Classes are the names of the folders, those
+    of ``train`` where there is one, unless each split has ``own_classes``, in the order that
+    :func:`~exuno.data.class_order.label_folders` tells; files directly in the folder have no label.
 
     Raises:
         ExunoError: for a missing or empty folder, a missing split, or a class of the test split that training has not.
@@ -64,9 +66,10 @@ def find_files(path: Path, split: str, suffixes: Collection[str], what: str, *, 
             raise ExunoError(f"{path} has no split '{split}'", f"Its folders are {', '.join(sorted(subfolders))}.")
         chosen = path / found
         names = class_folders(path / "train") if "train" in subfolders and not own_classes else None
-    classes = names or class_folders(chosen)
-    files, labels = list_classes(chosen, classes, suffixes) if classes else (_files(chosen, suffixes), [])
-    if classes and (stray := set(class_folders(chosen)) - set(classes)):
+    folders = names or class_folders(chosen)
+    folders, classes = label_folders(folders, places_of_list(path, chosen), own_classes)
+    files, labels = list_classes(chosen, folders, suffixes) if classes else (_files(chosen, suffixes), [])
+    if classes and (stray := set(class_folders(chosen)) - set(folders)):
         raise ExunoError(
             f"{chosen} has classes that {path / 'train'} has not: {', '.join(sorted(stray)[:5])}",
             "Use the same class folders in both splits (new classes for testing are for exuno fewshot).",
@@ -100,8 +103,14 @@ def _has_splits(subfolders: set[str]) -> bool:
 
 
 def class_folders(folder: Path) -> tuple[str, ...]:
-    """Names of the subfolders, sorted."""
-    return tuple(sorted(e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith(".")))
+    """Names of the subfolders, sorted; as numbers, if all are."""
+    return in_order([e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith(".")])
+
+
+def places_of_list(path: Path, chosen: Path) -> list[Path]:
+    """Where a list of the classes may lie: in a folder, in its ``train``, in the split at hand; for a folder that is
+    itself a split, in the one around it."""
+    return [path, path / "train", chosen, *([path.parent] if path.name in SPLIT_FOLDERS else [])]
 
 
 def list_classes(

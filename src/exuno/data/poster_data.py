@@ -8,7 +8,9 @@ from torch import Tensor
 
 from exuno.data.augment import to_float
 from exuno.data.base import Data, Positions, Rows
+from exuno.data.class_match import Side
 from exuno.data.poster import Poster, load
+from exuno.data.relabelled import relabelled
 from exuno.data.resize import prepare
 from exuno.data.whitening import Whitening
 from exuno.engine.errors import ExunoError
@@ -105,4 +107,8 @@ def open_poster(path: Path, split: str, root: Path | None) -> Data:
             f"{poster.data} has {data.num_classes} classes and {path}, which was distilled from it, {poster.classes}",
             "Give the --data-root of the data that were distilled.",
         )
+    try:
+        data = relabelled(data, Side(f"poster:{path}", poster.classes, poster.class_names))
+    except ExunoError as error:
+        raise ExunoError(error.what, "Give the --data-root of the data that were distilled.") from error
     return data if poster.whitening is None else WhitenedData(data, poster.whitening)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from exuno.data.archives import split_of
 from exuno.data.base import Data
+from exuno.data.class_order import in_order, tell_order
 from exuno.data.folder import SPLITS, find_files
 from exuno.data.packed import absent, inside
 from exuno.data.shards import TAR, Shards, expand
@@ -107,7 +108,8 @@ def _listed(name: str, lists: Sequence[Path], folder: Path, split: str, cut: Cut
             f"{lists[0]} has no label for {bare} of its {len(rows)} videos", "Give each one its label, or none."
         )
     own = [path for path in lists if path.is_file()][-1]
-    classes = tuple(sorted({row["label"] for row in (rows if own == lists[0] else _rows(own))} - {""})) or None
+    classes = in_order({row["label"] for row in (rows if own == lists[0] else _rows(own))} - {""}) or None
+    tell_order(classes or (), own, "labels such as 00, 01, … have one order only")
     number = {word: label for label, word in enumerate(classes or ())}
     there = {path.stem: path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES}
     videos = []

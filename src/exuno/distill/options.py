@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from exuno.engine.options import Augment, Optim, RunOptions, Sound
+from exuno.engine.options import Augment, ClassOrder, Optim, RunOptions, Sound
 from exuno.synth.audio_options import AudioOptions
 from exuno.synth.options import ImageOptions, VideoOptions
 
@@ -57,6 +57,9 @@ class DistillConfig:
     data are clips; where they are recordings, one or more recordings (PATH, sound:NAME); a folder; or a data spec."""
     data_root: Path | None = None
     """Folder that holds the benchmark data sets."""
+    classes: ClassOrder = "auto"
+    """How classes of the data are matched with those of the teacher: by their names where both have names (auto), by
+    name alone, or by number: label 0 is the first class, whatever the names."""
     pretrained: bool = False
     """Start the student from the published weights of a timm or torchvision model, with a new last layer."""
     patches: int = 50_000

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 
@@ -12,6 +13,7 @@ from exuno.data.open import open_data
 from exuno.distill import source as sources
 from exuno.distill.cache import teacher_logits
 from exuno.distill.check import check, check_idle, check_source
+from exuno.distill.doubts import doubts
 from exuno.distill.figures import write_figures
 from exuno.distill.method import Distillation
 from exuno.distill.options import DistillConfig
@@ -20,8 +22,9 @@ from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Result, fit
 from exuno.engine.run import Run
-from exuno.evaluate.measure import check_classes, record, scores, top1
-from exuno.metrics import agreement
+from exuno.engine.tell import tell
+from exuno.evaluate.measure import matched, record, scores, top1
+from exuno.metrics import Summary, agreement
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
 from exuno.models.save import save_model, weights_sha256
@@ -50,7 +53,8 @@ def open_teacher(config: DistillConfig, run: Run) -> Classifier:
         return load_model(config.teacher, pretrained=True)
     preset = read("teach", config.teacher.removeprefix("teach:"))
     execution = replace(config.run, run_dir=run.dir / "teacher", resume="auto")
-    plan = replace(resolve(TeachConfig, preset), run=execution, data=config.data, data_root=config.data_root)
+    about_data = {"data": config.data, "data_root": config.data_root, "classes": config.classes}
+    plan = replace(resolve(TeachConfig, preset), run=execution, **about_data)
     return load_model(f"run:{teach(plan, preset).dir}", pretrained=True)
 
 
@@ -69,11 +73,11 @@ class Setup:
 
 def prepare(config: DistillConfig, test: Any, teacher: Classifier, accelerator: Accelerator) -> Setup:
     """Opens source and student, and checks that all fit each other."""
-    check_classes(teacher, test, "the teacher")
+    test = matched(teacher, test, "the teacher", config.classes)
     size = size_of(config, test)
     session.seed_everything(config.run.seed)
     classes = (teacher.card.classes, teacher.card.class_names or test.classes)
-    student = model_for(config.student, config.pretrained, test, size, config.sound, *classes)
+    student = model_for(config.student, config.pretrained, test, size, config.sound, *classes, config.classes)
     size = heard(size, teacher, student)
     channels = max(teacher.card.in_chans, student.card.in_chans)
     frames = max(teacher.card.frames or 0, student.card.frames or 0)
@@ -88,7 +92,7 @@ def prepare(config: DistillConfig, test: Any, teacher: Classifier, accelerator: 
             raise ExunoError(
                 f"--loss.hard {config.loss.hard} needs true labels, which {config.source[0]} has not", "Leave it out."
             )
-        check_classes(teacher, source, "the teacher")
+        source = matched(teacher, source, "the teacher", config.classes)
     loader = training_loader(source, config, size, accelerator)
     return Setup(teacher, student, session.Head(test) if config.run.smoke else test, source, loader, size)
 
@@ -112,6 +116,9 @@ def train(config: DistillConfig, run: Run, stated: DistillConfig) -> None:
         folder = config.cache_dir or run.dir
         cached = teacher_logits(setup.teacher, setup.source, setup.size, accelerator, folder, config.run.workers)
     method = Distillation(setup.teacher, setup.student, config.loss, config.mix, config.run.seed, cached)
+    measured = None
+    if accelerator.is_main_process:
+        measured = measure_teacher(config, run, setup, accelerator.device)
     outcome = fit(
         method,
         setup.loader,
@@ -123,13 +130,36 @@ def train(config: DistillConfig, run: Run, stated: DistillConfig) -> None:
         evaluations=config.evaluations,
         title="distill",
     )
-    if accelerator.is_main_process:
-        conclude(config, run, setup, outcome, accelerator.device)
+    if measured is not None:
+        conclude(config, run, setup, measured, outcome, accelerator.device)
     accelerator.wait_for_everyone()
 
 
-def conclude(config: DistillConfig, run: Run, setup: Setup, outcome: Result, device: torch.device) -> None:
-    """Exports the student, measures both, draws and reports."""
+@dataclass(frozen=True)
+class Measured:
+    """What is known of the teacher before the student is trained."""
+
+    summary: Summary
+    logits: np.ndarray
+    """Its answers to the test set, [N, C]."""
+    notes: list[str]
+    """What speaks against it."""
+
+
+def measure_teacher(config: DistillConfig, run: Run, setup: Setup, device: torch.device) -> Measured:
+    """Measures the teacher and says what speaks against it, before the time of a training is spent on it."""
+    rest = (setup.test, setup.size, device, config.run.workers, not run.options.no_images)
+    told, asked = record(run.dir / "evaluation", "teacher", setup.teacher, *rest)
+    notes = doubts(config, run.dir, told, device.type)
+    for note in notes:
+        tell(note, f"{note} {run.dir}")
+    return Measured(told, asked, notes)
+
+
+def conclude(
+    config: DistillConfig, run: Run, setup: Setup, teacher: Measured, outcome: Result, device: torch.device
+) -> None:
+    """Exports the student, measures it, draws and reports."""
     lineage = {
         "source": sources.lineage(config, setup.source, run.inputs),
         "teacher": {"spec": config.teacher, **setup.teacher.card.lineage},
@@ -142,18 +172,18 @@ def conclude(config: DistillConfig, run: Run, setup: Setup, outcome: Result, dev
     if images:
         write_figures(run.dir / "figures", config, setup.loader)
     folder, rest = run.dir / "evaluation", (setup.test, setup.size, device, config.run.workers, images)
-    told, asked = record(folder, "teacher", setup.teacher, *rest)
     learnt, answered = record(folder, "student", setup.student, *rest)
-    both = agreement(asked, answered)
-    named = {"teacher": told, "student": learnt}
+    both = agreement(teacher.logits, answered)
+    named = {"teacher": teacher.summary, "student": learnt}
     run.finish(
-        metrics=scores("teacher", told)
+        metrics=scores("teacher", teacher.summary)
         | scores("student", learnt)
         | {"agreement/top1": both.top1, "agreement/kl": both.kl},
         intervals={f"{name}/top1": each["interval"] for name, each in named.items()},
         n={f"{name}/top1": each["n"] for name, each in named.items()},
         baselines=learnt["guessing"],
         lineage=lineage,
+        notes=teacher.notes,
         **asdict(outcome),
     )
     write_report(run.dir)

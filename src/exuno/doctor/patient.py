@@ -23,7 +23,7 @@ from exuno.engine.options import RunOptions
 from exuno.engine.progress import ProgressBar
 from exuno.engine.run import Run
 from exuno.engine.session import Head
-from exuno.evaluate.measure import check_classes, in_order, logits
+from exuno.evaluate.measure import check_classes, in_order, logits, matched
 from exuno.features.cache import weights_digest
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
@@ -106,6 +106,7 @@ def plan(config: DoctorConfig, spec: str, run: Run) -> DistillConfig:
         data=config.data,
         source=(spec,),
         data_root=config.data_root,
+        classes=config.classes,
         patches=count(config),
         size=config.size,
         synth=config.synth,
@@ -119,10 +120,16 @@ def count(config: DoctorConfig) -> int:
     return min(config.patches, SMOKE_PATCHES) if config.smoke else config.patches
 
 
-def fit(model: Classifier, test: Any) -> None:
-    """Raises ExunoError if a teacher cannot answer for these images."""
-    if test.num_classes or model.card.classes == 0:
-        check_classes(model, test, "the teacher")
+def fit(config: DoctorConfig, model: Classifier, test: Any) -> Any:
+    """The images with labels that are the numbers of the teacher's classes.
+
+    Raises:
+        ExunoError: a teacher that cannot answer for these images, or has other classes.
+    """
+    if test.num_classes:
+        return matched(model, test, "the teacher", config.classes)
+    check_classes(model, test, "the teacher")
+    return test
 
 
 def admit(config: DoctorConfig, test: Any, model: Classifier | None, run: Run) -> Patient:
@@ -133,7 +140,7 @@ def admit(config: DoctorConfig, test: Any, model: Classifier | None, run: Run) -
     """
     if model is None:
         model = open_teacher(plan(config, "", run), run)
-        fit(model, test)
+        test = fit(config, model, test)
     size = (config.size, config.size) if config.size else test.image_size
     device = make_accelerator(RunOptions(devices=config.devices)).device
     return Patient(model, Head(test) if config.smoke else test, size, device, config.workers)

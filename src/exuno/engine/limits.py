@@ -3,7 +3,7 @@ reaches worker processes too."""
 
 import os
 from dataclasses import dataclass
-from typing import IO
+from typing import Protocol
 
 from exuno.engine.errors import ExunoError
 
@@ -52,7 +52,13 @@ SMALL = Limit("EXUNO_MAX_TEXT", 64 * 2**20, "bytes")
 """Of a file that describes others: a card, a result, a configuration, a label."""
 
 
-def read_at_most(file: IO[bytes], limit: Limit, what: str) -> bytes:
+class Readable(Protocol):
+    """What bytes can be read from."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+def read_at_most(file: Readable, limit: Limit, what: str) -> bytes:
     """All that a stream gives, which may be the output of a decompressor.
 
     Raises:

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+ClassOrder = Literal["auto", "by-name", "by-number"]
+"""How the classes of data are matched with those of a model: see ``exuno.data.class_match``."""
+
 
 @dataclass(frozen=True)
 class RunOptions:

@@ -30,8 +30,8 @@ from exuno.version import __version__
 
 LIBRARIES = ("torch", "numpy", "accelerate", "opencv-python-headless", "timm", "torchvision")
 PINNED = "inputs.json"
-DESCRIPTION = {".lock", "command.txt", "config.yaml", "environment.json", PINNED}
-"""What a run directory holds before anything has happened in it."""
+DESCRIPTION = {".lock", "command.txt", "config.yaml", "environment.json", "evaluation", PINNED}
+"""What a run directory holds before anything has happened in it; a teacher may have been measured."""
 
 
 def identity(config: dict[str, Any]) -> dict[str, Any]:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from exuno.engine.check import need
 from exuno.engine.documents import read_yaml
 from exuno.engine.errors import ExunoError
-from exuno.engine.options import EXECUTION, RunOptions
+from exuno.engine.options import EXECUTION, ClassOrder, RunOptions
 from exuno.engine.session import explain
 from exuno.evaluate.options import EvalConfig
 from exuno.presets import to_args, to_dict
 
 if TYPE_CHECKING:
     from exuno.engine.run import Run
+    from exuno.models.classifier import Classifier
 
 POSTER = "poster:"
 MOST_ROWS = 20  # classes for which a terminal still shows the table of each class and the confusion matrix
@@ -96,7 +97,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     from exuno.data.open import open_data
     from exuno.engine.devices import make_accelerator
     from exuno.engine.session import Head
-    from exuno.evaluate.measure import check_classes, record, scores
+    from exuno.evaluate.measure import matched, record, scores
     from exuno.metrics import agreement
     from exuno.models.load import load_model
     from exuno.report.page import write_report
@@ -111,19 +112,19 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     device = make_accelerator(RunOptions(devices=config.devices)).device
     specs = {"model": config.model} | ({"teacher": spec_of(config.teacher)} if config.teacher else {})
     models = {name: load_model(spec, pretrained=True) for name, spec in specs.items()}
-    for name, model in models.items():
-        check_classes(model, test, f"the {name}")
+    tests = {name: matched(model, test, f"the {name}", config.classes) for name, model in models.items()}
+    columns = in_columns(models, config.classes)  # told before anything is measured
     size = heard(size, *models.values())
     run = open_eval(config) if config.run_dir else None
     if run and run.result:
         raise ExunoError(f"{run.dir} holds this measurement already", "Choose another --run-dir.")
     folder = run.dir / "evaluation" if run else None
-    rest = (test, size, device, config.workers, not config.no_images)
-    measured = {name: record(folder, name, model, *rest) for name, model in models.items()}
+    rest = (size, device, config.workers, not config.no_images)
+    measured = {name: record(folder, name, model, tests[name], *rest) for name, model in models.items()}
     summaries = {name: summary for name, (summary, _) in measured.items()}
     metrics = {key: value for name, each in summaries.items() for key, value in scores(name, each).items()}
     if config.teacher:
-        both = agreement(measured["teacher"][1], measured["model"][1])
+        both = agreement(measured["teacher"][1][:, columns], measured["model"][1])
         metrics |= {"agreement/top1": both.top1, "agreement/kl": both.kl}
     if run:
         run.finish(
@@ -137,6 +138,23 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
         run.close()
     show(config.model, test.name, summaries["model"], metrics)
     return metrics
+
+
+def in_columns(models: "dict[str, Classifier]", order: ClassOrder) -> list[int]:
+    """The teacher's logits in the order of the model's classes: their numbers; [] without a teacher.
+
+    Raises:
+        ExunoError: the model has classes that the teacher has not.
+    """
+    from exuno.data.class_match import Side, match
+
+    if "teacher" not in models:
+        return []
+    teacher, model = (
+        Side(f"the {name} ({models[name].card.arch})", models[name].card.classes, models[name].card.class_names)
+        for name in ("teacher", "model")
+    )
+    return list(match(teacher, model, order).table)
 
 
 def open_eval(config: EvalConfig) -> "Run":

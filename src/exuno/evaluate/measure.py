@@ -10,11 +10,14 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from exuno.data.base import classes_of, modality
+from exuno.data.class_match import Side
 from exuno.data.loader import Loader
+from exuno.data.relabelled import relabelled
 from exuno.data.stills import shown
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
 from exuno.engine.loop import Evaluator
+from exuno.engine.options import ClassOrder
 from exuno.metrics import Summary, averaged, in_turn, predict, summarise
 from exuno.models.classifier import NAMES, Classifier
 
@@ -23,17 +26,24 @@ GALLERY = 48
 """Test images kept for the page, at most."""
 
 
+def matched(model: Classifier, data: Any, what: str, order: ClassOrder = "auto") -> Any:
+    """``data`` with labels that are the numbers of the model's classes, matched by name or number (``match``): itself
+    where they are already.
+
+    Raises:
+        ExunoError: the model cannot answer for the data, or the data have other classes.
+    """
+    check_classes(model, data, what)
+    card = model.card
+    return relabelled(data, Side(f"{what} ({card.arch})", card.classes, card.class_names), order)
+
+
 def check_classes(model: Classifier, data: Any, what: str) -> None:
-    """Raises ExunoError if a model cannot answer for a data set."""
+    """Raises ExunoError if a model cannot answer for data of this kind; which classes they have is for ``matched``."""
     if model.card.classes == 0:
         raise ExunoError(
             f"{what} ({model.card.arch}) extracts features and names no classes",
             "Measure it with exuno fewshot eval, or give it a last layer: exuno teach --model run:DIR.",
-        )
-    if data.num_classes is not None and model.card.classes != data.num_classes:
-        raise ExunoError(
-            f"{what} ({model.card.arch}) has {model.card.classes} classes but {data.name} has {data.num_classes}",
-            "Give a model trained for these classes, or the data it was trained for.",
         )
     wanted, hearing = {"recording": 3, "image": 4, "clip": 5}[modality(data)], model.card.hearing
     if model.ndim != wanted:

@@ -6,6 +6,8 @@ from typing import Literal
 
 import tyro
 
+from exuno.engine.options import ClassOrder
+
 
 @dataclass(frozen=True)
 class EvalConfig:
@@ -22,6 +24,9 @@ class EvalConfig:
     """Folder that holds the benchmark data sets."""
     split: str = "test"
     """Which part of the data."""
+    classes: ClassOrder = "auto"
+    """How classes of the data are matched with those of the model: by their names where both have names (auto), by name
+    alone, or by number: label 0 is the first class, whatever the names."""
     size: int | None = None
     """Side of the images; default: that of the data."""
     teacher: str | None = None

@@ -2,9 +2,14 @@
 
 from collections.abc import Sequence
 
+from exuno.data.class_match import by_name
+from exuno.data.subset import some
 from exuno.engine.errors import ExunoError
+from exuno.engine.options import ClassOrder
+from exuno.engine.tell import tell
 from exuno.fewshot.eval_models import names_of_specs
 from exuno.models.classifier import NAMES, Classifier
+from exuno.models.head import reordered
 from exuno.models.load import load_model
 
 
@@ -29,3 +34,33 @@ def open_models(specs: Sequence[str], side: int | None = None) -> dict[str, Clas
             )
         found[name] = model
     return found
+
+
+def in_one_order(
+    models: dict[str, Classifier], order: ClassOrder, names: tuple[str, ...] | None = None, whose: str = ""
+) -> None:
+    """Brings the logits of models into the order of ``names``, classes that are not among them coming last; models
+    without names stay as they are. Names are compared as names also where they are numbers.
+
+    Args:
+        models: by their short names.
+        order: how classes are matched; by-number changes nothing.
+        names: of the classes; by default those of the first model that has names.
+        whose: these are.
+
+    Raises:
+        ExunoError: a model that names other classes.
+    """
+    for name, model in models.items():
+        known = model.card.class_names
+        if known is None or order == "by-number":
+            continue
+        if names is None:
+            names, whose = known, name
+        table = by_name(known, names)
+        if table is None:
+            told = f"{name} knows the classes {some(known)}, but {whose} has {some(names)}"
+            raise ExunoError(told, "Give models of the same classes, or one at a time; or --classes by-number.")
+        if table != tuple(range(len(known))):
+            tell(f"the classes of {name} are matched by name with those of {whose}")
+            reordered(model, (*table, *(number for number in range(len(known)) if number not in table)))

@@ -7,6 +7,7 @@ import tyro
 
 from exuno.engine.check import need
 from exuno.engine.errors import ExunoError
+from exuno.engine.options import ClassOrder
 from exuno.evaluate.command import spec_of
 from exuno.explain.options import Execution
 
@@ -29,6 +30,9 @@ class NeuronsConfig:
     """Logits, by the name of the class or by number, or channels of the layer by number; default: the first ten."""
     layer: str | None = None
     """Name of a layer as in named_modules, such as blocks.3; default: the logits."""
+    classes: ClassOrder = "auto"
+    """How the classes of several models are matched: by their names where they have names (auto, by-name), or by
+    number."""
     objective: Objective = "channel"
     """channel: the mean of a channel over all places; neuron: its place in the middle of a map."""
     pictures: int = 1

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from exuno.data.subset import some
 from exuno.engine.errors import ExunoError
+from exuno.engine.options import ClassOrder
 from exuno.engine.progress import ProgressBar
 from exuno.engine.run import Run
 from exuno.explain.ascent import Drawn, Recipe, maximise
 from exuno.explain.carry_out import carry_out
-from exuno.explain.models import open_models
+from exuno.explain.models import in_one_order, open_models
 from exuno.explain.neuron_options import SMOKE_UNITS, NeuronsConfig, steps_of
 from exuno.explain.options import replay, values_of
 from exuno.explain.sheet import least_of, sheet
@@ -52,7 +52,7 @@ def explain_neurons(config: NeuronsConfig) -> Run:
     size = config.size or first.card.input_size[0]
     layers = {name: layer_of(model, config.layer, size) for name, model in models.items()}
     if config.layer is None:
-        check_same_classes(models)
+        check_same_classes(models, config.classes)
     if config.objective == "neuron" and any(len(layer.shape) != 4 for layer in layers.values()):
         raise ExunoError(f"the layer '{config.layer}' gives no maps, so it has no middle", "Leave out --objective.")
     if config.diversity and any(layer.compared is None for layer in layers.values()):
@@ -84,17 +84,18 @@ def explain_neurons(config: NeuronsConfig) -> Run:
     return carry_out("neurons", values, config.run, about, known, replay("neurons", values, "models"), work)
 
 
-def check_same_classes(models: dict[str, Classifier]) -> None:
-    """Raises ExunoError unless all have the same classes, as far as they name them."""
+def check_same_classes(models: dict[str, Classifier], order: ClassOrder) -> None:
+    """Brings the logits of all models into one order, by the names of their classes, as far as they have names.
+
+    Raises:
+        ExunoError: models of different classes.
+    """
     (name, first), *others = models.items()
     for other, model in others:
         if model.card.classes != first.card.classes:
             told = f"{model.card.classes} classes, but {name} has {first.card.classes}"
-        elif model.card.class_names and first.card.class_names and model.card.class_names != first.card.class_names:
-            told = f"the classes {some(model.card.class_names)}, but {name} has {some(first.card.class_names)}"
-        else:
-            continue
-        raise ExunoError(f"{other} has {told}", "Give models of the same classes, or one at a time.")
+            raise ExunoError(f"{other} has {told}", "Give models of the same classes, or one at a time.")
+    in_one_order(models, order)
 
 
 def draw(

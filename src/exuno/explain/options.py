@@ -3,19 +3,20 @@ dataclasses; no torch."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
 from exuno.engine.check import need
 from exuno.engine.errors import ExunoError
-from exuno.engine.options import EXECUTION
+from exuno.engine.options import EXECUTION, ClassOrder
 from exuno.evaluate.command import spec_of
 from exuno.fewshot.eval_options import first_config
 from exuno.presets import to_args, to_dict
 
 Projection = Literal["templates", "pca"]
 Space = Literal["head", "all"]
+ORDERS: tuple[str, ...] = get_args(ClassOrder)
 SMOKE_IMAGES, SMOKE_RESAMPLES = 6, 20
 
 
@@ -57,7 +58,9 @@ class PenultimateConfig:
     size: int | None = None
     """Side of the images; default: the input size of the model."""
     three: Annotated[tuple[str, ...], tyro.conf.arg(name="classes")] = ()
-    """The three classes to project; default: the two most similar ones, and the one that is least similar to both."""
+    """The three classes to project; default: the two most similar ones, and the one that is least similar to both. In
+    front of them, or alone, by-number: classes of models and data are the same where their numbers are, whatever their
+    names; else those of the same name are."""
     projection: Projection = "templates"
     """templates: onto the plane through the three class weights (Müller et al. 2019); pca: onto the first two principal
     components within the span of the weights and biases (the code of Chandrasegaran et al. 2022)."""
@@ -80,6 +83,16 @@ class PenultimateConfig:
     workers: int = 0
     """Processes that decode images; 0 decodes them in this one."""
     run: tyro.conf.OmitArgPrefixes[Execution] = field(default_factory=Execution)
+
+    @property
+    def order(self) -> ClassOrder:
+        """How classes of models and data are matched."""
+        return self.three[0] if self.three and self.three[0] in ORDERS else "auto"  # pyright: ignore[reportReturnType]
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The names of the three classes, if any."""
+        return self.three[1:] if self.three and self.three[0] in ORDERS else self.three
 
 
 def complete(config: PenultimateConfig) -> PenultimateConfig:
@@ -123,8 +136,8 @@ def check(config: PenultimateConfig) -> None:
     need(len(set(config.split)) == len(config.split), "--split", " ".join(config.split), "each part once")
     need(config.images is None or config.images >= 2, "--images", config.images, "2 or more")
     need(config.size is None or config.size >= 1, "--size", config.size, "at least 1 pixel")
-    if config.three:
-        need(len(set(config.three)) == 3 == len(config.three), "--classes", " ".join(config.three), "three of them")
+    if three := config.asked:
+        need(len(set(three)) == 3 == len(three), "--classes", " ".join(three), "three of them")
     need(config.neighbours is None or config.neighbours >= 1, "--neighbours", config.neighbours, "1 or more")
     good = config.neighbours is None or not is_groups(config.similar)
     need(good, "--neighbours", config.neighbours, "either it or groups: the file says which classes are similar")

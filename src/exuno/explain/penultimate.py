@@ -19,8 +19,8 @@ from exuno.explain.plane import plane_of
 from exuno.explain.readings import (
     Images,
     Reading,
-    check_same_classes,
     distances_of,
+    match_classes,
     near_chance,
     open_images,
     read_models,
@@ -53,9 +53,10 @@ def explain_penultimate(config: PenultimateConfig) -> Run:
     judge = None
     if config.similar and not is_groups(config.similar) and config.similar not in config.models:
         (judge,) = open_models([config.similar], config.size).values()
-    check_same_classes(models | ({config.similar: judge} if judge and config.similar else {}), images.parts[0])
+    every = models | ({config.similar: judge} if judge and config.similar else {})
+    match_classes(every, images.parts[0], config.order)
     mask = grouped(Path(config.similar or ""), images.names, images.missing) if is_groups(config.similar) else None
-    three_of(images.names, config.three, np.zeros((len(images.names),) * 2))  # a mistake is told before all work
+    three_of(images.names, config.asked, np.zeros((len(images.names),) * 2))  # a mistake is told before all work
     nearest(np.zeros((len(images.names),) * 2), config.neighbours)
 
     def work(run: Run, device: torch.device) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def explain_penultimate(config: PenultimateConfig) -> Run:
         else:
             similarity = np.mean([each[0][0] for each in distances.values()], 0)
         similar = mask if mask is not None else nearest(similarity, config.neighbours)
-        three = three_of(images.names, config.three, similarity)
+        three = three_of(images.names, config.asked, similarity)
         rows = measure(config, inside, distances, images, similar)
         contents = [
             tables.geometry(rows, len(config.split) > 1, _note(config, images, three, near_chance(readings))),
@@ -220,7 +221,7 @@ def _count(names: Sequence[str] | dict[str, str]) -> str:
 def _note(config: PenultimateConfig, images: Images, three: Sequence[int], guessing: Sequence[str]) -> str:
     """How the numbers came about; ``guessing`` are the models that they say little of."""
     names = [images.names[label] for label in three]
-    why = "as asked" if config.three else "the two nearest classes and the one farthest from both"
+    why = "as asked" if config.asked else "the two nearest classes and the one farthest from both"
     if is_groups(config.similar):
         how = f"those of the same group of {config.similar}"
     else:

@@ -9,12 +9,14 @@ import torch
 from exuno.data.augment import to_float
 from exuno.data.base import Data
 from exuno.data.open import open_data
-from exuno.data.subset import labels_of, names_of, some
+from exuno.data.subset import labels_of, names_of
 from exuno.engine.errors import ExunoError
+from exuno.engine.options import ClassOrder
 from exuno.engine.progress import ProgressBar
 from exuno.evaluate.measure import check_classes
 from exuno.explain.geometry import Floats, Ints, clusters, relative
 from exuno.explain.last_layer import LastLayer, check_logits, last_layer
+from exuno.explain.models import in_one_order
 from exuno.explain.options import PenultimateConfig, Space
 from exuno.features.cache import cached, default_folder, key_of
 from exuno.features.extract import extract
@@ -78,21 +80,26 @@ def open_images(config: PenultimateConfig) -> Images:
     return Images(tuple(parts), config.split, kept, tuple(names[label] for label in kept), missing)
 
 
-def check_same_classes(models: dict[str, Classifier], data: Data) -> None:
-    """Raises ExunoError if a model cannot answer for the data, or names other classes than another model or the
-    data."""
-    known = {f"{data.name}": data.classes} if data.classes else {}
+def match_classes(models: dict[str, Classifier], data: Data, order: ClassOrder) -> None:
+    """Brings the logits of all models into the order of the classes of the data, by name as far as both have names.
+
+    Raises:
+        ExunoError: a model that cannot answer for the data, or that names other classes than the data, or than another
+            model.
+    """
     for name, model in models.items():
         check_classes(model, data, name)
-        if model.card.class_names:
-            known[name] = model.card.class_names
-    (first, names), *others = known.items() or [("", ())]
-    for name, other in others:
-        if tuple(other) != tuple(names):
+        have, named = model.card.classes, data.classes and model.card.class_names and order != "by-number"
+        if have < data.num_classes or (have > data.num_classes and not named):
             raise ExunoError(
-                f"{name} knows the classes {some(other)}, but {first} has {some(names)}",
-                "Give models that were trained for the same classes, in the same order.",
+                f"{name} ({model.card.arch}) has {have} classes but {data.name} has {data.num_classes}",
+                "Give a model trained for these classes, or the data it was trained for.",
             )
+    try:
+        in_one_order(models, order, data.classes, data.name)
+    except ExunoError as error:
+        todo = "Give models that were trained for the same classes, in the same order or another"
+        raise ExunoError(error.what, f"{todo}; --classes by-number compares no names.") from None
 
 
 def read_models(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from exuno.data.base import Data
 from exuno.data.files import FileData
+from exuno.data.relabelled import Relabelled
 from exuno.data.shard_data import ShardData
 from exuno.data.subset import SubsetData
 from exuno.data.turned import TurnedData
@@ -51,7 +52,8 @@ def places(data: Data) -> list[Any]:
         return [[str(data.root.resolve()), hashlib.sha256(times.encode()).hexdigest()]]
     if isinstance(data, ShardData):
         return [[str(path.resolve()), path.stat().st_mtime_ns] for path in data.paths]
-    inside = data.parents if isinstance(data, SubsetData) else (data.data,) if isinstance(data, TurnedData) else ()
+    one = (data.data,) if isinstance(data, TurnedData | Relabelled) else ()
+    inside = data.parents if isinstance(data, SubsetData) else one
     return [place for each in inside for place in places(each)]
 
 

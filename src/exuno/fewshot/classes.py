@@ -163,8 +163,18 @@ def _everything(spec: str, root: Path | None) -> list[Data]:
                 continue
             raise
         if not any(_same(data, other) for other in found):
-            found.append(_labelled(data))
+            found.append(_named_alike(_labelled(data), found[0]))
     return found
+
+
+def _named_alike(data: Data, first: Data) -> Data:
+    """A part of a data set with the names of the first part for its classes, where only one of the two has names: else
+    label 0 of one and the class that it is of the other would be two classes."""
+    if (data.classes is None) == (first.classes is None) or data.num_classes != first.num_classes:
+        return data
+    from exuno.data.relabelled import Relabelled
+
+    return Relabelled(data, range(data.num_classes), first.classes, first.num_classes)
 
 
 def _open(spec: str, split: str, root: Path | None) -> Data:

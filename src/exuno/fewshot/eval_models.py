@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from exuno.data.base import Data
+from exuno.data.class_match import plain
 from exuno.data.omniglot import BACKGROUND, RUNS
 from exuno.data.subset import labels_of
 from exuno.engine.errors import ExunoError
@@ -173,7 +174,7 @@ def seen(subject: Subject, tested: Sequence[str], spec: str) -> str:
     cards, foreign = ancestry(subject.model.card)
     trained = [(str(each.lineage.get("data", "")), _names(each)) for each in cards]
     same = set[str]().union(*(names for data, names in trained if data == spec))
-    if common := len(same & set(tested)):
+    if common := _common(same, tested):
         return f"yes: {common} of {len(tested)}"
     if foreign:
         return f"may: {foreign}"
@@ -187,10 +188,16 @@ def seen(subject: Subject, tested: Sequence[str], spec: str) -> str:
             return f"may: {outside} classes of no background alphabet"
     others = [data for data, _ in trained if data not in known]
     if others:
-        common = len(set(tested) & set[str]().union(*(names for _, names in trained)))
+        common = _common(set[str]().union(*(names for _, names in trained)), tested)
         told = f", {common} classes of the same name" if common else ""
         return f"may: trained on {' and '.join(dict.fromkeys(others))}{told}"
     return "no: of the evaluation alphabets" if spec == RUNS else "no"
+
+
+def _common(known: set[str], tested: Sequence[str]) -> int:
+    """How many classes of a test are among the known ones, by name."""
+    plain_names = set(map(plain, known))
+    return sum(plain(name) in plain_names for name in tested)
 
 
 def _names(card: ModelCard) -> set[str]:

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from exuno.data.base import Data
+from exuno.data.class_match import Side
 from exuno.data.open import open_data
 from exuno.data.poster import Poster, ledger, load
+from exuno.data.relabelled import relabelled
 from exuno.engine.check import need
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
@@ -24,7 +26,6 @@ from exuno.metrics import guessing, predict
 from exuno.poster.measure import Measured, measure
 from exuno.poster.options import Proof
 from exuno.poster.recipe import Recipe
-from exuno.poster.sets import Set
 from exuno.poster.space import Space, memory_limit, pixels
 from exuno.poster.tables import plain
 from exuno.report.page import write_report
@@ -43,6 +44,9 @@ def evaluate(config: EvalConfig) -> Measured:
     spec = config.data or poster.data
     test: Any = open_data(spec, config.split, root=config.data_root)
     train: Any = open_data(spec, "train", root=config.data_root)
+    known = Side("the poster", poster.classes, poster.class_names)
+    original = config.smoke or train.fingerprint() == poster.data_sha256
+    test, train = relabelled(test, known, config.classes), relabelled(train, known, config.classes)
     if config.smoke:
         test, train, poster = Head(test), Head(train), replace(poster, protocol=shortened(poster))
     proof = proof_of(config, Recipe.of(poster.protocol))
@@ -50,11 +54,10 @@ def evaluate(config: EvalConfig) -> Measured:
     if run and run.result:
         raise ExunoError(f"{run.dir} holds this measurement already", "Choose another --run-dir.")
     space, device = Space.of(poster), make_accelerator(RunOptions(devices=config.devices)).device
-    images = labelled(test, space, poster)
-    real = labelled(train, space, poster, memory_limit(space))
+    images, real = space.images(test), space.images(train, memory_limit(space))
     measured = measure(poster, images, real, proof, config.seed, device, config.arch)
     print(f"{config.model} on {test.name}, n = {len(test):,}")
-    if not config.smoke and train.fingerprint() != poster.data_sha256:
+    if not original:
         print(f"(not the {poster.data} that it was distilled from: their checksums differ)")
     print("\n\n".join(plain(table) for table in measured.tables))
     if run:
@@ -87,20 +90,6 @@ def shortened(poster: Poster) -> dict[str, Any]:
     """The protocol of a poster for a smoke run."""
     steps = {"steps": SMOKE.steps[-1], "tested": SMOKE.steps}
     return {**poster.protocol, **steps}
-
-
-def labelled(data: Data, space: Space, poster: Poster, most: int | None = None) -> Set:
-    """The images of a data set, or ``most`` of them, in the space of a poster, and their labels.
-
-    Raises:
-        ExunoError: they are of other classes.
-    """
-    if data.num_classes != poster.classes:
-        raise ExunoError(
-            f"the poster has {poster.classes} classes but {data.name} has {data.num_classes}",
-            f"Give data of the same classes, such as what it was distilled from: --data {poster.data}.",
-        )
-    return space.images(data, most)
 
 
 def content(measured: Measured, poster: Poster, labels: Tensor) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import tyro
 
-from exuno.engine.options import Optim, RunOptions
+from exuno.engine.options import ClassOrder, Optim, RunOptions
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,9 @@ class PosterConfig:
     """What to distill and test on."""
     data_root: Path | None = None
     """Folder that holds the benchmark data sets."""
+    classes: ClassOrder = "auto"
+    """How classes of the test images are matched with those of the training images: by their names where both have
+    names (auto), by name alone, or by number: label 0 is the first class, whatever the names."""
     ipc: float | None = None
     """Budget in images per class: pixels / (classes x pixels of an image). With a preset, a budget that is typed takes
     the place of the preset's, and of the patches and area that belong to that."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from exuno.data import rng
 from exuno.data.base import Data, Rows, modality
 from exuno.data.open import check_apart, open_data
+from exuno.data.relabelled import relabelled, side_of
 from exuno.data.whitening import Whitening, fit
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
@@ -71,7 +72,7 @@ def open_splits(config: PosterConfig) -> Splits:
     """Opens the data of a configuration.
 
     Raises:
-        ExunoError: data without classes, without test images of their own, or that are no images.
+        ExunoError: data without classes, without test images of their own or of other classes, or that are no images.
     """
     train, test = (open_data(config.data, split, root=config.data_root) for split in ("train", "test"))
     if train.num_classes < 2:
@@ -79,6 +80,7 @@ def open_splits(config: PosterConfig) -> Splits:
     if (what := modality(train)) != "image":
         raise ExunoError(f"{config.data} has {what}s", "A poster is made of single images; give such data.")
     check_apart(config.data, train, test)
+    test = relabelled(test, side_of(train), config.classes)
     return Splits(train, test, (config.image_size, config.image_size) if config.image_size else train.image_size)
 
 

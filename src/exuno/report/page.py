@@ -41,6 +41,7 @@ def render(record: Record) -> str:
     check(record)
     body = [
         headline.top(record),
+        setup.remarks(record),
         charts(record),
         tables(record),
         pictures.figures(record),

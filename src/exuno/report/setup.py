@@ -45,6 +45,13 @@ def lineage(record: Record) -> str:
     return section("Lineage", table([], rows, "plain") if rows else "")
 
 
+def remarks(record: Record) -> str:
+    """What the run itself says that a reader should know of its numbers."""
+    told = (record.result or {}).get("notes")
+    items = "".join(f"<li>{esc(note)}</li>" for note in told) if isinstance(told, list) else ""
+    return section("Notes", f"<ul>{items}</ul>" if items else "")
+
+
 def notes(record: Record) -> str:
     """What the page lacks because it could not be read."""
     items = "".join(f"<li>{esc(note)}</li>" for note in record.notes)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from exuno.engine.options import Augment, Optim, RunOptions, Sound
+from exuno.engine.options import Augment, ClassOrder, Optim, RunOptions, Sound
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,10 @@ class TeachConfig:
     """What to train and test on."""
     data_root: Path | None = None
     """Folder that holds the benchmark data sets."""
+    classes: ClassOrder = "auto"
+    """How classes of the test images, and of the weights to start from, are matched with those of the training images:
+    by their names where both have names (auto), by name alone, or by number: label 0 is the first class, whatever the
+    names."""
     pretrained: bool = False
     """Start from the published weights of a timm or torchvision model, with a new last layer."""
     size: int | None = None

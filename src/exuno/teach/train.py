@@ -15,7 +15,7 @@ from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Result, fit
 from exuno.engine.run import Run
-from exuno.evaluate.measure import check_classes, record, scores, top1
+from exuno.evaluate.measure import matched, record, scores, top1
 from exuno.models.classifier import Classifier
 from exuno.models.save import save_model
 from exuno.presets import Preset
@@ -77,8 +77,8 @@ def prepare(config: TeachConfig, accelerator: Accelerator) -> Setup:
             f"--sound.{idle[0]} says how a new model hears, and {config.model} comes with weights", "Leave it out."
         )
     classes = (training.num_classes, training.classes)
-    model = model_for(config.model, config.pretrained, training, size, config.sound, *classes)
-    check_classes(model, test, "the model")
+    model = model_for(config.model, config.pretrained, training, size, config.sound, *classes, config.classes)
+    test = matched(model, test, "the model", config.classes)
     size = heard(size, model)
     loader = training_loader(training, config, size, accelerator)
     return Setup(model, training, session.Head(test) if config.run.smoke else test, loader, size)
