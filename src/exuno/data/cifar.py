@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from exuno.data.base import ArrayData
 from exuno.data.constants import CIFAR, Stats
+from exuno.data.labels import count_classes
 from exuno.engine.errors import ExunoError
 
 FILES = {
@@ -61,6 +62,7 @@ def open_cifar(name: str, split: str, root: Path, stats: Stats = CIFAR) -> Array
         classes = tuple(text.decode() for text in meta[names_key])
     except (KeyError, ValueError, TypeError) as error:
         raise ExunoError(f"the files of {name} in {root} have other content: {error}", "Fetch them again.") from error
+    count_classes(labels, classes, f"{name} in {root}")
     return ArrayData(f"{name}/{split}", images, labels, classes, stats=stats)
 
 

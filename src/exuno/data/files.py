@@ -11,6 +11,7 @@ from torch import Tensor
 
 from exuno.data.base import Data, Positions
 from exuno.data.constants import IMAGENET, PICTURES, Stats
+from exuno.data.labels import count_classes
 from exuno.data.photo import load_photo
 
 SUFFIXES = frozenset(PICTURES)
@@ -33,6 +34,9 @@ class FileData(Data):
         labels: int64 [N], -1 where there is none.
         classes: names of the classes; None for unlabelled files.
         stats: mean and std of each channel.
+
+    Raises:
+        ExunoError: labels that are no numbers of the classes.
     """
 
     channels = 3
@@ -46,6 +50,7 @@ class FileData(Data):
         classes: tuple[str, ...] | None,
         stats: Stats = IMAGENET,
     ) -> None:
+        count_classes(np.asarray(labels, np.int64), classes, name)
         self.name, self.root, self.files = name, root, list(files)
         self.labels = torch.from_numpy(np.asarray(labels, np.int64))
         self.classes = classes

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from exuno.data.base import Data, Modality, modality
+from exuno.data.holdout import without_held
 from exuno.data.memory import in_memory
 from exuno.data.open import open_data
 from exuno.data.photo import photo_sha256
@@ -88,6 +89,7 @@ def open_source(config: DistillConfig, test: Data, size: tuple[int, int], channe
         return patches if config.fresh else in_memory(patches)
     [spec] = specs
     source = open_data(spec_of(Path(spec), kind) if Path(spec).is_dir() else spec, "train", root=config.data_root)
+    source = without_held(source, config.data, config.data_root, config.held)
     if modality(source) != kind:
         raise ExunoError(f"--source {spec} has {modality(source)}s, and {test.name} has {kind}s", "Give data alike.")
     return source

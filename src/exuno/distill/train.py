@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from exuno.data.holdout import check as check_holdout
+from exuno.data.holdout import check_seen, lineage_of, open_held
 from exuno.data.loader import Loader
-from exuno.data.open import open_data
 from exuno.distill import source as sources
 from exuno.distill.cache import teacher_logits
 from exuno.distill.check import check, check_idle, check_source
@@ -39,6 +40,7 @@ def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
         ExunoError: anything the user can put right.
     """
     check(config)
+    check_holdout(config.held)
     stated = resolve(DistillConfig, preset) if preset else DistillConfig(config.teacher, config.student, config.data)
     work = partial(train, stated=session.smoke(stated) if config.run.smoke else stated)
     return carry_out("distill", config, preset, work, sources.digests(config.source))
@@ -50,7 +52,8 @@ def open_teacher(config: DistillConfig, run: Run) -> Classifier:
         return load_model(config.teacher, pretrained=True)
     preset = read("teach", config.teacher.removeprefix("teach:"))
     execution = replace(config.run, run_dir=run.dir / "teacher", resume="auto")
-    plan = replace(resolve(TeachConfig, preset), run=execution, data=config.data, data_root=config.data_root)
+    about_data = {"data": config.data, "data_root": config.data_root, "held": config.held}
+    plan = replace(resolve(TeachConfig, preset), run=execution, **about_data)
     return load_model(f"run:{teach(plan, preset).dir}", pretrained=True)
 
 
@@ -69,6 +72,7 @@ class Setup:
 
 def prepare(config: DistillConfig, test: Any, teacher: Classifier, accelerator: Accelerator) -> Setup:
     """Opens source and student, and checks that all fit each other."""
+    check_seen(config.teacher, teacher.card.lineage, config.data, config.held)
     check_classes(teacher, test, "the teacher")
     size = size_of(config, test)
     session.seed_everything(config.run.seed)
@@ -94,7 +98,7 @@ def prepare(config: DistillConfig, test: Any, teacher: Classifier, accelerator: 
 def train(config: DistillConfig, run: Run, stated: DistillConfig) -> None:
     """Trains, tests, exports and reports in an open run directory; ``stated`` is the configuration before the user
     changed it."""
-    test: Any = open_data(config.data, "test", root=config.data_root)
+    test: Any = open_held(config.data, "test", config.data_root, config.held)
     check_source(config, test)
     check_idle(config, stated, test)
     teacher = open_teacher(config, run)  # before the devices are taken: it may have to be trained
@@ -127,6 +131,7 @@ def conclude(config: DistillConfig, run: Run, setup: Setup, outcome: Result, dev
         "source": sources.lineage(config, setup.source, run.inputs),
         "teacher": {"spec": config.teacher, **setup.teacher.card.lineage},
         "data": config.data,
+        **lineage_of(config.held),
         "seed": config.run.seed,
     }
     setup.student.card.lineage.update(lineage)

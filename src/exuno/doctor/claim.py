@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from exuno.data.holdout import recorded
 from exuno.doctor.command import TEACH
 from exuno.doctor.options import DoctorConfig
 
@@ -53,6 +54,7 @@ def claimed(config: DoctorConfig, run_dir: Path, n: int, device: str) -> Claim |
         trained: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text())["config"]
         result: dict[str, Any] = json.loads((folder / "result.json").read_text())
         same = all(trained.get(key) == getattr(config, key) for key in ("data", "size"))
+        same = same and recorded(trained) == config.held
         same = same and config.split == "test" and bool(trained.get("smoke")) == config.smoke
         key = next(key for key in ("model/top1", "student/top1") if key in result["metrics"])
         value, images = float(result["metrics"][key]), result.get("n", {}).get(key, n)

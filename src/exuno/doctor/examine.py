@@ -42,7 +42,7 @@ def doctor(config: DoctorConfig) -> Run:
     pictures = source_digests(photos(config))  # a photograph that is missing is told before a teacher is trained
     test, model = open_images(config), trained(config)
     if model is not None:
-        fit(model, test)  # told before there is a run directory
+        fit(config, model, test)  # told before there is a run directory
     run = open_doctor(config, pictures | digests(config, test, model))
     try:
         if run.result is None:

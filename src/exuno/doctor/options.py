@@ -6,6 +6,7 @@ from typing import Literal
 
 import tyro
 
+from exuno.engine.options import Holdout
 from exuno.synth.options import ImageOptions
 
 
@@ -23,6 +24,7 @@ class DoctorConfig:
     """Folder that holds the benchmark data sets."""
     split: str = "test"
     """Which part of the data."""
+    held: tyro.conf.OmitArgPrefixes[Holdout] = field(default_factory=Holdout)
     size: int | None = None
     """Side of the images; default: that of the data."""
     claimed: float | None = None

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from exuno.data.base import modality
-from exuno.data.open import open_data
+from exuno.data.holdout import check_seen, open_held
 from exuno.distill.options import DistillConfig
 from exuno.distill.source import open_source
 from exuno.distill.train import open_teacher
@@ -67,7 +67,7 @@ def open_images(config: DoctorConfig) -> Any:
         ExunoError: no labels where they are needed, or whitened images.
     """
     assert config.data is not None
-    test: Any = open_data(config.data, config.split, root=config.data_root)
+    test: Any = open_held(config.data, config.split, config.data_root, config.held)
     if test.num_classes == 0 and not config.sources:
         raise ExunoError(
             f"{config.data} has no labels, so a teacher cannot be examined on it",
@@ -106,6 +106,7 @@ def plan(config: DoctorConfig, spec: str, run: Run) -> DistillConfig:
         data=config.data,
         source=(spec,),
         data_root=config.data_root,
+        held=config.held,
         patches=count(config),
         size=config.size,
         synth=config.synth,
@@ -119,8 +120,9 @@ def count(config: DoctorConfig) -> int:
     return min(config.patches, SMOKE_PATCHES) if config.smoke else config.patches
 
 
-def fit(model: Classifier, test: Any) -> None:
-    """Raises ExunoError if a teacher cannot answer for these images."""
+def fit(config: DoctorConfig, model: Classifier, test: Any) -> None:
+    """Raises ExunoError if a teacher cannot answer for these images, or has been trained on them."""
+    check_seen(config.teacher, model.card.lineage, config.data or "", config.held)
     if test.num_classes or model.card.classes == 0:
         check_classes(model, test, "the teacher")
 
@@ -133,7 +135,7 @@ def admit(config: DoctorConfig, test: Any, model: Classifier | None, run: Run) -
     """
     if model is None:
         model = open_teacher(plan(config, "", run), run)
-        fit(model, test)
+        fit(config, model, test)
     size = (config.size, config.size) if config.size else test.image_size
     device = make_accelerator(RunOptions(devices=config.devices)).device
     return Patient(model, Head(test) if config.smoke else test, size, device, config.workers)

@@ -1,10 +1,12 @@
 """The configuration of ``exuno eval``. Plain frozen dataclasses; no torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import tyro
+
+from exuno.engine.options import Holdout
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class EvalConfig:
     """Folder that holds the benchmark data sets."""
     split: str = "test"
     """Which part of the data."""
+    held: tyro.conf.OmitArgPrefixes[Holdout] = field(default_factory=Holdout)
     size: int | None = None
     """Side of the images; default: that of the data."""
     teacher: str | None = None

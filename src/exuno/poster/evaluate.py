@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from exuno.data.base import Data
-from exuno.data.open import open_data
+from exuno.data.holdout import open_held, recorded
 from exuno.data.poster import Poster, ledger, load
 from exuno.engine.check import need
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
-from exuno.engine.options import RunOptions
+from exuno.engine.options import Holdout, RunOptions
 from exuno.engine.session import Head
 from exuno.evaluate.command import POSTER, open_eval
 from exuno.evaluate.measure import GALLERY
@@ -40,12 +40,14 @@ def evaluate(config: EvalConfig) -> Measured:
     path = Path(config.model.removeprefix(POSTER))
     poster = load(path)
     spec = config.data or poster.data
-    test: Any = open_data(spec, config.split, root=config.data_root)
-    train: Any = open_data(spec, "train", root=config.data_root)
+    own = spec == poster.data and config.held == Holdout()
+    held = recorded(poster.lineage) if own else config.held
+    test: Any = open_held(spec, config.split, config.data_root, held)
+    train: Any = open_held(spec, "train", config.data_root, held)
     if config.smoke:
         test, train, poster = Head(test), Head(train), replace(poster, protocol=shortened(poster))
     proof = proof_of(config, Recipe.of(poster.protocol))
-    run = open_eval(replace(config, data=spec)) if config.run_dir else None
+    run = open_eval(replace(config, data=spec, held=held)) if config.run_dir else None
     if run and run.result:
         raise ExunoError(f"{run.dir} holds this measurement already", "Choose another --run-dir.")
     space, device = Space.of(poster), make_accelerator(RunOptions(devices=config.devices)).device
