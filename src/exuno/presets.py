@@ -20,7 +20,7 @@ from exuno.engine.errors import ExunoError
 
 Config = TypeVar("Config")
 PACKAGE = Path(__file__).parent
-UNPREFIXED = ("classes", "run")
+UNPREFIXED = ("classes", "held", "run")
 """Groups of options that are typed without the name of the group."""
 DEEPEST = 20
 """Presets that are based on each other, at most."""

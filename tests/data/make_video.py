@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 CODECS = {".mp4": "libx264", ".mkv": "libx264", ".mov": "libx264", ".webm": "libvpx-vp9", ".avi": "mpeg4"}
+CODECS |= {".m4v": "mpeg4", ".mpg": "mpeg2video", ".ts": "mpeg2video", ".3gp": "mpeg4", ".flv": "flv", ".wmv": "wmv2"}
 STEP = 7
 
 

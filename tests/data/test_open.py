@@ -188,7 +188,11 @@ def test_npz_without_labels(tmp_path: Path) -> None:
     ("change", "split", "told"),
     [
         ({}, "extra", "no extra_images; its arrays are train_images"),
-        ({"train_images": np.zeros((10, 4, 4), np.float32)}, "train", r"train_images of .* is float32 \[10, 4, 4\]"),
+        (
+            {"train_images": np.zeros((10, 4, 4), np.complex64)},
+            "train",
+            r"train_images of .* is complex64 \[10, 4, 4\]",
+        ),
         ({"train_labels": np.zeros((10, 14), np.int64)}, "train", r"\[10, 14\]"),
         ({"train_labels": np.zeros(9, np.int64)}, "train", "10 train_images and 9 train_labels"),
         ({"class_names": np.array(["a", "b"])}, "train", "names 2 classes, its labels go up to 2"),

@@ -11,6 +11,7 @@ import torch
 
 from exuno.data.loader import Loader
 from exuno.data.open import check_apart, open_data
+from exuno.data.recording import read_recording
 from exuno.data.recordings import RecordingData, in_folder
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
@@ -52,6 +53,28 @@ def test_files_of_one_size_are_told_apart(tmp_path: Path) -> None:
     for split in ("train", "test"):
         write(tmp_path / split / "a" / "0.wav", 500)
     check_apart("it", *(open_data(f"recordings:{tmp_path}", split) for split in ("train", "test")))
+
+
+def test_every_kind_that_can_be_read_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = {".mp3": "MP3", ".opus": "OGG", ".oga": "OGG", ".aiff": "AIFF", ".aif": "AIFF", ".aifc": "AIFF"}
+    kinds |= {".au": "AU", ".snd": "AU", ".caf": "CAF", ".w64": "W64", ".rf64": "RF64", ".sph": "NIST", ".WAV": "WAV"}
+    samples = 0.5 * np.sin(np.arange(8000) / 7)
+    for number, (suffix, kind) in enumerate(kinds.items()):
+        how = {"subtype": "OPUS"} if suffix == ".opus" else {}
+        write(tmp_path / "ab"[number % 2] / f"{number:02}{suffix}", samples, format=kind, **how)
+    (tmp_path / "a/notes.m4a").write_bytes(b"not read by libsndfile")
+    data = open_data(f"recordings:{tmp_path}", "train")
+    assert (len(data), data.classes) == (len(kinds), ("a", "b"))
+    assert {each.shape[1] for each in data.fetch(np.arange(len(kinds)))[0]} == {8000}
+    assert "1 file left out: 1 .m4a" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["AIFF", "AU", "MP3"])
+def test_the_end_of_every_kind_is_missed(kind: str, tmp_path: Path) -> None:
+    content = write(tmp_path / "a", 8000, format=kind).read_bytes()
+    assert len(read_recording(content, 8000)) == 8000
+    with pytest.raises(ExunoError, match="is cut off"):
+        read_recording(content[: len(content) // 2], 8000)
 
 
 def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:

@@ -163,6 +163,31 @@ def test_ucf101s_official_lists(tmp_path: Path) -> None:
     assert train.labels.tolist() == [0, 1]  # type: ignore[attr-defined]
 
 
+def test_every_kind_that_can_be_read_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = (".m4v", ".mpg", ".3gp", ".flv", ".wmv", ".ts", ".mp4")
+    for number, suffix in enumerate(kinds):
+        made = make_video(tmp_path / "ab"[number % 2] / f"{number}{suffix}", 10, 25)
+        if suffix == ".ts":
+            made.rename(made.with_suffix(".MTS"))
+    (tmp_path / "a/list.txt").touch()
+    data: Any = open_data(f"videos:{tmp_path}@2/0.2s", "train")
+    assert (len(data), data.classes) == (len(kinds), ("a", "b"))
+    assert {tuple(clip.shape) for clip in data.fetch(np.arange(len(kinds)))[0]} == {(3, 2, 32, 48)}
+    assert "1 file left out: 1 .txt" in capsys.readouterr().err
+
+
+def test_lists_by_the_names_that_people_give(folder: Path, tmp_path: Path) -> None:
+    for name, part in (("Training.csv", "train"), ("validate.csv", "test")):
+        files = sorted((folder / part).rglob("*.*"))
+        lines = [f"{file},{file.parent.name}" for file in files]
+        (tmp_path / name).write_text("\n".join(["file,label", *lines]))
+    train, test = (open_data(f"videos:{tmp_path}@2/0.2s", split) for split in ("train", "test"))
+    assert (len(train), train.classes, test.classes) == (3, ("fall", "rise"), ("fall", "rise"))
+    (tmp_path / "validate.csv").unlink()
+    with pytest.raises(ExunoError, match=r"no split 'test'.*Training\.csv.*--holdout"):
+        open_data(f"videos:{tmp_path}", "test")
+
+
 def test_broken_files_are_counted_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_video(tmp_path / "train/a/good.mp4")
     make_video(tmp_path / "train/b/good.mp4", 1)
@@ -179,7 +204,7 @@ def test_broken_files_are_counted_and_left_out(tmp_path: Path, capsys: pytest.Ca
     clips, _ = data.fetch(np.arange(2))
     assert numbers(clips[1]) == [0, 0, 0, 0]  # one frame, repeated
     assert len(open_data(f"videos:{tmp_path}", "test")) == 1
-    assert not capsys.readouterr().err
+    assert "without videos here: b\n" in capsys.readouterr().err  # all of a could be read, and of b there is no file
     (tmp_path / "train/a/good.mp4").unlink()
     (tmp_path / "train/b/good.mp4").unlink()
     with pytest.raises(ExunoError, match="none of the 3 videos"):

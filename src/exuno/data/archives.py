@@ -10,6 +10,7 @@ import numpy as np
 from exuno.data.base import ArrayData, Data
 from exuno.data.constants import IMAGENET
 from exuno.data.files import FileData
+from exuno.data.labels import count_classes
 from exuno.data.packed import absent, command, inside, still_packed
 from exuno.engine.errors import ExunoError
 
@@ -80,6 +81,7 @@ def stl10(root: Path, split: str) -> Data:
     else:
         labels = np.fromfile(_there(base / f"{split}_y.bin"), np.uint8).astype(np.int64) - 1
         classes = tuple(_there(base / "class_names.txt").read_text().split())
+        count_classes(labels, classes, f"the labels of stl10 in {base}")
     return ArrayData(f"stl10/{split}", images, labels, classes, stats=IMAGENET)
 
 

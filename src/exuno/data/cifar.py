@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from exuno.data.base import ArrayData
 from exuno.data.constants import CIFAR, Stats
+from exuno.data.labels import count_classes
 from exuno.data.plain_pickle import NotPlain, loads
 from exuno.engine.errors import ExunoError
 from exuno.engine.limits import Limit, read_at_most
@@ -57,6 +58,7 @@ def open_cifar(name: str, split: str, root: Path, stats: Stats = CIFAR) -> Array
             raise ValueError(f"labels {labels.min()} to {labels.max()} of {len(classes)} classes")
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError, IndexError) as error:
         raise ExunoError(f"the files of {name} in {root} have other content: {error}", "Fetch them again.") from error
+    count_classes(labels, classes, f"{name} in {root}")
     return ArrayData(f"{name}/{split}", images, labels, classes, stats=stats)
 
 

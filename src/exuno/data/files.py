@@ -11,6 +11,7 @@ from torch import Tensor
 
 from exuno.data.base import Data, Positions
 from exuno.data.constants import IMAGENET, PICTURES, Stats
+from exuno.data.labels import count_classes
 from exuno.data.picture import decode, read
 
 SUFFIXES = frozenset(PICTURES)
@@ -34,6 +35,9 @@ class FileData(Data):
         classes: names of the classes; None for unlabelled files.
         stats: mean and std of each channel.
         bits: that the numbers of files of more than 8 bits a channel fill, as :func:`exuno.data.picture.decode` has it.
+
+    Raises:
+        ExunoError: labels that are no numbers of the classes.
     """
 
     channels = 3
@@ -48,6 +52,7 @@ class FileData(Data):
         stats: Stats = IMAGENET,
         bits: int | None = None,
     ) -> None:
+        count_classes(np.asarray(labels, np.int64), classes, name)
         self.name, self.root, self.files = name, root, list(files)
         self.labels = torch.from_numpy(np.asarray(labels, np.int64))
         self.classes = classes

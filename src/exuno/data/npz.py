@@ -1,30 +1,82 @@
-"""``npz:PATH``: images and labels in one NumPy file, in the layout of MedMNIST (Yang et al., Scientific Data 2023)."""
+"""``npz:PATH``: images and labels in one NumPy file, in the layout of MedMNIST (Yang et al., Scientific Data 2023), or
+by the names that Keras and others use."""
 
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from exuno.data.arrays import as_images
 from exuno.data.base import ArrayData, channel_stats
 from exuno.data.constants import Stats
+from exuno.data.labels import count_classes, names_in, numbered, plain, tell_unused
+from exuno.data.split_words import HOLD_OUT, STANDS_IN, split_word, tokens
+from exuno.data.subset import some
 from exuno.engine.errors import ExunoError
+from exuno.engine.tell import tell
+
+ROLES = {
+    "images": frozenset(("images", "image", "imgs", "img", "x", "data", "inputs", "input", "pixels")),
+    "labels": frozenset(("labels", "label", "y", "targets", "target", "classes", "cls")),
+}
+"""Words for the two kinds of arrays."""
+NAMES = "class_names"
+LAYOUT = "Name them train_images, train_labels, test_images, test_labels."
+
+Key = tuple[str, str]
+"""Split, '' for a file that is one set, and role of an array."""
+
+
+@dataclass(frozen=True)
+class _File:
+    """An open file: which of its arrays is what."""
+
+    path: Path
+    arrays: np.lib.npyio.NpzFile
+    keys: dict[Key, str]
+
+    def read(self, key: Key) -> NDArray[Any]:
+        """An array.
+
+        Raises:
+            ExunoError: it holds Python objects.
+        """
+        name = self.keys[key]
+        try:
+            return self.arrays[name]
+        except ValueError as error:
+            if "allow_pickle" not in str(error):
+                raise
+            raise ExunoError(
+                f"{name} of {self.path} holds Python objects, which exuno does not read: that could run a program",
+                "Save it as numbers or text, such as labels.astype(str) or images of one size as uint8.",
+            ) from None
+
+    def what(self, key: Key) -> str:
+        """The name of an array, for messages."""
+        return f"{self.keys[key]} of {self.path}"
 
 
 def open_npz(path: Path, split: str, name: str | None = None, stats: Stats | None = None) -> ArrayData:
     """One split of an .npz file.
 
-    Its arrays are ``SPLIT_images``, uint8 [N, H, W] or [N, H, W, 3], and ``SPLIT_labels``, integers [N] or [N, 1]
-    (none: unlabelled), for the splits ``train``, ``val``, ``test``; and, if known, ``class_names``.
+    Its arrays are ``SPLIT_images``, uint8 [N, H, W] or [N, H, W, 3], and ``SPLIT_labels`` [N] or [N, 1] (none:
+    unlabelled), for the splits ``train``, ``val``, ``test``; and, if known, ``class_names``. Other names that say the
+    same are taken for them and told: ``x_train`` and ``y_train``, ``X_test``, ``valid_data``; and ``images`` and
+    ``labels`` alone are one set, which is returned for every split. So are other forms of images (:func:`as_images`)
+    and labels (:func:`~exuno.data.labels.plain`).
 
     Args:
         path: the file.
-        split: ``train``, ``val`` or ``test``.
+        split: ``train``, ``val`` or ``test``; without test images, those for validation stand in.
         name: what to call it.
         stats: mean and std of each channel; by default those of the training images.
 
     Raises:
-        ExunoError: for a missing or broken file, missing arrays, or arrays of another kind.
+        ExunoError: for a missing or broken file, missing arrays, or arrays that are no images and labels.
     """
     if not path.is_file():
         raise ExunoError(f"there is no file {path}", "Check the path.")
@@ -32,55 +84,77 @@ def open_npz(path: Path, split: str, name: str | None = None, stats: Stats | Non
         with np.load(path, allow_pickle=False) as arrays:
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise ExunoError(f"{path} holds one array, not several", "Write it with numpy.savez.")
-            return _read(arrays, path, split, name or f"npz:{path}", stats)
+            return _read(_File(path, arrays, _keys(path, arrays.files)), split, name or f"npz:{path}", stats)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ExunoError(f"{path} cannot be read: {error}", "Write it again with numpy.savez.") from error
 
 
-def _read(arrays: np.lib.npyio.NpzFile, path: Path, split: str, name: str, stats: Stats | None) -> ArrayData:
-    if f"{split}_images" not in arrays:
+def _keys(path: Path, files: list[str]) -> dict[Key, str]:
+    """Which array is what.
+
+    Raises:
+        ExunoError: two arrays that say the same.
+    """
+    found: dict[Key, list[str]] = {}
+    for name in files:
+        words = set(tokens(name))
+        roles = [role for role, known in ROLES.items() if words & known]
+        split = split_word(name)
+        if len(roles) == 1 and name != NAMES and (split is not None or len(words) == 1):
+            found.setdefault((split[0] if split else "", roles[0]), []).append(name)
+    keys = {}
+    for (split, role), names in found.items():
+        exact = f"{split}_{role}" if split else role
+        if len(names) > 1 and exact not in names:
+            raise ExunoError(f"{path} has several arrays of {exact}: {some(names)}", LAYOUT)
+        keys[split, role] = exact if exact in names else names[0]
+    if "images" not in {role for split, role in keys if split}:
+        return {key: name for key, name in keys.items() if not key[0]}
+    keys = {key: name for key, name in keys.items() if key[0]}
+    told = [f"{name} as {'_'.join(key)}" for key, name in keys.items() if name != "_".join(key)]
+    if told:
+        tell(f"{path}: read {some(told, 6)}")
+    return keys
+
+
+def _read(file: _File, split: str, name: str, stats: Stats | None) -> ArrayData:
+    path, keys = file.path, file.keys
+    part = next((each for each in (*STANDS_IN.get(split, (split,)), "") if (each, "images") in keys), None)
+    if part is None:
         raise ExunoError(
-            f"{path} has no {split}_images; its arrays are {', '.join(arrays.files)}",
-            "Name them train_images, train_labels, test_images, test_labels.",
+            f"{path} has no {split}_images; its arrays are {', '.join(file.arrays.files)}",
+            LAYOUT + (HOLD_OUT if split == "test" and ("train", "images") in keys else ""),
         )
-    images = _images(arrays, split, path)
-    labels, num_classes = np.full(len(images), -1, np.int64), 0
-    if f"{split}_labels" in arrays:
-        labels = _labels(arrays, split, path)
-        # A split may lack the last class: the file as a whole tells how many there are.
-        every = [key[: -len("_labels")] for key in arrays.files if key.endswith("_labels")]
-        num_classes = 1 + max(int(_labels(arrays, s, path).max(initial=-1)) for s in every)
+    key, first = (part, "images"), ("train", "images")
+    raw, trained, scale = file.read(key), None, None
+    if part != "train" and first in keys and (stats is None or raw.dtype.kind == "f"):
+        trained, scale = as_images(file.read(first), file.what(first))
+    images, _ = as_images(raw, file.what(key), scale)
+    labels, classes, count = np.full(len(images), -1, np.int64), None, 0
+    if (part, "labels") in keys:
+        labels, classes, count = _labels(file, part)
     if len(labels) != len(images):
-        raise ExunoError(f"{path} has {len(images)} {split}_images and {len(labels)} {split}_labels", "Write it again.")
-    classes = tuple(map(str, arrays["class_names"].tolist())) if "class_names" in arrays else None
-    if classes and num_classes > len(classes):
         raise ExunoError(
-            f"{path} names {len(classes)} classes, its labels go up to {num_classes - 1}", "Name them all."
+            f"{path} has {len(images)} {keys[key]} and {len(labels)} {keys[part, 'labels']}", "Write it again."
         )
-    count = len(classes) if classes and num_classes else num_classes
-    if stats is None:
-        train = split if split == "train" or "train_images" not in arrays else "train"
-        stats = channel_stats(images if train == split else _images(arrays, train, path))
-    return ArrayData(f"{name}/{split}", images, labels, classes if num_classes else None, count, stats)
+    stats = stats or channel_stats(images if trained is None else trained)
+    return ArrayData(f"{name}/{part}" if part else name, images, labels, classes, count, stats)
 
 
-def _images(arrays: np.lib.npyio.NpzFile, split: str, path: Path) -> NDArray[np.uint8]:
-    images = arrays[f"{split}_images"]
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
-        raise ExunoError(
-            f"{split}_images of {path} is {images.dtype} {list(images.shape)}",
-            "Images are uint8 [N, H, W] (gray) or [N, H, W, 3] (RGB).",
-        )
-    return images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
-
-
-def _labels(arrays: np.lib.npyio.NpzFile, split: str, path: Path) -> NDArray[np.int64]:
-    labels = arrays[f"{split}_labels"]
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise ExunoError(
-            f"{split}_labels of {path} is {labels.dtype} {list(labels.shape)}",
-            "Labels are integers [N] or [N, 1]; several labels for one image are not supported.",
-        )
-    return labels.astype(np.int64)
+def _labels(file: _File, part: str) -> tuple[NDArray[np.int64], tuple[str, ...] | None, int]:
+    """Labels, names and number of the classes of a part. A part may lack the last class, or others: the file as a whole
+    tells how many there are."""
+    raw = {key: file.read(key) for key in file.keys if key[1] == "labels"}
+    read = {key: plain(each, file.what(key)) for key, each in raw.items()}
+    given = tuple(map(str, file.arrays[NAMES].tolist())) if NAMES in file.arrays else None
+    names = given or names_in(list(read.values()))
+    labels = {key: numbered(each, names, file.what(key)) for key, each in read.items()}
+    counts = [count_classes(each, names, file.what(key)) for key, each in labels.items()]
+    columns = [each.shape[1] for each in raw.values() if each.ndim == 2 and each.shape[1] > 1]
+    mine = labels[part, "labels"]
+    if not (mine >= 0).any():
+        return mine, None, 0
+    count = max(counts + ([] if names else columns))
+    if part in ("train", ""):
+        tell_unused(mine, count, names, file.what((part, "labels")))
+    return mine, names, count

@@ -4,6 +4,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from exuno.data.base import Data
+from exuno.data.files import FileData
+from exuno.data.split_words import HOLD_OUT
 from exuno.engine.errors import ExunoError
 
 FORMS = (
@@ -67,11 +69,27 @@ def open_data(spec: str, split: str = "train", *, root: Path | None = None) -> D
 
 def check_apart(spec: str, train: Data, test: Data) -> None:
     """Raises ExunoError if both splits of a data set are the same images."""
-    if train.fingerprint() == test.fingerprint():
+    if same_samples(train, test):
         raise ExunoError(
             f"{spec} has no test images of its own: its train and test splits are the same",
-            "Give it both, for a folder as PATH/train/CLASS/ and PATH/test/CLASS/.",
+            f"Give it both, for a folder as PATH/train/CLASS/ and PATH/test/CLASS/.{HOLD_OUT}",
         )
+
+
+def same_samples(one: Data, other: Data) -> bool:
+    """Whether two splits hold the same samples."""
+    # Fingerprints read all images or ask for the sizes of all files: only where the lengths leave a doubt.
+    if isinstance(one, FileData) and isinstance(other, FileData) and one.root.resolve() != other.root.resolve():
+        return False  # of files, fingerprints know names and sizes only
+    if len(one) != len(other) and one.groups is None and other.groups is None:  # not clips of the same videos
+        return False
+    return one is other or one.fingerprint() == other.fingerprint()
+
+
+def lacks_split(error: ExunoError, split: str) -> bool:
+    """Whether data could not be opened because they have no such split."""
+    signs = (f"no split '{split}'", f"no {split}_images", "there is no shard", "no file matches")
+    return any(sign in error.what for sign in signs)
 
 
 def _named(name: str, split: str, root: Path | None) -> Data:

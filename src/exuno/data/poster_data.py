@@ -93,13 +93,13 @@ def open_poster(path: Path, split: str, root: Path | None) -> Data:
     Raises:
         ExunoError: no poster, a damaged one, or data that cannot be opened or are others.
     """
-    from exuno.data.open import open_data
+    from exuno.data.holdout import open_held, recorded
 
     poster = load(path)
     if split == "train":
         return PosterData(poster, f"poster:{path}/train")
     try:
-        data = open_data(poster.data, split, root=root)
+        data = open_held(poster.data, split, root, recorded(poster.lineage))
     except ExunoError as error:
         raise ExunoError(f"{path} is tested on {poster.data}: {error.what}", error.todo) from error
     if data.num_classes != poster.classes:

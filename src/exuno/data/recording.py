@@ -14,7 +14,10 @@ from exuno.data.made_sound import MADE, MADE_RATE, made_sound
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import existing
 
-SUFFIXES = (".wav", ".flac", ".ogg")
+SUFFIXES = (
+    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
+    *(".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64", ".sph"),
+)
 FORMS = f"PATH of a recording ({', '.join(SUFFIXES)}) or sound:NAME ({', '.join(MADE)})"
 
 RATES = (1000, 1_000_000)
@@ -22,6 +25,9 @@ RATES = (1000, 1_000_000)
 
 QUIET = 2 / 32768
 """Two steps of 16 bits: what rounding leaves of silence, or of channels that cancel each other."""
+
+_UNKNOWN = 0x7FFFF000
+"""Programs that write to a pipe do not know the size of a file: they leave 0, or the largest there is, from here on."""
 
 _LARGEST = 2000
 """Largest numerator and denominator of a resampling; 44,100 Hz to 16,000 Hz needs 441."""
@@ -131,7 +137,7 @@ def _decode(content: bytes, name: str) -> tuple[NDArray[np.float32], int]:
     except (library.LibsndfileError, TypeError, ValueError, MemoryError) as error:
         why = getattr(error, "error_string", error)  # soundfile's own text names the buffer too
         raise ExunoError(
-            f"{name} is not a recording that can be read ({why})", "WAV, FLAC and Ogg are known."
+            f"{name} is not a recording that can be read ({why})", "WAV, FLAC, MP3, Ogg, Opus, AIFF, AU, … are known."
         ) from None
     if len(samples) < promised:
         raise _cut(name, f"{len(samples):,} of {promised:,} samples")
@@ -139,15 +145,22 @@ def _decode(content: bytes, name: str) -> tuple[NDArray[np.float32], int]:
 
 
 def _check_size(content: bytes, name: str) -> None:
-    """Refuses a WAV file that ends early; libsndfile plays it as far as it goes, without a word."""
+    """Refuses a WAV, AIFF or AU file that ends early; libsndfile plays it as far as it goes, without a word."""
+    if content[:4] == b".snd" or (content[:4] == b"FORM" and content[8:11] == b"AIF"):
+        au = content[:4] == b".snd"
+        start, size = (
+            (int.from_bytes(content[4:8]), int.from_bytes(content[8:12])) if au else (8, int.from_bytes(content[4:8]))
+        )
+        if 0 < size < _UNKNOWN and start + size > len(content):
+            raise _cut(name, f"{max(0, len(content) - start):,} of {size:,} bytes")
+        return
     if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
         return
     start = 12
     while start + 8 <= len(content):
         size = int.from_bytes(content[start + 4 : start + 8], "little")
         if content[start : start + 4] == b"data":
-            # Programs that write to a pipe do not know the size: they leave 0, or the largest there is.
-            if 0 < size < 0x7FFFF000 and start + 8 + size > len(content):
+            if 0 < size < _UNKNOWN and start + 8 + size > len(content):
                 raise _cut(name, f"{len(content) - start - 8:,} of {size:,} bytes")
             return
         start += 8 + size + size % 2

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +18,7 @@ from exuno.data.memory import LIMIT
 from exuno.data.recording import RATES, SUFFIXES, read_recording, soundfile
 from exuno.data.shards import TAR, Shards, expand
 from exuno.engine.errors import ExunoError
+from exuno.engine.tell import tell
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class RecordingData(Data):
             raise ExunoError(f"none of the {lost:,} recordings of {name} can be read: {first}", "Check the files.")
         if lost:
             every = lost + len(kept)
-            print(f"{lost:,} of {every:,} recordings of {name} are left out; the first: {first}", file=sys.stderr)
+            tell(f"{lost:,} of {every:,} recordings of {name} are left out; the first: {first}")
         digest.update(str(rate).encode())
         self.rate, self.image_size, self.digest = rate, (1, rate), digest.hexdigest()
         self.kept = np.array(kept, np.int64)

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from exuno.data.base import ArrayData, Data, Positions
 from exuno.data.constants import IMAGENET
 from exuno.data.files import PHOTO_RESIZE, PHOTO_SIZE
+from exuno.data.labels import count_classes, numbered, plain
 from exuno.data.picture import from_pillow
 from exuno.engine.errors import ExunoError
 
@@ -67,17 +69,20 @@ def _names(found: Any) -> tuple[str, ...] | None:
     return tuple(map(str, names)) if names else None
 
 
-def _labels(found: Any) -> list[int] | None:
+def _labels(name: str, found: Any) -> NDArray[np.int64] | None:
     # torchvision has no common attribute: these are the ones in use.
     for attribute in ("targets", "labels", "_labels"):
         labels = getattr(found, attribute, None)
         if labels is not None:
-            return [int(label) for label in labels]
+            what = f"the labels of {name}"
+            numbers = numbered(plain(labels, what), _names(found), what)
+            count_classes(numbers, _names(found), what)
+            return numbers
     return None
 
 
 def _array(name: str, split: str, found: Any) -> ArrayData | None:
-    data, labels = getattr(found, "data", None), _labels(found)
+    data, labels = getattr(found, "data", None), _labels(f"torchvision:{name}/{split}", found)
     if data is None or labels is None:
         return None
     images = np.asarray(data)
@@ -87,7 +92,7 @@ def _array(name: str, split: str, found: Any) -> ArrayData | None:
         images = images[:, None]
     elif images.shape[3] in (1, 3):
         images = images.transpose(0, 3, 1, 2)
-    return ArrayData(f"torchvision:{name}/{split}", images, np.array(labels, np.int64), _names(found))
+    return ArrayData(f"torchvision:{name}/{split}", images, labels, _names(found))
 
 
 class _Decoded(Data):
@@ -99,11 +104,11 @@ class _Decoded(Data):
     def __init__(self, name: str, found: Any) -> None:
         self.name, self.found = name, found
         self.classes = _names(found)
-        labels = _labels(found)
+        labels = _labels(name, found)
         if labels is None:
             raise ExunoError(f"{name} is not a classification data set", "Use folder:PATH for its images.")
-        self.labels = torch.tensor(labels)
-        self.num_classes = len(self.classes or ()) or max(labels) + 1
+        self.labels = torch.from_numpy(labels)
+        self.num_classes = count_classes(labels, self.classes, f"the labels of {name}")
 
     def __len__(self) -> int:
         return len(self.labels)

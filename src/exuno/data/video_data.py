@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from exuno.data.memory import LIMIT
 from exuno.data.shards import Member, Shards
 from exuno.data.video_file import TOLERANCE, Facts, Pixels, Source, Unreadable, all_frames, frames_at, look
 from exuno.engine.errors import ExunoError
+from exuno.engine.tell import tell
 
 CLIPS = 10
 """Clips of a test video, the first at its beginning and the last at its end."""
@@ -122,7 +122,7 @@ class VideoData(Data):
         total = len(failed) + len(self.videos)
         if not self.videos:
             raise ExunoError(f"none of the {total} videos of {self.name} could be read ({words})", "Check the files.")
-        print(f"{len(failed)} of {total} videos of {self.name} could not be read: {words}", file=sys.stderr)
+        tell(f"{len(failed)} of {total} videos of {self.name} could not be read: {words}")
 
     def _source(self, video: VideoFile) -> Source:
         if isinstance(video.where, Path):

@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 
 from exuno.engine.errors import ExunoError
 
-SUFFIXES = (".mp4", ".avi", ".mkv", ".webm", ".mov")
+SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v", ".avi", ".divx", ".mkv", ".webm"),
+    *(".mpg", ".mpeg", ".mpe", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".mxf"),
+    *(".flv", ".wmv", ".asf", ".ogv", ".rm", ".gif"),
+)
 SHORT = 256
 """Larger frames are reduced to this short side as they are decoded: no published recipe looks at more."""
 TOLERANCE = 1e-4

@@ -8,9 +8,13 @@ from pathlib import Path
 from exuno.data.archives import split_of
 from exuno.data.base import Data
 from exuno.data.class_order import in_order, tell_order
-from exuno.data.folder import SPLITS, find_files
+from exuno.data.folder import find_files
+from exuno.data.layout import layout_of
 from exuno.data.packed import absent, inside
 from exuno.data.shards import TAR, Shards, expand
+from exuno.data.split_words import HOLD_OUT, STANDS_IN, split_word
+from exuno.data.subset import some
+from exuno.data.tree import entries, files_below
 from exuno.data.video_data import Cut, VideoData, VideoFile
 from exuno.data.video_file import SUFFIXES
 from exuno.engine.errors import ExunoError
@@ -22,7 +26,7 @@ def open_videos(spec: str, split: str) -> Data:
     """``PATH[@FRAMES/SECONDSs]``: a folder, a list ``PATH.csv`` or shards ``PATTERN.tar``, cut into clips.
 
     A folder has ``train/CLASS/…`` and ``test/CLASS/…`` (or ``val``) as in ``folder:``; or lists ``train.csv`` and
-    ``test.csv`` (or ``val.csv``) beside its files, or in ``annotations``.
+    ``test.csv`` (or ``val.csv``, …) beside its files, or in ``annotations``.
 
     Raises:
         ExunoError: nothing there, or a list that names no video.
@@ -44,18 +48,38 @@ def open_videos(spec: str, split: str) -> Data:
 
 def open_video_folder(path: Path, split: str, name: str, cut: Cut) -> Data:
     """A folder of videos; see :func:`open_videos`."""
-    for word in SPLITS.get(split, (split,)):
+    for part in STANDS_IN.get(split, (split,)):
         for place in (path, path / "annotations"):
-            if (place / f"{word}.csv").is_file():
-                lists = [place / f"{word}.csv", place / "train.csv"]
-                return _listed(f"{name}/{word}", lists, path / word if (path / word).is_dir() else path, split, cut)
+            if (own := _list_of(place, part)) is not None:
+                lists = [own, *filter(None, [_list_of(place, "train")])]
+                folder = next((path / each for each in (own.stem, part) if (path / each).is_dir()), path)
+                return _listed(f"{name}/{own.stem}", lists, folder, split, cut)
+    train = next(filter(None, (_list_of(place, "train") for place in (path, path / "annotations"))), None)
+    if train is not None and layout_of(path, SUFFIXES, "videos").folder(split) is None:
+        raise ExunoError(f"{path} has no split '{split}'", f"Its list is {train.name}." + HOLD_OUT * (split == "test"))
     found = find_files(path, split, SUFFIXES, "videos")
     videos = [
         VideoFile(file, label, found.folder / file)
         for file, label in zip(found.files, found.labels.tolist(), strict=True)
     ]
-    name = name if found.folder == path else f"{name}/{found.folder.name}"
+    name = name if found.folder == path else f"{name}/{found.folder.relative_to(path).as_posix()}"
     return VideoData(name, videos, found.classes, cut, spread=split in TESTS)
+
+
+def _list_of(place: Path, split: str) -> Path | None:
+    """The list of a split in a folder: ``train.csv``, ``Validation.csv``, ``test_list.csv``.
+
+    Raises:
+        ExunoError: there are several.
+    """
+    if (place / f"{split}.csv").is_file():
+        return place / f"{split}.csv"
+    there = entries(place) if place.is_dir() else []
+    lists = [entry.name for entry in there if entry.name.lower().endswith(".csv") and entry.is_file()]
+    mine = [name for name in lists if split_word(Path(name).stem) == (split, ())]
+    if len(mine) > 1:
+        raise ExunoError(f"{place} has several lists of its split '{split}': {some(mine)}", "Keep one of them there.")
+    return place / mine[0] if mine else None
 
 
 def ucf101(root: Path, split: str) -> Data:
@@ -111,7 +135,7 @@ def _listed(name: str, lists: Sequence[Path], folder: Path, split: str, cut: Cut
     classes = in_order({row["label"] for row in (rows if own == lists[0] else _rows(own))} - {""}) or None
     tell_order(classes or (), own, "labels such as 00, 01, … have one order only")
     number = {word: label for label, word in enumerate(classes or ())}
-    there = {path.stem: path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES}
+    there = {Path(file).stem: folder / file for file in files_below(folder, SUFFIXES)}
     videos = []
     for row in rows:
         if row["label"] and row["label"] not in number:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from exuno.engine.options import Augment, ClassOrder, Optim, RunOptions, Sound
+from exuno.engine.options import Augment, ClassOrder, Holdout, Optim, RunOptions, Sound
 from exuno.synth.audio_options import AudioOptions
 from exuno.synth.options import ImageOptions, VideoOptions
 
@@ -90,4 +90,5 @@ class DistillConfig:
     video: VideoOptions = field(default_factory=lambda: VideoOptions(size=0, frames=0))
     audio: AudioOptions = field(default_factory=lambda: AudioOptions(rate=0, seconds=0))
     optim: Optim = field(default_factory=Optim)
+    held: tyro.conf.OmitArgPrefixes[Holdout] = field(default_factory=Holdout)
     run: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from exuno.data.base import Data, Modality, modality
 from exuno.data.deep import split_bits
+from exuno.data.holdout import without_held
 from exuno.data.memory import in_memory
 from exuno.data.open import open_data
 from exuno.data.photo import photo_sha256
@@ -92,6 +93,7 @@ def open_source(config: DistillConfig, test: Data, size: tuple[int, int], channe
     folder, run = split_bits(spec)[0], config.augment.frames
     named = spec_of(Path(folder), kind, run) + spec.removeprefix(folder) if Path(folder).is_dir() else spec
     source = open_data(named, "train", root=config.data_root)
+    source = without_held(source, config.data, config.data_root, config.held)
     if modality(source) != kind:
         raise ExunoError(f"--source {spec} has {modality(source)}s, and {test.name} has {kind}s", "Give data alike.")
     return source

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
+from exuno.data.holdout import check as check_holdout
+from exuno.data.holdout import check_seen, lineage_of, open_held
 from exuno.data.loader import Loader
-from exuno.data.open import open_data
 from exuno.distill import source as sources
 from exuno.distill.cache import teacher_logits
 from exuno.distill.check import check, check_idle, check_source
@@ -42,6 +43,7 @@ def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
         ExunoError: anything the user can put right.
     """
     check(config)
+    check_holdout(config.held)
     stated = resolve(DistillConfig, preset) if preset else DistillConfig(config.teacher, config.student, config.data)
     work = partial(train, stated=session.smoke(stated) if config.run.smoke else stated)
     return carry_out("distill", config, preset, work, sources.digests(config.source))
@@ -53,7 +55,7 @@ def open_teacher(config: DistillConfig, run: Run) -> Classifier:
         return load_model(config.teacher, pretrained=True)
     preset = read("teach", config.teacher.removeprefix("teach:"))
     execution = replace(config.run, run_dir=run.dir / "teacher", resume="auto")
-    about_data = {"data": config.data, "data_root": config.data_root, "classes": config.classes}
+    about_data = {"data": config.data, "data_root": config.data_root, "classes": config.classes, "held": config.held}
     plan = replace(resolve(TeachConfig, preset), run=execution, **about_data)
     return load_model(f"run:{teach(plan, preset).dir}", pretrained=True)
 
@@ -73,6 +75,7 @@ class Setup:
 
 def prepare(config: DistillConfig, test: Any, teacher: Classifier, accelerator: Accelerator) -> Setup:
     """Opens source and student, and checks that all fit each other."""
+    check_seen(config.teacher, teacher.card.lineage, config.data, config.held)
     test = matched(teacher, test, "the teacher", config.classes)
     size = size_of(config, test)
     session.seed_everything(config.run.seed)
@@ -100,7 +103,7 @@ def prepare(config: DistillConfig, test: Any, teacher: Classifier, accelerator: 
 def train(config: DistillConfig, run: Run, stated: DistillConfig) -> None:
     """Trains, tests, exports and reports in an open run directory; ``stated`` is the configuration before the user
     changed it."""
-    test: Any = open_data(config.data, "test", root=config.data_root)
+    test: Any = open_held(config.data, "test", config.data_root, config.held)
     check_source(config, test)
     check_idle(config, stated, test)
     teacher = open_teacher(config, run)  # before the devices are taken: it may have to be trained
@@ -164,6 +167,7 @@ def conclude(
         "source": sources.lineage(config, setup.source, run.inputs),
         "teacher": {"spec": config.teacher, **setup.teacher.card.lineage},
         "data": config.data,
+        **lineage_of(config.held),
         "seed": config.run.seed,
     } | smoke_mark(config)
     setup.student.card.lineage.update(lineage)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from exuno.data.holdout import recorded
 from exuno.doctor.command import TEACH
 from exuno.doctor.options import DoctorConfig
 from exuno.engine.documents import mapping, read_result, read_yaml
@@ -52,6 +53,7 @@ def claimed(config: DoctorConfig, run_dir: Path, n: int, device: str) -> Claim |
         trained: dict[str, Any] = mapping(read_yaml(folder / "config.yaml")["config"])
         result: dict[str, Any] = read_result(folder / "result.json")
         same = all(trained.get(key) == getattr(config, key) for key in ("data", "size"))
+        same = same and recorded(trained) == config.held
         same = same and config.split == "test" and bool(trained.get("smoke")) == config.smoke
         key = next(key for key in ("model/top1", "student/top1") if key in result["metrics"])
         value, images = float(result["metrics"][key]), result.get("n", {}).get(key, n)

@@ -47,14 +47,14 @@ def complete(config: DoctorConfig) -> DoctorConfig:
     if config.teacher.startswith(TEACH):
         known = read("teach", config.teacher.removeprefix(TEACH)).config
         return replace(config, data=config.data or known["data"])
-    wish = EvalConfig(model=config.teacher, data=config.data, data_root=config.data_root, size=config.size)
+    wish = EvalConfig(config.teacher, config.data, config.data_root, size=config.size, held=config.held)
     import yaml
 
     try:
         found = complete_eval(wish)
     except (KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise ExunoError(f"the record of {config.teacher} does not tell its data", "Give --data.") from error
-    return replace(config, data=found.data, data_root=found.data_root, size=found.size)
+    return replace(config, data=found.data, data_root=found.data_root, size=found.size, held=found.held)
 
 
 def check(config: DoctorConfig) -> None:

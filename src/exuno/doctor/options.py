@@ -6,7 +6,7 @@ from typing import Literal
 
 import tyro
 
-from exuno.engine.options import ClassOrder
+from exuno.engine.options import ClassOrder, Holdout
 from exuno.synth.options import ImageOptions
 
 
@@ -27,6 +27,7 @@ class DoctorConfig:
     classes: ClassOrder = "auto"
     """How classes of the data are matched with those of the teacher: by their names where both have names (auto), by
     name alone, or by number: label 0 is the first class, whatever the names."""
+    held: tyro.conf.OmitArgPrefixes[Holdout] = field(default_factory=Holdout)
     size: int | None = None
     """Side of the images; default: that of the data."""
     claimed: float | None = None

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from exuno.data.base import modality
-from exuno.data.open import open_data
+from exuno.data.holdout import check_seen, open_held
 from exuno.distill.options import DistillConfig
 from exuno.distill.source import open_source
 from exuno.distill.train import open_teacher
@@ -67,7 +67,7 @@ def open_images(config: DoctorConfig) -> Any:
         ExunoError: no labels where they are needed, or whitened images.
     """
     assert config.data is not None
-    test: Any = open_data(config.data, config.split, root=config.data_root)
+    test: Any = open_held(config.data, config.split, config.data_root, config.held)
     if test.num_classes == 0 and not config.sources:
         raise ExunoError(
             f"{config.data} has no labels, so a teacher cannot be examined on it",
@@ -107,6 +107,7 @@ def plan(config: DoctorConfig, spec: str, run: Run) -> DistillConfig:
         source=(spec,),
         data_root=config.data_root,
         classes=config.classes,
+        held=config.held,
         patches=count(config),
         size=config.size,
         synth=config.synth,
@@ -124,8 +125,9 @@ def fit(config: DoctorConfig, model: Classifier, test: Any) -> Any:
     """The images with labels that are the numbers of the teacher's classes.
 
     Raises:
-        ExunoError: a teacher that cannot answer for these images, or has other classes.
+        ExunoError: a teacher that cannot answer for these images, has other classes, or has been trained on them.
     """
+    check_seen(config.teacher, model.card.lineage, config.data or "", config.held)
     if test.num_classes:
         return matched(model, test, "the teacher", config.classes)
     check_classes(model, test, "the teacher")

@@ -40,6 +40,17 @@ class RunOptions:
     names: for pages that go to others."""
 
 
+@dataclass(frozen=True)
+class Holdout:
+    """What is held out for the test, of data that have no test split."""
+
+    holdout: float | None = None
+    """Share of each class that is held out for the test, of data without test images of their own: always the same
+    ones, whatever the verb, so that teach and eval agree."""
+    holdout_seed: int = 0
+    """Which ones these are."""
+
+
 EXECUTION = (
     *("run_dir", "devices", "resume", "workers", "dry_run", "debug", "track", "no_images"),
     *("cache_dir", "processes", "ray"),  # of exuno distill and exuno study

@@ -1,6 +1,6 @@
 """``exuno eval MODEL --data DATA``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from exuno.engine.check import need
 from exuno.engine.documents import read_yaml
 from exuno.engine.errors import ExunoError
-from exuno.engine.options import EXECUTION, ClassOrder, RunOptions
+from exuno.engine.options import EXECUTION, ClassOrder, Holdout, RunOptions
 from exuno.engine.session import explain
 from exuno.evaluate.options import EvalConfig
 from exuno.presets import to_args, to_dict
@@ -56,24 +56,43 @@ def spec_of(model: str) -> str:
 
 
 def complete(config: EvalConfig) -> EvalConfig:
-    """The configuration with what the run of the model knows: data, their root and size.
+    """The configuration with what the run of the model knows: data, their root and size, and what is held out of them.
 
     Raises:
         ExunoError: no data were given and the model is no run.
     """
     check_flags(config)
-    if config.data or config.model.startswith(POSTER):
+    if config.model.startswith(POSTER):
         return config
     file = Path(config.model.removeprefix("run:")) / "config.yaml"
-    if not config.model.startswith("run:") or not file.is_file():
-        raise ExunoError(f"what to test {config.model} on is unknown", "Give --data, for instance --data digits.")
-    known = read_yaml(file).get("config") or {}
+    known = config_of(file) if config.model.startswith("run:") and file.is_file() else {}
+    if config.data is None:
+        if not known:
+            raise ExunoError(f"what to test {config.model} on is unknown", "Give --data, for instance --data digits.")
+        root = config.data_root or (Path(known["data_root"]) if known.get("data_root") else None)
+        config = replace(config, data=known["data"], data_root=root, size=config.size or known.get("size"))
+    return replace(config, held=held_by(known, config.data, config.held))
+
+
+def config_of(file: Path) -> dict[str, Any]:
+    """The configuration in a run's config.yaml.
+
+    Raises:
+        ExunoError: it is damaged, or names no data.
+    """
+    known = read_yaml(file).get("config")
     if not isinstance(known, dict) or not isinstance(known.get("data"), str):
         raise ExunoError(
             f"{file} does not tell what the model was trained on", "Give --data, for instance --data digits."
         )
-    root = config.data_root or (Path(known["data_root"]) if known.get("data_root") else None)
-    return replace(config, data=known["data"], data_root=root, size=config.size or known.get("size"))
+    return known
+
+
+def held_by(known: Mapping[str, Any], data: str | None, held: Holdout) -> Holdout:
+    """What is held out of data: what the options say, else what a run that was tested on the same held out."""
+    from exuno.data.holdout import recorded
+
+    return recorded(known) if held == Holdout() and known.get("data") == data else held
 
 
 def check_flags(config: EvalConfig) -> None:
@@ -94,7 +113,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     Raises:
         ExunoError: anything the user can put right.
     """
-    from exuno.data.open import open_data
+    from exuno.data.holdout import check_seen, lineage_of, open_held
     from exuno.engine.devices import make_accelerator
     from exuno.engine.session import Head
     from exuno.evaluate.measure import matched, record, scores
@@ -105,13 +124,15 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
 
     assert config.data is not None
     need(config.workers >= 0, "--workers", config.workers, "0 or more")
-    test: Any = open_data(config.data, config.split, root=config.data_root)
+    test: Any = open_held(config.data, config.split, config.data_root, config.held)
     if config.smoke:
         test = Head(test)
     size = size_of(config, test)
     device = make_accelerator(RunOptions(devices=config.devices)).device
     specs = {"model": config.model} | ({"teacher": spec_of(config.teacher)} if config.teacher else {})
     models = {name: load_model(spec, pretrained=True) for name, spec in specs.items()}
+    for name, model in models.items():
+        check_seen(specs[name], model.card.lineage, config.data, config.held)
     tests = {name: matched(model, test, f"the {name}", config.classes) for name, model in models.items()}
     columns = in_columns(models, config.classes)  # told before anything is measured
     size = heard(size, *models.values())
@@ -132,7 +153,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
             intervals={f"{name}/top1": each["interval"] for name, each in summaries.items()},
             n={f"{name}/top1": each["n"] for name, each in summaries.items()},
             baselines=summaries["model"]["guessing"],
-            lineage={name: model.card.lineage for name, model in models.items()},
+            lineage={name: model.card.lineage for name, model in models.items()} | lineage_of(config.held),
         )
         write_report(run.dir)
         run.close()

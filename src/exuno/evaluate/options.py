@@ -1,12 +1,12 @@
 """The configuration of ``exuno eval``. Plain frozen dataclasses; no torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import tyro
 
-from exuno.engine.options import ClassOrder
+from exuno.engine.options import ClassOrder, Holdout
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class EvalConfig:
     classes: ClassOrder = "auto"
     """How classes of the data are matched with those of the model: by their names where both have names (auto), by name
     alone, or by number: label 0 is the first class, whatever the names."""
+    held: tyro.conf.OmitArgPrefixes[Holdout] = field(default_factory=Holdout)
     size: int | None = None
     """Side of the images; default: that of the data."""
     teacher: str | None = None

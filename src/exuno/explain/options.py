@@ -9,8 +9,8 @@ import tyro
 
 from exuno.engine.check import need
 from exuno.engine.errors import ExunoError
-from exuno.engine.options import EXECUTION, ClassOrder
-from exuno.evaluate.command import spec_of
+from exuno.engine.options import EXECUTION, ClassOrder, Holdout
+from exuno.evaluate.command import held_by, spec_of
 from exuno.fewshot.eval_options import first_config
 from exuno.presets import to_args, to_dict
 
@@ -53,6 +53,7 @@ class PenultimateConfig:
     split: tuple[str, ...] = ("test",)
     """Which part of the data, or parts: --split train test. Planes, scales and similar classes are those of the
     first."""
+    held: tyro.conf.OmitArgPrefixes[Holdout] = field(default_factory=Holdout)
     images: int | None = None
     """Take the first so many images of each class only."""
     size: int | None = None
@@ -117,7 +118,10 @@ def complete(config: PenultimateConfig) -> PenultimateConfig:
     similar = config.similar
     if similar is not None and not is_groups(similar):
         similar = spec_of(similar)
-    config = replace(config, models=tuple(models), reference=reference, data=data, data_root=root, similar=similar)
+    held = held_by(known, data, config.held)
+    config = replace(
+        config, models=tuple(models), reference=reference, data=data, data_root=root, held=held, similar=similar
+    )
     check(config)
     if config.run.smoke:
         few = min(config.images or SMOKE_IMAGES, SMOKE_IMAGES)

@@ -8,7 +8,7 @@ import torch
 
 from exuno.data.augment import to_float
 from exuno.data.base import Data
-from exuno.data.open import open_data
+from exuno.data.holdout import open_held
 from exuno.data.subset import labels_of, names_of
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import ClassOrder
@@ -63,7 +63,7 @@ def open_images(config: PenultimateConfig) -> Images:
     assert config.data is not None
     parts = []
     for split in config.split:
-        data = open_data(config.data, split, root=config.data_root)
+        data = open_held(config.data, split, config.data_root, config.held)
         labels_of(data)
         parts.append(few_of_each(data, config.images) if config.images else data)
     names = names_of(parts[0])

@@ -7,9 +7,9 @@ from exuno.data import rng
 from exuno.data.base import Data
 from exuno.data.deep import split_bits
 from exuno.data.fewshot import FEWSHOT
-from exuno.data.files import FileData
+from exuno.data.files import SUFFIXES
 from exuno.data.omniglot import RUNS
-from exuno.data.open import open_data
+from exuno.data.open import lacks_split, open_data, same_samples
 from exuno.data.subset import choose, present, some
 from exuno.engine.errors import ExunoError
 from exuno.fewshot.options import Classes
@@ -136,7 +136,7 @@ def _folder_parts(path: Path) -> dict[Part, Data | None] | None:
     folders = split_folders(bare := Path(split_bits(str(path))[0]))
     if "train" not in folders or len(folders) < 2:
         return None
-    names = {part: set(class_folders(bare / folder)) for part, folder in folders.items()}
+    names = {part: set(class_folders(folder, SUFFIXES)) for part, folder in folders.items()}
     new = {part: names[part] - names["train"] for part in folders if part != "train"}
     if not any(new.values()):
         return None
@@ -156,13 +156,10 @@ def _everything(spec: str, root: Path | None) -> list[Data]:
         try:
             data = _open(spec, split, root)
         except ExunoError as error:
-            if any(
-                sign in error.what
-                for sign in (f"no split '{split}'", f"no {split}_images", "there is no shard", "no file matches")
-            ):
+            if lacks_split(error, split):
                 continue
             raise
-        if not any(_same(data, other) for other in found):
+        if not any(same_samples(data, other) for other in found):
             found.append(_named_alike(_labelled(data), found[0]))
     return found
 
@@ -184,13 +181,6 @@ def _open(spec: str, split: str, root: Path | None) -> Data:
 
         return open_folder(Path(path), split, own_classes=True)
     return open_data(spec, split, root=root)
-
-
-def _same(one: Data, other: Data) -> bool:
-    # Fingerprints read all images or ask for the sizes of all files: only where the lengths leave a doubt.
-    if isinstance(one, FileData) and isinstance(other, FileData) and one.root.resolve() != other.root.resolve():
-        return False  # of files, fingerprints know names and sizes only
-    return len(one) == len(other) and one.fingerprint() == other.fingerprint()
 
 
 def _labelled(data: Data) -> Data:

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from exuno.data.base import Data
 from exuno.data.class_match import Side
-from exuno.data.open import open_data
+from exuno.data.holdout import open_held, recorded
 from exuno.data.poster import Poster, ledger, load
 from exuno.data.relabelled import relabelled
 from exuno.engine.check import need
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
-from exuno.engine.options import RunOptions
+from exuno.engine.options import Holdout, RunOptions
 from exuno.engine.session import Head
 from exuno.evaluate.command import POSTER, open_eval
 from exuno.evaluate.measure import gallery
@@ -42,15 +42,17 @@ def evaluate(config: EvalConfig) -> Measured:
     path = Path(config.model.removeprefix(POSTER))
     poster = load(path)
     spec = config.data or poster.data
-    test: Any = open_data(spec, config.split, root=config.data_root)
-    train: Any = open_data(spec, "train", root=config.data_root)
+    own = spec == poster.data and config.held == Holdout()
+    held = recorded(poster.lineage) if own else config.held
+    test: Any = open_held(spec, config.split, config.data_root, held)
+    train: Any = open_held(spec, "train", config.data_root, held)
     known = Side("the poster", poster.classes, poster.class_names)
     original = config.smoke or train.fingerprint() == poster.data_sha256
     test, train = relabelled(test, known, config.classes), relabelled(train, known, config.classes)
     if config.smoke:
         test, train, poster = Head(test), Head(train), replace(poster, protocol=shortened(poster))
     proof = proof_of(config, Recipe.of(poster.protocol))
-    run = open_eval(replace(config, data=spec)) if config.run_dir else None
+    run = open_eval(replace(config, data=spec, held=held)) if config.run_dir else None
     if run and run.result:
         raise ExunoError(f"{run.dir} holds this measurement already", "Choose another --run-dir.")
     space, device = Space.of(poster), make_accelerator(RunOptions(devices=config.devices)).device

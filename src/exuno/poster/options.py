@@ -6,7 +6,7 @@ from typing import Literal
 
 import tyro
 
-from exuno.engine.options import ClassOrder, Optim, RunOptions
+from exuno.engine.options import ClassOrder, Holdout, Optim, RunOptions
 
 
 @dataclass(frozen=True)
@@ -132,4 +132,5 @@ class PosterConfig:
     unroll: Unroll = field(default_factory=Unroll)
     proof: Proof = field(default_factory=Proof)
     optim: Optim = field(default_factory=lambda: Optim(schedule="constant"))
+    held: tyro.conf.OmitArgPrefixes[Holdout] = field(default_factory=Holdout)
     run: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)

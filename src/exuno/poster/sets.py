@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from exuno.data import rng
 from exuno.data.base import Data, Rows, modality
-from exuno.data.open import check_apart, open_data
+from exuno.data.holdout import hold_out as drawn
+from exuno.data.holdout import open_both
+from exuno.data.open import check_apart
 from exuno.data.relabelled import relabelled, side_of
 from exuno.data.whitening import Whitening, fit
 from exuno.engine.errors import ExunoError
@@ -74,7 +74,7 @@ def open_splits(config: PosterConfig) -> Splits:
     Raises:
         ExunoError: data without classes, without test images of their own or of other classes, or that are no images.
     """
-    train, test = (open_data(config.data, split, root=config.data_root) for split in ("train", "test"))
+    train, test = open_both(config.data, config.data_root, config.held)
     if train.num_classes < 2:
         raise ExunoError(f"{config.data} has no classes to distill", "Give labelled data.")
     if (what := modality(train)) != "image":
@@ -124,9 +124,4 @@ def kept_whitening(images: Tensor, folder: Path) -> Whitening:
 
 def hold_out(labels: Tensor, share: float, seed: int) -> Tensor:
     """Which images are held out: of every class the same share, drawn by the seed, at most all but one. bool [N]."""
-    held = torch.zeros(len(labels), dtype=torch.bool)
-    for label in labels.unique().tolist():
-        own = np.flatnonzero(labels.numpy() == label)
-        count = min(len(own) - 1, round(share * len(own)))
-        held[torch.from_numpy(rng.generator(seed, "poster/holdout", label).permutation(own)[:count])] = True
-    return held
+    return torch.from_numpy(drawn(labels.numpy(), share, seed, "poster/holdout"))

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from exuno.data.canvas import Layout
+from exuno.data.holdout import check as check_holdout
+from exuno.data.holdout import lineage_of
 from exuno.data.loader import Loader
 from exuno.data.poster import SUFFIX, Poster, quantise, save
 from exuno.engine import session
@@ -59,6 +61,7 @@ def smoke(config: PosterConfig) -> PosterConfig:
 def check(config: PosterConfig) -> None:
     """Raises ExunoError for numbers that no distillation can use."""
     inner, unroll, proof = config.inner, config.unroll, config.proof
+    check_holdout(config.held)
     need(config.steps >= 1, "--steps", config.steps, "at least 1")
     need(config.batch_size >= 1, "--batch-size", config.batch_size, "at least 1")
     need(config.budget > 0, "--budget", config.budget, "a positive number; 0.1 is a tenth of the distillation")
@@ -120,7 +123,9 @@ class Setup:
             label_formula=config.label_formula,
             whitening=space.whitening,
             protocol=recipe.to_dict(),
-            lineage={"seed": config.run.seed, "algorithm": config.algorithm} | smoke_mark(config),
+            lineage={"seed": config.run.seed, "algorithm": config.algorithm}
+            | lineage_of(config.held)
+            | smoke_mark(config),
         )
 
 

@@ -20,8 +20,8 @@ class SynthAudio(Work):
     """Make a data set of excerpts, changed in time, pitch and sound, of one recording (or several)."""
 
     recordings: tyro.conf.Positional[tuple[str, ...]]
-    """Recordings: a path (WAV, FLAC, Ogg), sound:babble, sound:music or sound:noise; of several, sample i comes from
-    number i mod n."""
+    """Recordings: a path (WAV, FLAC, MP3, Ogg, …), sound:babble, sound:music or sound:noise; of several, sample i comes
+    from number i mod n."""
     format: Format = "wav"
     """File format of an excerpt, of 16 bits."""
     audio: tyro.conf.OmitArgPrefixes[AudioOptions] = field(default_factory=AudioOptions)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from exuno.engine.options import Augment, ClassOrder, Optim, RunOptions, Sound
+from exuno.engine.options import Augment, ClassOrder, Holdout, Optim, RunOptions, Sound
 
 
 @dataclass(frozen=True)
@@ -39,4 +39,5 @@ class TeachConfig:
     sound: Sound = field(default_factory=Sound)
     augment: Augment = field(default_factory=Augment)
     optim: Optim = field(default_factory=Optim)
+    held: tyro.conf.OmitArgPrefixes[Holdout] = field(default_factory=Holdout)
     run: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)

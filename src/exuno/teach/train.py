@@ -7,8 +7,10 @@ import torch
 from accelerate import Accelerator
 
 from exuno.data.base import Data
+from exuno.data.holdout import check as check_holdout
+from exuno.data.holdout import check_seen, lineage_of, open_both
 from exuno.data.loader import Loader
-from exuno.data.open import check_apart, open_data
+from exuno.data.open import check_apart
 from exuno.engine import session
 from exuno.engine.check import need
 from exuno.engine.devices import make_accelerator
@@ -47,6 +49,7 @@ def teach(config: TeachConfig, preset: Preset | None = None) -> Run:
         ExunoError: anything the user can put right.
     """
     check_training(config)
+    check_holdout(config.held)
     smoothing = config.label_smoothing
     need(0 <= smoothing < 1, "--label-smoothing", smoothing, "a number from 0 to below 1; 0.1 is usual")
     return carry_out("teach", config, preset, train)
@@ -66,7 +69,7 @@ class Setup:
 
 def prepare(config: TeachConfig, accelerator: Accelerator) -> Setup:
     """Opens data and model, and checks that they fit each other."""
-    training, test = (open_data(config.data, split, root=config.data_root) for split in ("train", "test"))
+    training, test = open_both(config.data, config.data_root, config.held)
     if training.num_classes == 0:
         raise ExunoError(f"{config.data} has no labels to train on", "Use it as the --source of exuno distill.")
     check_apart(config.data, training, test)
@@ -78,6 +81,7 @@ def prepare(config: TeachConfig, accelerator: Accelerator) -> Setup:
         )
     classes = (training.num_classes, training.classes)
     model = model_for(config.model, config.pretrained, training, size, config.sound, *classes, config.classes)
+    check_seen(config.model, model.card.lineage, config.data, config.held)
     test = matched(model, test, "the model", config.classes)
     size = heard(size, model)
     loader = training_loader(training, config, size, accelerator)
@@ -108,7 +112,7 @@ def train(config: TeachConfig, run: Run) -> None:
 def conclude(config: TeachConfig, run: Run, setup: Setup, outcome: Result, device: torch.device) -> None:
     """Exports, measures and reports the trained model."""
     lineage = {"data": config.data, "data_sha256": setup.training.fingerprint(), "seed": config.run.seed}
-    setup.model.card.lineage.update(lineage | smoke_mark(config))
+    setup.model.card.lineage.update(lineage | lineage_of(config.held) | smoke_mark(config))
     save_model(setup.model, run.dir)
     rest = (setup.test, setup.size, device, config.run.workers, not run.options.no_images)
     summary, _ = record(run.dir / "evaluation", "model", setup.model, *rest)

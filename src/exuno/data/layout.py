@@ -1,0 +1,124 @@
+"""How a folder of data is laid out: which of its folders are splits, which are classes, and where both begin."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from exuno.data.split_words import STANDS_IN, splits_among
+from exuno.data.subset import some
+from exuno.data.tree import holds, subfolders
+from exuno.engine.errors import ExunoError
+from exuno.engine.tell import tell
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the splits of a folder lie."""
+
+    root: Path
+    """The folder itself, or the one inside it that holds everything."""
+    splits: dict[str, Path] = field(default_factory=dict)
+    """Of ``train``, ``test`` and ``val`` those that there are; {} for a folder that is one set."""
+
+    def folder(self, split: str) -> Path | None:
+        """The folder of a split, or of the one that stands in for it."""
+        return next((self.splits[name] for name in STANDS_IN.get(split, ()) if name in self.splits), None)
+
+
+def layout_of(path: Path, suffixes: Collection[str], what: str) -> Layout:
+    """What the folders in ``path`` are.
+
+    Two folders or more that are called like different splits (:mod:`exuno.data.split_words`) are splits, and so is one
+    beside which nothing lies. A lone one among several others that hold files is a class like them, and so are all if
+    none has folders in its turn. A folder in which all files are in one other folder, which has classes or splits, is
+    passed through. Whatever could be meant otherwise is told.
+
+    Args:
+        path: the folder.
+        suffixes: of the files that are looked for, in lower case.
+        what: they are, for messages.
+
+    Raises:
+        ExunoError: no folder, one that cannot be read, or two folders that mean the same split.
+    """
+    if not path.is_dir():
+        if path.exists():
+            raise ExunoError(f"{path} is a file, not a folder", "Give the folder; unpack it first if it is packed.")
+        raise ExunoError(f"there is no folder {path}", "Check the path.")
+    root, splits = path, _splits(path, suffixes)
+    while not splits and (inner := _only_folder(root, suffixes)):
+        root, splits = inner, _splits(inner, suffixes)
+    if root != path:
+        tell(f"{path}: everything is taken from {root}, the only folder there that holds {what}")
+    return Layout(root, _with_classes(_entered(splits, suffixes), suffixes, what))
+
+
+def _splits(root: Path, suffixes: Collection[str]) -> dict[str, Path]:
+    """The folders in ``root`` that are splits; {} if none are."""
+    names = subfolders(root)
+    groups = splits_among(names)
+    if not groups:
+        return {}
+    rest, found = groups[0]
+    several = len(found) > 1
+    mine = sorted(name for each in found.values() for name in each)
+    full = [name for name in names if holds(root / name, suffixes)]
+    if others := [name for name in full if name not in mine]:
+        # What has classes of its own is no class; but a lone one may be, a kind of train beside car and bus.
+        deep = any(_holding(root / name, suffixes) for name in mine)
+        if not deep or (not several and (len(others) > 1 or _holding(root / others[0], suffixes))):
+            kind = "classes" if len(mine) > 1 else "a class"
+            tell(f"{root}: {some(mine)} {'are' if len(mine) > 1 else 'is'} taken for {kind}, beside {some(others)}")
+            return {}
+        tell(f"{root}: its splits are {some(mine)}; left out: {some(others)}")
+    if rest and len(groups) > 1 and len(groups[1][1]) > 1:
+        second = sorted(name for each in groups[1][1].values() for name in each)
+        raise ExunoError(f"{root} has two sets of splits: {some(mine)}; {some(second)}", "Give a folder for each.")
+    return {split: root / _one(root, split, each, full) for split, each in found.items()}
+
+
+def _one(root: Path, split: str, names: Sequence[str], full: Collection[str]) -> str:
+    there = [name for name in names if name in full] or names[:1]
+    if len(there) > 1:
+        raise ExunoError(
+            f"{root} has {len(there)} folders that mean its split '{split}': {some(there)}",
+            "Put their files into one of them, or rename the others.",
+        )
+    return there[0]
+
+
+def _only_folder(root: Path, suffixes: Collection[str]) -> Path | None:
+    """The one folder with files in ``root``, if it has folders in its turn; None where there are others, or files."""
+    full = _holding(root, suffixes)
+    if len(full) != 1 or holds(root, suffixes, deep=False):
+        return None
+    inner = root / full[0]
+    deep = len(_holding(inner, suffixes)) > 1 or splits_among(subfolders(inner)) or _only_folder(inner, suffixes)
+    return inner if deep else None
+
+
+def _holding(folder: Path, suffixes: Collection[str]) -> list[str]:
+    """The names of the folders in a folder that hold files."""
+    return [name for name in subfolders(folder) if holds(folder / name, suffixes)]
+
+
+def _entered(splits: dict[str, Path], suffixes: Collection[str]) -> dict[str, Path]:
+    """Splits whose folders hold all in one other folder (``training_set/training_set/CLASS``): those inner ones."""
+    train = splits.get("train")
+    if train is not None and _only_folder(train, suffixes) is None:
+        return splits  # then a test of one class is no such folder either
+    return {split: _only_folder(folder, suffixes) or folder for split, folder in splits.items()}
+
+
+def _with_classes(splits: dict[str, Path], suffixes: Collection[str], what: str) -> dict[str, Path]:
+    """The splits but those without class folders where training has them: nothing can be measured on these."""
+    train = splits.get("train")
+    if train is None or not _holding(train, suffixes):
+        return splits
+    kept = {}
+    for split, folder in splits.items():
+        if split != "train" and not _holding(folder, suffixes) and holds(folder, suffixes):
+            tell(f"{folder} is left out: its {what} are not in class folders, as those of {train.name} are")
+        else:
+            kept[split] = folder
+    return kept
