@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from exuno.data.subset import some
 from exuno.engine.errors import ExunoError
+from exuno.engine.limits import CLASSES
 from exuno.engine.tell import tell
 
 MOST, USED = 1000, 0.1
@@ -116,6 +117,7 @@ def count_classes(labels: NDArray[np.int64], names: Sequence[str] | None, what: 
             f"classes, most of them without an image",
             "Number the classes that there are from 0 (numpy.unique(labels, return_inverse=True)), or name them all.",
         )
+    CLASSES.check(high + 1, what)
     return high + 1
 
 

@@ -1,7 +1,6 @@
 """``npz:PATH``: images and labels in one NumPy file, in the layout of MedMNIST (Yang et al., Scientific Data 2023), or
 by the names that Keras and others use."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from exuno.data.constants import Stats
 from exuno.data.labels import count_classes, names_in, numbered, plain, tell_unused
 from exuno.data.split_words import HOLD_OUT, STANDS_IN, split_word, tokens
 from exuno.data.subset import some
+from exuno.engine.arrays import Arrays
 from exuno.engine.errors import ExunoError
 from exuno.engine.tell import tell
 
@@ -35,25 +35,12 @@ class _File:
     """An open file: which of its arrays is what."""
 
     path: Path
-    arrays: np.lib.npyio.NpzFile
+    arrays: Arrays
     keys: dict[Key, str]
 
     def read(self, key: Key) -> NDArray[Any]:
-        """An array.
-
-        Raises:
-            ExunoError: it holds Python objects.
-        """
-        name = self.keys[key]
-        try:
-            return self.arrays[name]
-        except ValueError as error:
-            if "allow_pickle" not in str(error):
-                raise
-            raise ExunoError(
-                f"{name} of {self.path} holds Python objects, which exuno does not read: that could run a program",
-                "Save it as numbers or text, such as labels.astype(str) or images of one size as uint8.",
-            ) from None
+        """An array."""
+        return self.arrays[self.keys[key]]
 
     def what(self, key: Key) -> str:
         """The name of an array, for messages."""
@@ -78,15 +65,8 @@ def open_npz(path: Path, split: str, name: str | None = None, stats: Stats | Non
     Raises:
         ExunoError: for a missing or broken file, missing arrays, or arrays that are no images and labels.
     """
-    if not path.is_file():
-        raise ExunoError(f"there is no file {path}", "Check the path.")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise ExunoError(f"{path} holds one array, not several", "Write it with numpy.savez.")
-            return _read(_File(path, arrays, _keys(path, arrays.files)), split, name or f"npz:{path}", stats)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ExunoError(f"{path} cannot be read: {error}", "Write it again with numpy.savez.") from error
+    arrays = Arrays(path)
+    return _read(_File(path, arrays, _keys(path, list(arrays.names))), split, name or f"npz:{path}", stats)
 
 
 def _keys(path: Path, files: list[str]) -> dict[Key, str]:
@@ -122,7 +102,7 @@ def _read(file: _File, split: str, name: str, stats: Stats | None) -> ArrayData:
     part = next((each for each in (*STANDS_IN.get(split, (split,)), "") if (each, "images") in keys), None)
     if part is None:
         raise ExunoError(
-            f"{path} has no {split}_images; its arrays are {', '.join(file.arrays.files)}",
+            f"{path} has no {split}_images; its arrays are {', '.join(file.arrays.names)}",
             LAYOUT + (HOLD_OUT if split == "test" and ("train", "images") in keys else ""),
         )
     key, first = (part, "images"), ("train", "images")
@@ -146,7 +126,7 @@ def _labels(file: _File, part: str) -> tuple[NDArray[np.int64], tuple[str, ...] 
     tells how many there are."""
     raw = {key: file.read(key) for key in file.keys if key[1] == "labels"}
     read = {key: plain(each, file.what(key)) for key, each in raw.items()}
-    given = tuple(map(str, file.arrays[NAMES].tolist())) if NAMES in file.arrays else None
+    given = tuple(map(str, file.arrays[NAMES].reshape(-1).tolist())) if NAMES in file.arrays else None
     names = given or names_in(list(read.values()))
     labels = {key: numbered(each, names, file.what(key)) for key, each in read.items()}
     counts = [count_classes(each, names, file.what(key)) for key, each in labels.items()]

@@ -51,9 +51,12 @@ class Arrays:
             with archive.open(info) as file:
                 shape, column_first, dtype = _header(file)
                 size = prod(shape) * dtype.itemsize
-                UNPACKED.check(size, f"{name} in {self.path}")
+                UNPACKED.check(size, f"{name} of {self.path}")
                 if dtype.hasobject:
-                    raise ValueError("it holds Python objects, which are not read")
+                    raise ExunoError(
+                        f"{name} of {self.path} holds Python objects, which exuno does not read: that could run code",
+                        "Save it as numbers or text, such as labels.astype(str) or images of one size as uint8.",
+                    )
                 if size > info.file_size:
                     raise ValueError(f"it claims {size:,} bytes and holds {info.file_size:,} at most")
                 content = file.read(size)
@@ -65,13 +68,15 @@ class Arrays:
 
     @contextmanager
     def _told(self, name: str = "") -> Iterator[None]:
-        what = f"{name} in {self.path}" if name else str(self.path)
+        what = f"{name} of {self.path}" if name else str(self.path)
         try:
             yield
         except (ExunoError, MemoryError):
             raise
         except FileNotFoundError:
             raise ExunoError(f"there is no file {self.path}", "Check the path.") from None
+        except IsADirectoryError:
+            raise ExunoError(f"{self.path} is a folder, not a file", "Check the path.") from None
         except KeyError:
             raise ExunoError(f"{self.path} has no array {name}; it has {', '.join(self.names)[:300]}", TODO) from None
         except Exception as error:  # a damaged archive can make zipfile, zlib and NumPy stumble anywhere

@@ -99,8 +99,8 @@ def number(value: Any) -> bool:
 
 
 def _scalar(value: Any) -> bool:
-    """A metric: a number, also one that is not finite, or a word."""
-    return value is None or isinstance(value, bool | str | float) or number(value)
+    """A metric: a number, also one that is not finite."""
+    return value is None or isinstance(value, bool | float) or number(value)
 
 
 def _interval(value: Any) -> bool:

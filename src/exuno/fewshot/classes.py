@@ -133,7 +133,7 @@ def _folder_parts(path: Path) -> dict[Part, Data | None] | None:
     of train."""
     from exuno.data.folder import class_folders, open_folder, split_folders
 
-    folders = split_folders(bare := Path(split_bits(str(path))[0]))
+    folders = split_folders(Path(split_bits(str(path))[0]))
     if "train" not in folders or len(folders) < 2:
         return None
     names = {part: set(class_folders(folder, SUFFIXES)) for part, folder in folders.items()}

@@ -15,6 +15,8 @@ from exuno.metrics import Summary, predict, softmax, summarise
 
 MARKS = ("config.yaml", "metrics.jsonl", "result.json")
 Curve = list[tuple[float, float]]
+LONGEST = 300
+"""Digits of a whole number that a float can hold."""
 
 
 @dataclass(frozen=True)
@@ -156,8 +158,8 @@ def _text(record: Record, name: str) -> str:
 def _json(record: Record, name: str) -> Any:
     text = _text(record, name)
     try:
-        return json.loads(text) if text else None
-    except ValueError as error:
+        return json.loads(text, parse_int=_whole) if text else None
+    except (ValueError, RecursionError) as error:
         record.notes.append(f"{name} is not valid JSON: {error}.")
         return None
 
@@ -170,7 +172,7 @@ def _config(record: Record) -> dict[str, Any]:
         if record.config_text and not isinstance(content, dict):
             record.notes.append("config.yaml holds no configuration.")
         return mapping(content)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist
         record.notes.append(f"config.yaml is not valid YAML: {str(error).splitlines()[0]}.")
         return {}
 
@@ -179,9 +181,9 @@ def _read_curves(record: Record) -> None:
     broken = 0
     for line in _text(record, "metrics.jsonl").splitlines():
         try:
-            row = json.loads(line)
+            row = json.loads(line, parse_int=_whole)
             step = float(row["step"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             broken += bool(line.strip())
             continue
         if _number(row.get("time")):
@@ -197,6 +199,11 @@ def _read_curves(record: Record) -> None:
         record.notes.append(
             f"{broken} line(s) of metrics.jsonl could not be read (a run that was killed cuts one off)."
         )
+
+
+def _whole(digits: str) -> int | float:
+    """A whole number of a file; one that no float can hold is infinite."""
+    return int(digits) if len(digits) < LONGEST else float(digits)
 
 
 def _number(value: Any) -> bool:
