@@ -75,8 +75,8 @@ def match(model: Side, data: Side, order: ClassOrder = "auto") -> Match:
         if _wnids(data.names) != _wnids(model.names):
             who = data.what if _wnids(data.names) else model.what
             told = f"only {who} names its classes by wnid, so labels are numbers"
-            plain = tuple(range(data.count))
-            return Match(plain, f"{told}: {_pairs(model, data, plain)}{why}")
+            same = tuple(range(data.count))
+            return Match(same, f"{told}: {_pairs(model, data, same)}{why}")
     raise _different(model, data)
 
 
