@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from exuno.engine.errors import ExunoError
+from exuno.renamed import check_names, modern
 
 Config = TypeVar("Config")
 PACKAGE = Path(__file__).parent
@@ -74,7 +75,7 @@ def read(verb: str, name: str) -> Preset:
     if not isinstance(content, dict) or content.get("verb") != verb:
         found = content.get("verb") if isinstance(content, dict) else type(content).__name__
         raise ExunoError(f"{path} is not a configuration of '{verb}' (its verb is {found})", "Give another file.")
-    about, config = content.get("about") or {}, content.get("config") or {}
+    about, config = content.get("about") or {}, modern(verb, content.get("config") or {})
     if base := content.get("base"):
         parent = read(verb, base)
         about, config = parent.about | about, merge(parent.config, config)
@@ -135,6 +136,7 @@ def parse(verb: str, kind: type[Config], args: Sequence[str]) -> tuple[Config, P
     import tyro
 
     args = list(args)
+    check_names(verb, args)
     if not args or args[0].startswith("-"):
         return tyro.cli(kind, args=args, prog=f"exuno {verb}"), None
     preset = read(verb, args.pop(0))

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 from exuno.api.values import plain
 from exuno.engine.errors import ExunoError
 from exuno.presets import Preset, parse, to_args
+from exuno.renamed import check_names
 
 Config = TypeVar("Config")
 Plan = tuple[Config, Preset | None, list[str]]
@@ -40,6 +41,7 @@ def configure(
         ExunoError: a keyword or value that the verb does not have.
     """
     known = keywords(kind)
+    check_names(verb, [f"--{name}={value}" for name, value in options.items()])
     first, rest = [], []
     for name, value in options.items():
         if name not in known:

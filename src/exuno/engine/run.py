@@ -23,6 +23,7 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.files import disk_errors, remove, write_json, write_text
 from exuno.engine.options import EXECUTION, RunOptions
 from exuno.engine.track import Sink, tracker
+from exuno.renamed import modern
 from exuno.version import __version__
 
 LIBRARIES = ("torch", "numpy", "accelerate", "opencv-python-headless", "timm", "torchvision")
@@ -223,7 +224,8 @@ def check_same(run: Run, loose: Sequence[str] = ()) -> None:
     folder, config = run.dir, run.config
     try:
         before = yaml.safe_load((folder / "config.yaml").read_text())
-        verb, then, files = before["verb"], without(before["config"], loose), before.get("inputs") or {}
+        verb, files = before["verb"], before.get("inputs") or {}
+        then = without(modern(verb, before["config"]), loose)
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, AttributeError) as error:
         raise ExunoError(f"{folder / 'config.yaml'} is damaged", "Choose another --run-dir.") from error
     config = without(config, loose)

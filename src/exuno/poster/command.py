@@ -7,7 +7,7 @@ from exuno.engine.session import explain
 from exuno.poster.options import PosterConfig
 from exuno.presets import parse, to_dict
 
-BUDGETS = ("--ipc", "--size", "--bytes")
+BUDGETS = ("--ipc", "--canvas", "--bytes")
 LAYOUT = ("--patches", "--area")
 
 

@@ -82,8 +82,8 @@ class PosterConfig:
     ipc: float | None = None
     """Budget in images per class: pixels / (classes x pixels of an image). With a preset, a budget that is typed takes
     the place of the preset's, and of the patches and area that belong to that."""
-    size: str | None = None
-    """Budget as WIDTHxHEIGHT in pixels."""
+    canvas: str | None = None
+    """Budget as the size of the poster, WIDTHxHEIGHT in pixels."""
     bytes: int | None = None
     """Budget in bytes of 8-bit pixels and labels together."""
     grid: str | None = None
@@ -94,7 +94,7 @@ class PosterConfig:
     """Patches as COLUMNSxROWS; default: every quarter of a patch."""
     area: str | None = None
     """Class area as WIDTHxHEIGHT in pixels; neighbours that overlap fade into each other. Default: the grid's cell."""
-    image_size: int | None = None
+    size: int | None = None
     """Side of the images; default: that of the data."""
     model: str = "exuno:convnet"
     """Network that learns from the poster; any model spec."""

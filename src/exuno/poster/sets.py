@@ -78,7 +78,7 @@ def open_splits(config: PosterConfig) -> Splits:
     if (what := modality(train)) != "image":
         raise ExunoError(f"{config.data} has {what}s", "A poster is made of single images; give such data.")
     check_apart(config.data, train, test)
-    return Splits(train, test, (config.image_size, config.image_size) if config.image_size else train.image_size)
+    return Splits(train, test, (config.size, config.size) if config.size else train.image_size)
 
 
 def read_sets(config: PosterConfig, splits: Splits, folder: Path) -> Sets:

@@ -63,7 +63,7 @@ def check(config: PosterConfig) -> None:
     need(config.batch_size >= 1, "--batch-size", config.batch_size, "at least 1")
     need(config.budget > 0, "--budget", config.budget, "a positive number; 0.1 is a tenth of the distillation")
     need(config.evaluations >= 1, "--evaluations", config.evaluations, "at least 1")
-    need(config.image_size is None or config.image_size >= 2, "--image-size", config.image_size, "at least 2 pixels")
+    need(config.size is None or config.size >= 2, "--size", config.size, "at least 2 pixels")
     need(config.label_lr_scale > 0, "--label-lr-scale", config.label_lr_scale, "a positive number")
     need(inner.lr > 0, "--inner.lr", inner.lr, "a positive number")
     need(0 <= inner.momentum < 1, "--inner.momentum", inner.momentum, "a number from 0 to below 1")
