@@ -15,8 +15,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
+from exuno.commandline import parsed
 from exuno.engine.errors import ExunoError
-from exuno.renamed import check_names, modern
+from exuno.renamed import modern
 
 Config = TypeVar("Config")
 PACKAGE = Path(__file__).parent
@@ -126,22 +127,16 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 def resolve(kind: type[Config], preset: Preset) -> Config:
     """The configuration that a preset stands for, checked by tyro as if typed."""
-    import tyro
-
-    return tyro.cli(kind, args=to_args(preset.config), prog=f"exuno {preset.verb} {preset.name}")
+    return parsed(preset.verb, kind, to_args(preset.config))
 
 
 def parse(verb: str, kind: type[Config], args: Sequence[str]) -> tuple[Config, Preset | None]:
     """The configuration of ``exuno VERB [PRESET] [--options]``: options over preset over defaults."""
-    import tyro
-
     args = list(args)
-    check_names(verb, args)
     if not args or args[0].startswith("-"):
-        return tyro.cli(kind, args=args, prog=f"exuno {verb}"), None
+        return parsed(verb, kind, args), None
     preset = read(verb, args.pop(0))
-    prog, about = f"exuno {verb} {preset.name}", preset.about.get("summary")
-    return tyro.cli(kind, args=args, default=resolve(kind, preset), prog=prog, description=about), preset
+    return parsed(verb, kind, args, resolve(kind, preset), preset), preset
 
 
 def main(args: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from exuno.commandline import parsed
 from exuno.distill.kinds import is_photo
 from exuno.doctor.options import DoctorConfig
 from exuno.engine.check import need
@@ -12,7 +13,7 @@ from exuno.engine.session import explain
 from exuno.evaluate.command import complete as complete_eval
 from exuno.evaluate.command import spec_of
 from exuno.evaluate.options import EvalConfig
-from exuno.presets import read, to_dict
+from exuno.presets import to_dict
 
 TEACH = "teach:"
 ASTRONAUT = "photo:astronaut"
@@ -22,9 +23,7 @@ WEIGHTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")
 
 def main(args: Sequence[str]) -> None:
     """Parses the command line, then explains or carries it out."""
-    import tyro
-
-    config = complete(tyro.cli(DoctorConfig, args=list(args), prog="exuno doctor"))
+    config = complete(parsed("doctor", DoctorConfig, args))
     if config.dry_run:
         explain(to_dict(config), None, cost(config))
         return
@@ -45,7 +44,7 @@ def complete(config: DoctorConfig) -> DoctorConfig:
     if not config.sources:
         config = replace(config, source=config.source or ASTRONAUT)
     if config.teacher.startswith(TEACH):
-        known = read("teach", config.teacher.removeprefix(TEACH)).config
+        known = parsed("teach", config.teacher.removeprefix(TEACH)).config
         return replace(config, data=config.data or known["data"])
     wish = EvalConfig(model=config.teacher, data=config.data, data_root=config.data_root, size=config.size)
     import yaml

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exuno.commandline import parsed
 from exuno.engine.check import need
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import EXECUTION, RunOptions
@@ -21,9 +22,7 @@ MOST_ROWS = 20  # classes for which a terminal still shows the table of each cla
 
 def main(args: Sequence[str]) -> None:
     """Parses the command line, measures, prints; with --run-dir also writes a run directory with its page."""
-    import tyro
-
-    config = tyro.cli(EvalConfig, args=list(args), prog="exuno eval")
+    config = parsed("eval", EvalConfig, args)
     config = complete(replace(config, model=spec_of(config.model)))
     if config.dry_run:
         explain(to_dict(config), None, [])

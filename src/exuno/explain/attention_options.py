@@ -1,6 +1,7 @@
 """The configuration of ``exuno explain attention``, checked. Plain frozen dataclasses; no torch."""
 
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import tyro
 
@@ -15,6 +16,12 @@ SMOKE_IMAGES = 1
 @dataclass(frozen=True)
 class AttentionConfig:
     """Where a vision transformer looks: the attention that [CLS] pays the patches of some pictures."""
+
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno explain attention runs/mine photo:cat",
+        "exuno explain attention timm:vit_small_patch16_224.dino my-photo.jpg",
+        "exuno explain attention runs/mine a.jpg b.jpg --block 0",
+    )
 
     model: tyro.conf.Positional[str]
     """Model spec or folder of a run, a transformer."""

@@ -3,17 +3,16 @@
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 
+from exuno.commandline import parsed
 from exuno.engine.errors import ExunoError
 
 
 def penultimate(args: Sequence[str]) -> None:
     """The features before the last layer of one model or several."""
-    import tyro
-
     from exuno.engine.session import explain
     from exuno.explain.options import PenultimateConfig, complete, values_of
 
-    config = complete(tyro.cli(PenultimateConfig, args=list(args), prog="exuno explain penultimate"))
+    config = complete(parsed("explain penultimate", PenultimateConfig, args))
     if config.run.dry_run:
         splits = " and ".join(config.split)
         explain(values_of(config), None, [f"one pass of {len(config.models)} models over {config.data}, {splits}"])
@@ -25,13 +24,11 @@ def penultimate(args: Sequence[str]) -> None:
 
 def neurons(args: Sequence[str]) -> None:
     """Pictures that please the units of one model or several."""
-    import tyro
-
     from exuno.engine.session import explain
     from exuno.explain.neuron_options import NeuronsConfig, complete
     from exuno.explain.options import values_of
 
-    config = complete(tyro.cli(NeuronsConfig, args=list(args), prog="exuno explain neurons"))
+    config = complete(parsed("explain neurons", NeuronsConfig, args))
     if config.run.dry_run:
         units = f"{len(config.units)} units" if config.units else "the first ten units"
         each = f"{units} of {len(config.models)} models, pictures of each: {config.pictures}"
@@ -44,13 +41,11 @@ def neurons(args: Sequence[str]) -> None:
 
 def attention(args: Sequence[str]) -> None:
     """Where a transformer looks in some pictures."""
-    import tyro
-
     from exuno.engine.session import explain
     from exuno.explain.attention_options import AttentionConfig, complete
     from exuno.explain.options import values_of
 
-    config = complete(tyro.cli(AttentionConfig, args=list(args), prog="exuno explain attention"))
+    config = complete(parsed("explain attention", AttentionConfig, args))
     if config.run.dry_run:
         explain(values_of(config), None, [f"one pass over {len(config.images)} images"])
         return
@@ -60,8 +55,8 @@ def attention(args: Sequence[str]) -> None:
 
 
 WORDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
-    "penultimate": (penultimate, "features before the last layer: three classes in a plane, distances, diffusion"),
-    "neurons": (neurons, "pictures that please logits or channels; teacher and student side by side"),
+    "penultimate": (penultimate, "the features before the last layer: a plane, distances, diffusion"),
+    "neurons": (neurons, "pictures that please logits or channels, of several models"),
     "attention": (attention, "where a transformer looks in a picture"),
 }
 """Second word -> what carries it out, and a line for the help."""

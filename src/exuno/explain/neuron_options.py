@@ -1,7 +1,7 @@
 """The configuration of ``exuno explain neurons``, checked and completed. Plain frozen dataclasses; no torch."""
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import tyro
 
@@ -22,6 +22,12 @@ SMOKE_STEPS, SMOKE_UNITS = 3, 2
 class NeuronsConfig:
     """Pictures that please a unit most, by activation maximisation: of several models, a teacher and its student, side
     by side, with what each model answers to the pictures of the others."""
+
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno explain neurons runs/mine",
+        "exuno explain neurons runs/mine runs/other --units 3 5",
+        "exuno explain neurons runs/mine --layer blocks.1 --pictures 2 --diversity 1",
+    )
 
     models: tyro.conf.Positional[tuple[str, ...]]
     """Model specs or folders of runs."""

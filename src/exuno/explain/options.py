@@ -3,7 +3,7 @@ dataclasses; no torch."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
@@ -39,6 +39,12 @@ class Execution:
 class PenultimateConfig:
     """What the features before the last layer look like: three classes in the plane of their weights, the distances of
     all class centroids, and how far several models moved similar classes together."""
+
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno explain penultimate runs/mine",
+        "exuno explain penultimate runs/mine runs/other --split train test",
+        "exuno explain penultimate runs/mine --classes 3 5 8",
+    )
 
     models: tyro.conf.Positional[tuple[str, ...]]
     """Model specs or folders of runs: students at T = 1, 2, 3, 64, say."""

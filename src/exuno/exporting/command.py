@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import tyro
 
+from exuno.commandline import parsed
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import disk_errors
 from exuno.evaluate.command import POSTER, spec_of
@@ -14,6 +16,12 @@ from exuno.evaluate.command import POSTER, spec_of
 @dataclass(frozen=True)
 class ExportConfig:
     """Write a model, or a poster, as a folder to hand on: weights, card, README.md, and ONNX if wanted."""
+
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno export runs/mine --to my-model",
+        "exuno export runs/mine --to my-model --onnx --license apache-2.0",
+        "exuno export poster:runs/mine --to my-poster",
+    )
 
     model: tyro.conf.Positional[str]
     """Model spec: run:DIR (or the folder itself), file:PATH (or the file), timm:NAME, torchvision:NAME, hf-hub:NAME.
@@ -36,7 +44,7 @@ def main(args: Sequence[str]) -> None:
     Raises:
         ExunoError: anything the user can put right.
     """
-    config = tyro.cli(ExportConfig, prog="exuno export", args=list(args))
+    config = parsed("export", ExportConfig, args)
     spec = spec_of(config.model)
     if config.push is not None and config.push.count("/") != 1:
         raise ExunoError(f"'{config.push}' is no repository of the hub", "Give --push ORG/NAME.")

@@ -1,7 +1,9 @@
 """``exuno fewshot pretrain | distill | eval``. Imports no torch until the work begins."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 
+from exuno.commandline import parsed
 from exuno.engine.errors import ExunoError
 
 USAGE = """usage: exuno fewshot WORD [PRESET] [--options]
@@ -12,7 +14,8 @@ Recognise new classes from one or five images of each.
   distill   phase 2: images of one class teach each other (SMKD)
   eval      few-shot accuracy of any model's features on new classes
 
-exuno fewshot WORD --help tells the options; exuno presets list fewshot the named configurations.
+exuno fewshot WORD --help tells the options; exuno presets list fewshot the
+named configurations.
 """
 
 
@@ -30,7 +33,11 @@ def main(args: Sequence[str]) -> None:
     elif word == "eval":
         evaluate(rest)
     else:
-        raise ExunoError(f"'exuno fewshot {word}' is not understood", "Use exuno fewshot pretrain, distill or eval.")
+        near = get_close_matches(word, ("pretrain", "distill", "eval"), 1)
+        hint = f"Did you mean '{near[0]}'? " if near else ""
+        raise ExunoError(
+            f"'exuno fewshot {word}' is not understood", f"{hint}Use exuno fewshot pretrain, distill or eval."
+        )
 
 
 def train(phase: str, args: Sequence[str]) -> None:
@@ -57,14 +64,12 @@ def train(phase: str, args: Sequence[str]) -> None:
 
 def evaluate(args: Sequence[str]) -> None:
     """Features of any model, measured on new classes."""
-    import tyro
-
     from exuno.engine.session import explain
     from exuno.fewshot.eval_options import complete
     from exuno.fewshot.options import EvalConfig
     from exuno.presets import to_dict
 
-    config = complete(tyro.cli(EvalConfig, args=list(args), prog="exuno fewshot eval"))
+    config = complete(parsed("fewshot eval", EvalConfig, args))
     if config.dry_run:
         rows = len(config.models) + (2 if config.baselines else 0)
         cost = f"{rows} models x {len(config.shot)} shots x {len(config.head)} classifiers, "

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import tyro
 
@@ -74,6 +74,16 @@ class Proof:
 @dataclass(frozen=True)
 class PosterConfig:
     """Distill a labelled data set into one poster."""
+
+    OFTEN: ClassVar[str] = (
+        "data data_root ipc canvas size patch model algorithm order labels init zca steps budget optim.lr run_dir "
+        "seed devices smoke dry_run"
+    )
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno poster digits",
+        "exuno poster digits --ipc 0.2 --budget 0.5",
+        "exuno poster --data folder:my-images --size 32 --ipc 1",
+    )
 
     data: str
     """What to distill and test on."""
