@@ -131,12 +131,20 @@ def resolve(kind: type[Config], preset: Preset) -> Config:
 
 
 def parse(verb: str, kind: type[Config], args: Sequence[str]) -> tuple[Config, Preset | None]:
-    """The configuration of ``exuno VERB [PRESET] [--options]``: options over preset over defaults."""
-    args = list(args)
-    if not args or args[0].startswith("-"):
-        return parsed(verb, kind, args), None
-    preset = read(verb, args.pop(0))
-    return parsed(verb, kind, args, resolve(kind, preset), preset), preset
+    """The configuration of ``exuno VERB [PRESET] [--options]``: options over preset over defaults.
+
+    Raises:
+        ExunoError: what is typed makes no configuration, or names what is not there.
+    """
+    from exuno.specs import check_specs
+
+    args, preset, stated = list(args), None, None
+    if args and not args[0].startswith("-"):
+        preset = read(verb, args.pop(0))
+        stated = resolve(kind, preset)
+    config = parsed(verb, kind, args, stated, preset)
+    check_specs(config)
+    return config, preset
 
 
 def main(args: Sequence[str]) -> None:

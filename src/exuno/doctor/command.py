@@ -13,7 +13,9 @@ from exuno.engine.session import explain
 from exuno.evaluate.command import complete as complete_eval
 from exuno.evaluate.command import spec_of
 from exuno.evaluate.options import EvalConfig
-from exuno.presets import to_dict
+from exuno.presets import read, to_dict
+from exuno.rehearsal import rehearse
+from exuno.specs import check_specs
 
 TEACH = "teach:"
 ASTRONAUT = "photo:astronaut"
@@ -26,11 +28,19 @@ def main(args: Sequence[str]) -> None:
     config = complete(parsed("doctor", DoctorConfig, args))
     if config.dry_run:
         explain(to_dict(config), None, cost(config))
+        rehearse(config, lambda: look(config))
         return
     from exuno.doctor.examine import doctor
     from exuno.doctor.words import show
 
     show(doctor(config))
+
+
+def look(config: DoctorConfig) -> None:
+    """Checks all that the examination begins with."""
+    from exuno.doctor.examine import look
+
+    look(config)
 
 
 def complete(config: DoctorConfig) -> DoctorConfig:
@@ -43,8 +53,9 @@ def complete(config: DoctorConfig) -> DoctorConfig:
     config = replace(config, teacher=spec_of(config.teacher))
     if not config.sources:
         config = replace(config, source=config.source or ASTRONAUT)
+    check_specs(config)
     if config.teacher.startswith(TEACH):
-        known = parsed("teach", config.teacher.removeprefix(TEACH)).config
+        known = read("teach", config.teacher.removeprefix(TEACH)).config
         return replace(config, data=config.data or known["data"])
     wish = EvalConfig(model=config.teacher, data=config.data, data_root=config.data_root, size=config.size)
     import yaml

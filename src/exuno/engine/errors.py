@@ -11,5 +11,5 @@ class ExunoError(Exception):
 
     def __init__(self, what: str, todo: str = "") -> None:
         self.what = what.rstrip(".") + "."
-        self.todo = todo
-        super().__init__(f"{self.what} {todo}".strip())
+        self.todo = todo.strip()
+        super().__init__(f"{self.what} {self.todo}".strip())

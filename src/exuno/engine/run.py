@@ -191,14 +191,7 @@ def open_run(
     if rank() != 0:
         return run
     with disk_errors(folder):
-        if folder.exists() and not folder.is_dir():
-            raise ExunoError(f"{folder} is a file, not a folder", "Choose another --run-dir.")
-        if (folder / "config.yaml").is_file():
-            check_same(run, loose)
-        elif folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
-            raise ExunoError(
-                f"{folder} is not empty and holds no run", "Choose another --run-dir; nothing there was touched."
-            )
+        check_folder(run, loose)
         folder.mkdir(parents=True, exist_ok=True)
         run.lock = (folder / ".lock").open("w")
         try:
@@ -212,6 +205,19 @@ def open_run(
         elif loose:
             write_config(run)
     return run
+
+
+def check_folder(run: Run, loose: Sequence[str] = ()) -> None:
+    """Raises ExunoError for a folder in which a run cannot live: it holds something else."""
+    folder = run.dir
+    if folder.exists() and not folder.is_dir():
+        raise ExunoError(f"{folder} is a file, not a folder", "Choose another --run-dir.")
+    if (folder / "config.yaml").is_file():
+        check_same(run, loose)
+    elif folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+        raise ExunoError(
+            f"{folder} is not empty and holds no run", "Choose another --run-dir; nothing there was touched."
+        )
 
 
 def without(config: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from exuno.engine.check import need
 from exuno.engine.errors import ExunoError
 from exuno.evaluate.command import spec_of
 from exuno.explain.options import Execution
+from exuno.specs import check_specs
 
 SMOKE_IMAGES = 1
 
@@ -44,4 +45,5 @@ def complete(config: AttentionConfig) -> AttentionConfig:
         raise ExunoError("no picture was given", "Name one or more: exuno explain attention MODEL photo:cat.")
     need(config.size is None or config.size >= 1, "--size", config.size, "at least 1 pixel")
     config = replace(config, model=spec_of(config.model))
+    check_specs(config)
     return replace(config, images=config.images[:SMOKE_IMAGES]) if config.run.smoke else config

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 from exuno.commandline import parsed
 from exuno.engine.errors import ExunoError
@@ -9,49 +10,59 @@ from exuno.engine.errors import ExunoError
 
 def penultimate(args: Sequence[str]) -> None:
     """The features before the last layer of one model or several."""
-    from exuno.engine.session import explain
-    from exuno.explain.options import PenultimateConfig, complete, values_of
+    from exuno.explain.options import PenultimateConfig, complete
 
     config = complete(parsed("explain penultimate", PenultimateConfig, args))
-    if config.run.dry_run:
-        splits = " and ".join(config.split)
-        explain(values_of(config), None, [f"one pass of {len(config.models)} models over {config.data}, {splits}"])
-        return
-    from exuno.explain.penultimate import explain_penultimate
 
-    explain_penultimate(config)
+    def work() -> None:
+        from exuno.explain.penultimate import explain_penultimate
+
+        explain_penultimate(config)
+
+    splits = " and ".join(config.split)
+    begin(config, f"one pass of {len(config.models)} models over {config.data}, {splits}", work)
 
 
 def neurons(args: Sequence[str]) -> None:
     """Pictures that please the units of one model or several."""
-    from exuno.engine.session import explain
     from exuno.explain.neuron_options import NeuronsConfig, complete
-    from exuno.explain.options import values_of
 
     config = complete(parsed("explain neurons", NeuronsConfig, args))
-    if config.run.dry_run:
-        units = f"{len(config.units)} units" if config.units else "the first ten units"
-        each = f"{units} of {len(config.models)} models, pictures of each: {config.pictures}"
-        explain(values_of(config), None, [f"{each}; each step a pass forward and back"])
-        return
-    from exuno.explain.neurons import explain_neurons
 
-    explain_neurons(config)
+    def work() -> None:
+        from exuno.explain.neurons import explain_neurons
+
+        explain_neurons(config)
+
+    units = f"{len(config.units)} units" if config.units else "the first ten units"
+    each = f"{units} of {len(config.models)} models, pictures of each: {config.pictures}"
+    begin(config, f"{each}; each step a pass forward and back", work)
 
 
 def attention(args: Sequence[str]) -> None:
     """Where a transformer looks in some pictures."""
-    from exuno.engine.session import explain
     from exuno.explain.attention_options import AttentionConfig, complete
-    from exuno.explain.options import values_of
 
     config = complete(parsed("explain attention", AttentionConfig, args))
-    if config.run.dry_run:
-        explain(values_of(config), None, [f"one pass over {len(config.images)} images"])
-        return
-    from exuno.explain.attention import explain_attention
 
-    explain_attention(config)
+    def work() -> None:
+        from exuno.explain.attention import explain_attention
+
+        explain_attention(config)
+
+    begin(config, f"one pass over {len(config.images)} images", work)
+
+
+def begin(config: Any, cost: str, work: Callable[[], None]) -> None:
+    """Does the work of a word; for a dry run tells what it would be, and only opens and checks all."""
+    if not config.run.dry_run:
+        return work()
+    from exuno.engine.session import explain
+    from exuno.explain.options import values_of
+    from exuno.rehearsal import rehearse
+
+    explain(values_of(config), None, [cost])
+    return rehearse(config, work)
 
 
 WORDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {

@@ -9,6 +9,7 @@ from exuno.engine.check import need
 from exuno.engine.errors import ExunoError
 from exuno.evaluate.command import spec_of
 from exuno.explain.options import Execution
+from exuno.specs import check_specs
 
 Objective = Literal["channel", "neuron"]
 STEPS, STEPS_SMALL, SMALL = 512, 128, 32
@@ -67,6 +68,7 @@ def complete(config: NeuronsConfig) -> NeuronsConfig:
     need(good, "--diversity", config.diversity, "--pictures 2 or more with it: one picture has none to differ from")
     good = config.layer is not None or config.objective == "channel"
     need(good, "--objective", config.objective, "a --layer of maps with it: a logit has one place only")
+    check_specs(config)
     if config.run.smoke:
         config = replace(config, steps=min(config.steps or SMOKE_STEPS, SMOKE_STEPS))
     return config

@@ -13,6 +13,7 @@ from exuno.engine.options import EXECUTION
 from exuno.evaluate.command import spec_of
 from exuno.fewshot.eval_options import first_config
 from exuno.presets import to_args, to_dict
+from exuno.specs import check_learner, check_specs
 
 Projection = Literal["templates", "pca"]
 Space = Literal["head", "all"]
@@ -97,6 +98,8 @@ def complete(config: PenultimateConfig) -> PenultimateConfig:
     models = list(dict.fromkeys(map(spec_of, config.models)))
     reference = spec_of(config.reference) if config.reference else models[0]
     models = [reference, *(model for model in models if model != reference)]
+    for spec in models:
+        check_learner(spec)
     known = first_config(models)
     data = config.data or known.get("data")
     if data is None:
@@ -109,6 +112,7 @@ def complete(config: PenultimateConfig) -> PenultimateConfig:
         similar = spec_of(similar)
     config = replace(config, models=tuple(models), reference=reference, data=data, data_root=root, similar=similar)
     check(config)
+    check_specs(config)
     if config.run.smoke:
         few = min(config.images or SMOKE_IMAGES, SMOKE_IMAGES)
         config = replace(config, images=few, resamples=min(config.resamples, SMOKE_RESAMPLES))

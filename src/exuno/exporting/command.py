@@ -1,7 +1,7 @@
 """``exuno export MODEL --to DIR [--onnx] [--push ORG/NAME]``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,6 +11,7 @@ from exuno.commandline import parsed
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import disk_errors
 from exuno.evaluate.command import POSTER, spec_of
+from exuno.specs import check_specs
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ def main(args: Sequence[str]) -> None:
     """
     config = parsed("export", ExportConfig, args)
     spec = spec_of(config.model)
+    check_specs(replace(config, model=spec))
     if config.push is not None and config.push.count("/") != 1:
         raise ExunoError(f"'{config.push}' is no repository of the hub", "Give --push ORG/NAME.")
     if config.to.exists() and (not config.to.is_dir() or any(config.to.iterdir())):

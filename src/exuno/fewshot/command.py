@@ -2,9 +2,14 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
 from exuno.commandline import parsed
 from exuno.engine.errors import ExunoError
+
+if TYPE_CHECKING:
+    from exuno.fewshot.options import EvalConfig, PretrainConfig
+    from exuno.presets import Preset
 
 USAGE = """usage: exuno fewshot WORD [PRESET] [--options]
 
@@ -46,12 +51,14 @@ def train(phase: str, args: Sequence[str]) -> None:
     from exuno.engine.session import explain
     from exuno.fewshot.options import DistillConfig, PretrainConfig
     from exuno.presets import parse, to_dict
+    from exuno.rehearsal import rehearse
 
     verb = f"fewshot {phase}"
     config, preset = parse(verb, DistillConfig if phase == "distill" else PretrainConfig, args)
     if config.run.dry_run:
         cost = f"{config.epochs * config.budget:g} epochs of the training classes of {config.data}, from {config.model}"
         explain(to_dict(config), preset, [cost])
+        rehearse(config, lambda: look(verb, config, preset))
         return
     if (processes := wanted(config.run)) > 1:
         launch(verb, args, processes)
@@ -62,12 +69,20 @@ def train(phase: str, args: Sequence[str]) -> None:
     show(distill(config, preset) if isinstance(config, DistillConfig) else pretrain(config, preset))
 
 
+def look(verb: str, config: "PretrainConfig", preset: "Preset | None") -> None:
+    """Checks all that a training begins with."""
+    from exuno.fewshot.train import look
+
+    look(verb, config, preset)
+
+
 def evaluate(args: Sequence[str]) -> None:
     """Features of any model, measured on new classes."""
     from exuno.engine.session import explain
     from exuno.fewshot.eval_options import complete
     from exuno.fewshot.options import EvalConfig
     from exuno.presets import to_dict
+    from exuno.rehearsal import rehearse
 
     config = complete(parsed("fewshot eval", EvalConfig, args))
     if config.dry_run:
@@ -75,7 +90,13 @@ def evaluate(args: Sequence[str]) -> None:
         cost = f"{rows} models x {len(config.shot)} shots x {len(config.head)} classifiers, "
         cost += f"{config.episodes:,} episodes each"
         explain(to_dict(config), None, [cost])
+        rehearse(config, lambda: measure(config))
         return
-    from exuno.fewshot.evaluate import evaluate as measure
-
     measure(config)
+
+
+def measure(config: "EvalConfig") -> None:
+    """Measures, or for a dry run only looks."""
+    from exuno.fewshot.evaluate import evaluate
+
+    evaluate(config)

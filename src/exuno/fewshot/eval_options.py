@@ -11,6 +11,7 @@ from exuno.engine.options import EXECUTION
 from exuno.evaluate.command import spec_of
 from exuno.fewshot.options import Classes, EvalConfig
 from exuno.presets import to_args, to_dict
+from exuno.specs import check_learner, check_specs
 
 PIXELS = "pixels"
 QUERIES = 15
@@ -33,6 +34,8 @@ def complete(config: EvalConfig) -> EvalConfig:
     if not config.models:
         raise ExunoError("no model was given", "Name one or more: exuno fewshot eval runs/NAME.")
     models = tuple(model if model == PIXELS else spec_of(model) for model in config.models)
+    for spec in models:
+        check_learner(spec)
     known = first_config(models)
     data = config.data or known.get("data")
     if data is None:
@@ -45,6 +48,7 @@ def complete(config: EvalConfig) -> EvalConfig:
     if data in OWN:
         config = own(config, data)
     check(config)
+    check_specs(config)
     if config.smoke and data not in OWN:
         queries = min(config.queries or SMOKE_QUERIES, SMOKE_QUERIES)
         config = replace(config, queries=queries, episodes=min(config.episodes, SMOKE_EPISODES))

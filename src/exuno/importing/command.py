@@ -9,6 +9,7 @@ import tyro
 
 from exuno.commandline import parsed
 from exuno.engine.errors import ExunoError
+from exuno.models.names import check_file
 
 if TYPE_CHECKING:
     from exuno.models.card import ModelCard
@@ -43,9 +44,10 @@ def main(args: Sequence[str]) -> None:
     config = parsed("import", ImportConfig, args)
     if config.to is not None and config.to.exists() and (not config.to.is_dir() or any(config.to.iterdir())):
         raise ExunoError(f"{config.to} is there already", "Name a new or empty folder by --to.")
+    name = config.path.removeprefix("file:")
+    check_file(name)
     from exuno.models.load import load_model
 
-    name = config.path.removeprefix("file:")
     model = load_model(f"file:{name}", pretrained=True)
     lines = describe(model.card)
     if config.to is not None:

@@ -7,8 +7,8 @@ from safetensors.torch import save
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
 from exuno.models.classifier import Classifier
+from exuno.models.names import WEIGHTS
 
-WEIGHTS = "model.safetensors"
 CARD = "model.json"
 
 

@@ -31,8 +31,9 @@ from exuno.report.page import write_report
 SMOKE = Proof(networks=2, steps=(2, 4), baselines=1)
 
 
-def evaluate(config: EvalConfig) -> Measured:
-    """Measures a poster, prints the tables; with a run directory also writes result.json and the page.
+def evaluate(config: EvalConfig) -> Measured | None:
+    """Measures a poster, prints the tables; with a run directory also writes result.json and the page. A dry run opens
+    and checks all, and has nothing measured.
 
     Raises:
         ExunoError: anything the user can put right.
@@ -45,6 +46,9 @@ def evaluate(config: EvalConfig) -> Measured:
     if config.smoke:
         test, train, poster = Head(test), Head(train), replace(poster, protocol=shortened(poster))
     proof = proof_of(config, Recipe.of(poster.protocol))
+    check_classes(test, poster)
+    if config.dry_run:
+        return None
     run = open_eval(replace(config, data=spec)) if config.run_dir else None
     if run and run.result:
         raise ExunoError(f"{run.dir} holds this measurement already", "Choose another --run-dir.")
@@ -94,12 +98,17 @@ def labelled(data: Data, space: Space, poster: Poster, most: int | None = None) 
     Raises:
         ExunoError: they are of other classes.
     """
+    check_classes(data, poster)
+    return space.images(data, most)
+
+
+def check_classes(data: Data, poster: Poster) -> None:
+    """Raises ExunoError if data are of other classes than a poster."""
     if data.num_classes != poster.classes:
         raise ExunoError(
             f"the poster has {poster.classes} classes but {data.name} has {data.num_classes}",
             f"Give data of the same classes, such as what it was distilled from: --data {poster.data}.",
         )
-    return space.images(data, most)
 
 
 def content(measured: Measured, poster: Poster, n: int) -> dict[str, Any]:
