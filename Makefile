@@ -1,35 +1,36 @@
 # Needs nothing but Python 3.11 or later and make: uv comes from the package index into .uv, everything else from uv.lock.
 UV := .uv/bin/uv
-RUN := $(UV) run --locked --quiet
+SYNC := $(UV) sync --locked --quiet --inexact
+BIN := .venv/bin
 PYTHON ?= python3
 
 .PHONY: demo test test-all fuzz lint types bench clean
 
-demo: .venv/ready  ## a network that never saw a digit reads digits
-	$(RUN) exuno distill digits --run-dir runs/demo $(ARGS)
+demo: .venv/exuno  ## a network that never saw a digit reads digits
+	$(BIN)/exuno distill digits --run-dir runs/demo $(ARGS)
 
 test: .venv/ready  ## the fast tests; hypothesis tries the same examples each time
-	$(RUN) pytest -q -n 2 --dist worksteal -m "not slow" --hypothesis-profile ci $(ARGS)
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not slow" --hypothesis-profile ci $(ARGS)
 
 test-all: .venv/ready  ## every test, the long ones too; hypothesis tries new examples
-	$(RUN) pytest -q -n 2 --dist worksteal $(ARGS)
+	$(BIN)/pytest -q -n 2 --dist worksteal $(ARGS)
 
 fuzz: .venv/ready  ## damaged files for every reader, and commands that are killed at every write; an hour
 	$(RUN) python -m tests.fuzz --count $${COUNT:-100000}
 	$(RUN) python -m tests.faults
 
 lint: .venv/ready  ## style
-	$(RUN) ruff check .
-	$(RUN) ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 types: .venv/ready  ## types
-	$(RUN) pyright
+	$(BIN)/pyright
 
 bench: .venv/ready  ## every benchmark; writes benchmarks/RESULTS.md
-	$(UV) sync --locked --quiet --group bench
+	$(SYNC) --group heavy --group bench
 	for script in benchmarks/synth.py benchmarks/distill.py benchmarks/poster.py benchmarks/smkd_loss.py \
 	  benchmarks/episodes.py benchmarks/input.py benchmarks/video.py benchmarks/audio.py benchmarks/explain.py \
-	  benchmarks/startup.py; do .venv/bin/python $$script || exit 1; done
+	  benchmarks/startup.py; do $(BIN)/python $$script || exit 1; done
 
 clean:  ## everything that can be made again; runs stay
 	rm -rf .venv .uv .pytest_cache .ruff_cache .hypothesis dist
@@ -38,6 +39,12 @@ $(UV):
 	$(PYTHON) -m venv .uv
 	.uv/bin/pip install --quiet --disable-pip-version-check uv
 
+# What exuno needs and no more; --inexact leaves alone what .venv/ready has added.
+.venv/exuno: uv.lock pyproject.toml | $(UV)
+	$(SYNC) --no-default-groups
+	touch $@
+
+# Also what the tests need.
 .venv/ready: uv.lock pyproject.toml | $(UV)
-	$(UV) sync --locked --quiet
+	$(SYNC) --group heavy
 	touch $@

@@ -16,7 +16,9 @@ Learning from almost no data. Start with:  exuno distill digits
 
 {verbs}
 
-exuno VERB --help tells the options of a verb; exuno presets the named configurations.
+exuno VERB --help tells the options of a verb that people use, exuno VERB --help
+all every one; exuno presets the named configurations; exuno --completion bash
+(or zsh) prints what makes the shell complete all of them.
 """
 
 BUG = """exuno: this is a bug in exuno {version}, not a mistake of yours: please report it to its issue tracker,
@@ -38,7 +40,12 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0
     debug = "--debug" in args
     try:
-        run_verb(args)
+        if args[0] == "--completion":
+            from exuno.commandline.completion import script
+
+            print(script(args[1] if len(args) > 1 else ""), end="")
+        else:
+            run_verb(args)
     except BrokenPipeError:
         raise
     except KeyboardInterrupt:

@@ -15,8 +15,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
+from exuno.commandline import parsed
 from exuno.engine.documents import mapping, read_yaml
 from exuno.engine.errors import ExunoError
+from exuno.renamed import modern
 
 Config = TypeVar("Config")
 PACKAGE = Path(__file__).parent
@@ -83,6 +85,7 @@ def read(verb: str, name: str, below: tuple[str, ...] = ()) -> Preset:
         about, config = mapping(content.get("about") or {}), mapping(content.get("config") or {})
     except ValueError as error:
         raise ExunoError(f"{path}: 'about' or 'config' is of another kind: {error}", "Mend the file.") from None
+    config = modern(verb, config)
     if base := content.get("base"):
         if not isinstance(base, str) or base in (*below, name) or len(below) > DEEPEST:
             raise ExunoError(f"{path} is based on {str(base)[:80]}, which is itself or no name", "Mend its 'base'.")
@@ -136,21 +139,24 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 def resolve(kind: type[Config], preset: Preset) -> Config:
     """The configuration that a preset stands for, checked by tyro as if typed."""
-    import tyro
-
-    return tyro.cli(kind, args=to_args(preset.config), prog=f"exuno {preset.verb} {preset.name}")
+    return parsed(preset.verb, kind, to_args(preset.config))
 
 
 def parse(verb: str, kind: type[Config], args: Sequence[str]) -> tuple[Config, Preset | None]:
-    """The configuration of ``exuno VERB [PRESET] [--options]``: options over preset over defaults."""
-    import tyro
+    """The configuration of ``exuno VERB [PRESET] [--options]``: options over preset over defaults.
 
-    args = list(args)
-    if not args or args[0].startswith("-"):
-        return tyro.cli(kind, args=args, prog=f"exuno {verb}"), None
-    preset = read(verb, args.pop(0))
-    prog, about = f"exuno {verb} {preset.name}", preset.about.get("summary")
-    return tyro.cli(kind, args=args, default=resolve(kind, preset), prog=prog, description=about), preset
+    Raises:
+        ExunoError: what is typed makes no configuration, or names what is not there.
+    """
+    from exuno.specs import check_specs
+
+    args, preset, stated = list(args), None, None
+    if args and not args[0].startswith("-"):
+        preset = read(verb, args.pop(0))
+        stated = resolve(kind, preset)
+    config = parsed(verb, kind, args, stated, preset)
+    check_specs(config)
+    return config, preset
 
 
 def main(args: Sequence[str]) -> None:

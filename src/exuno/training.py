@@ -12,9 +12,11 @@ from exuno.data.dali import DaliLoader, check_dali
 from exuno.data.loader import Loader, Source
 from exuno.engine import session
 from exuno.engine.check import check_augment, check_length, check_optim, check_run, need
+from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
+from exuno.engine.launch import wanted
 from exuno.engine.options import Augment, ClassOrder, Optim, RunOptions, Sound
-from exuno.engine.run import Run, open_run
+from exuno.engine.run import Run, check_folder, default_folder, open_run
 from exuno.models.classifier import Classifier, hearing_of
 from exuno.models.head import for_classes
 from exuno.models.load import load_model
@@ -98,6 +100,25 @@ def carry_out(
     finally:
         run.close()
     return run
+
+
+def rehearse(
+    verb: str,
+    config: Config,
+    preset: Preset | None,
+    look: Callable[[Config, Accelerator], object],
+    inputs: Mapping[str, str] | None = None,
+    smoke: Callable[[Config], Config] = session.smoke,
+) -> None:
+    """What ``carry_out`` finds out before the first step, for ``--dry-run``: calls ``look(config, accelerator)``, which
+    opens and checks what the run works with, for a sliver of it. Writes nothing."""
+    wanted(config.run)
+    sliver = smoke(config)
+    values = to_dict(sliver if config.run.smoke else config)
+    name = preset.name if preset else None
+    folder = config.run.run_dir or default_folder(verb, name, values)
+    check_folder(Run(folder, verb, name, values, {}, config.run, dict(inputs or {})))
+    look(sliver, make_accelerator(config.run))
 
 
 def training_loader(data: Source, config: TrainingConfig, size: tuple[int, int], accelerator: Accelerator) -> Loader:

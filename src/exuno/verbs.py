@@ -1,7 +1,8 @@
 """The verbs of the command line and where each is. No torch."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib import import_module
 
 from exuno.engine.errors import ExunoError
@@ -13,22 +14,74 @@ class Verb:
 
     module: str
     about: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Second word, or nothing, -> the configuration, ``module:Class``."""
+    words: tuple[str, ...] = ()
+    """Second words that have no configuration."""
 
 
 VERBS = {
-    "synth": Verb("exuno.synth.command", "one photograph -> a data set of patches"),
-    "teach": Verb("exuno.teach.command", "train a model on labelled data"),
-    "distill": Verb("exuno.distill.command", "train a student to imitate a teacher on any source"),
-    "poster": Verb("exuno.poster.command", "a labelled data set -> one small poster that trains a network"),
-    "fewshot": Verb("exuno.fewshot.command", "recognise new classes from a few images: transformers, features"),
-    "study": Verb("exuno.study.command", "a grid over the verbs above, and its table"),
-    "doctor": Verb("exuno.doctor.command", "examine a teacher, and rank photographs, before any training"),
-    "explain": Verb("exuno.explain.command", "look inside a model"),
-    "eval": Verb("exuno.evaluate.command", "measure a model on labelled data"),
-    "import": Verb("exuno.importing.command", "say what a file of weights is, and make it a model of exuno"),
-    "export": Verb("exuno.exporting.command", "hand a model or a poster on: weights, card, ONNX, the hub"),
-    "report": Verb("exuno.report.command", "write the HTML page of a run"),
-    "presets": Verb("exuno.presets", "list, show or copy the named configurations"),
+    "synth": Verb(
+        "exuno.synth.command",
+        "one photograph -> a data set of patches",
+        {
+            "": "exuno.synth.command:Synth",
+            "video": "exuno.synth.video_command:SynthVideo",
+            "audio": "exuno.synth.audio_command:SynthAudio",
+        },
+    ),
+    "teach": Verb("exuno.teach.command", "train a model on labelled data", {"": "exuno.teach.options:TeachConfig"}),
+    "distill": Verb(
+        "exuno.distill.command",
+        "train a student to imitate a teacher on any source",
+        {"": "exuno.distill.options:DistillConfig"},
+    ),
+    "poster": Verb(
+        "exuno.poster.command",
+        "a labelled data set -> one small poster that trains a network",
+        {"": "exuno.poster.options:PosterConfig"},
+    ),
+    "fewshot": Verb(
+        "exuno.fewshot.command",
+        "recognise new classes from a few images: transformers, features",
+        {
+            "pretrain": "exuno.fewshot.options:PretrainConfig",
+            "distill": "exuno.fewshot.options:DistillConfig",
+            "eval": "exuno.fewshot.options:EvalConfig",
+        },
+    ),
+    "study": Verb(
+        "exuno.study.command", "a grid over the verbs above, and its table", {"": "exuno.study.options:StudyConfig"}
+    ),
+    "doctor": Verb(
+        "exuno.doctor.command",
+        "examine a teacher, and rank photographs, before any training",
+        {"": "exuno.doctor.options:DoctorConfig"},
+    ),
+    "explain": Verb(
+        "exuno.explain.command",
+        "look inside a model",
+        {
+            "penultimate": "exuno.explain.options:PenultimateConfig",
+            "neurons": "exuno.explain.neuron_options:NeuronsConfig",
+            "attention": "exuno.explain.attention_options:AttentionConfig",
+        },
+    ),
+    "eval": Verb(
+        "exuno.evaluate.command", "measure a model on labelled data", {"": "exuno.evaluate.options:EvalConfig"}
+    ),
+    "import": Verb(
+        "exuno.importing.command",
+        "say what a file of weights is, and make it a model of exuno",
+        {"": "exuno.importing.command:ImportConfig"},
+    ),
+    "export": Verb(
+        "exuno.exporting.command",
+        "hand a model or a poster on: weights, card, ONNX, the hub",
+        {"": "exuno.exporting.command:ExportConfig"},
+    ),
+    "report": Verb("exuno.report.command", "write the HTML page of a run", {"": "exuno.report.command:ReportOptions"}),
+    "presets": Verb("exuno.presets", "list, show or copy the named configurations", words=("list", "show", "copy")),
 }
 
 
@@ -40,5 +93,7 @@ def run_verb(args: Sequence[str]) -> None:
         SystemExit: the parser has told what was wrong.
     """
     if args[0] not in VERBS:
-        raise ExunoError(f"unknown verb '{args[0]}'", f"The verbs are: {', '.join(VERBS)}.")
+        near = get_close_matches(args[0], VERBS, 1)
+        hint = f"Did you mean '{near[0]}'? " if near else ""
+        raise ExunoError(f"unknown verb '{args[0]}'", f"{hint}The verbs are: {', '.join(VERBS)}.")
     import_module(VERBS[args[0]].module).main(list(args[1:]))

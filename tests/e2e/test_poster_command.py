@@ -178,7 +178,7 @@ def test_every_algorithm_changes_the_poster(tmp_path: Path, algorithm: str) -> N
 
 def test_whitened_posters_from_real_images_in_colour(tmp_path: Path) -> None:
     spec = write_images(tmp_path / "a.npz", 4, 3)
-    args = ["--data", spec, "--size", "20x16", "--zca", "--grid", "2x2", "--proof.baselines", "0"]
+    args = ["--data", spec, "--canvas", "20x16", "--zca", "--grid", "2x2", "--proof.baselines", "0"]
     made = poster(tmp_path / "run", *args, "--init", "real")
     found = load(made)
     assert (found.pixels.shape, found.layout.grid) == ((3, 16, 20), (2, 2))
@@ -300,12 +300,12 @@ DIGITS = ["--data", "digits", "--ipc", "1"]
     ("args", "words"),
     [
         (["--data", "digits"], "the poster has no budget"),
-        ([*DIGITS, "--size", "40x16"], "--ipc and --size are 2 budgets"),
+        ([*DIGITS, "--canvas", "40x16"], "--ipc and --canvas are 2 budgets"),
         ([*DIGITS, "--bytes", "400"], "--ipc and --bytes are 2 budgets"),
         (["--data", "digits", "--ipc", "0"], "--ipc is 0"),
         (["--data", "digits", "--ipc", "0.001"], "smaller than its grid of 5x2"),
-        (["--data", "digits", "--size", "40by16"], "--size 40by16 is not understood"),
-        (["--data", "digits", "--size", "20x6", "--patch", "8"], "smaller than one patch of 8x8"),
+        (["--data", "digits", "--canvas", "40by16"], "--canvas 40by16 is not understood"),
+        (["--data", "digits", "--canvas", "20x6", "--patch", "8"], "smaller than one patch of 8x8"),
         (["--data", "digits", "--bytes", "50", "--labels", "learned"], "does not hold the learned labels"),
         ([*DIGITS, "--grid", "3x3"], "--grid 3x3 has 9 places for 10 classes"),
         ([*DIGITS, "--grid", "ten"], "--grid ten is not understood"),
@@ -324,7 +324,7 @@ DIGITS = ["--data", "digits", "--ipc", "1"]
         ([*DIGITS, "--precision", "bf16"], "too coarse for a gradient through a training"),
         ([*DIGITS, "--model", "exuno:convnet_4_8"], "halves an input of 8x8 pixels to nothing"),
         ([*DIGITS, "--model", "file:weights.pt"], "no network with random weights"),
-        ([*DIGITS, "--algorithm", "dm", "--model", "torchvision:squeezenet1_1", "--image-size", "32"], "features"),
+        ([*DIGITS, "--algorithm", "dm", "--model", "torchvision:squeezenet1_1", "--size", "32"], "features"),
         ([*DIGITS, "--proof.holdout", "1"], "--proof.holdout is 1"),
         ([*DIGITS, "--proof.steps", "0"], "--proof.steps is 0"),
         ([*DIGITS, "--inner.momentum", "1"], "--inner.momentum is 1"),

@@ -53,10 +53,10 @@ def test_images_per_class(ipc: float, classes: int, image: tuple[int, int], chan
 
     found = made(ipc=ipc)
     if isinstance(found, str):  # too few pixels: what the message proposes must do
-        proposed = re.search(r"--ipc ([\d.]+) or --size (\w+)", found)
+        proposed = re.search(r"--ipc ([\d.]+) or --canvas (\w+)", found)
         assert proposed, found
         assert float(proposed[1]) > ipc
-        for layout in (made(ipc=float(proposed[1])), made(size=proposed[2])):
+        for layout in (made(ipc=float(proposed[1])), made(canvas=proposed[2])):
             assert isinstance(layout, Layout), layout
             check(layout, classes)
     else:
@@ -97,7 +97,7 @@ def test_the_published_geometries() -> None:
     assert (layout.size, layout.grid, layout.patch, layout.area) == ((60, 153), (2, 5), (32, 32), (30, 31))
     assert plan(config(ipc=0.9), (32, 32), 100, 3).grid == (10, 10)
     assert plan(config(ipc=0.9), (64, 64), 200, 3).grid == (10, 20)
-    given = config(size="153x60", grid="5x2", patches="16x6", area="32x32")
+    given = config(canvas="153x60", grid="5x2", patches="16x6", area="32x32")
     assert plan(given, *CIFAR10) == Layout((60, 153), (32, 32), (32, 32), (6, 16), (2, 5), (32, 32))
 
 
@@ -139,7 +139,7 @@ def test_label_arrays_take_the_aspect_of_the_poster() -> None:
     ("options", "message"),
     [
         ({}, "the poster has no budget"),
-        ({"ipc": 0.3, "size": "90x30"}, "--ipc and --size are 2 budgets"),
+        ({"ipc": 0.3, "canvas": "90x30"}, "--ipc and --canvas are 2 budgets"),
         ({"ipc": 0.3, "bytes": 900}, "--ipc and --bytes are 2 budgets"),
         ({"ipc": -1.0}, "--ipc is -1.0"),
         ({"ipc": math.nan}, "--ipc is nan"),
@@ -147,11 +147,11 @@ def test_label_arrays_take_the_aspect_of_the_poster() -> None:
         ({"bytes": 2}, "--bytes is 2"),
         ({"bytes": 200, "labels": "learned"}, "--bytes 200 does not hold the learned labels, which take up to 200"),
         ({"bytes": 900, "labels": "learned", "label_cells": 0.0}, "--label-cells is 0.0"),
-        ({"size": "90"}, "--size 90 is not understood"),
-        ({"size": "0x30"}, "--size 0x30 is not understood"),
-        ({"size": "90x30x3"}, "--size 90x30x3 is not understood"),
-        ({"size": "4x1"}, "a poster of 4x1 pixels is smaller than its grid of 5x2 classes"),
-        ({"size": "5x2"}, "a poster of 5x2 pixels has no room for several patches of at least 2x2"),
+        ({"canvas": "90"}, "--canvas 90 is not understood"),
+        ({"canvas": "0x30"}, "--canvas 0x30 is not understood"),
+        ({"canvas": "90x30x3"}, "--canvas 90x30x3 is not understood"),
+        ({"canvas": "4x1"}, "a poster of 4x1 pixels is smaller than its grid of 5x2 classes"),
+        ({"canvas": "5x2"}, "a poster of 5x2 pixels has no room for several patches of at least 2x2"),
         ({"ipc": 0.3, "grid": "5x3"}, "--grid 5x3 has 15 places for 10 classes"),
         ({"ipc": 0.3, "grid": "five"}, "--grid five is not understood"),
         ({"ipc": 0.1, "patch": 32}, "a poster of 51x20 pixels is smaller than one patch of 32x32"),
@@ -170,7 +170,7 @@ def test_mistakes_are_told(options: dict, message: str) -> None:
 
 
 def test_a_poster_smaller_than_one_patch_names_what_would_do() -> None:
-    with pytest.raises(ExunoError, match=r"--ipc 0\.25\d* or --size 80x32") as caught:
+    with pytest.raises(ExunoError, match=r"--ipc 0\.25\d* or --canvas 80x32") as caught:
         plan(config(ipc=0.1, patch=32), *CIFAR10)
     proposed = re.search(r"--ipc ([\d.]+)", caught.value.todo)
     assert proposed
@@ -178,7 +178,7 @@ def test_a_poster_smaller_than_one_patch_names_what_would_do() -> None:
 
 
 def test_one_patch_on_an_axis_is_allowed() -> None:
-    assert plan(config(size="80x33", patches="9x1"), *CIFAR10).patches == (1, 9)
+    assert plan(config(canvas="80x33", patches="9x1"), *CIFAR10).patches == (1, 9)
 
 
 @pytest.mark.parametrize("module", ["layout", "order", "budget"])
@@ -188,4 +188,4 @@ def test_planning_needs_no_torch(module: str) -> None:
 
 
 def test_pairs_are_read_width_first() -> None:
-    assert read_pair("153X60", "--size") == (60, 153)
+    assert read_pair("153X60", "--canvas") == (60, 153)

@@ -86,7 +86,7 @@ def test_the_whitening_is_fitted_to_the_training_split_alone(tmp_path: Path) -> 
 
 
 def test_images_can_be_of_another_size(tmp_path: Path) -> None:
-    sets = opened(config(write(tmp_path / "a.npz"), image_size=5), tmp_path)
+    sets = opened(config(write(tmp_path / "a.npz"), size=5), tmp_path)
     assert sets.train[0].shape[1:] == (1, 5, 5)
     assert sets.test[0].shape[1:] == (1, 5, 5)
 

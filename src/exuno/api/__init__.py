@@ -224,7 +224,8 @@ def evaluate(model: Spec, **options: Any) -> dict[str, Any]:
     if config.model.startswith(command.POSTER):
         from exuno.poster.evaluate import evaluate as work
 
-        return work(config).metrics
+        measured = work(config)
+        return measured.metrics if measured else {}
     return command.evaluate(config)
 
 

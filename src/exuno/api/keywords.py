@@ -1,17 +1,18 @@
 """Keyword arguments -> the configuration of a verb, by the parser of the command line. No torch."""
 
-import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from exuno.api.values import plain
+from exuno.commandline import parsed
 from exuno.engine.errors import ExunoError
 from exuno.presets import Preset, parse, to_args
+from exuno.renamed import check_names
 
 Config = TypeVar("Config")
 Plan = tuple[Config, Preset | None, list[str]]
@@ -40,6 +41,7 @@ def configure(
         ExunoError: a keyword or value that the verb does not have.
     """
     known = keywords(kind)
+    check_names(verb, [f"--{name}={value}" for name, value in options.items()])
     first, rest = [], []
     for name, value in options.items():
         if name not in known:
@@ -48,14 +50,9 @@ def configure(
         positional = is_positional(known[name])
         first, rest = (first + words[1:], rest) if positional else (first, rest + words)
     args = typed([*([str(preset)] if preset is not None else []), *first, *rest])
-    with said() as text:
-        if preset is None:  # a first word without a name is no preset here, but a model or a photograph
-            import tyro
-
-            return tyro.cli(kind, args=args, prog=f"exuno {verb}"), None, args
-        config, found = parse(verb, kind, args)
-        return config, found, args
-    raise ExunoError(*complaint(verb, text[0]))
+    if preset is None:  # a first word without a name is no preset here, but a model or a photograph
+        return parsed(verb, kind, args), None, args
+    return *parse(verb, kind, args), args
 
 
 def keywords(kind: type[Any]) -> dict[str, Any]:
@@ -98,31 +95,6 @@ def nearest(name: str, known: Mapping[str, Any]) -> str:
         if near := get_close_matches(name, names, 1):
             return f"Did you mean {names[near[0]] or near[0]}?"
     return f"The keywords are: {', '.join(known)}."
-
-
-@contextmanager
-def said() -> Iterator[list[str]]:
-    """Keeps what tyro prints before it exits; the one string of the list."""
-    text, file = [""], io.StringIO()
-    try:
-        with redirect_stderr(file):
-            yield text
-    except SystemExit:
-        text[0] = file.getvalue()
-
-
-def complaint(verb: str, text: str) -> tuple[str, str]:
-    """What tyro's box says, as a sentence, and what to do."""
-    boxed = re.split(r"^.*[─-]{8}.*$", text, flags=re.MULTILINE)  # lines that frame it, or part it
-    inside = (boxed[1] if len(boxed) > 1 else text).strip().splitlines()
-    lines = [line.strip(" │") for line in inside]
-    todo = f"What each keyword takes: exuno {verb} --help."
-    if lines[0].startswith("Missing from"):
-        flags = re.findall(r"^│( +)--(\S+)", "\n".join(inside), re.MULTILINE)
-        least = min(len(indent) for indent, _ in flags)  # further in stands their help, which may name other flags
-        return f"{verb} needs {', '.join(keyword(flag) for indent, flag in flags if len(indent) == least)}", todo
-    told = lines[: lines.index("")] if "" in lines else lines
-    return spoken(" ".join(told).removeprefix("Error parsing ")), todo
 
 
 def keyword(flag: str) -> str:

@@ -2,6 +2,7 @@
 ``sound:noise``. Each is the same on every machine up to the last of 16 bits."""
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from functools import lru_cache
 
 import numpy as np
@@ -13,6 +14,14 @@ MADE_RATE = 16000
 """Samples a second of every made sound."""
 
 
+def check_sound(name: str) -> None:
+    """Raises ExunoError if there is no such sound."""
+    if name not in MADE:
+        near = get_close_matches(name, MADE, 1)
+        hint = f"Did you mean sound:{near[0]}? " if near else ""
+        raise ExunoError(f"there is no sound 'sound:{name}'", f"{hint}The names are: {', '.join(MADE)}.")
+
+
 @lru_cache(3)
 def made_sound(name: str) -> NDArray[np.float32]:
     """The sound as float32 [S] in [-0.9, 0.9] at ``MADE_RATE`` Hz, rounded to 16 bits. Treat it as read-only.
@@ -20,8 +29,7 @@ def made_sound(name: str) -> NDArray[np.float32]:
     Raises:
         ExunoError: there is no such sound.
     """
-    if name not in MADE:
-        raise ExunoError(f"there is no sound 'sound:{name}'", f"The names are: {', '.join(MADE)}.")
+    check_sound(name)
     samples = MADE[name]()
     return (np.rint(samples / np.abs(samples).max() * (0.9 * 32767)) / 32768).astype(np.float32)
 

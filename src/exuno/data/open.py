@@ -1,20 +1,12 @@
 """Data specs: a name, or ``PREFIX:PATH`` -> Data."""
 
-from difflib import get_close_matches
 from pathlib import Path
 
 from exuno.data.base import Data
 from exuno.data.files import FileData
+from exuno.data.names import FORMS, no_data, unknown_prefix
 from exuno.data.split_words import HOLD_OUT
 from exuno.engine.errors import ExunoError
-
-FORMS = (
-    "digits; moving-digits (labelled by direction, moving-digits@digit by digit); cifar10, cifar100, imagenet, in100, "
-    "places365, flowers102, pets37, stl10, cub200, tiny-imagenet, cifar-fs, fc100, mini-imagenet, tiered-imagenet, "
-    "omniglot, omniglot-runs, fsdd, speechcommands, ucf101, k400 (with --data-root); folder:PATH[@BITSbit], npz:PATH, "
-    "wds:PATTERN[@EXTENSION][@BITSbit], recordings:PATH[@RATE], videos:PATH[@FRAMES/SECONDSs], poster:PATH, "
-    "torchvision:NAME (with --data-root)"
-)
 
 
 def open_data(spec: str, split: str = "train", *, root: Path | None = None) -> Data:
@@ -64,7 +56,7 @@ def open_data(spec: str, split: str = "train", *, root: Path | None = None) -> D
         from exuno.data.torchvision_data import open_torchvision
 
         return open_torchvision(rest, split, root)
-    raise ExunoError(f"unknown data prefix '{prefix}:' in '{spec}'", f"The forms are {FORMS}.")
+    raise unknown_prefix(spec)
 
 
 def check_apart(spec: str, train: Data, test: Data) -> None:
@@ -105,9 +97,4 @@ def _named(name: str, split: str, root: Path | None) -> Data:
 
     if name in BENCHMARKS:
         return open_benchmark(name, split, root)
-    if Path(name).is_dir():
-        hint = f"Did you mean {'poster' if name.rstrip('/').endswith('.poster') else 'folder'}:{name}? "
-    else:
-        near = get_close_matches(name, ("digits", "moving-digits", *BENCHMARKS), 1)
-        hint = f"Did you mean {near[0]}? " if near else ""
-    raise ExunoError(f"'{name}' is no data spec", f"{hint}The forms are {FORMS}.")
+    raise no_data(name)

@@ -1,6 +1,7 @@
 """Which picture a spec names: a file, a photograph that comes with scikit-image, or noise. No torch."""
 
 import hashlib
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -85,7 +86,9 @@ def _noise_seed(text: str) -> int:
 
 def _embedded(name: str) -> Path:
     if name not in EMBEDDED:
-        raise ExunoError(f"there is no photograph 'photo:{name}'", f"The names are: {', '.join(EMBEDDED)}.")
+        near = get_close_matches(name, EMBEDDED, 1)
+        hint = f"Did you mean photo:{near[0]}? " if near else ""
+        raise ExunoError(f"there is no photograph 'photo:{name}'", f"{hint}The names are: {', '.join(EMBEDDED)}.")
     package = find_spec("skimage")  # its folder without importing it, which takes seconds
     path = Path(package.origin).parent / "data" / EMBEDDED[name] if package and package.origin else None
     if path is None or not path.exists():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exuno.data.made_sound import MADE, MADE_RATE, made_sound
+from exuno.data.made_sound import MADE, MADE_RATE, check_sound, made_sound
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import existing
 
@@ -57,6 +57,15 @@ def load_recording(spec: str | Path, rate: int) -> NDArray[np.float32]:
             "Give one with something to hear.",
         )
     return samples
+
+
+def check_recording(spec: str | Path) -> None:
+    """Raises ExunoError unless a spec names a recording that is there; reads nothing."""
+    name = str(spec).removeprefix("sound:")
+    if name != str(spec):
+        check_sound(name)
+    else:
+        existing(Path(spec), "recording", FORMS)
 
 
 def recording_sha256(spec: str | Path) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from exuno.distill.options import DistillConfig
 from exuno.engine.launch import launch, wanted
 from exuno.engine.session import explain
-from exuno.presets import parse, to_dict
+from exuno.presets import Preset, parse, to_dict
+from exuno.rehearsal import rehearse
 
 
 def main(args: Sequence[str]) -> None:
@@ -13,6 +14,7 @@ def main(args: Sequence[str]) -> None:
     config, preset = parse("distill", DistillConfig, args)
     if config.run.dry_run:
         explain(to_dict(config), preset, cost(config))
+        rehearse(config, lambda: look(config, preset))
         return
     if (processes := wanted(config.run)) > 1:
         launch("distill", args, processes)
@@ -21,6 +23,13 @@ def main(args: Sequence[str]) -> None:
     from exuno.report.terminal import show
 
     show(distill(config, preset))
+
+
+def look(config: DistillConfig, preset: Preset | None) -> None:
+    """Checks all that the distillation begins with."""
+    from exuno.distill.train import look
+
+    look(config, preset)
 
 
 def cost(config: DistillConfig) -> list[str]:

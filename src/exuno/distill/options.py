@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import tyro
 
@@ -42,6 +43,16 @@ class Mix:
 @dataclass(frozen=True)
 class DistillConfig:
     """Train a student to imitate a teacher on patches of one photograph, or on any other source."""
+
+    OFTEN: ClassVar[str] = (
+        "source teacher student data data_root patches fresh size epochs batch_size budget loss.temperature "
+        "mix.cutmix augment.resized_crop optim.lr run_dir seed devices smoke dry_run"
+    )
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno distill digits --source my-photo.jpg",
+        "exuno distill digits --source photo:coffee noise:1 --budget 0.5",
+        "exuno distill --teacher run:runs/mine --student exuno:wrn_16_4 --data folder:my-images",
+    )
 
     teacher: str
     """Trained model: run:DIR, file:PATH, timm:NAME, torchvision:NAME, hf-hub:NAME, or teach:PRESET (train it

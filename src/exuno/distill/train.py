@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,10 @@ from exuno.models.save import save_model, weights_sha256
 from exuno.presets import Preset, read, resolve
 from exuno.report.page import write_report
 from exuno.teach.options import TeachConfig
+from exuno.teach.train import check as check_teacher
+from exuno.teach.train import prepare as prepare_teacher
 from exuno.teach.train import teach
-from exuno.training import carry_out, heard, model_for, size_of, smoke_mark, steps_of, training_loader
+from exuno.training import carry_out, heard, model_for, rehearse, size_of, smoke_mark, steps_of, training_loader
 
 
 def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
@@ -44,20 +47,54 @@ def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
     """
     check(config)
     check_holdout(config.held)
-    stated = resolve(DistillConfig, preset) if preset else DistillConfig(config.teacher, config.student, config.data)
+    stated = stated_by(config, preset)
     work = partial(train, stated=session.smoke(stated) if config.run.smoke else stated)
     return carry_out("distill", config, preset, work, sources.digests(config.source))
+
+
+def look(config: DistillConfig, preset: Preset | None) -> None:
+    """Checks all that a distillation begins with; of a teacher that is to be trained first, an untrained one."""
+    check(config)
+    check_holdout(config.held)
+    stated = session.smoke(stated_by(config, preset))
+
+    def open_all(sliver: DistillConfig, accelerator: Accelerator) -> None:
+        test: Any = open_held(sliver.data, "test", sliver.data_root, sliver.held)
+        check_source(sliver, test)
+        check_idle(sliver, stated, test)
+        prepare(sliver, test, untrained_teacher(sliver, accelerator), accelerator)
+
+    rehearse("distill", config, preset, open_all, sources.digests(config.source))
+
+
+def stated_by(config: DistillConfig, preset: Preset | None) -> DistillConfig:
+    """The configuration before the user changed it: the preset's, or the defaults."""
+    return resolve(DistillConfig, preset) if preset else DistillConfig(config.teacher, config.student, config.data)
 
 
 def open_teacher(config: DistillConfig, run: Run) -> Classifier:
     """The teacher; ``teach:PRESET`` trains it first, on the data of this run, in ``RUN_DIR/teacher``."""
     if not config.teacher.startswith("teach:"):
         return load_model(config.teacher, pretrained=True)
-    preset = read("teach", config.teacher.removeprefix("teach:"))
-    execution = replace(config.run, run_dir=run.dir / "teacher", resume="auto")
-    about_data = {"data": config.data, "data_root": config.data_root, "classes": config.classes, "held": config.held}
-    plan = replace(resolve(TeachConfig, preset), run=execution, **about_data)
+    plan, preset = teacher_plan(config, run.dir)
     return load_model(f"run:{teach(plan, preset).dir}", pretrained=True)
+
+
+def teacher_plan(config: DistillConfig, folder: Path) -> tuple[TeachConfig, Preset]:
+    """The training of the teacher that ``teach:PRESET`` names, on the data of the run that lives in ``folder``."""
+    preset = read("teach", config.teacher.removeprefix("teach:"))
+    execution = replace(config.run, run_dir=folder / "teacher", resume="auto")
+    about_data = {"data": config.data, "data_root": config.data_root, "classes": config.classes, "held": config.held}
+    return replace(resolve(TeachConfig, preset), run=execution, **about_data), preset
+
+
+def untrained_teacher(config: DistillConfig, accelerator: Accelerator) -> Classifier:
+    """The teacher, before its training where it has none yet."""
+    if not config.teacher.startswith("teach:"):
+        return load_model(config.teacher, pretrained=True)
+    plan, _ = teacher_plan(config, Path())
+    check_teacher(plan)
+    return prepare_teacher(plan, accelerator).model
 
 
 @dataclass(frozen=True)

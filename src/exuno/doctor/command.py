@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from exuno.commandline import parsed
 from exuno.distill.kinds import is_photo
 from exuno.doctor.options import DoctorConfig
 from exuno.engine.check import need
@@ -13,6 +14,8 @@ from exuno.evaluate.command import complete as complete_eval
 from exuno.evaluate.command import spec_of
 from exuno.evaluate.options import EvalConfig
 from exuno.presets import read, to_dict
+from exuno.rehearsal import rehearse
+from exuno.specs import check_specs
 
 TEACH = "teach:"
 ASTRONAUT = "photo:astronaut"
@@ -22,16 +25,22 @@ WEIGHTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")
 
 def main(args: Sequence[str]) -> None:
     """Parses the command line, then explains or carries it out."""
-    import tyro
-
-    config = complete(tyro.cli(DoctorConfig, args=list(args), prog="exuno doctor"))
+    config = complete(parsed("doctor", DoctorConfig, args))
     if config.dry_run:
         explain(to_dict(config), None, cost(config))
+        rehearse(config, lambda: look(config))
         return
     from exuno.doctor.examine import doctor
     from exuno.doctor.words import show
 
     show(doctor(config))
+
+
+def look(config: DoctorConfig) -> None:
+    """Checks all that the examination begins with."""
+    from exuno.doctor.examine import look
+
+    look(config)
 
 
 def complete(config: DoctorConfig) -> DoctorConfig:
@@ -44,6 +53,7 @@ def complete(config: DoctorConfig) -> DoctorConfig:
     config = replace(config, teacher=spec_of(config.teacher))
     if not config.sources:
         config = replace(config, source=config.source or ASTRONAUT)
+    check_specs(config)
     if config.teacher.startswith(TEACH):
         known = read("teach", config.teacher.removeprefix(TEACH)).config
         return replace(config, data=config.data or known["data"])

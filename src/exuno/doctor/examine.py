@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from exuno.distill.source import digests as source_digests
+from exuno.distill.train import untrained_teacher
 from exuno.doctor import sources, words
 from exuno.doctor.advice import TEMPERATURES, advise
 from exuno.doctor.claim import claimed
@@ -16,8 +18,22 @@ from exuno.doctor.figures import write_figures
 from exuno.doctor.measures import Labels, calibrate, compare, constant, finite
 from exuno.doctor.normalisation import candidates, under
 from exuno.doctor.options import DoctorConfig
-from exuno.doctor.patient import Logits, Patient, admit, count, counted, digests, fit, open_images, patches, trained
+from exuno.doctor.patient import (
+    Logits,
+    Patient,
+    admit,
+    count,
+    counted,
+    digests,
+    fit,
+    open_images,
+    patches,
+    plan,
+    size_of,
+    trained,
+)
 from exuno.doctor.smoothing import smoothing
+from exuno.engine.devices import make_accelerator
 from exuno.engine.options import EXECUTION, RunOptions
 from exuno.engine.progress import ProgressBar, peak_memory
 from exuno.engine.run import Run, open_run
@@ -62,6 +78,17 @@ def doctor(config: DoctorConfig) -> Run:
     return run
 
 
+def look(config: DoctorConfig) -> None:
+    """Checks all that an examination begins with, on a few patches; of a teacher that is to be trained first, an
+    untrained one."""
+    test, options = open_images(config), RunOptions(devices=config.devices)
+    sliver, accelerator = replace(config, smoke=True), make_accelerator(options)
+    model = trained(config) or untrained_teacher(plan(sliver, "", Path()), accelerator)
+    patient = Patient(model, fit(config, model, test), size_of(config, test), accelerator.device, config.workers)
+    for spec in photos(config):
+        patches(sliver, patient, spec, Path())
+
+
 def open_doctor(config: DoctorConfig, inputs: dict[str, str]) -> Run:
     """The run directory of an examination; its command repeats the one that was typed."""
     execution = {"run_dir": config.run_dir, "devices": config.devices, "no_images": config.no_images}
@@ -78,7 +105,7 @@ def examine(config: DoctorConfig, patient: Patient, run: Run) -> dict[str, Any]:
     """What result.json says of a teacher; writes evaluation/ and figures/."""
     folder, test, model = run.dir / "evaluation", patient.test, patient.model
     [source] = photos(config)
-    seen = patches(config, patient, source, run)
+    seen = patches(config, patient, source, run.dir)
     some, listed = Head(test, COMPARED), candidates(model.card, test.mean, test.std)
     total = len(test) + (len(listed) - 1) * len(some) + len(seen)
     with ProgressBar("examination", total, "images") as bar:
@@ -150,7 +177,7 @@ def rank(config: DoctorConfig, patient: Patient, run: Run) -> dict[str, Any]:
         images = finite(patient.ask(some, bar), f"the images of {config.data}")
         unit = sources.diversity(images)
         for spec in config.sources:
-            seen = patches(config, patient, spec, run)
+            seen = patches(config, patient, spec, run.dir)
             answers = finite(patient.ask(seen, bar), f"the patches of {spec}")
             found.append(sources.judge(spec, answers, unit))
             draws.append(sources.resampled(answers, len(draws)))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import tyro
 
@@ -14,6 +14,15 @@ from exuno.synth.options import ImageOptions
 class DoctorConfig:
     """Examine a teacher before training from it: accuracy, normalisation, calibration, label smoothing, and what it
     makes of a photograph. Or rank photographs as sources for it."""
+
+    OFTEN: ClassVar[str] = (
+        "data data_root split size claimed source sources patches seed run_dir devices workers smoke dry_run"
+    )
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno doctor teach:digits",
+        "exuno doctor runs/mine --data folder:my-images",
+        "exuno doctor runs/mine --sources a.jpg b.jpg",
+    )
 
     teacher: tyro.conf.Positional[str] = "teach:digits"
     """Trained model: run:DIR (or the folder itself), file:PATH, timm:NAME, torchvision:NAME, hf-hub:NAME, or

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,7 @@ def digests(config: DoctorConfig, test: Any, model: Classifier | None) -> dict[s
     return found
 
 
-def plan(config: DoctorConfig, spec: str, run: Run) -> DistillConfig:
+def plan(config: DoctorConfig, spec: str, folder: Path) -> DistillConfig:
     """The distillation that would follow, as far as it shapes teacher and patches; no student is built."""
     assert config.data is not None
     return DistillConfig(
@@ -111,8 +112,8 @@ def plan(config: DoctorConfig, spec: str, run: Run) -> DistillConfig:
         patches=count(config),
         size=config.size,
         synth=config.synth,
-        run=RunOptions(run_dir=run.dir, seed=config.seed, devices=config.devices, workers=config.workers,
-                       smoke=config.smoke, no_images=run.options.no_images),
+        run=RunOptions(run_dir=folder, seed=config.seed, devices=config.devices, workers=config.workers,
+                       smoke=config.smoke, no_images=config.no_images),
     )  # fmt: skip
 
 
@@ -141,15 +142,20 @@ def admit(config: DoctorConfig, test: Any, model: Classifier | None, run: Run) -
         ExunoError: classes that do not fit.
     """
     if model is None:
-        model = open_teacher(plan(config, "", run), run)
+        model = open_teacher(plan(config, "", run.dir), run)
         test = fit(config, model, test)
-    size = (config.size, config.size) if config.size else test.image_size
+    size = size_of(config, test)
     device = make_accelerator(RunOptions(devices=config.devices)).device
     return Patient(model, Head(test) if config.smoke else test, size, device, config.workers)
 
 
-def patches(config: DoctorConfig, patient: Patient, spec: str, run: Run) -> Any:
+def size_of(config: DoctorConfig, test: Any) -> tuple[int, int]:
+    """(H, W) of the images and patches."""
+    return (config.size, config.size) if config.size else test.image_size
+
+
+def patches(config: DoctorConfig, patient: Patient, spec: str, folder: Path) -> Any:
     """The patches of a photograph as ``exuno distill`` would show them with default augmentation, before that and
     before mixing."""
     channels = max(patient.model.card.in_chans, patient.test.channels)
-    return open_source(plan(config, spec, run), patient.test, patient.size, channels, patient.model.card.frames or 0)
+    return open_source(plan(config, spec, folder), patient.test, patient.size, channels, patient.model.card.frames or 0)

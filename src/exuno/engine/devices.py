@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import sys
 from datetime import timedelta
 
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import RunOptions
+from exuno.engine.run import rank
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
@@ -26,6 +28,10 @@ def make_accelerator(options: RunOptions) -> Accelerator:
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
     if cpu and options.precision == "fp16":
         raise ExunoError("--precision fp16 needs a GPU", "Leave it out, or take bf16.")
+    if options.devices.isdigit() and cpu and rank() == 0:
+        each = "one process runs" if options.devices == "1" else f"{options.devices} processes run"
+        told = f"--devices {options.devices}: there is no GPU that torch can use, so {each} on the processor"
+        print(f"{told} (--devices cpu:{options.devices} means that)", file=sys.stderr)
     if not cpu and processes > torch.cuda.device_count():
         raise ExunoError(
             f"{processes} processes were asked for, but this machine has {torch.cuda.device_count()} GPUs",

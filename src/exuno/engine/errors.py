@@ -13,8 +13,8 @@ class ExunoError(Exception):
 
     def __init__(self, what: str, todo: str = "") -> None:
         self.what = what.rstrip(".") + "."
-        self.todo = todo
-        super().__init__(f"{self.what} {todo}".strip())
+        self.todo = todo.strip()
+        super().__init__(f"{self.what} {self.todo}".strip())
 
     def __reduce__(self) -> tuple[type, tuple[str, str]]:  # as pickle would, what and todo became one text
         return type(self), (self.what, self.todo)

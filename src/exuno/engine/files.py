@@ -215,9 +215,12 @@ def existing(path: Path, noun: str, forms: str) -> Path:
     if path.is_dir():
         raise ExunoError(f"'{path}' is a folder, not a {noun}", f"Give the {forms}.")
     if not path.exists():
-        siblings = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = [str(path.parent / name) for name in get_close_matches(path.name, siblings, n=3)]
-        raise ExunoError(
-            f"there is no {noun} '{path}'", f"Did you mean {' or '.join(near)}?" if near else f"Give the {forms}."
-        )
+        raise ExunoError(f"there is no {noun} '{path}'", near_paths(path).strip() or f"Give the {forms}.")
     return path
+
+
+def near_paths(path: Path) -> str:
+    """A question that names what lies beside a path that is not there, if its name is alike; else nothing."""
+    siblings = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = [str(path.parent / name) for name in get_close_matches(path.name, siblings, n=3)]
+    return f"Did you mean {' or '.join(near)}? " if near else ""

@@ -26,6 +26,7 @@ from exuno.engine.files import append_line, disk_errors, remove, sweep, write_js
 from exuno.engine.options import EXECUTION, RunOptions
 from exuno.engine.sealed import check_tensors
 from exuno.engine.track import Sink, tracker
+from exuno.renamed import modern
 from exuno.version import __version__
 
 LIBRARIES = ("torch", "numpy", "accelerate", "opencv-python-headless", "timm", "torchvision")
@@ -228,16 +229,8 @@ def open_run(
     run = Run(folder, verb, preset, config, about, options, inputs or {})
     if rank() != 0:
         return run
-    marked = True
     with disk_errors(folder):
-        if folder.exists() and not folder.is_dir():
-            raise ExunoError(f"{folder} is a file, not a folder", "Choose another --run-dir.")
-        if (folder / "config.yaml").is_file():
-            marked = check_same(run, loose)
-        elif folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
-            raise ExunoError(
-                f"{folder} is not empty and holds no run", "Choose another --run-dir; nothing there was touched."
-            )
+        marked = check_folder(run, loose)
         folder.mkdir(parents=True, exist_ok=True)
         try:
             run.lock = (folder / ".lock").open("w")
@@ -257,6 +250,24 @@ def open_run(
     return run
 
 
+def check_folder(run: Run, loose: Sequence[str] = ()) -> bool:
+    """What :func:`check_same` says of a folder that holds a run; else True.
+
+    Raises:
+        ExunoError: a run cannot live there: the folder holds something else.
+    """
+    folder = run.dir
+    if folder.exists() and not folder.is_dir():
+        raise ExunoError(f"{folder} is a file, not a folder", "Choose another --run-dir.")
+    if (folder / "config.yaml").is_file():
+        return check_same(run, loose)
+    if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+        raise ExunoError(
+            f"{folder} is not empty and holds no run", "Choose another --run-dir; nothing there was touched."
+        )
+    return True
+
+
 def without(config: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """A configuration but for some of its fields."""
     return {key: value for key, value in config.items() if key not in names}
@@ -272,9 +283,10 @@ def check_same(run: Run, loose: Sequence[str] = ()) -> bool:
     folder, config = run.dir, run.config
     before = read_yaml(folder / "config.yaml", todo="Choose another --run-dir.")
     try:
-        verb, then = before["verb"], without(mapping(before["config"]), loose)
+        verb, then = before["verb"], mapping(before["config"])
+        then = without(modern(verb, then), loose)
         files, bare = mapping(before.get("inputs") or {}), bool(before.get("no_images"))
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise ExunoError(f"{folder / 'config.yaml'} is damaged ({error})", "Choose another --run-dir.") from error
     config = without(config, loose)
     if verb != run.verb or identity(then) != identity(config):

@@ -5,13 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exuno.commandline import parsed
 from exuno.engine.check import need
 from exuno.engine.documents import read_yaml
 from exuno.engine.errors import ExunoError
+from exuno.engine.files import near_paths
 from exuno.engine.options import EXECUTION, ClassOrder, Holdout, RunOptions
 from exuno.engine.session import explain
 from exuno.evaluate.options import EvalConfig
+from exuno.models.names import named
 from exuno.presets import to_args, to_dict
+from exuno.rehearsal import rehearse
+from exuno.specs import check_specs
 
 if TYPE_CHECKING:
     from exuno.engine.run import Run
@@ -23,13 +28,17 @@ MOST_ROWS = 20  # classes for which a terminal still shows the table of each cla
 
 def main(args: Sequence[str]) -> None:
     """Parses the command line, measures, prints; with --run-dir also writes a run directory with its page."""
-    import tyro
-
-    config = tyro.cli(EvalConfig, args=list(args), prog="exuno eval")
+    config = parsed("eval", EvalConfig, args)
     config = complete(replace(config, model=spec_of(config.model)))
     if config.dry_run:
         explain(to_dict(config), None, [])
+        rehearse(config, lambda: carry_out(config))
         return
+    carry_out(config)
+
+
+def carry_out(config: EvalConfig) -> None:
+    """Measures a model or a poster; for a dry run only opens and checks all."""
     if config.model.startswith(POSTER):
         from exuno.poster.evaluate import evaluate as evaluate_poster
 
@@ -49,8 +58,9 @@ def spec_of(model: str) -> str:
         poster = (path / "poster.json").is_file() or path.suffix == ".poster" or (path / "distilled.poster").is_dir()
         return f"{POSTER if poster else 'run:'}{model}"
     if ":" not in model and not path.is_file():
+        near = near_paths(path) or (f"Did you mean {' or '.join(specs)}? " if (specs := named(model)) else "")
         raise ExunoError(
-            f"there is no run and no file '{model}'", "Give a run's folder, a file of weights or a model spec."
+            f"there is no run and no file '{model}'", f"{near}Give a run's folder, a file of weights or a model spec."
         )
     return model if ":" in model else f"file:{model}"
 
@@ -62,6 +72,7 @@ def complete(config: EvalConfig) -> EvalConfig:
         ExunoError: no data were given and the model is no run.
     """
     check_flags(config)
+    check_specs(config)
     if config.model.startswith(POSTER):
         return config
     file = Path(config.model.removeprefix("run:")) / "config.yaml"
@@ -71,6 +82,7 @@ def complete(config: EvalConfig) -> EvalConfig:
             raise ExunoError(f"what to test {config.model} on is unknown", "Give --data, for instance --data digits.")
         root = config.data_root or (Path(known["data_root"]) if known.get("data_root") else None)
         config = replace(config, data=known["data"], data_root=root, size=config.size or known.get("size"))
+        check_specs(config)
     return replace(config, held=held_by(known, config.data, config.held))
 
 
@@ -108,7 +120,7 @@ def check_flags(config: EvalConfig) -> None:
 
 
 def evaluate(config: EvalConfig) -> dict[str, Any]:
-    """Measures the model of a complete configuration, prints and returns its metrics.
+    """Measures the model of a complete configuration, prints and returns its metrics; a dry run has none.
 
     Raises:
         ExunoError: anything the user can put right.
@@ -136,6 +148,8 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     tests = {name: matched(model, test, f"the {name}", config.classes) for name, model in models.items()}
     columns = in_columns(models, config.classes)  # told before anything is measured
     size = heard(size, *models.values())
+    if config.dry_run:
+        return {}
     run = open_eval(config) if config.run_dir else None
     if run and run.result:
         raise ExunoError(f"{run.dir} holds this measurement already", "Choose another --run-dir.")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import tyro
 
@@ -13,6 +13,12 @@ from exuno.engine.options import ClassOrder, Holdout
 class EvalConfig:
     """Measure a model on labelled data: accuracy with its interval, each class, confusion, calibration, agreement. Or
     measure a poster: fresh networks trained on it, beside real images of as many pixels."""
+
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno eval runs/mine",
+        "exuno eval weights.safetensors --data npz:my-data.npz",
+        "exuno eval poster:runs/mine --networks 4",
+    )
 
     model: tyro.conf.Positional[str]
     """Model spec: run:DIR (or the folder itself), file:PATH (or the file), timm:NAME, torchvision:NAME, hf-hub:NAME.

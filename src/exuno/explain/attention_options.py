@@ -1,6 +1,7 @@
 """The configuration of ``exuno explain attention``, checked. Plain frozen dataclasses; no torch."""
 
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import tyro
 
@@ -8,6 +9,7 @@ from exuno.engine.check import need
 from exuno.engine.errors import ExunoError
 from exuno.evaluate.command import spec_of
 from exuno.explain.options import Execution
+from exuno.specs import check_specs
 
 SMOKE_IMAGES = 1
 
@@ -15,6 +17,12 @@ SMOKE_IMAGES = 1
 @dataclass(frozen=True)
 class AttentionConfig:
     """Where a vision transformer looks: the attention that [CLS] pays the patches of some pictures."""
+
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno explain attention runs/mine photo:cat",
+        "exuno explain attention timm:vit_small_patch16_224.dino my-photo.jpg",
+        "exuno explain attention runs/mine a.jpg b.jpg --block 0",
+    )
 
     model: tyro.conf.Positional[str]
     """Model spec or folder of a run, a transformer."""
@@ -37,4 +45,5 @@ def complete(config: AttentionConfig) -> AttentionConfig:
         raise ExunoError("no picture was given", "Name one or more: exuno explain attention MODEL photo:cat.")
     need(config.size is None or config.size >= 1, "--size", config.size, "at least 1 pixel")
     config = replace(config, model=spec_of(config.model))
+    check_specs(config)
     return replace(config, images=config.images[:SMOKE_IMAGES]) if config.run.smoke else config

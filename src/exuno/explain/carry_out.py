@@ -9,7 +9,7 @@ import torch
 from exuno.engine.devices import make_accelerator
 from exuno.engine.options import RunOptions
 from exuno.engine.progress import peak_memory
-from exuno.engine.run import Run, open_run
+from exuno.engine.run import Run, check_folder, default_folder, open_run
 from exuno.explain.options import Execution
 from exuno.fewshot.tables import show
 from exuno.report.page import write_report
@@ -25,7 +25,7 @@ def carry_out(
     work: Callable[[Run, torch.device], dict[str, Any]],
 ) -> Run:
     """Calls ``work(run, device)`` in the run directory of a configuration and prints the first of its tables; a
-    finished run is only shown again.
+    finished run is only shown again, and for a dry run the folder is looked at and nothing done.
 
     Args:
         word: of ``exuno explain``.
@@ -41,6 +41,11 @@ def carry_out(
     """
     started = time.monotonic()
     options = RunOptions(run_dir=execution.run_dir, devices=execution.devices, no_images=execution.no_images)
+    if execution.dry_run:
+        folder = execution.run_dir or default_folder(f"explain {word}", None, values)
+        planned = Run(folder, f"explain {word}", None, values, about, options, dict(inputs))
+        check_folder(planned)
+        return planned
     run = open_run(f"explain {word}", None, values, about, options, inputs=dict(inputs), replay=replay)
     try:
         if run.result is not None:

@@ -2,66 +2,72 @@
 
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from typing import Any
 
+from exuno.commandline import parsed
 from exuno.engine.errors import ExunoError
 
 
 def penultimate(args: Sequence[str]) -> None:
     """The features before the last layer of one model or several."""
-    import tyro
+    from exuno.explain.options import PenultimateConfig, complete
 
-    from exuno.engine.session import explain
-    from exuno.explain.options import PenultimateConfig, complete, values_of
+    config = complete(parsed("explain penultimate", PenultimateConfig, args))
 
-    config = complete(tyro.cli(PenultimateConfig, args=list(args), prog="exuno explain penultimate"))
-    if config.run.dry_run:
-        splits = " and ".join(config.split)
-        explain(values_of(config), None, [f"one pass of {len(config.models)} models over {config.data}, {splits}"])
-        return
-    from exuno.explain.penultimate import explain_penultimate
+    def work() -> None:
+        from exuno.explain.penultimate import explain_penultimate
 
-    explain_penultimate(config)
+        explain_penultimate(config)
+
+    splits = " and ".join(config.split)
+    begin(config, f"one pass of {len(config.models)} models over {config.data}, {splits}", work)
 
 
 def neurons(args: Sequence[str]) -> None:
     """Pictures that please the units of one model or several."""
-    import tyro
-
-    from exuno.engine.session import explain
     from exuno.explain.neuron_options import NeuronsConfig, complete
-    from exuno.explain.options import values_of
 
-    config = complete(tyro.cli(NeuronsConfig, args=list(args), prog="exuno explain neurons"))
-    if config.run.dry_run:
-        units = f"{len(config.units)} units" if config.units else "the first ten units"
-        each = f"{units} of {len(config.models)} models, pictures of each: {config.pictures}"
-        explain(values_of(config), None, [f"{each}; each step a pass forward and back"])
-        return
-    from exuno.explain.neurons import explain_neurons
+    config = complete(parsed("explain neurons", NeuronsConfig, args))
 
-    explain_neurons(config)
+    def work() -> None:
+        from exuno.explain.neurons import explain_neurons
+
+        explain_neurons(config)
+
+    units = f"{len(config.units)} units" if config.units else "the first ten units"
+    each = f"{units} of {len(config.models)} models, pictures of each: {config.pictures}"
+    begin(config, f"{each}; each step a pass forward and back", work)
 
 
 def attention(args: Sequence[str]) -> None:
     """Where a transformer looks in some pictures."""
-    import tyro
-
-    from exuno.engine.session import explain
     from exuno.explain.attention_options import AttentionConfig, complete
+
+    config = complete(parsed("explain attention", AttentionConfig, args))
+
+    def work() -> None:
+        from exuno.explain.attention import explain_attention
+
+        explain_attention(config)
+
+    begin(config, f"one pass over {len(config.images)} images", work)
+
+
+def begin(config: Any, cost: str, work: Callable[[], None]) -> None:
+    """Does the work of a word; for a dry run tells what it would be, and only opens and checks all."""
+    if not config.run.dry_run:
+        return work()
+    from exuno.engine.session import explain
     from exuno.explain.options import values_of
+    from exuno.rehearsal import rehearse
 
-    config = complete(tyro.cli(AttentionConfig, args=list(args), prog="exuno explain attention"))
-    if config.run.dry_run:
-        explain(values_of(config), None, [f"one pass over {len(config.images)} images"])
-        return
-    from exuno.explain.attention import explain_attention
-
-    explain_attention(config)
+    explain(values_of(config), None, [cost])
+    return rehearse(config, work)
 
 
 WORDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
-    "penultimate": (penultimate, "features before the last layer: three classes in a plane, distances, diffusion"),
-    "neurons": (neurons, "pictures that please logits or channels; teacher and student side by side"),
+    "penultimate": (penultimate, "the features before the last layer: a plane, distances, diffusion"),
+    "neurons": (neurons, "pictures that please logits or channels, of several models"),
     "attention": (attention, "where a transformer looks in a picture"),
 }
 """Second word -> what carries it out, and a line for the help."""

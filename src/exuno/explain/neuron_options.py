@@ -1,7 +1,7 @@
 """The configuration of ``exuno explain neurons``, checked and completed. Plain frozen dataclasses; no torch."""
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import tyro
 
@@ -10,6 +10,7 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.options import ClassOrder
 from exuno.evaluate.command import spec_of
 from exuno.explain.options import Execution
+from exuno.specs import check_specs
 
 Objective = Literal["channel", "neuron"]
 STEPS, STEPS_SMALL, SMALL = 512, 128, 32
@@ -23,6 +24,12 @@ SMOKE_STEPS, SMOKE_UNITS = 3, 2
 class NeuronsConfig:
     """Pictures that please a unit most, by activation maximisation: of several models, a teacher and its student, side
     by side, with what each model answers to the pictures of the others."""
+
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno explain neurons runs/mine",
+        "exuno explain neurons runs/mine runs/other --units 3 5",
+        "exuno explain neurons runs/mine --layer blocks.1 --pictures 2 --diversity 1",
+    )
 
     models: tyro.conf.Positional[tuple[str, ...]]
     """Model specs or folders of runs."""
@@ -65,6 +72,7 @@ def complete(config: NeuronsConfig) -> NeuronsConfig:
     need(good, "--diversity", config.diversity, "--pictures 2 or more with it: one picture has none to differ from")
     good = config.layer is not None or config.objective == "channel"
     need(good, "--objective", config.objective, "a --layer of maps with it: a logit has one place only")
+    check_specs(config)
     if config.run.smoke:
         config = replace(config, steps=min(config.steps or SMOKE_STEPS, SMOKE_STEPS))
     return config

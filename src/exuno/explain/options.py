@@ -3,7 +3,7 @@ dataclasses; no torch."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import tyro
 
@@ -13,6 +13,7 @@ from exuno.engine.options import EXECUTION, ClassOrder, Holdout
 from exuno.evaluate.command import held_by, spec_of
 from exuno.fewshot.eval_options import first_config
 from exuno.presets import to_args, to_dict
+from exuno.specs import check_learner, check_specs
 
 Projection = Literal["templates", "pca"]
 Space = Literal["head", "all"]
@@ -43,6 +44,12 @@ class Execution:
 class PenultimateConfig:
     """What the features before the last layer look like: three classes in the plane of their weights, the distances of
     all class centroids, and how far several models moved similar classes together."""
+
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno explain penultimate runs/mine",
+        "exuno explain penultimate runs/mine runs/other --split train test",
+        "exuno explain penultimate runs/mine --classes 3 5 8",
+    )
 
     models: tyro.conf.Positional[tuple[str, ...]]
     """Model specs or folders of runs: students at T = 1, 2, 3, 64, say."""
@@ -108,6 +115,8 @@ def complete(config: PenultimateConfig) -> PenultimateConfig:
     models = list(dict.fromkeys(map(spec_of, config.models)))
     reference = spec_of(config.reference) if config.reference else models[0]
     models = [reference, *(model for model in models if model != reference)]
+    for spec in models:
+        check_learner(spec)
     known = first_config(models)
     data = config.data or known.get("data")
     if data is None:
@@ -123,6 +132,7 @@ def complete(config: PenultimateConfig) -> PenultimateConfig:
         config, models=tuple(models), reference=reference, data=data, data_root=root, held=held, similar=similar
     )
     check(config)
+    check_specs(config)
     if config.run.smoke:
         few = min(config.images or SMOKE_IMAGES, SMOKE_IMAGES)
         config = replace(config, images=few, resamples=min(config.resamples, SMOKE_RESAMPLES))

@@ -1,19 +1,28 @@
 """``exuno export MODEL --to DIR [--onnx] [--push ORG/NAME]``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import tyro
 
+from exuno.commandline import parsed
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import disk_errors
 from exuno.evaluate.command import POSTER, spec_of
+from exuno.specs import check_specs
 
 
 @dataclass(frozen=True)
 class ExportConfig:
     """Write a model, or a poster, as a folder to hand on: weights, card, README.md, and ONNX if wanted."""
+
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno export runs/mine --to my-model",
+        "exuno export runs/mine --to my-model --onnx --license apache-2.0",
+        "exuno export poster:runs/mine --to my-poster",
+    )
 
     model: tyro.conf.Positional[str]
     """Model spec: run:DIR (or the folder itself), file:PATH (or the file), timm:NAME, torchvision:NAME, hf-hub:NAME.
@@ -36,8 +45,9 @@ def main(args: Sequence[str]) -> None:
     Raises:
         ExunoError: anything the user can put right.
     """
-    config = tyro.cli(ExportConfig, prog="exuno export", args=list(args))
+    config = parsed("export", ExportConfig, args)
     spec = spec_of(config.model)
+    check_specs(replace(config, model=spec))
     if config.push is not None and config.push.count("/") != 1:
         raise ExunoError(f"'{config.push}' is no repository of the hub", "Give --push ORG/NAME.")
     if config.to.exists() and (not config.to.is_dir() or any(config.to.iterdir())):

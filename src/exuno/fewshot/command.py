@@ -1,8 +1,15 @@
 """``exuno fewshot pretrain | distill | eval``. Imports no torch until the work begins."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
+from exuno.commandline import parsed
 from exuno.engine.errors import ExunoError
+
+if TYPE_CHECKING:
+    from exuno.fewshot.options import EvalConfig, PretrainConfig
+    from exuno.presets import Preset
 
 USAGE = """usage: exuno fewshot WORD [PRESET] [--options]
 
@@ -12,7 +19,8 @@ Recognise new classes from one or five images of each.
   distill   phase 2: images of one class teach each other (SMKD)
   eval      few-shot accuracy of any model's features on new classes
 
-exuno fewshot WORD --help tells the options; exuno presets list fewshot the named configurations.
+exuno fewshot WORD --help tells the options; exuno presets list fewshot the
+named configurations.
 """
 
 
@@ -30,7 +38,11 @@ def main(args: Sequence[str]) -> None:
     elif word == "eval":
         evaluate(rest)
     else:
-        raise ExunoError(f"'exuno fewshot {word}' is not understood", "Use exuno fewshot pretrain, distill or eval.")
+        near = get_close_matches(word, ("pretrain", "distill", "eval"), 1)
+        hint = f"Did you mean '{near[0]}'? " if near else ""
+        raise ExunoError(
+            f"'exuno fewshot {word}' is not understood", f"{hint}Use exuno fewshot pretrain, distill or eval."
+        )
 
 
 def train(phase: str, args: Sequence[str]) -> None:
@@ -39,12 +51,14 @@ def train(phase: str, args: Sequence[str]) -> None:
     from exuno.engine.session import explain
     from exuno.fewshot.options import DistillConfig, PretrainConfig
     from exuno.presets import parse, to_dict
+    from exuno.rehearsal import rehearse
 
     verb = f"fewshot {phase}"
     config, preset = parse(verb, DistillConfig if phase == "distill" else PretrainConfig, args)
     if config.run.dry_run:
         cost = f"{config.epochs * config.budget:g} epochs of the training classes of {config.data}, from {config.model}"
         explain(to_dict(config), preset, [cost])
+        rehearse(config, lambda: look(verb, config, preset))
         return
     if (processes := wanted(config.run)) > 1:
         launch(verb, args, processes)
@@ -55,22 +69,34 @@ def train(phase: str, args: Sequence[str]) -> None:
     show(distill(config, preset) if isinstance(config, DistillConfig) else pretrain(config, preset))
 
 
+def look(verb: str, config: "PretrainConfig", preset: "Preset | None") -> None:
+    """Checks all that a training begins with."""
+    from exuno.fewshot.train import look
+
+    look(verb, config, preset)
+
+
 def evaluate(args: Sequence[str]) -> None:
     """Features of any model, measured on new classes."""
-    import tyro
-
     from exuno.engine.session import explain
     from exuno.fewshot.eval_options import complete
     from exuno.fewshot.options import EvalConfig
     from exuno.presets import to_dict
+    from exuno.rehearsal import rehearse
 
-    config = complete(tyro.cli(EvalConfig, args=list(args), prog="exuno fewshot eval"))
+    config = complete(parsed("fewshot eval", EvalConfig, args))
     if config.dry_run:
         rows = len(config.models) + (2 if config.baselines else 0)
         cost = f"{rows} models x {len(config.shot)} shots x {len(config.head)} classifiers, "
         cost += f"{config.episodes:,} episodes each"
         explain(to_dict(config), None, [cost])
+        rehearse(config, lambda: measure(config))
         return
-    from exuno.fewshot.evaluate import evaluate as measure
-
     measure(config)
+
+
+def measure(config: "EvalConfig") -> None:
+    """Measures, or for a dry run only looks."""
+    from exuno.fewshot.evaluate import evaluate
+
+    evaluate(config)

@@ -43,7 +43,7 @@ DRAWN = 3
 
 def evaluate(config: EvalConfig) -> list[Row]:
     """Measures all models of a complete configuration, prints the table; with a run directory also writes result.json
-    and the page.
+    and the page. A dry run only opens and checks all.
 
     Raises:
         ExunoError: anything the user can put right.
@@ -76,6 +76,8 @@ def evaluate(config: EvalConfig) -> list[Row]:
     view = View(config.features, size, config.resize, config.workers, config.cache or default_folder())
     for subject in subjects:
         seen_as(subject, data, view)  # a mistake is told before anything is computed
+    if config.dry_run:
+        return []
     run = _open(config) if config.run_dir else None
     try:
         device = make_accelerator(RunOptions(devices=config.devices)).device

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import tyro
 
@@ -159,6 +159,16 @@ class Validation:
 class PretrainConfig:
     """Phase 1: a vision transformer learns from images alone (iBOT)."""
 
+    OFTEN: ClassVar[str] = (
+        "data model data_root size epochs batch_size budget split turns drop_path views.local views.local_size "
+        "mask.ratio optim.lr run_dir seed devices precision smoke dry_run"
+    )
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno fewshot pretrain digits",
+        "exuno fewshot pretrain mini-imagenet --data-root DATA --dry-run",
+        "exuno fewshot pretrain digits --data folder:my-images --size 32",
+    )
+
     data: str
     """What to train on: its training classes."""
     model: str = "exuno:vit_small_16"
@@ -204,6 +214,12 @@ class PretrainConfig:
 class DistillConfig(PretrainConfig):
     """Phase 2: images of one class teach each other (SMKD)."""
 
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno fewshot distill digits",
+        "exuno fewshot distill digits --seed 1",
+        "exuno fewshot distill mini-imagenet --data-root DATA --dry-run",
+    )
+
     model: str = ""
     """Where to start: pretrain:PRESET (trained first, if it is not there), run:DIR of phase 1, or file:PATH."""
     epochs: int = 150
@@ -214,6 +230,16 @@ class DistillConfig(PretrainConfig):
 @dataclass(frozen=True)
 class EvalConfig:
     """Few-shot accuracy of features on classes that were not trained on, beside raw pixels and a random network."""
+
+    OFTEN: ClassVar[str] = (
+        "data data_root part split way shot queries episodes protocol head features size baselines seed run_dir "
+        "devices workers smoke dry_run"
+    )
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno fewshot eval runs/mine",
+        "exuno fewshot eval timm:vit_small_patch16_224.dino --data folder:my-images",
+        "exuno fewshot eval runs/mine pixels --way 3 --shot 1 5 --head prototype cosine",
+    )
 
     models: tyro.conf.Positional[tuple[str, ...]]
     """Model specs or folders of runs; `pixels` for the raw pixels, `random:exuno:NAME` for random weights, FILE.hdf5

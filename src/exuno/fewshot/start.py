@@ -25,6 +25,18 @@ def open_start(config: DistillConfig, run: Run, pretrain: Callable[[PretrainConf
     """
     if not config.model.startswith(PREFIX):
         return config.model
+    plan, preset, folder = phase_one(config)
+    if (folder / "result.json").is_file():
+        return f"run:{folder}"
+    plan = replace(plan, run=replace(plan.run, run_dir=run.dir / "phase1"))
+    if rank() == 0:
+        print(f"phase 1 first, in {run.dir / 'phase1'}: there is no finished run {folder}")
+    return f"run:{pretrain(plan, preset).dir}"
+
+
+def phase_one(config: DistillConfig) -> tuple[PretrainConfig, Preset, Path]:
+    """What ``pretrain:PRESET`` stands for: the configuration of phase 1, its preset, and where its run lies by
+    default."""
     preset = read("fewshot pretrain", config.model.removeprefix(PREFIX))
     stated = resolve(PretrainConfig, preset)
     classes = replace(stated.classes, split=config.classes.split)  # the same ones are new; turns are phase 1's own
@@ -32,13 +44,7 @@ def open_start(config: DistillConfig, run: Run, pretrain: Callable[[PretrainConf
     plan = replace(plan, run=replace(config.run, run_dir=None, resume="auto"))
     if plan.run.smoke:
         plan = smoke(plan)
-    folder = default_folder("fewshot pretrain", preset.name, to_dict(plan))
-    if (folder / "result.json").is_file():
-        return f"run:{folder}"
-    plan = replace(plan, run=replace(plan.run, run_dir=run.dir / "phase1"))
-    if rank() == 0:
-        print(f"phase 1 first, in {run.dir / 'phase1'}: there is no finished run {folder}")
-    return f"run:{pretrain(plan, preset).dir}"
+    return plan, preset, default_folder("fewshot pretrain", preset.name, to_dict(plan))
 
 
 def save_projection(projection: Projection, folder: Path) -> None:

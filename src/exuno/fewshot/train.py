@@ -17,14 +17,14 @@ from exuno.fewshot.classes import open_classes
 from exuno.fewshot.method import MaskedDistillation
 from exuno.fewshot.options import DistillConfig, PretrainConfig
 from exuno.fewshot.projection import Projection
-from exuno.fewshot.start import load_projection, open_start, save_projection
+from exuno.fewshot.start import PREFIX, load_projection, open_start, phase_one, save_projection
 from exuno.fewshot.validate import Validator
 from exuno.models.classifier import Classifier
 from exuno.models.save import save_model
 from exuno.models.vit import Vit
 from exuno.presets import Preset
 from exuno.report.page import write_report
-from exuno.training import carry_out, smoke_mark
+from exuno.training import carry_out, rehearse, smoke_mark
 
 
 def pretrain(config: PretrainConfig, preset: Preset | None = None) -> Run:
@@ -43,6 +43,16 @@ def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
     Raises:
         ExunoError: anything the user can put right.
     """
+    check_start(config)
+
+    def work(plan: DistillConfig, run: Run) -> None:
+        train(plan, run, open_start(plan, run, pretrain))
+
+    return carry_out("fewshot distill", config, preset, work, smoke=smoke)
+
+
+def check_start(config: PretrainConfig) -> None:
+    """Raises ExunoError for numbers that no training can use, or a phase 2 without a start."""
     check_config(config)
     if not config.model:
         raise ExunoError(
@@ -50,10 +60,20 @@ def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
             "Give --model run:DIR of phase 1 (exuno fewshot pretrain), pretrain:PRESET or file:PATH; or name a preset.",
         )
 
-    def work(plan: DistillConfig, run: Run) -> None:
-        train(plan, run, open_start(plan, run, pretrain))
 
-    return carry_out("fewshot distill", config, preset, work, smoke=smoke)
+def look(verb: str, config: PretrainConfig, preset: Preset | None) -> None:
+    """Checks all that a training of either phase begins with; of a phase 1 that is to be trained first, its untrained
+    network."""
+    check_start(config)
+
+    def open_all(sliver: PretrainConfig, accelerator: Accelerator) -> None:
+        start = sliver.model
+        if isinstance(sliver, DistillConfig) and start.startswith(PREFIX):
+            plan, _, folder = phase_one(sliver)
+            start = f"run:{folder}" if (folder / "result.json").is_file() else plan.model
+        prepare(sliver, start, accelerator)
+
+    rehearse(verb, config, preset, open_all, smoke=smoke)
 
 
 @dataclass(frozen=True)

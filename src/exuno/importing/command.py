@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
+from exuno.commandline import parsed
 from exuno.engine.errors import ExunoError
+from exuno.models.names import check_file
 
 if TYPE_CHECKING:
     from exuno.models.card import ModelCard
@@ -17,6 +19,12 @@ if TYPE_CHECKING:
 class ImportConfig:
     """Say what a file of weights is: architecture, input, classes, and what it holds besides; with --to, write it as a
     model of exuno."""
+
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno import weights.pth",
+        "exuno import weights.pth --to my-model",
+        "exuno import weights.pth@torchvision:resnet50 --to my-model",
+    )
 
     path: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATH[#student|#teacher][@ARCH]")]
     """File of weights. #student or #teacher takes one network of a checkpoint that has both; @ARCH names the
@@ -33,12 +41,13 @@ def main(args: Sequence[str]) -> None:
     Raises:
         ExunoError: for a file that load_model does not know, and a folder that is not empty.
     """
-    config = tyro.cli(ImportConfig, prog="exuno import", args=list(args))
+    config = parsed("import", ImportConfig, args)
     if config.to is not None and config.to.exists() and (not config.to.is_dir() or any(config.to.iterdir())):
         raise ExunoError(f"{config.to} is there already", "Name a new or empty folder by --to.")
+    name = config.path.removeprefix("file:")
+    check_file(name)
     from exuno.models.load import load_model
 
-    name = config.path.removeprefix("file:")
     model = load_model(f"file:{name}", pretrained=True)
     lines = describe(model.card)
     if config.to is not None:

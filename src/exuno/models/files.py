@@ -9,6 +9,7 @@ from exuno.models.build import build_net
 from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
 from exuno.models.ibot import with_mask_token, with_training
+from exuno.models.names import check_run
 from exuno.models.save import CARD, WEIGHTS
 from exuno.models.strict import load_strictly
 from exuno.models.weights import read_contents
@@ -20,16 +21,7 @@ def load_run(folder: Path) -> Classifier:
     Raises:
         ExunoError: if there is no run, or it is unfinished.
     """
-    if not folder.is_dir():
-        raise ExunoError(f"there is no run directory {folder}", "Check the path.")
-    if not (folder / WEIGHTS).exists():
-        unfinished = (folder / "config.yaml").exists() or (folder / "checkpoints").exists()
-        raise ExunoError(
-            f"{folder} has no {WEIGHTS}" + (": the run is unfinished" if unfinished else ""),
-            f"Finish it: repeat its command (see {folder / 'command.txt'}), which continues from the last checkpoint."
-            if unfinished
-            else "Give the folder of a finished run.",
-        )
+    check_run(folder)
     return load_file(folder / WEIGHTS)
 
 

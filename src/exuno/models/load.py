@@ -9,13 +9,9 @@ from exuno.models.build import build_net
 from exuno.models.card import Hearing, ModelCard
 from exuno.models.classifier import Classifier
 from exuno.models.ibot import PARTS
+from exuno.models.names import no_model, unknown_prefix
+from exuno.models.published import NotAtHand, may_fetch
 from exuno.models.registry import clip_of
-
-FORMS = (
-    "exuno:NAME (such as exuno:wrn_40_4), timm:NAME, torchvision:NAME, hf-hub:ORG/NAME, "
-    "file:PATH (or file:PATH@ARCH, such as file:r50.pth@torchvision:resnet50; file:PATH#student or #teacher for "
-    "one network of a checkpoint that has both), run:RUN_DIR"
-)
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ def load_model(
     )
     prefix, colon, name = spec.partition(":")
     if not colon or not name:
-        raise ExunoError(f"'{spec}' is no model spec", f"The forms are {FORMS}.")
+        raise no_model(spec)
     if prefix == "exuno":
         return _exuno(spec, wish, pretrained)
     if prefix == "timm":
@@ -92,6 +88,8 @@ def load_model(
     if prefix == "torchvision":
         return _torchvision(spec, name, wish, pretrained)
     if prefix == "hf-hub":
+        if not may_fetch():
+            raise NotAtHand(f"whether {spec} is there, and fits")
         from exuno.models.hub import load_hub
 
         return _fitted(load_hub(name), spec, wish)
@@ -104,7 +102,7 @@ def load_model(
 
         path, part, arch = split_file(name)
         return _fitted(load_file(path, arch, wish.mean, wish.std, part), spec, wish)
-    raise ExunoError(f"unknown model prefix '{prefix}:' in '{spec}'", f"The forms are {FORMS}.")
+    raise unknown_prefix(spec)
 
 
 def split_file(name: str) -> tuple[Path, str | None, str | None]:
@@ -147,7 +145,8 @@ def _timm(spec: str, name: str, wish: Wish, pretrained: bool) -> Classifier:
 
     if pretrained:
         card = timm_card(name, None, 3, wish.input_size, None)
-        return _fitted(Classifier(load_timm(name, card), replace(card, lineage={"weights": spec})), spec, wish)
+        net = load_timm(name, card) if may_fetch() else build_net(card)
+        return _fitted(Classifier(net, replace(card, lineage={"weights": spec})), spec, wish)
     card = timm_card(name, _needed(spec, wish.classes), wish.in_chans, wish.input_size, wish.class_names)
     return _random(card, wish)
 
@@ -157,7 +156,11 @@ def _torchvision(spec: str, name: str, wish: Wish, pretrained: bool) -> Classifi
 
     name, _, weights = name.partition("@")
     if pretrained:
-        net, card = load_torchvision(name, weights)
+        if may_fetch():
+            net, card = load_torchvision(name, weights)
+        else:
+            card = torchvision_card(name, None, None, None)
+            net = build_net(card)
         return _fitted(Classifier(net, card), spec, wish)
     card = torchvision_card(name, _needed(spec, wish.classes), wish.input_size, wish.class_names)
     return _random(card, wish)

@@ -25,7 +25,11 @@ COMMON = (
 )
 X3D = r"x3d_(xs|s|m)(?:_w(\d+(?:\.\d+)?)_d(\d+(?:\.\d+)?))?"
 VIT = r"vit_(?:(tiny|small|base)|(\d+)_(\d+)_(\d+))_(\d+)"
+WRN = r"wrn_(\d+)_(\d+)(_tf)?"
+RESNET = r"resnet(\d+)"
+MOBILENET = r"mobilenet_v([12])_(\d{2,3})"
 CONVNET = r"convnet(?:_(\d+)_(\d+))?(?:-(none|batch|layer|group))?(-doubling)?"
+FAMILIES = (WRN, RESNET, CONVNET, VIT, X3D, MOBILENET)
 
 
 def exuno_models() -> tuple[str, ...]:
@@ -69,7 +73,7 @@ def build_exuno(name: str, classes: int, in_chans: int, input_size: tuple[int, i
     Raises:
         ExunoError: for an unknown name (with the nearest known one), or a depth that the family does not have.
     """
-    if match := re.fullmatch(r"wrn_(\d+)_(\d+)(_tf)?", name):
+    if match := re.fullmatch(WRN, name):
         from exuno.models.wide_resnet import WideResNet
         from exuno.models.wide_resnet_tf import WideResNetTF
 
@@ -82,7 +86,7 @@ def build_exuno(name: str, classes: int, in_chans: int, input_size: tuple[int, i
                 f"Take a width of 2 or more, or exuno:{name.removesuffix('_tf')}.",
             )
         return (WideResNetTF if match[3] else WideResNet)(depth, width, classes, in_chans)
-    if match := re.fullmatch(r"resnet(\d+)", name):
+    if match := re.fullmatch(RESNET, name):
         from exuno.models.cifar_resnet import CifarResNet
 
         _check_depth(name, int(match[1]), 2)
@@ -109,16 +113,28 @@ def build_exuno(name: str, classes: int, in_chans: int, input_size: tuple[int, i
         if not (0.2 <= width <= 20 and 0.2 <= depth <= 20):
             raise ExunoError(f"exuno:{name} has factors of {width:g} and {depth:g}", "Give factors from 0.2 to 20.")
         return Network(classes, in_chans, CLIPS[match[1]][0], input_size, width, depth)
-    if match := re.fullmatch(r"mobilenet_v([12])_(\d{2,3})", name):
+    if match := re.fullmatch(MOBILENET, name):
         from exuno.models.mobilenet import MobileNet
 
         _check_positive(name, width=int(match[2]))
         return MobileNet(int(match[1]), int(match[2]), classes, in_chans)
+    raise unknown(name)
+
+
+def check_name(name: str) -> None:
+    """Raises ExunoError if no family of exuno has a network of this name; builds nothing."""
+    if not any(re.fullmatch(family, name) for family in FAMILIES):
+        raise unknown(name)
+
+
+def unknown(name: str) -> ExunoError:
+    """What is wrong with a name that no family has, with the nearest known one."""
     near = get_close_matches(name, COMMON, 1)
-    raise ExunoError(
+    return ExunoError(
         f"exuno has no model '{name}'",
-        (f"Did you mean exuno:{near[0]}? " if near else "")
-        + "The families are wrn_DEPTH_WIDTH (with _tf for Keras's), resnetDEPTH, vit_SIZE_PATCH or "
+        f"Did you mean exuno:{near[0]}?"
+        if near
+        else "The families are wrn_DEPTH_WIDTH (with _tf for Keras's), resnetDEPTH, vit_SIZE_PATCH or "
         + "vit_WIDTH_DEPTH_HEADS_PATCH, x3d_SIZE (with _wWIDTH_dDEPTH for other factors), "
         + "mobilenet_v1_PERCENT or mobilenet_v2_PERCENT, and "
         + "convnet_DEPTH_WIDTH (with -none, -batch, -layer or -group for another normalisation, then -doubling for "

@@ -11,8 +11,8 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
 from exuno.engine.sealed import seal_tensors
 from exuno.models.classifier import Classifier
+from exuno.models.names import WEIGHTS
 
-WEIGHTS = "model.safetensors"
 CARD = "model.json"
 
 

@@ -15,7 +15,7 @@ def poster_size(config: PosterConfig, grid: Pair, image: Pair, classes: int, cha
     """(H, W) by the one budget of ``config``, and never more than it.
 
     Args:
-        config: ``ipc``, ``size`` or ``bytes``; for the last also what the labels are.
+        config: ``ipc``, ``canvas`` or ``bytes``; for the last also what the labels are.
         grid: classes (down, across).
         image: (h, w) of the images that networks see.
         classes: number of classes.
@@ -24,14 +24,14 @@ def poster_size(config: PosterConfig, grid: Pair, image: Pair, classes: int, cha
     Raises:
         ExunoError: none or several budgets, or one that cannot be read or holds nothing.
     """
-    given = [f"--{name}" for name in ("ipc", "size", "bytes") if getattr(config, name) is not None]
+    given = [f"--{name}" for name in ("ipc", "canvas", "bytes") if getattr(config, name) is not None]
     if len(given) != 1:
         raise ExunoError(
             f"{' and '.join(given)} are {len(given)} budgets" if given else "the poster has no budget",
-            "Give one of --ipc 0.3 (images per class), --size 153x60 (pixels across x down) and --bytes 10000.",
+            "Give one of --ipc 0.3 (images per class), --canvas 153x60 (pixels across x down) and --bytes 10000.",
         )
-    if config.size is not None:
-        return read_pair(config.size, "--size")
+    if config.canvas is not None:
+        return read_pair(config.canvas, "--canvas")
     if config.ipc is not None:
         need(0 < config.ipc < math.inf, "--ipc", config.ipc, "a positive number of images per class")
         return shape(int(Fraction(str(config.ipc)) * classes * math.prod(image)), grid, image)
@@ -75,7 +75,7 @@ def enough(part: Pair, grid: Pair, image: Pair, classes: int) -> str:
     ratio = Fraction(grid[0] * image[0], grid[1] * image[1])
     pixels = math.ceil(max(part[0] ** 2 / ratio, part[1] ** 2 * ratio))
     ipc = math.ceil(Fraction(1000 * pixels, classes * math.prod(image))) / 1000
-    return f"--ipc {ipc} or --size {show(shape(pixels, grid, image))}"
+    return f"--ipc {ipc} or --canvas {show(shape(pixels, grid, image))}"
 
 
 def label_shape(size: Pair, grid: Pair, classes: int, cells: float) -> Pair:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from exuno.engine.launch import launch, wanted
 from exuno.engine.session import explain
 from exuno.poster.options import PosterConfig
-from exuno.presets import parse, to_dict
+from exuno.presets import Preset, parse, to_dict
+from exuno.rehearsal import rehearse
 
-BUDGETS = ("--ipc", "--size", "--bytes")
+BUDGETS = ("--ipc", "--canvas", "--bytes")
 LAYOUT = ("--patches", "--area")
 
 
@@ -16,6 +17,7 @@ def main(args: Sequence[str]) -> None:
     config, preset = parse("poster", PosterConfig, with_budget(args))
     if config.run.dry_run:
         explain(to_dict(config), preset, cost(config))
+        rehearse(config, lambda: look(config, preset))
         return
     if (processes := wanted(config.run)) > 1:
         launch("poster", args, processes)
@@ -24,6 +26,13 @@ def main(args: Sequence[str]) -> None:
     from exuno.report.terminal import show
 
     show(make_poster(config, preset))
+
+
+def look(config: PosterConfig, preset: Preset | None) -> None:
+    """Checks all that the distillation begins with."""
+    from exuno.poster.train import look
+
+    look(config, preset)
 
 
 def with_budget(args: Sequence[str]) -> list[str]:

@@ -33,8 +33,9 @@ from exuno.report.page import write_report
 SMOKE = Proof(networks=2, steps=(2, 4), baselines=1)
 
 
-def evaluate(config: EvalConfig) -> Measured:
-    """Measures a poster, prints the tables; with a run directory also writes result.json and the page.
+def evaluate(config: EvalConfig) -> Measured | None:
+    """Measures a poster, prints the tables; with a run directory also writes result.json and the page. A dry run opens
+    and checks all, and has nothing measured.
 
     Raises:
         ExunoError: anything the user can put right.
@@ -52,6 +53,8 @@ def evaluate(config: EvalConfig) -> Measured:
     if config.smoke:
         test, train, poster = Head(test), Head(train), replace(poster, protocol=shortened(poster))
     proof = proof_of(config, Recipe.of(poster.protocol))
+    if config.dry_run:
+        return None
     run = open_eval(replace(config, data=spec, held=held)) if config.run_dir else None
     if run and run.result:
         raise ExunoError(f"{run.dir} holds this measurement already", "Choose another --run-dir.")

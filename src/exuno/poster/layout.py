@@ -18,7 +18,7 @@ def plan(config: PosterConfig, image: Pair, classes: int, channels: int) -> Layo
     """The layout of a poster.
 
     Args:
-        config: budget (``ipc``, ``size`` or ``bytes``), and what the user fixed of ``grid``, ``patch``, ``patches``
+        config: budget (``ipc``, ``canvas`` or ``bytes``), and what the user fixed of ``grid``, ``patch``, ``patches``
             and ``area``; the rest follows.
         image: (h, w) of the images that networks see.
         classes: number of classes.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import tyro
 
@@ -75,6 +75,16 @@ class Proof:
 class PosterConfig:
     """Distill a labelled data set into one poster."""
 
+    OFTEN: ClassVar[str] = (
+        "data data_root ipc canvas size patch model algorithm order labels init zca steps budget optim.lr run_dir "
+        "seed devices smoke dry_run"
+    )
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno poster digits",
+        "exuno poster digits --ipc 0.2 --budget 0.5",
+        "exuno poster --data folder:my-images --size 32 --ipc 1",
+    )
+
     data: str
     """What to distill and test on."""
     data_root: Path | None = None
@@ -85,8 +95,8 @@ class PosterConfig:
     ipc: float | None = None
     """Budget in images per class: pixels / (classes x pixels of an image). With a preset, a budget that is typed takes
     the place of the preset's, and of the patches and area that belong to that."""
-    size: str | None = None
-    """Budget as WIDTHxHEIGHT in pixels."""
+    canvas: str | None = None
+    """Budget as the size of the poster, WIDTHxHEIGHT in pixels."""
     bytes: int | None = None
     """Budget in bytes of 8-bit pixels and labels together."""
     grid: str | None = None
@@ -97,7 +107,7 @@ class PosterConfig:
     """Patches as COLUMNSxROWS; default: every quarter of a patch."""
     area: str | None = None
     """Class area as WIDTHxHEIGHT in pixels; neighbours that overlap fade into each other. Default: the grid's cell."""
-    image_size: int | None = None
+    size: int | None = None
     """Side of the images; default: that of the data."""
     model: str = "exuno:convnet"
     """Network that learns from the poster; any model spec."""

@@ -18,6 +18,7 @@ from exuno.engine.files import atomic
 from exuno.engine.run import rank
 from exuno.engine.sealed import seal_tensors
 from exuno.engine.session import Head
+from exuno.features.images import few_of_each
 from exuno.poster.options import PosterConfig
 from exuno.poster.space import Space
 
@@ -76,12 +77,13 @@ def open_splits(config: PosterConfig) -> Splits:
     """
     train, test = open_both(config.data, config.data_root, config.held)
     if train.num_classes < 2:
-        raise ExunoError(f"{config.data} has no classes to distill", "Give labelled data.")
+        how_many = "one class, so there is nothing to tell apart" if train.num_classes else "no classes to distill"
+        raise ExunoError(f"{config.data} has {how_many}", "Give labelled data of two classes or more.")
     if (what := modality(train)) != "image":
         raise ExunoError(f"{config.data} has {what}s", "A poster is made of single images; give such data.")
     check_apart(config.data, train, test)
     test = relabelled(test, side_of(train), config.classes)
-    return Splits(train, test, (config.image_size, config.image_size) if config.image_size else train.image_size)
+    return Splits(train, test, (config.size, config.size) if config.size else train.image_size)
 
 
 def read_sets(config: PosterConfig, splits: Splits, folder: Path) -> Sets:
@@ -93,7 +95,7 @@ def read_sets(config: PosterConfig, splits: Splits, folder: Path) -> Sets:
         folder: of the run; a whitening is fitted once and kept there, so that a resumed run sees the same numbers.
     """
     source, smoke = splits.train, config.run.smoke
-    seen: Any = Head(source, SMOKE * source.num_classes) if smoke else source
+    seen: Any = few_of_each(source, SMOKE) if smoke else source
     test: Any = Head(splits.test) if smoke else splits.test
     plain = Space(splits.image, (0.0,) * source.channels, (1.0,) * source.channels)
     images, labels = plain.images(seen)

@@ -2,9 +2,11 @@
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,6 +19,7 @@ from exuno.engine import session
 from exuno.engine.check import check_optim, check_run, need
 from exuno.engine.devices import make_accelerator, reuse_memory
 from exuno.engine.errors import ExunoError
+from exuno.engine.launch import wanted
 from exuno.engine.loop import Result, fit
 from exuno.engine.run import Run
 from exuno.poster.bench import Algorithm, Bench, make_bench
@@ -35,7 +38,7 @@ from exuno.poster.sets import Images, Sets, open_splits, read_sets
 from exuno.poster.start import first_labels, first_poster, order_of
 from exuno.presets import Preset
 from exuno.report.page import write_report
-from exuno.training import carry_out, smoke_mark
+from exuno.training import carry_out, rehearse, smoke_mark
 
 FRAMES = "frames"
 ALGORITHMS: dict[str, Algorithm] = {"rat-bptt": rat_bptt, "dm": distribution_matching, "gm": gradient_matching}
@@ -49,6 +52,22 @@ def make_poster(config: PosterConfig, preset: Preset | None = None) -> Run:
     """
     check(config)
     return carry_out("poster", config, preset, train, smoke=smoke)
+
+
+def look(config: PosterConfig, preset: Preset | None) -> None:
+    """Checks all that a distillation begins with, on a few images of each class; weights of CLIP are not fetched."""
+    check(config)
+
+    def open_all(sliver: PosterConfig, accelerator: Accelerator) -> None:
+        check_shares(sliver, wanted(sliver.run))
+        order = "given" if sliver.order == "clip" else sliver.order
+        few = replace(sliver, order=order, run=replace(sliver.run, smoke=True))
+        with TemporaryDirectory() as folder:
+            setup = prepare(few, accelerator.device, Path(folder))
+        first_poster(few, setup.layout, setup.order, setup.sets)
+        first_labels(few, setup.layout, setup.order, setup.sets.source.num_classes)
+
+    rehearse("poster", config, preset, open_all, smoke=smoke)
 
 
 def smoke(config: PosterConfig) -> PosterConfig:
@@ -66,7 +85,7 @@ def check(config: PosterConfig) -> None:
     need(config.batch_size >= 1, "--batch-size", config.batch_size, "at least 1")
     need(config.budget > 0, "--budget", config.budget, "a positive number; 0.1 is a tenth of the distillation")
     need(config.evaluations >= 1, "--evaluations", config.evaluations, "at least 1")
-    need(config.image_size is None or config.image_size >= 2, "--image-size", config.image_size, "at least 2 pixels")
+    need(config.size is None or config.size >= 2, "--size", config.size, "at least 2 pixels")
     need(config.label_lr_scale > 0, "--label-lr-scale", config.label_lr_scale, "a positive number")
     need(inner.lr > 0, "--inner.lr", inner.lr, "a positive number")
     need(0 <= inner.momentum < 1, "--inner.momentum", inner.momentum, "a number from 0 to below 1")
@@ -140,16 +159,21 @@ def prepare(config: PosterConfig, device: torch.device, folder: Path) -> Setup:
     return Setup(config, sets, layout, order_of(config, layout, sets), bench, splits.train.fingerprint())
 
 
+def check_shares(config: PosterConfig, processes: int) -> None:
+    """Raises ExunoError if the processes cannot share the inner runs."""
+    if config.unroll.runs % processes:
+        raise ExunoError(
+            f"--unroll.runs {config.unroll.runs} cannot be shared by {processes} processes",
+            f"Give a multiple of {processes}.",
+        )
+
+
 def train(config: PosterConfig, run: Run) -> None:
     """Distills, tests, exports and reports in an open run directory."""
     reuse_memory()
     torch.backends.cudnn.allow_tf32 = False  # ten bits are too coarse for a gradient through a training
     accelerator = make_accelerator(config.run)
-    if config.unroll.runs % accelerator.num_processes:
-        raise ExunoError(
-            f"--unroll.runs {config.unroll.runs} cannot be shared by {accelerator.num_processes} processes",
-            f"Give a multiple of {accelerator.num_processes}.",
-        )
+    check_shares(config, accelerator.num_processes)
     session.seed_everything(config.run.seed)
     setup = prepare(config, accelerator.device, run.dir)
     run.pin(training_data=setup.data_sha256)

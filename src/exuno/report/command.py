@@ -3,14 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import tyro
+
+from exuno.commandline import parsed
 
 
 @dataclass(frozen=True)
 class ReportOptions:
     """Write the HTML page of a run, or a table that compares several."""
+
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno report runs/mine",
+        "exuno report runs/mine runs/other",
+        "exuno report runs/mine --out page.html",
+    )
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR [RUN_DIR ...]")]
     """Run directories."""
@@ -28,7 +36,7 @@ def main(args: Sequence[str]) -> None:
     Raises:
         ExunoError: no directory given, a directory that is missing or no run, or a file in the way.
     """
-    options = tyro.cli(ReportOptions, prog="exuno report", args=list(args))
+    options = parsed("report", ReportOptions, args)
     from exuno.engine.errors import ExunoError
 
     if not options.runs:

@@ -17,10 +17,13 @@ def main(args: Sequence[str]) -> None:
         SystemExit: with code 1, if a cell has no result.
     """
     config, preset = parse("study", StudyConfig, args)
+    from exuno.study.study import plan, rehearse, study
+
     if config.run.dry_run:
         explain(to_dict(config), preset, cost(config, preset))
+        rehearse(plan(config), config)
+        print("# checked: the first command of each stage, as far as it does not build on earlier ones")
         return
-    from exuno.study.study import study
 
     run = study(config, preset)
     show(run)

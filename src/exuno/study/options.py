@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import tyro
 
@@ -52,6 +52,15 @@ class StudyRun:
 @dataclass(frozen=True)
 class StudyConfig:
     """Run a grid of commands that share what they have in common, and put what they measured into a table."""
+
+    OFTEN: ClassVar[str] = (
+        "stages axes set tables rows columns metrics processes ray run_dir data_root seed devices smoke dry_run"
+    )
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno study label-smoothing-digits",
+        'exuno study --stages "distill digits" --axes seed=0,1,2',
+        'exuno study --stages "teach digits" "distill digits --teacher {teach}" --axes budget=0.1,1',
+    )
 
     stages: tuple[str, ...]
     """Command lines without `exuno`, as typed: "teach digits" "distill --teacher {teach} …". {NAME} stands for the run

@@ -19,6 +19,7 @@ from exuno.engine.progress import ProgressBar
 from exuno.engine.run import Run, open_run
 from exuno.presets import Preset, resolve, to_dict
 from exuno.report.page import write_report
+from exuno.specs import to_come
 from exuno.study.content import content
 from exuno.study.gather import Measured, measured, to_csv
 from exuno.study.grid import Axis, Cell, Stage, find_axis, has_option, make_cells, read_axes, read_stages
@@ -114,7 +115,7 @@ def study(config: StudyConfig, preset: Preset | None = None) -> Run:
     """
     made, need, values = plan(config), need_of(config), to_dict(config)
     name = preset.name if preset else None
-    rehearse(made.cells(config.run.run_dir or Path("study")), config)
+    rehearse(made, config)
     about = session.about_of(preset, values, to_dict(resolve(StudyConfig, preset)) if preset else {})
     about = {"summary": session.summary_of("study", values), **about}
     run = open_run("study", name, values, about, config.run.options, loose=LAYOUT)
@@ -125,15 +126,17 @@ def study(config: StudyConfig, preset: Preset | None = None) -> Run:
     return run
 
 
-def rehearse(cells: Sequence[Cell], config: StudyConfig) -> None:
-    """Has the verb of each stage read its first command, so that a misspelt option is told before anything runs.
+def rehearse(made: Plan, config: StudyConfig) -> None:
+    """Has the verb of each stage look at its first command, as far as that does not build on earlier ones, so that a
+    mistake is told before anything runs.
 
     Raises:
-        SystemExit: it was not understood, which the parser has told.
-        ExunoError: there is no such preset.
+        ExunoError: what the command would raise.
     """
+    folder = config.run.run_dir or Path("study")
+    cells = made.cells(folder)
     for cell in {cell.stage: cell for cell in reversed(cells)}.values():
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), to_come(folder):
             run_verb([*job_of(cell, config, Path("study")).args, "--dry-run"])
 
 

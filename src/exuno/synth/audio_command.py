@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import tyro
 
+from exuno.commandline import parsed
 from exuno.data.recording import load_recording, recording_sha256
 from exuno.engine.errors import ExunoError
 from exuno.synth.audio import ExcerptSampler
@@ -19,6 +21,12 @@ from exuno.synth.work import Work, carry_out, settle
 class SynthAudio(Work):
     """Make a data set of excerpts, changed in time, pitch and sound, of one recording (or several)."""
 
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno synth audio my-recording.wav --out excerpts",
+        "exuno synth audio sound:babble --out excerpts --count 1000 --seconds 2",
+        "exuno synth audio my-recording.wav --out excerpts --dry-run",
+    )
+
     recordings: tyro.conf.Positional[tuple[str, ...]]
     """Recordings: a path (WAV, FLAC, MP3, Ogg, …), sound:babble, sound:music or sound:noise; of several, sample i comes
     from number i mod n."""
@@ -29,7 +37,7 @@ class SynthAudio(Work):
 
 def main(args: Sequence[str]) -> None:
     """Parse the command line, then explain or do the work."""
-    options = tyro.cli(SynthAudio, args=list(args), prog="exuno synth audio")
+    options = parsed("synth audio", SynthAudio, args)
     job = resolve(options)
     recordings = [load_recording(spec, options.audio.rate) for spec in options.recordings]
     samplers = [ExcerptSampler(recording, options.audio, job.seed) for recording in recordings]

@@ -6,9 +6,11 @@ The command behind a second word, as in ``exuno synth video``, is in a module of
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from typing import ClassVar
 
 import tyro
 
+from exuno.commandline import parsed
 from exuno.data.photo import load_photo
 from exuno.synth.encode import Format, PatchFiles
 from exuno.synth.job import Job
@@ -27,6 +29,16 @@ class Synth(PhotoWork):
     exuno synth video makes clips of it, exuno synth audio excerpts of a recording (exuno synth video --help).
     """
 
+    OFTEN: ClassVar[str] = (
+        "out count size format quality container shard first_crop area interpolation rotate shear jitter hflip "
+        "seed workers contact_sheet smoke dry_run"
+    )
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno synth my-photo.jpg --out patches",
+        "exuno synth photo:coffee --out patches --count 1000 --size 64",
+        "exuno synth a.jpg b.jpg --out shards --container wds --workers 8",
+    )
+
     format: Format = "jpeg"
     """File format of a patch."""
     quality: int = 75
@@ -43,8 +55,8 @@ def main(args: Sequence[str]) -> None:
 
 
 def parse(args: Sequence[str]) -> Synth:
-    """The options of a command line; tyro prints its own message and exits for what it cannot parse."""
-    return tyro.cli(Synth, args=args, prog="exuno synth")
+    """The options of a command line; help is printed, and ends the program."""
+    return parsed("synth", Synth, args)
 
 
 def synth(options: Synth) -> None:

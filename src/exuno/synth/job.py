@@ -71,9 +71,9 @@ def claim(job: Job, out: Path, share: int = 0, shares: int = 1) -> Iterator[None
     Raises:
         ExunoError: the folder holds something else, or samples of other options, or another process writes the units.
     """
-    _is_there(job, out)  # before anything is written: a folder that is refused stays as it was
+    is_there(job, out)  # before anything is written: a folder that is refused stays as it was
     with _lock(job, out, share, shares):
-        if not _is_there(job, out):
+        if not is_there(job, out):
             write_json(out / MANIFEST, _manifest(job))
         yield
 
@@ -82,7 +82,7 @@ def _manifest(job: Job) -> dict[str, object]:
     return json.loads(json.dumps(asdict(job)))
 
 
-def _is_there(job: Job, out: Path) -> bool:
+def is_there(job: Job, out: Path) -> bool:
     """Whether ``out`` is the folder of this job already; raises ExunoError if it is something else's."""
     manifest = _manifest(job)
     path, anew = out / MANIFEST, "Give --out a new folder."

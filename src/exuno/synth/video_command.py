@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import tyro
 
+from exuno.commandline import parsed
 from exuno.data.photo import load_photo
 from exuno.synth.job import Job
 from exuno.synth.mixture import Mixture
@@ -17,6 +19,15 @@ from exuno.synth.work import PhotoWork, carry_out, settle_photos, within
 class SynthVideo(PhotoWork):
     """Make a data set of clips, MP4 files, that glide between two random boxes of one photograph (or several)."""
 
+    OFTEN: ClassVar[str] = (
+        "out count size frames fps crf container shard first_crop area jitter seed workers contact_sheet smoke dry_run"
+    )
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno synth video my-photo.jpg --out clips",
+        "exuno synth video photo:coffee --out clips --count 100 --size 112",
+        "exuno synth video my-photo.jpg --out clips --dry-run",
+    )
+
     count: int = 200000
     """Number of samples."""
     crf: int = 23
@@ -26,7 +37,7 @@ class SynthVideo(PhotoWork):
 
 def main(args: Sequence[str]) -> None:
     """Parse the command line, then explain or do the work."""
-    options = tyro.cli(SynthVideo, args=list(args), prog="exuno synth video")
+    options = parsed("synth video", SynthVideo, args)
     job = resolve(options)
     mixture = Mixture([load_photo(spec) for spec in options.photos], options.video, job.seed)
     out = carry_out(options, job, ClipFiles(mixture, options.video.fps, options.crf))

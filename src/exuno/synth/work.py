@@ -11,7 +11,7 @@ import tyro
 from exuno.data.photo import photo_sha256
 from exuno.engine.errors import ExunoError
 from exuno.engine.progress import ProgressBar, clock
-from exuno.synth.job import Container, Job, What, claim
+from exuno.synth.job import Container, Job, What, claim, is_there
 from exuno.synth.writer import Maker
 
 SMOKE = 64
@@ -101,6 +101,8 @@ def carry_out(work: Work, job: Job, make: Maker) -> Path | None:
     workers = work.workers or available_cores()
     units = range(share, job.units, shares)
     if work.dry_run:
+        if work.out is not None:
+            is_there(job, work.out)
         _explain(work, job, make, units, max(1, min(workers, len(units))))
         return None
     if work.out is None:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from exuno.engine.launch import launch, wanted
 from exuno.engine.session import explain
-from exuno.presets import parse, to_dict
+from exuno.presets import Preset, parse, to_dict
+from exuno.rehearsal import rehearse
 from exuno.teach.options import TeachConfig
 
 
@@ -13,6 +14,7 @@ def main(args: Sequence[str]) -> None:
     config, preset = parse("teach", TeachConfig, args)
     if config.run.dry_run:
         explain(to_dict(config), preset, [f"{config.epochs * config.budget:g} epochs of {config.data}"])
+        rehearse(config, lambda: look(config, preset))
         return
     if (processes := wanted(config.run)) > 1:
         launch("teach", args, processes)
@@ -21,3 +23,10 @@ def main(args: Sequence[str]) -> None:
     from exuno.teach.train import teach
 
     show(teach(config, preset))
+
+
+def look(config: TeachConfig, preset: Preset | None) -> None:
+    """Checks all that the training begins with."""
+    from exuno.teach.train import look
+
+    look(config, preset)

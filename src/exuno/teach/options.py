@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import tyro
 
@@ -11,6 +12,16 @@ from exuno.engine.options import Augment, ClassOrder, Holdout, Optim, RunOptions
 @dataclass(frozen=True)
 class TeachConfig:
     """Train a model on labelled data."""
+
+    OFTEN: ClassVar[str] = (
+        "model data data_root pretrained size epochs batch_size budget label_smoothing augment.flip "
+        "augment.resized_crop optim.name optim.lr optim.weight_decay run_dir seed devices workers smoke dry_run"
+    )
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno teach digits --label-smoothing 0.1",
+        "exuno teach transfer-resnet18 --data folder:my-images --run-dir runs/mine",
+        "exuno teach cifar10-resnet56 --data-root DATA --budget 0.1",
+    )
 
     model: str
     """Model spec: exuno:NAME, timm:NAME, torchvision:NAME, or the weights to start from (run:DIR, file:PATH)."""

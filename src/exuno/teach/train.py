@@ -31,6 +31,7 @@ from exuno.training import (
     has_weights,
     heard,
     model_for,
+    rehearse,
     size_of,
     smoke_mark,
     steps_of,
@@ -48,11 +49,22 @@ def teach(config: TeachConfig, preset: Preset | None = None) -> Run:
     Raises:
         ExunoError: anything the user can put right.
     """
+    check(config)
+    return carry_out("teach", config, preset, train)
+
+
+def look(config: TeachConfig, preset: Preset | None) -> None:
+    """Checks all that a training begins with; see ``rehearse``."""
+    check(config)
+    rehearse("teach", config, preset, prepare)
+
+
+def check(config: TeachConfig) -> None:
+    """Raises ExunoError for numbers that no training can use."""
     check_training(config)
     check_holdout(config.held)
     smoothing = config.label_smoothing
     need(0 <= smoothing < 1, "--label-smoothing", smoothing, "a number from 0 to below 1; 0.1 is usual")
-    return carry_out("teach", config, preset, train)
 
 
 @dataclass(frozen=True)

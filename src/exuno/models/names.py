@@ -1,0 +1,111 @@
+"""What models are called: the forms of a model spec, and what is wrong with one, told without building it. No torch."""
+
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from exuno.engine.errors import ExunoError
+from exuno.engine.files import near_paths
+from exuno.models.registry import COMMON, check_name
+
+FORMS = (
+    "exuno:NAME (such as exuno:wrn_40_4), timm:NAME, torchvision:NAME, hf-hub:ORG/NAME, "
+    "file:PATH (or file:PATH@ARCH, such as file:r50.pth@torchvision:resnet50; file:PATH#student or #teacher for "
+    "one network of a checkpoint that has both), run:RUN_DIR"
+)
+PREFIXES = ("exuno", "timm", "torchvision", "hf-hub", "run", "file")
+WEIGHTS = "model.safetensors"
+"""Name of the weights in the folder of a run."""
+
+
+def check_model(spec: str) -> None:
+    """Raises ExunoError for a spec of no known form, a network that exuno has not, or a path that is not there; loads
+    nothing."""
+    prefix, colon, rest = spec.partition(":")
+    if not colon or not rest:
+        raise no_model(spec)
+    if prefix not in PREFIXES:
+        raise unknown_prefix(spec)
+    if prefix == "exuno":
+        check_name(rest)
+    if prefix == "run":
+        check_run(Path(rest))
+    if prefix == "file":
+        check_file(rest)
+
+
+def check_run(folder: Path) -> None:
+    """Raises ExunoError unless a folder holds the weights of a finished run."""
+    if not folder.is_dir():
+        raise ExunoError(f"there is no run directory {folder}", near_paths(folder) or "Check the path.")
+    if not (folder / WEIGHTS).exists():
+        unfinished = (folder / "config.yaml").exists() or (folder / "checkpoints").exists()
+        raise ExunoError(
+            f"{folder} has no {WEIGHTS}" + (": the run is unfinished" if unfinished else ""),
+            f"Finish it: repeat its command (see {folder / 'command.txt'}), which continues from the last checkpoint."
+            if unfinished
+            else "Give the folder of a finished run.",
+        )
+
+
+def check_file(name: str) -> None:
+    """Raises ExunoError if there is no file at ``PATH[#…][@…]``; an @ or # may belong to the path."""
+    stem = re.split(r"[@#]", name)[0]
+    if not any(Path(each).exists() for each in (name, name.rpartition("@")[0], name.rpartition("#")[0], stem) if each):
+        path = Path(stem)
+        raise ExunoError(f"there is no file {path}", near_paths(path) or "Check the path.")
+
+
+def no_model(spec: str) -> ExunoError:
+    """What is wrong with a spec that has no prefix, or nothing behind it."""
+    name = spec.rstrip(":")
+    path = Path(name)
+    if path.exists():
+        hint = f"Did you mean {'run' if path.is_dir() else 'file'}:{name}? "
+    elif path.suffix or len(path.parts) > 1:
+        what = "file" if path.suffix else "folder"
+        return ExunoError(f"'{spec}' is no model spec, and there is no such {what}", near_paths(path) or forms())
+    else:
+        near = named(name)
+        hint = f"Did you mean {' or '.join(near)}? " if near else near_paths(path)
+    return ExunoError(f"'{spec}' is no model spec", hint or forms())
+
+
+def forms() -> str:
+    """A sentence that lists them."""
+    return f"The forms are {FORMS}."
+
+
+def unknown_prefix(spec: str) -> ExunoError:
+    """What is wrong with a spec whose prefix nobody knows."""
+    prefix, _, rest = spec.partition(":")
+    near = get_close_matches(prefix, PREFIXES, 1)
+    hint = f"Did you mean {near[0]}:{rest}? " if near else ""
+    return ExunoError(f"unknown model prefix '{prefix}:' in '{spec}'", hint or forms())
+
+
+def named(name: str) -> list[str]:
+    """Specs that a bare name may stand for: of every library that has it, else those that are near."""
+    known = {"exuno": COMMON, "timm": functions("timm"), "torchvision": functions("torchvision")}
+    if exact := [f"{prefix}:{name}" for prefix, names in known.items() if name in names]:
+        return exact
+    near = [(prefix, each) for prefix, names in known.items() for each in get_close_matches(name, names, 1, 0.8)]
+    return [f"{prefix}:{each}" for prefix, each in near]
+
+
+@cache
+def functions(package: str) -> frozenset[str]:
+    """The networks of a library, told from its source: to import it would take ten seconds."""
+    return frozenset(_functions(package))
+
+
+def _functions(package: str) -> Iterator[str]:
+    found = find_spec(package)
+    if found is None or not found.origin:
+        return
+    marked = re.compile(r"^@register_model\b.*\n(?:@.*\n)*def ([a-z]\w+)\(", re.MULTILINE)
+    for file in (Path(found.origin).parent / "models").rglob("*.py"):
+        yield from marked.findall(file.read_text(encoding="utf-8", errors="ignore"))

@@ -1,0 +1,31 @@
+"""Options that had another name once: files that hold the old one are read, commands are told the new one. No torch."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from exuno.engine.errors import ExunoError
+
+POSTER = {"size": "canvas", "image_size": "size"}
+"""Old -> new names of options of ``exuno poster``, where --size was the size of the poster."""
+WHY = "--size is the side of the images, as in every verb, and --canvas the size of the poster."
+
+
+def modern(verb: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration of any age, as a preset or config.yaml holds it, under today's names."""
+    if verb == "poster" and ("image_size" in config or isinstance(config.get("size"), str)):
+        return {POSTER.get(key, key): value for key, value in config.items()}
+    return dict(config)
+
+
+def check_names(verb: str, args: Sequence[str]) -> None:
+    """Raises ExunoError if a command line has an option under its old name."""
+    if verb != "poster":
+        return
+    for word, following in zip(args, (*args[1:], ""), strict=True):
+        flag, equals, value = word.partition("=")
+        value = value if equals else following
+        if flag.replace("_", "-") == "--image-size":
+            raise ExunoError(f"{flag} {value} is --size {value} now", WHY)
+        if flag == "--size" and re.search(r"\dx\d", value.lower()):
+            raise ExunoError(f"--size {value} is --canvas {value} now", WHY)

@@ -1,0 +1,105 @@
+"""What a configuration names, looked at before anything is opened: data, models, photographs, recordings. No torch.
+
+A field means the same in every verb, so its name says what it holds. Pictures are decoded: a broken one is told at
+once, not when a teacher has been trained. What a study is still to make is not looked for.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from exuno.data.names import check_data
+from exuno.data.photo import load_photo
+from exuno.data.recording import check_recording, is_recording
+from exuno.distill.kinds import is_photo
+from exuno.engine.errors import ExunoError
+from exuno.models.names import PREFIXES, check_model
+
+MODELS = ("model", "models", "teacher", "student", "reference", "similar", "arch")
+PHOTOS = ("photos", "sources", "images")
+TRAINED_FIRST = {"teach": "teach", "pretrain": "fewshot pretrain"}
+"""Prefix of a model that a preset trains -> the verb of the preset."""
+
+_to_come: ContextVar[Path | None] = ContextVar("to_come", default=None)
+
+
+@contextmanager
+def to_come(folder: Path) -> Iterator[None]:
+    """Meanwhile, whatever lies in a folder counts as there: earlier commands will have made it."""
+    token = _to_come.set(folder)
+    try:
+        yield
+    finally:
+        _to_come.reset(token)
+
+
+def is_to_come(spec: str) -> bool:
+    """Whether a spec names what an earlier command will have made."""
+    folder = _to_come.get()
+    return folder is not None and f"{folder}/" in spec
+
+
+def names_what_is_to_come(config: Any) -> bool:
+    """Whether a configuration builds on what an earlier command will have made."""
+    return any(is_to_come(word) for field in fields(config) for word in words_of(getattr(config, field.name)))
+
+
+def check_specs(config: Any) -> None:
+    """Raises ExunoError for the first thing that a configuration names and that is not there, or of no known form.
+
+    Args:
+        config: a frozen dataclass; of a verb that completes what is typed, the completed one.
+    """
+    for field in fields(config):
+        for word in words_of(getattr(config, field.name)):
+            if is_to_come(word):
+                continue
+            if field.name == "data":
+                check_data(word, getattr(config, "data_root", None))
+            elif field.name in MODELS:
+                check_learner(word)
+            elif field.name in PHOTOS:
+                load_photo(word)
+            elif field.name == "recordings":
+                check_recording(word)
+            elif field.name == "source":
+                check_source(word, getattr(config, "data_root", None))
+
+
+def words_of(value: Any) -> tuple[str, ...]:
+    """The words of a field; none where it holds anything else."""
+    listed = value if isinstance(value, tuple) else (value,)
+    return tuple(word for word in listed if isinstance(word, str) and word)
+
+
+def check_learner(spec: str) -> None:
+    """``check_model``, also for what only some verbs take: a preset that trains the model first, a poster, pixels,
+    random weights, groups of classes."""
+    prefix, colon, rest = spec.partition(":")
+    if spec == "pixels" or (not colon and spec.endswith(".json")):
+        return
+    if colon and rest and prefix in TRAINED_FIRST:
+        from exuno.presets import read
+
+        read(TRAINED_FIRST[prefix], rest)
+    elif colon and rest and prefix == "poster":
+        check_data(spec)
+    elif colon and rest and prefix == "random":
+        check_model(rest)
+    else:
+        check_model(spec)
+
+
+def check_source(spec: str, root: Path | None) -> None:
+    """What a student sees: a photograph, a recording, a folder or data."""
+    if is_photo(spec):
+        load_photo(spec)
+    elif is_recording(spec):
+        check_recording(spec)
+    elif spec.partition(":")[0] in PREFIXES:
+        raise ExunoError(f"--source {spec} is a model", "Give --source a photograph, a folder or a data spec.")
+    elif not Path(spec).is_dir():
+        check_data(spec, root)
