@@ -9,9 +9,10 @@ from exuno.models.build import build_net
 from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
 from exuno.models.ibot import with_mask_token, with_training
-from exuno.models.save import CARD, WEIGHTS
-from exuno.models.strict import load_strictly
-from exuno.models.weights import read_contents
+from exuno.models.save import WEIGHTS
+from exuno.models.strict import fitting, load_strictly, refuse_not_finite
+from exuno.models.weights import CARD, State, read_contents
+from exuno.models.wrapped import stripped
 
 
 def load_run(folder: Path) -> Classifier:
@@ -50,31 +51,45 @@ def load_file(
         arch: spec of the architecture, if it cannot be known from the file.
         mean: mean of each channel, for a file without a card; None takes that usual for the architecture.
         std: standard deviation likewise.
-        part: ``student`` or ``teacher``, of a checkpoint that holds both; see :func:`read_contents`.
+        part: ``student``, ``teacher`` or ``ema``, of a checkpoint that holds several; see :func:`read_contents`.
 
     Raises:
-        ExunoError: if the file is unreadable, its architecture unknown, or the weights do not fit.
+        ExunoError: if the file is unreadable, its architecture unknown, or the weights do not fit or are not finite.
     """
     state, metadata, training = read_contents(path, part)
+    refuse_not_finite(state, path)
     card = _own_card(path, arch, metadata)
     if card is None:
-        from exuno.models.layouts import translated
-        from exuno.models.recognise import described, recognise
-
-        state, told, card = translated(state, path)
-        if card is None:
-            card = recognise(state, path) if arch is None else described(arch, state, path)
-        elif arch not in (None, card.arch):
-            raise ExunoError(f"the weights of {path} are those of {card.arch}, not of {arch}", f"Leave out @{arch}.")
-        card = replace(card, lineage={**card.lineage, **told})
+        state, card = _foreign_card(state, path, arch)
         card = card if training is None else with_training(card, training)
         if card.arch.startswith("exuno:vit"):
             state, card = with_mask_token(state, card)
         card = replace(card, mean=mean or card.mean, std=std or card.std)
     net = build_net(card)
-    load_strictly(net, state, card.arch, str(path))
+    load_strictly(net, fitting(state, net.state_dict()), card.arch, str(path))
     lineage = {**card.lineage, "file": path.name, "sha256": sha256(path)}
     return Classifier(net, replace(card, lineage=lineage))
+
+
+def _foreign_card(state: State, path: Path, arch: str | None) -> tuple[State, ModelCard]:
+    """The weights in the names of the network that they are of, and its card."""
+    from exuno.models.layouts import translated
+    from exuno.models.recognise import described, recognise
+
+    first: ExunoError | None = None
+    for each in stripped(state):
+        try:
+            found, told, card = translated(each, path)
+            if card is None:
+                card = recognise(found, path) if arch is None else described(arch, found, path)
+            elif arch not in (None, card.arch):
+                raise ExunoError(f"the weights of {path} are those of {card.arch}, not {arch}", f"Leave out @{arch}.")
+        except ExunoError as error:
+            first = first or error
+            continue
+        return found, replace(card, lineage={**card.lineage, **told})
+    assert first is not None
+    raise first
 
 
 def _own_card(path: Path, arch: str | None, metadata: dict[str, str]) -> ModelCard | None:

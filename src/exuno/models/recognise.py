@@ -11,6 +11,7 @@ from exuno.models.build import build_net
 from exuno.models.card import ModelCard
 from exuno.models.ibot import is_vit, vit_card
 from exuno.models.mobilenet import MEAN, name_of
+from exuno.models.strict import fitting
 from exuno.models.torchvision_names import torchvision_of
 from exuno.models.weights import State
 from exuno.models.x3d import CLIPS, DEPTH, WIDTH, factors_of
@@ -150,5 +151,6 @@ def described(arch: str, state: State, path: Path) -> ModelCard:
 def _rows_of_head(state: State, card: ModelCard) -> int | None:
     """Classes of ``state``: rows of the last layer of the architecture (files may order layers by name)."""
     own = build_net(card).state_dict()
+    state = fitting(state, own)
     heads = [key for key, value in own.items() if key.endswith("weight") and len(value) == card.classes]
     return len(state[heads[-1]]) if heads and heads[-1] in state else None

@@ -11,9 +11,9 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
 from exuno.engine.sealed import seal_tensors
 from exuno.models.classifier import Classifier
+from exuno.models.weights import CARD
 
 WEIGHTS = "model.safetensors"
-CARD = "model.json"
 
 
 def weights_sha256(module: nn.Module) -> str:

@@ -1,9 +1,13 @@
 """Putting weights into a network: all of them, or an error that says what does not fit."""
 
-from torch import nn
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor, nn
 
 from exuno.engine.errors import ExunoError
 from exuno.models.weights import State
+from exuno.models.wrapped import stripped
 
 SHOWN = 4
 
@@ -23,7 +27,7 @@ def load_strictly(net: nn.Module, state: State, arch: str, source: str) -> None:
     own = net.state_dict()
     # Checkpoints from before torch 0.4.1 lack this counter, which no result depends on.
     missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    extra = [key for key in state if key not in own]
+    extra = [key for key in state if key not in own and not key.endswith("num_batches_tracked")]
     shapes = [
         f"{key} is {tuple(state[key].shape)} in the file, {tuple(own[key].shape)} in the model"
         for key in own
@@ -38,6 +42,21 @@ def load_strictly(net: nn.Module, state: State, arch: str, source: str) -> None:
             "Name the architecture that they belong to: file:PATH@ARCH.",
         )
     net.load_state_dict(state, strict=False)
+
+
+def fitting(state: State, own: Mapping[str, Tensor]) -> State:
+    """``state`` without the first parts of its names, as far as all share them and none is a name of ``own``."""
+    return next((each for each in stripped(state) if own.keys() & each.keys()), state)
+
+
+def refuse_not_finite(state: State, path: Path) -> None:
+    """Raises ExunoError, naming the first, if a tensor holds NaN or infinite numbers; masks may."""
+    for key, value in state.items():
+        if value.is_floating_point() and not key.endswith("mask") and not value.isfinite().all():
+            kind = "NaN" if value.isnan().any() else "infinite numbers"
+            raise ExunoError(
+                f"{path} holds {kind} in {key}", "Its training diverged, or it is damaged: take an earlier checkpoint."
+            )
 
 
 def _some(items: list[str]) -> str:
