@@ -13,7 +13,8 @@ from exuno.models.registry import clip_of
 
 FORMS = (
     "exuno:NAME (such as exuno:wrn_40_4), timm:NAME, torchvision:NAME, hf-hub:ORG/NAME, "
-    "file:PATH (or file:PATH@ARCH, such as file:r50.pth@torchvision:resnet50; file:PATH#student, #teacher or #ema for "
+    "file:PATH (or file:PATH@ARCH, such as file:r50.pth@torchvision:resnet50, or with options "
+    "@timm:NAME?img_size=224; file:PATH#student, #teacher or #ema for "
     "one network of a checkpoint that has several), run:RUN_DIR"
 )
 
