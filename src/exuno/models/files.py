@@ -10,9 +10,13 @@ from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
 from exuno.models.ibot import with_mask_token, with_training
 from exuno.models.save import WEIGHTS
-from exuno.models.strict import fitting, load_strictly, refuse_not_finite
+from exuno.models.strict import ANOTHER, fitting, load_strictly, refuse_not_finite
 from exuno.models.weights import CARD, State, read_contents
 from exuno.models.wrapped import stripped
+
+REWRITE = "Its model.json is another model's, or one of the two was changed: write them again, or move model.json away."
+MALFORMED = (LookupError, ValueError, ArithmeticError, StopIteration, TypeError, RuntimeError)
+"""What reading the shapes of tensors that have the names of a known network, and other shapes, ends in."""
 
 
 def load_run(folder: Path) -> Classifier:
@@ -21,6 +25,8 @@ def load_run(folder: Path) -> Classifier:
     Raises:
         ExunoError: if there is no run, or it is unfinished.
     """
+    if folder.is_file():
+        raise ExunoError(f"{folder} is a file, not a run directory", f"Give it as file:{folder}.")
     if not folder.is_dir():
         raise ExunoError(f"there is no run directory {folder}", "Check the path.")
     if not (folder / WEIGHTS).exists():
@@ -58,7 +64,7 @@ def load_file(
     """
     state, metadata, training = read_contents(path, part)
     refuse_not_finite(state, path)
-    card = _own_card(path, arch, metadata)
+    card = own = _own_card(path, arch, metadata)
     if card is None:
         state, card = _foreign_card(state, path, arch)
         card = card if training is None else with_training(card, training)
@@ -66,13 +72,15 @@ def load_file(
             state, card = with_mask_token(state, card)
         card = replace(card, mean=mean or card.mean, std=std or card.std)
     net = build_net(card)
-    load_strictly(net, fitting(state, net.state_dict()), card.arch, str(path))
+    todo = REWRITE if own else ANOTHER
+    load_strictly(net, fitting(state, net.state_dict()), card.arch, str(path), todo)
     lineage = {**card.lineage, "file": path.name, "sha256": sha256(path)}
     return Classifier(net, replace(card, lineage=lineage))
 
 
 def _foreign_card(state: State, path: Path, arch: str | None) -> tuple[State, ModelCard]:
     """The weights in the names of the network that they are of, and its card."""
+    from exuno.models.foreign import first_line
     from exuno.models.layouts import translated
     from exuno.models.recognise import described, recognise
 
@@ -86,6 +94,12 @@ def _foreign_card(state: State, path: Path, arch: str | None) -> tuple[State, Mo
                 raise ExunoError(f"the weights of {path} are those of {card.arch}, not {arch}", f"Leave out @{arch}.")
         except ExunoError as error:
             first = first or error
+            continue
+        except MALFORMED as error:
+            first = first or ExunoError(
+                f"the weights of {path} have names of a known network and shapes of none ({first_line(error)})",
+                "Fetch or write it again, or name its architecture: @timm:NAME or @torchvision:NAME.",
+            )
             continue
         return found, replace(card, lineage={**card.lineage, **told})
     assert first is not None

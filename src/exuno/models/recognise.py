@@ -56,7 +56,7 @@ def recognise(state: State, path: Path) -> ModelCard:
     keys = ", ".join(list(state)[:4])
     raise ExunoError(
         f"the architecture of {path} is not recognised; its first keys are {keys}",
-        f"Name it: file:{path}@torchvision:resnet50, or @timm:NAME, or @exuno:NAME.",
+        f"Name it: file:{path}@torchvision:resnet50, or @timm:NAME.",
     )
 
 
@@ -178,7 +178,7 @@ def described(arch: str, state: State, path: Path) -> ModelCard:
     if prefix == "exuno":
         if arch.startswith("exuno:vit") and is_vit(state):
             return vit_card(state, path, arch)
-        card = recognise(state, path)
+        card = _own(state, path, arch)
         if card.frames and (named := re.match("exuno:x3d_(s|m)", arch)) and (factors := factors_of(state)):
             card = x3d_card(state, factors, named[1])
         full = re.sub(r"^exuno:convnet(?!_)", "exuno:convnet_3_128", arch)
@@ -204,6 +204,17 @@ def described(arch: str, state: State, path: Path) -> ModelCard:
     if classes is not None:
         return replace(card, classes=classes)
     return replace(card, classes=_rows_of_head(state, card) or card.classes)
+
+
+def _own(state: State, path: Path, arch: str) -> ModelCard:
+    """The card of one of exuno's networks, which are all told from their weights."""
+    try:
+        return recognise(state, path)
+    except ExunoError as error:
+        raise ExunoError(
+            f"the weights of {path} are not those of {arch}: {error.what}",
+            f"Name an architecture of another library: file:{path}@timm:NAME or @torchvision:NAME.",
+        ) from error
 
 
 def _rows_of_head(state: State, card: ModelCard) -> int | None:
