@@ -224,7 +224,7 @@ OBJECTS: dict[str, Any] = {
     "timedelta": datetime.timedelta(1),
     "deque": deque([1.0, 2.0], 5),
     "type": float,
-    "version": torch.torch_version.TorchVersion(torch.__version__),
+    "version": torch.__version__,
     "bytes": b"abc",
     "frozenset": frozenset({1}),
 }
