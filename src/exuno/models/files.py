@@ -91,7 +91,9 @@ def _foreign_card(state: State, path: Path, arch: str | None) -> tuple[State, Mo
             if card is None:
                 card = recognise(found, path) if arch is None else described(arch, found, path)
             elif arch not in (None, card.arch):
-                raise ExunoError(f"the weights of {path} are those of {card.arch}, not {arch}", f"Leave out @{arch}.")
+                raise ExunoError(
+                    f"the weights of {path} are those of {card.arch}, not of {arch}", f"Leave out @{arch}."
+                )
         except ExunoError as error:
             first = first or error
             continue
