@@ -153,7 +153,8 @@ def _inner(content: Mapping[Any, Any], part: str | None) -> str | None:
     known = next((key for key in WRAPPERS if key in plain), None)
     states = [key for key in plain if tensors(content[key]) is not None] or plain
     other = states[0] if len(states) == 1 else None
-    return known or (averages[0] if averages and other is None else other)
+    empty = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping) and not content[key]), None)
+    return known or (averages[0] if averages and other is None else other) or empty
 
 
 def _averages(content: Mapping[Any, Any]) -> list[str]:
