@@ -5,6 +5,8 @@ Stats = tuple[tuple[float, ...], tuple[float, ...]]
 
 IMAGENET: Stats = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CIFAR: Stats = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+CIFAR100: Stats = ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761))
+"""As RepDistiller takes them."""
 VIDEO: Stats = ((0.45,) * 3, (0.225,) * 3)
 """As published code for Kinetics takes them."""
 CIFAR_FEWSHOT: Stats = (

@@ -26,9 +26,10 @@ class ImportConfig:
         "exuno import weights.pth@torchvision:resnet50 --to my-model",
     )
 
-    path: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATH[#student|#teacher][@ARCH]")]
-    """File of weights. #student or #teacher takes one network of a checkpoint that has both; @ARCH names the
-    architecture where it cannot be told from the weights (such as @torchvision:resnet50)."""
+    path: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATH[#student|#teacher|#ema][@ARCH]")]
+    """File of weights. #student or #teacher takes one network of a checkpoint that has both, #ema the average
+    of the weights; @ARCH names the architecture where it cannot be told from the weights (such as
+    @torchvision:resnet50)."""
     to: Path | None = None
     """New folder for model.safetensors and model.json."""
     debug: bool = False

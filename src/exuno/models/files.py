@@ -9,10 +9,14 @@ from exuno.models.build import build_net
 from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
 from exuno.models.ibot import with_mask_token, with_training
-from exuno.models.names import check_run
-from exuno.models.save import CARD, WEIGHTS
-from exuno.models.strict import load_strictly
-from exuno.models.weights import read_contents
+from exuno.models.names import WEIGHTS, check_run
+from exuno.models.strict import ANOTHER, fitting, load_strictly, refuse_not_finite
+from exuno.models.weights import CARD, State, read_contents
+from exuno.models.wrapped import stripped
+
+REWRITE = "Its model.json is another model's, or one of the two was changed: write them again, or move model.json away."
+MALFORMED = (LookupError, ValueError, ArithmeticError, StopIteration, TypeError, RuntimeError)
+"""What reading the shapes of tensors that have the names of a known network, and other shapes, ends in."""
 
 
 def load_run(folder: Path) -> Classifier:
@@ -42,31 +46,55 @@ def load_file(
         arch: spec of the architecture, if it cannot be known from the file.
         mean: mean of each channel, for a file without a card; None takes that usual for the architecture.
         std: standard deviation likewise.
-        part: ``student`` or ``teacher``, of a checkpoint that holds both; see :func:`read_contents`.
+        part: ``student``, ``teacher`` or ``ema``, of a checkpoint that holds several; see :func:`read_contents`.
 
     Raises:
-        ExunoError: if the file is unreadable, its architecture unknown, or the weights do not fit.
+        ExunoError: if the file is unreadable, its architecture unknown, or the weights do not fit or are not finite.
     """
     state, metadata, training = read_contents(path, part)
-    card = _own_card(path, arch, metadata)
+    refuse_not_finite(state, path)
+    card = own = _own_card(path, arch, metadata)
     if card is None:
-        from exuno.models.layouts import translated
-        from exuno.models.recognise import described, recognise
-
-        state, told, card = translated(state, path)
-        if card is None:
-            card = recognise(state, path) if arch is None else described(arch, state, path)
-        elif arch not in (None, card.arch):
-            raise ExunoError(f"the weights of {path} are those of {card.arch}, not of {arch}", f"Leave out @{arch}.")
-        card = replace(card, lineage={**card.lineage, **told})
+        state, card = _foreign_card(state, path, arch)
         card = card if training is None else with_training(card, training)
         if card.arch.startswith("exuno:vit"):
             state, card = with_mask_token(state, card)
         card = replace(card, mean=mean or card.mean, std=std or card.std)
     net = build_net(card)
-    load_strictly(net, state, card.arch, str(path))
+    todo = REWRITE if own else ANOTHER
+    load_strictly(net, fitting(state, net.state_dict()), card.arch, str(path), todo)
     lineage = {**card.lineage, "file": path.name, "sha256": sha256(path)}
     return Classifier(net, replace(card, lineage=lineage))
+
+
+def _foreign_card(state: State, path: Path, arch: str | None) -> tuple[State, ModelCard]:
+    """The weights in the names of the network that they are of, and its card."""
+    from exuno.models.foreign import first_line
+    from exuno.models.layouts import translated
+    from exuno.models.recognise import described, recognise
+
+    first: ExunoError | None = None
+    for each in stripped(state):
+        try:
+            found, told, card = translated(each, path)
+            if card is None:
+                card = recognise(found, path) if arch is None else described(arch, found, path)
+            elif arch not in (None, card.arch):
+                raise ExunoError(
+                    f"the weights of {path} are those of {card.arch}, not of {arch}", f"Leave out @{arch}."
+                )
+        except ExunoError as error:
+            first = first or error
+            continue
+        except MALFORMED as error:
+            first = first or ExunoError(
+                f"the weights of {path} have names of a known network and shapes of none ({first_line(error)})",
+                "Fetch or write it again, or name its architecture: @timm:NAME or @torchvision:NAME.",
+            )
+            continue
+        return found, replace(card, lineage={**card.lineage, **told})
+    assert first is not None
+    raise first
 
 
 def _own_card(path: Path, arch: str | None, metadata: dict[str, str]) -> ModelCard | None:

@@ -1,5 +1,6 @@
 """``timm:NAME``, ``torchvision:NAME``, ``hf-hub:ORG/NAME``: architectures and published weights of other libraries."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -9,7 +10,7 @@ from torch import nn
 
 from exuno.data.constants import IMAGENET
 from exuno.engine.errors import ExunoError
-from exuno.models.card import ModelCard
+from exuno.models.card import OPTIONS, ModelCard
 from exuno.models.torchvision_video import build_video, video_card, video_names
 
 
@@ -18,7 +19,10 @@ def build_timm(name: str, classes: int, in_chans: int, options: dict[str, Any]) 
     import timm
 
     _timm_config(name)
-    return timm.create_model(name, num_classes=classes, in_chans=in_chans, **options)
+    try:
+        return timm.create_model(name, num_classes=classes, in_chans=in_chans, **options)
+    except Exception as error:  # each network checks its options in its own way
+        raise _cannot_be_built(f"timm:{name}", options, error) from error
 
 
 def timm_card(
@@ -78,7 +82,58 @@ def build_torchvision(name: str, classes: int, options: dict[str, Any]) -> nn.Mo
         )
     if name in ("googlenet", "inception_v3"):
         raise ExunoError(f"torchvision:{name} has auxiliary outputs, which exuno does not train", "Take it from timm.")
-    return torchvision.models.get_model(name, weights=None, num_classes=classes, **options)
+    try:
+        return torchvision.models.get_model(name, weights=None, num_classes=classes, **options)
+    except Exception as error:
+        raise _cannot_be_built(f"torchvision:{name}", options, error) from error
+
+
+def _cannot_be_built(arch: str, options: dict[str, Any], error: Exception) -> ExunoError:
+    given = "&".join(f"{key}={value}" for key, value in options.items())
+    return ExunoError(
+        f"{arch} cannot be built{' with ' + given if given else ''}: {first_line(error)}",
+        "Leave out what it does not take, or give other values." if given else "Take another architecture.",
+    )
+
+
+def split_options(arch: str) -> tuple[str, dict[str, Any]]:
+    """Name and typed options of ``PREFIX:NAME?KEY=VALUE&KEY=VALUE``; values are whole numbers, numbers, true or false,
+    or words.
+
+    Raises:
+        ExunoError: for an option that no model card may have, such as weights to download.
+    """
+    name, mark, text = arch.partition("?")
+    options: dict[str, Any] = {}
+    for part in text.split("&") if mark else ():
+        key, equals, value = part.partition("=")
+        if not equals or not value or key in options:
+            raise ExunoError(f"'?{text}' of @{arch} is no list of options", f"The form is @{name}?img_size=518.")
+        if key not in (*OPTIONS, "num_classes", "in_chans"):
+            raise ExunoError(
+                f"'{key}' is no option that @{arch} may have",
+                f"These are: num_classes, in_chans, {', '.join(sorted(OPTIONS))}.",
+            )
+        options[key] = _typed(value)
+        whole = isinstance(options[key], int) and not isinstance(options[key], bool)
+        if key in ("num_classes", "in_chans") and not whole:
+            raise ExunoError(f"{key}={value} of @{arch} is no whole number", f"Give one: {key}=10.")
+        if isinstance(options[key], str) and not re.fullmatch(r"\w{1,40}", value):
+            raise ExunoError(
+                f"{key}={value} of @{arch} is no number and no word", "Give a number, true, false or a word."
+            )
+    return name, options
+
+
+def _typed(value: str) -> int | float | bool | str:
+    if value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value
 
 
 def torchvision_card(

@@ -11,7 +11,8 @@ from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
 from exuno.models.files import load_file
 from exuno.models.foreign import first_line
-from exuno.models.save import CARD, WEIGHTS
+from exuno.models.save import WEIGHTS
+from exuno.models.weights import CARD
 
 
 def load_hub(repo: str) -> Classifier:

@@ -20,6 +20,7 @@ from torch import Tensor
 from exuno.data.constants import CIFAR_FEWSHOT, IMAGENET
 from exuno.engine.errors import ExunoError
 from exuno.models.card import ModelCard
+from exuno.models.wrapped import bare
 
 PARTS = ("teacher", "student")
 PREFIX = "backbone."
@@ -63,7 +64,7 @@ def unpack(content: Mapping[str, Any], part: str | None, path: Path) -> tuple[St
     if part is not None and part not in there:
         raise ExunoError(f"{path} holds no {part}, only {there[0]}", f"Take {path}#{there[0]}.")
     part = part or there[0]
-    state, heads = _backbone({key.removeprefix("module."): value for key, value in content[part].items()})
+    state, heads = _backbone(bare(dict(content[part])).state)
     others = tuple(str(key) for key in content if key not in (part, "epoch", "args"))
     epoch, options = content.get("epoch"), content.get("args")
     return state, Training(
@@ -74,12 +75,10 @@ def unpack(content: Mapping[str, Any], part: str | None, path: Path) -> tuple[St
     )
 
 
-def backbone_only(state: State) -> tuple[State, Training | None]:
-    """The backbone of a bare state dict that has a head beside it; any other state as it is."""
-    if PREFIX + "cls_token" not in state:
-        return state, None
-    backbone, heads = _backbone(state)
-    return backbone, Training(None, heads)
+def backbone_only(state: State) -> tuple[State, tuple[str, ...]]:
+    """The backbone of a bare state dict that has a head beside it, and what the head is called; any other state as it
+    is."""
+    return _backbone(state) if PREFIX + "cls_token" in state else (state, ())
 
 
 def _backbone(state: State) -> tuple[State, tuple[str, ...]]:

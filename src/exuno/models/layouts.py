@@ -1,11 +1,16 @@
 """Layouts in which published files keep the weights of networks that exuno has, brought to exuno's names and shapes."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from exuno.data.constants import CIFAR, CIFAR100
 from exuno.models.card import ModelCard
+from exuno.models.dinov2 import is_dinov2, to_timm
 from exuno.models.mobilenet import name_of
 from exuno.models.quantised import dequantised, is_quantised
+from exuno.models.recognise import recognise
 from exuno.models.weights import State
 from exuno.models.wide_resnet_tf import from_keras, is_keras
 
@@ -33,6 +38,16 @@ def translated(state: State, path: Path) -> Translated:
     if is_keras(state):
         state, dropped, card = from_keras(state, path)
         return Translated(state, {"dropped": list(dropped)} if dropped else {}, card)
+    if is_dinov2(state):
+        state, unused = to_timm(state)
+        return Translated(state, {"dropped": unused} if unused else {}, None)
+    if is_repdistiller(state):
+        state = from_repdistiller(state)
+        card = recognise(state, path)
+        if card.in_chans == 3:
+            mean, std = CIFAR if card.classes == 10 else CIFAR100
+            card = replace(card, mean=mean, std=std)
+        return Translated(state, {}, card)
     told: dict[str, Any] = {}
     if is_quantised(state):
         state = dequantised(state, path)
@@ -46,3 +61,21 @@ def translated(state: State, path: Path) -> Translated:
             told["dropped"] = ["output 0 (background)"]
         state = {**state, **head}
     return Translated(state, told, None)
+
+
+def is_repdistiller(state: State) -> bool:
+    """Whether these are the weights of a wide ResNet in the names of xternalz/WideResNet-pytorch, which RepDistiller
+    has, too."""
+    needed = ("conv1.weight", "bn1.weight", "fc.weight", "block1.layer.0.bn1.weight", "block3.layer.0.conv1.weight")
+    return all(key in state for key in needed)
+
+
+def from_repdistiller(state: State) -> State:
+    """Those weights in exuno's names."""
+    heads = {"bn1": "bn", "fc": "linear"}
+    found: State = {}
+    for key, value in state.items():
+        first, _, rest = key.partition(".")
+        key = f"{heads.get(first, first)}.{rest}"
+        found[re.sub(r"^block(\d)\.layer\.", r"group\1.", key).replace(".convShortcut.", ".shortcut.")] = value
+    return found

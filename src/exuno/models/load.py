@@ -45,7 +45,7 @@ def load_model(
 
     Args:
         spec: ``exuno:NAME`` (random weights), ``timm:NAME``, ``torchvision:NAME`` (published weights if ``pretrained``,
-            else random ones), ``hf-hub:ORG/NAME``, ``file:PATH[#student|#teacher][@ARCH]``, ``run:RUN_DIR``
+            else random ones), ``hf-hub:ORG/NAME``, ``file:PATH[#student|#teacher|#ema][@ARCH]``, ``run:RUN_DIR``
             (always with weights).
         classes: number of logits that the caller needs.
         class_names: their names.
@@ -106,12 +106,12 @@ def load_model(
 
 
 def split_file(name: str) -> tuple[Path, str | None, str | None]:
-    """Path, part and architecture of ``PATH[#student|#teacher][@ARCH]``."""
+    """Path, part and architecture of ``PATH[#student|#teacher|#ema][@ARCH]``."""
     path, at, arch = name.rpartition("@")
     if not at or "/" in arch or Path(name).exists():  # an @ of the path; no architecture has a slash
         path, arch = name, ""
     stem, _, part = path.rpartition("#")
-    if stem and part in PARTS:
+    if stem and part in (*PARTS, "ema"):
         return Path(stem), part, arch or None
     return Path(path), None, arch or None
 

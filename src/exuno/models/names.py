@@ -13,8 +13,8 @@ from exuno.models.registry import COMMON, check_name
 
 FORMS = (
     "exuno:NAME (such as exuno:wrn_40_4), timm:NAME, torchvision:NAME, hf-hub:ORG/NAME, "
-    "file:PATH (or file:PATH@ARCH, such as file:r50.pth@torchvision:resnet50; file:PATH#student or #teacher for "
-    "one network of a checkpoint that has both), run:RUN_DIR"
+    "file:PATH (or file:PATH@ARCH, such as file:r50.pth@torchvision:resnet50, or with options @timm:NAME?img_size=224; "
+    "file:PATH#student, #teacher or #ema for one network of a checkpoint that has several), run:RUN_DIR"
 )
 PREFIXES = ("exuno", "timm", "torchvision", "hf-hub", "run", "file")
 WEIGHTS = "model.safetensors"
@@ -39,6 +39,8 @@ def check_model(spec: str) -> None:
 
 def check_run(folder: Path) -> None:
     """Raises ExunoError unless a folder holds the weights of a finished run."""
+    if folder.is_file():
+        raise ExunoError(f"{folder} is a file, not a run directory", f"Give it as file:{folder}.")
     if not folder.is_dir():
         raise ExunoError(f"there is no run directory {folder}", near_paths(folder) or "Check the path.")
     if not (folder / WEIGHTS).exists():

@@ -5,29 +5,38 @@ from dataclasses import replace
 from math import isqrt
 from pathlib import Path
 
-from exuno.data.constants import CIFAR10_CLASSES, IMAGENET
+from exuno.data.constants import CIFAR, CIFAR10_CLASSES, CIFAR100, IMAGENET
 from exuno.engine.errors import ExunoError
 from exuno.models.build import build_net
 from exuno.models.card import ModelCard
+from exuno.models.cifar_nets import BLOCKS, STEMS, VGG, CifarVGG
+from exuno.models.dinov2 import dinov2_card, is_dinov2
 from exuno.models.ibot import is_vit, vit_card
 from exuno.models.mobilenet import MEAN, name_of
+from exuno.models.strict import fitting
 from exuno.models.torchvision_names import torchvision_of
 from exuno.models.weights import State
 from exuno.models.x3d import CLIPS, DEPTH, WIDTH, factors_of
+
+HEADS = ("linear.weight", "fc.weight", "classifier.weight")
 
 
 def recognise(state: State, path: Path) -> ModelCard:
     """The card of a state dict that carries none.
 
-    Recognised are exuno's own networks: CIFAR ResNets (whose names are those in circulation), wide ResNets, ConvNets,
-    vision transformers (in timm's names or iBOT's), X3D (in pytorchvideo's) and MobileNets (TensorFlow's); and of
-    torchvision ResNets, MobileNetV2 and EfficientNet-B0. Mean and std are ImageNet's for a transformer and a ResNet, as
-    the latter's published CIFAR weights expect; ten classes of a CIFAR ResNet are taken to be CIFAR-10's. X3D-XS, S and
-    M differ in their clips only, which a file does not tell: XS, unless named.
+    Recognised are exuno's own networks: CIFAR ResNets (whose names are those in circulation), CIFAR's networks of
+    kuangliu and RepDistiller, wide ResNets, ConvNets, vision transformers (in timm's names or iBOT's), X3D (in
+    pytorchvideo's) and MobileNets (TensorFlow's); of timm DINOv2's transformers; and of torchvision ResNets,
+    MobileNetV2 and EfficientNet-B0. Mean and std are ImageNet's for a transformer and a ResNet, as the latter's
+    published CIFAR weights expect, and for kuangliu and RepDistiller those of their codes; ten classes of a network
+    for CIFAR are taken to be CIFAR-10's. X3D-XS, S and M differ in their clips only, which a file does not tell: XS,
+    unless named.
 
     Raises:
         ExunoError: if the architecture is another one.
     """
+    if is_dinov2(state):
+        return dinov2_card(state, path)
     if is_vit(state):
         return vit_card(state, path)
     if factors := factors_of(state):
@@ -38,22 +47,25 @@ def recognise(state: State, path: Path) -> ModelCard:
         from exuno.models.foreign import torchvision_card
 
         return torchvision_card(*known, None, None)
-    for probe in (_cifar_resnet, _wide_resnet, _convnet):
+    for probe in (_cifar_resnet, _projected_resnet, _vgg, _wide_resnet, _convnet):
         found = probe(state)
         if found is not None:
             arch, in_chans, size = found
-            return plain_card(arch, len(state["linear.weight"]), in_chans, size)
+            head = next(key for key in HEADS if key in state)
+            return plain_card(arch, len(state[head]), in_chans, size)
     keys = ", ".join(list(state)[:4])
     raise ExunoError(
         f"the architecture of {path} is not recognised; its first keys are {keys}",
-        f"Name it: file:{path}@torchvision:resnet50, or @timm:NAME, or @exuno:NAME.",
+        f"Name it: file:{path}@torchvision:resnet50, or @timm:NAME.",
     )
 
 
 def plain_card(arch: str, classes: int, in_chans: int, size: tuple[int, int]) -> ModelCard:
     """The card of one of exuno's networks from a foreign file."""
-    known = arch.startswith("exuno:resnet") and in_chans == 3
+    known = arch.startswith(("exuno:resnet", "exuno:vgg")) and in_chans == 3
     mean, std = IMAGENET if known else ((0.5,) * in_chans, (0.5,) * in_chans)
+    if known and re.search(r"_cifar$|x\d+$", arch):
+        mean, std = CIFAR100 if "x" in arch.removeprefix("exuno:") and classes != 10 else CIFAR
     names = CIFAR10_CLASSES if known and classes == 10 else None
     return ModelCard(arch, classes, in_chans, size, mean, std, names)
 
@@ -85,6 +97,41 @@ def _cifar_resnet(state: State) -> tuple[str, int, tuple[int, int]] | None:
     if state["linear.weight"].shape[1:] != (64,) or any("shortcut" in key or "downsample" in key for key in state):
         return None  # wider, or with the 1x1 convolutions of option B
     return f"exuno:resnet{6 * blocks[0] + 2}", state["conv1.weight"].shape[1], (32, 32)
+
+
+def _projected_resnet(state: State) -> tuple[str, int, tuple[int, int]] | None:
+    """Of kuangliu (four groups, ``shortcut`` and ``linear``) or RepDistiller (three, ``downsample`` and ``fc``)."""
+    blocks = tuple(_count(state, rf"layer{group}\.(\d+)\.conv1\.weight") for group in (1, 2, 3, 4))
+    if any(key not in state for key in ("conv1.weight", "bn1.weight", "layer1.0.conv2.weight")) or not all(blocks[:3]):
+        return None
+    stem, in_chans, *kernel = state["conv1.weight"].shape
+    if kernel != [3, 3]:
+        return None
+    if "linear.weight" in state and "layer2.0.shortcut.1.weight" in state and stem == 64:
+        deep = "layer1.0.conv3.weight" in state
+        depth = next((depth for depth, each in BLOCKS.items() if each == blocks and deep == (depth >= 50)), None)
+        return (f"exuno:resnet{depth}_cifar", in_chans, (32, 32)) if depth else None
+    if "fc.weight" in state and "layer2.0.downsample.1.weight" in state and blocks[1:] == (*blocks[:2], 0):
+        width = len(state["layer1.0.conv1.weight"]) // 16
+        fits = STEMS.get(width) == stem and "layer1.0.conv3.weight" not in state
+        return (f"exuno:resnet{6 * blocks[0] + 2}x{width}", in_chans, (32, 32)) if fits else None
+    return None
+
+
+def _vgg(state: State) -> tuple[str, int, tuple[int, int]] | None:
+    """Of kuangliu: VGG with batch normalisation and one linear layer."""
+    if (
+        "classifier.weight" not in state
+        or state["classifier.weight"].ndim != 2
+        or "features.1.running_mean" not in state
+    ):
+        return None
+    found = {key: value.shape for key, value in state.items() if key.startswith("features.") and value.ndim == 4}
+    for depth in VGG:
+        own = CifarVGG(depth, 1, state["features.0.weight"].shape[1]).state_dict()
+        if found == {key: value.shape for key, value in own.items() if value.ndim == 4}:
+            return f"exuno:vgg{depth}_cifar", state["features.0.weight"].shape[1], (32, 32)
+    return None
 
 
 def _wide_resnet(state: State) -> tuple[str, int, tuple[int, int]] | None:
@@ -120,35 +167,59 @@ def _count(state: State, pattern: str) -> int:
 def described(arch: str, state: State, path: Path) -> ModelCard:
     """The card of a state dict whose architecture the user named; the number of classes is read from its last layer.
 
+    Args:
+        arch: ``exuno:NAME``, ``timm:NAME`` or ``torchvision:NAME``, the latter two also with options:
+            ``timm:vit_small_patch14_dinov2?img_size=224``.
+
     Raises:
-        ExunoError: for an architecture of unknown form.
+        ExunoError: for an architecture of unknown form, and options that none may have.
     """
     prefix, _, name = arch.partition(":")
     if prefix == "exuno":
         if arch.startswith("exuno:vit") and is_vit(state):
             return vit_card(state, path, arch)
-        card = recognise(state, path)
+        card = _own(state, path, arch)
         if card.frames and (named := re.match("exuno:x3d_(s|m)", arch)) and (factors := factors_of(state)):
             card = x3d_card(state, factors, named[1])
         full = re.sub(r"^exuno:convnet(?!_)", "exuno:convnet_3_128", arch)
         if card.arch != full.replace("-group", ""):
             raise ExunoError(f"the weights of {path} are those of {card.arch}, not of {arch}", f"Leave out @{arch}.")
         return replace(card, arch=full)
-    if prefix == "timm":
-        from exuno.models.foreign import timm_card
-
-        card = timm_card(name, None, 3, None, None)
-    elif prefix == "torchvision":
-        from exuno.models.foreign import torchvision_card
-
-        card = torchvision_card(name, None, None, None)
-    else:
+    if prefix not in ("timm", "torchvision"):
         raise ExunoError(f"unknown architecture '@{arch}'", "The forms are @exuno:NAME, @timm:NAME, @torchvision:NAME.")
+    from exuno.models.foreign import split_options, timm_card, torchvision_card
+
+    named, options = split_options(arch)
+    name = named.partition(":")[2]
+    classes, chans = options.pop("num_classes", None), options.pop("in_chans", 3)
+    side = options.get("img_size", options.get("image_size", options.get("input_size")))
+    size = (side, side) if isinstance(side, int) and not isinstance(side, bool) and side > 0 else None
+    if prefix == "timm":
+        card = timm_card(name, None, chans, size, None)
+    elif chans != 3:
+        raise ExunoError(f"@{arch}: networks of torchvision take 3 channels", "Leave out in_chans.")
+    else:
+        card = torchvision_card(name, None, size, None)
+    card = replace(card, options=card.options | options)
+    if classes is not None:
+        return replace(card, classes=classes)
     return replace(card, classes=_rows_of_head(state, card) or card.classes)
+
+
+def _own(state: State, path: Path, arch: str) -> ModelCard:
+    """The card of one of exuno's networks, which are all told from their weights."""
+    try:
+        return recognise(state, path)
+    except ExunoError as error:
+        raise ExunoError(
+            f"the weights of {path} are not those of {arch}: {error.what}",
+            f"Name an architecture of another library: file:{path}@timm:NAME or @torchvision:NAME.",
+        ) from error
 
 
 def _rows_of_head(state: State, card: ModelCard) -> int | None:
     """Classes of ``state``: rows of the last layer of the architecture (files may order layers by name)."""
     own = build_net(card).state_dict()
+    state = fitting(state, own)
     heads = [key for key, value in own.items() if key.endswith("weight") and len(value) == card.classes]
     return len(state[heads[-1]]) if heads and heads[-1] in state else None

@@ -1,6 +1,7 @@
 """The names of exuno's own networks, ``exuno:NAME``, and how each is built."""
 
 import re
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ COMMON = (
     *(f"vit_{size}_{patch}" for size in ("tiny", "small", "base") for patch in (8, 16)),
     *("x3d_xs", "x3d_s", "x3d_m", "x3d_xs_w5_d3"),
     *("mobilenet_v1_025", "mobilenet_v2_100"),
+    *("resnet18_cifar", "resnet50_cifar", "resnet8x4", "resnet32x4", "vgg16_cifar"),
 )
 X3D = r"x3d_(xs|s|m)(?:_w(\d+(?:\.\d+)?)_d(\d+(?:\.\d+)?))?"
 VIT = r"vit_(?:(tiny|small|base)|(\d+)_(\d+)_(\d+))_(\d+)"
@@ -45,6 +47,9 @@ def exuno_models() -> tuple[str, ...]:
 
     A video network is ``x3d_SIZE``, the size being xs, s or m, with ``_wWIDTH_dDEPTH`` for other factors than 2 and
     2.2: the expanded student of the single-image paper is ``x3d_xs_w5_d3``.
+
+    ``resnet18_cifar`` (34, 50, 101, 152) and ``vgg16_cifar`` (11, 13, 19) are kuangliu's networks for CIFAR,
+    ``resnetDEPTHxWIDTH`` RepDistiller's, with a width of 1, 2 or 4.
 
     A MobileNet is ``mobilenet_vVERSION_PERCENT``, the version being 1 or 2, with so many percent of its channels.
     """
@@ -91,6 +96,15 @@ def build_exuno(name: str, classes: int, in_chans: int, input_size: tuple[int, i
 
         _check_depth(name, int(match[1]), 2)
         return CifarResNet(int(match[1]), classes, in_chans)
+    if match := re.fullmatch(r"(resnet|vgg)(\d+)_cifar", name):
+        return _cifar(name, match[1], int(match[2]), classes, in_chans)
+    if match := re.fullmatch(r"resnet(\d+)x(\d+)", name):
+        from exuno.models.cifar_nets import STEMS, resnet_wide
+
+        depth, width = int(match[1]), int(match[2])
+        _check_depth(name, depth, 2)
+        _check_known(name, "width", width, STEMS)
+        return resnet_wide(depth, width, classes, in_chans)
     if match := re.fullmatch(CONVNET, name):
         from exuno.models.convnet import ConvNet
 
@@ -134,13 +148,28 @@ def unknown(name: str) -> ExunoError:
         f"exuno has no model '{name}'",
         f"Did you mean exuno:{near[0]}?"
         if near
-        else "The families are wrn_DEPTH_WIDTH (with _tf for Keras's), resnetDEPTH, vit_SIZE_PATCH or "
+        else "The families are wrn_DEPTH_WIDTH (with _tf for Keras's), resnetDEPTH, resnetDEPTH_cifar, "
+        + "resnetDEPTHxWIDTH, vgg16_cifar, vit_SIZE_PATCH or "
         + "vit_WIDTH_DEPTH_HEADS_PATCH, x3d_SIZE (with _wWIDTH_dDEPTH for other factors), "
         + "mobilenet_v1_PERCENT or mobilenet_v2_PERCENT, and "
         + "convnet_DEPTH_WIDTH (with -none, -batch, -layer or -group for another normalisation, then -doubling for "
         + "widths that double); the usual ones: "
         + f"{', '.join(COMMON)}.",
     )
+
+
+def _cifar(name: str, family: str, depth: int, classes: int, in_chans: int) -> "nn.Module":
+    from exuno.models.cifar_nets import BLOCKS, VGG, CifarVGG, resnet_cifar
+
+    _check_known(name, "depth", depth, VGG if family == "vgg" else BLOCKS)
+    return (CifarVGG if family == "vgg" else resnet_cifar)(depth, classes, in_chans)
+
+
+def _check_known(name: str, what: str, value: int, known: Iterable[int]) -> None:
+    if value not in known:
+        raise ExunoError(
+            f"exuno:{name} has a {what} of {value}", f"There are networks of {', '.join(map(str, known))}."
+        )
 
 
 def _check_depth(name: str, depth: int, offset: int) -> None:

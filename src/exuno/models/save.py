@@ -12,8 +12,7 @@ from exuno.engine.files import atomic
 from exuno.engine.sealed import seal_tensors
 from exuno.models.classifier import Classifier
 from exuno.models.names import WEIGHTS
-
-CARD = "model.json"
+from exuno.models.weights import CARD
 
 
 def weights_sha256(module: nn.Module) -> str:

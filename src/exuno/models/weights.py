@@ -2,9 +2,7 @@
 pickled in them."""
 
 import re
-from argparse import Namespace
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,14 +11,15 @@ from torch import Tensor
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.sealed import check_tensors
-from exuno.models.ibot import Training, backbone_only, is_state, is_training, unpack
+from exuno.models.ibot import Training, backbone_only, is_training, unpack
+from exuno.models.inert import STANDS
 from exuno.models.lightning import CALLBACKS, is_distillation, take
 from exuno.models.mistaken import refuse_mistaken
+from exuno.models.wrapped import bare, unwrap
 
 TORCH_SUFFIXES = (".pt", ".pth", ".pyth", ".th", ".tar", ".ckpt", ".bin")
-WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net")
-TOLD = ("epoch", "arch")
-"""What a checkpoint says of its training, beside the state dict."""
+CARD = "model.json"
+"""The card's file, and its key in the metadata of weights that exuno wrote: their names are left as they are."""
 
 State = dict[str, Tensor]
 
@@ -45,12 +44,13 @@ def read_contents(path: Path, part: str | None = None) -> Contents:
     """Read a file of weights.
 
     A checkpoint that wraps the state dict (``state_dict``, ``model``, …) or prefixes its keys (``module.``) is
-    unwrapped; of a training with student and teacher, one is taken.
+    unwrapped (:mod:`exuno.models.wrapped`); of a training with student and teacher, or with an average of the weights,
+    one network is taken.
 
     Args:
         path: .safetensors, a torch checkpoint, or the .index of a TensorFlow checkpoint.
-        part: ``student`` or ``teacher``; by default the teacher of iBOT, DINO and SMKD, and the student of a
-            distillation.
+        part: ``student``, ``teacher`` or ``ema``; by default the teacher of iBOT, DINO and SMKD, the student of a
+            distillation, and of other trainings the weights that are no average.
 
     Raises:
         ExunoError: if the file is missing, broken, of an unknown format, has not that part, or is a pickle that wants
@@ -61,35 +61,51 @@ def read_contents(path: Path, part: str | None = None) -> Contents:
     if path.is_dir():
         raise ExunoError(f"{path} is a folder", f"Give the file of weights, or run:{path} for a run directory.")
     refuse_mistaken(path)
-    if path.suffix == ".safetensors":
-        return _alone(Contents(*_read_safetensors(path), None), path, part)
-    if path.suffix in TORCH_SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix == ".safetensors":
+        state, metadata = _read_safetensors(path)
+        return Contents(state, metadata, None) if CARD in metadata else _network(state, part, path, metadata)
+    if suffix in TORCH_SUFFIXES:
         content = _load_torch(path)
         if isinstance(content, Mapping) and is_training(content):
             state, training = unpack(content, part, path)
             return Contents(state, {}, training)
-        state, training = _unwrapped(content, path)
-        if is_distillation(state):
-            state, part, others = take(state, part, path)
-            return Contents(state, {}, replace(training, part=part, dropped=(*others, *training.dropped)))
-        state, backbone = backbone_only(state)
-        dropped = (*(backbone.dropped if backbone else ()), *training.dropped)
-        return _alone(Contents(state, {}, replace(training, dropped=dropped)), path, part)
-    if path.suffix == ".index":
+        return _network(content, part, path, {})
+    if suffix == ".index":
         from exuno.models.tensorflow import read_bundle
 
+        _alone(path, part)
         state, dropped = read_bundle(path)
-        return _alone(Contents(state, {}, Training(None, dropped)), path, part)
+        return Contents(state, {}, Training(None, dropped))
     raise ExunoError(
         f"{path} has an unknown suffix '{path.suffix}'",
         f"Weights are read from .safetensors, {', '.join(TORCH_SUFFIXES)}, or .index (of TensorFlow).",
     )
 
 
-def _alone(contents: Contents, path: Path, part: str | None) -> Contents:
+def _network(content: object, part: str | None, path: Path, metadata: dict[str, str]) -> Contents:
+    """One network out of a checkpoint, and what is told and dropped beside it."""
+    state, dropped, told, average = unwrap(content, part if part == "ema" else None, path)
+    if part != "ema" and is_distillation(state):
+        state, part, others = take(state, part, path)
+        found = bare(state)
+        state, dropped = found.state, (*others, *dropped, *found.dropped)
+    else:
+        if part != "ema":
+            _alone(path, part)
+        part = "average (EMA)" if average else None
+        state, heads = backbone_only(state)
+        dropped = (*heads, *dropped)
+    epoch, arch = told.get("epoch"), told.get("arch")
+    args = {"arch": arch} if isinstance(arch, str) else {}
+    whole = isinstance(epoch, int) and not isinstance(epoch, bool)
+    others = tuple(name for name in dropped if name not in ("epoch" if whole else "", "arch" if args else ""))
+    return Contents(state, metadata, Training(part, others, epoch if whole else None, args))
+
+
+def _alone(path: Path, part: str | None) -> None:
     if part is not None:
         raise ExunoError(f"{path} holds one network, not student and teacher", f"Leave out #{part}.")
-    return contents
 
 
 def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
@@ -107,15 +123,14 @@ def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
     check_tensors(path)
     if not state:
         raise ExunoError(f"{path} holds no weights", "Write it again.")
-    return strip_prefix(state), metadata
+    return state, metadata
 
 
 def _load_torch(path: Path) -> object:
     from pickle import UnpicklingError
 
     try:
-        # The options of a training: unpickling a Namespace sets its attributes and does nothing else.
-        with torch.serialization.safe_globals([Namespace, *CALLBACKS]):
+        with torch.serialization.safe_globals([*STANDS, *CALLBACKS]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         found = re.search(r"GLOBAL (\S+)", str(error))
@@ -129,34 +144,3 @@ def _load_torch(path: Path) -> object:
             f"{path} is not a readable torch checkpoint ({path.stat().st_size} bytes): {type(error).__name__} {error}",
             "It may be cut off: fetch or write it again.",
         ) from error
-
-
-def _unwrapped(content: object, path: Path) -> tuple[State, Training]:
-    """The state dict in a checkpoint, and what is told and dropped beside it."""
-    dropped: list[str] = []
-    told: dict[str, object] = {}
-    while isinstance(content, Mapping) and not is_state(content):
-        key = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if key is None:
-            keys = f"its keys are {', '.join(map(str, list(content)[:8]))}" if content else "it is empty"
-            raise ExunoError(f"{path} holds no state dict; {keys}", "Save the bare state dict.")
-        told |= {name: content[name] for name in TOLD if name in content}
-        dropped += [str(name) for name in content if name not in (key, *TOLD)]
-        content = content[key]
-    if not isinstance(content, Mapping):
-        raise ExunoError(f"{path} holds a {type(content).__name__}, not a state dict", "Save the bare state dict.")
-    epoch, arch = (told.get(name) for name in TOLD)
-    training = Training(
-        None,
-        tuple(dropped),
-        epoch if isinstance(epoch, int) else None,
-        {"arch": arch} if isinstance(arch, str) else {},
-    )
-    return strip_prefix(strip_prefix(dict(content)), "model."), training  # the latter by Lightning
-
-
-def strip_prefix(state: State, prefix: str = "module.") -> State:
-    """Drop the prefix that DataParallel and DDP put before every key."""
-    while state and all(key.startswith(prefix) for key in state):
-        state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return state
