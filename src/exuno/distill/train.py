@@ -72,7 +72,7 @@ class Setup:
 
 def prepare(config: DistillConfig, test: Any, teacher: Classifier, accelerator: Accelerator) -> Setup:
     """Opens source and student, and checks that all fit each other."""
-    check_seen(config.teacher, teacher.card.lineage, config.data, config.held)
+    check_seen(config.teacher, teacher.card.lineage, config.data, config.data_root, config.held)
     check_classes(teacher, test, "the teacher")
     size = size_of(config, test)
     session.seed_everything(config.run.seed)

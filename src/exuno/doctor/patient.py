@@ -122,7 +122,7 @@ def count(config: DoctorConfig) -> int:
 
 def fit(config: DoctorConfig, model: Classifier, test: Any) -> None:
     """Raises ExunoError if a teacher cannot answer for these images, or has been trained on them."""
-    check_seen(config.teacher, model.card.lineage, config.data or "", config.held)
+    check_seen(config.teacher, model.card.lineage, config.data or "", config.data_root, config.held)
     if test.num_classes or model.card.classes == 0:
         check_classes(model, test, "the teacher")
 

@@ -80,7 +80,7 @@ def prepare(config: TeachConfig, accelerator: Accelerator) -> Setup:
         )
     classes = (training.num_classes, training.classes)
     model = model_for(config.model, config.pretrained, training, size, config.sound, *classes)
-    check_seen(config.model, model.card.lineage, config.data, config.held)
+    check_seen(config.model, model.card.lineage, config.data, config.data_root, config.held)
     check_classes(model, test, "the model")
     size = heard(size, model)
     loader = training_loader(training, config, size, accelerator)
