@@ -147,8 +147,8 @@ def test_a_model_is_measured_on_what_its_run_held_out() -> None:
     lineage = {"data": "folder:x", **lineage_of(Holdout(0.2, 7))}
     assert recorded(lineage) == Holdout(0.2, 7)
     assert recorded({"holdout": "half"}) == Holdout()
-    check_seen("run:a", lineage, "folder:x", Holdout(0.2, 7))
-    check_seen("run:a", lineage, "folder:y", Holdout())
+    check_seen("run:a", lineage, "folder:x", None, Holdout(0.2, 7))
+    check_seen("run:a", lineage, "folder:y", None, Holdout())
     for other in (Holdout(), Holdout(0.2), Holdout(0.1, 7)):
         with pytest.raises(ExunoError, match=r"may have seen.*--holdout 0\.2 --holdout-seed 7"):
-            check_seen("run:a", lineage, "folder:x", other)
+            check_seen("run:a", lineage, "folder:x", None, other)

@@ -21,7 +21,7 @@ NAMES = np.array(["cat", "dog", "owl", "ant"])
 def opened(folder: Path, split: str = "train", **arrays: Any) -> Any:
     """A split of an npz file of these arrays; ``y`` and ``x`` stand for those of the training part."""
     renamed = {{"x": "train_images", "y": "train_labels"}.get(name, name): array for name, array in arrays.items()}
-    np.savez(folder / "a.npz", **({} if "images" in renamed or "arr" in renamed else {"train_images": X}) | renamed)
+    np.savez(folder / "a.npz", **({} if "images" in renamed or "arr" in renamed else {"train_images": X}) | renamed)  # pyright: ignore
     return open_data(f"npz:{folder}/a.npz", split)
 
 

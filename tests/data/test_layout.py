@@ -179,11 +179,12 @@ def test_links_are_followed_and_loops_end(opened: Opened, tmp_path: Path, capsys
     (data / "owl/up").symlink_to(data)
     (data / "owl/more").symlink_to(real / "dog")
     (data / "owl/gone.png").symlink_to("nowhere")
+    (data / "owl/self.png").symlink_to("self.png")
     capsys.readouterr()
     found: Any = open_data(f"folder:{data}")
     assert found.classes == ("cat", "dog", "owl")
     assert found.files == ["cat/1.png", "cat/deep/2.png", "dog/1.png", "owl/1.png", "owl/more/1.png"]
-    assert "broken links" in capsys.readouterr().err
+    assert "2 broken links" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_read_is_named(opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,8 +60,8 @@ def test_every_kind_that_can_be_read_is_taken(tmp_path: Path, capsys: pytest.Cap
     kinds |= {".au": "AU", ".snd": "AU", ".caf": "CAF", ".w64": "W64", ".rf64": "RF64", ".sph": "NIST", ".WAV": "WAV"}
     samples = 0.5 * np.sin(np.arange(8000) / 7)
     for number, (suffix, kind) in enumerate(kinds.items()):
-        how = {"subtype": "OPUS"} if suffix == ".opus" else {}
-        write(tmp_path / "ab"[number % 2] / f"{number:02}{suffix}", samples, format=kind, **how)
+        how = "OPUS" if suffix == ".opus" else soundfile.default_subtype(kind)
+        write(tmp_path / "ab"[number % 2] / f"{number:02}{suffix}", samples, format=kind, subtype=how)
     (tmp_path / "a/notes.m4a").write_bytes(b"not read by libsndfile")
     data = open_data(f"recordings:{tmp_path}", "train")
     assert (len(data), data.classes) == (len(kinds), ("a", "b"))

@@ -65,6 +65,9 @@ def test_eval_measures_on_the_same_images(
 
 def test_another_part_is_refused(fails, teacher: Path, images: str, tmp_path: Path) -> None:
     assert "Add --holdout 0.2" in fails("eval", teacher, "--data", images, "--holdout", "0.3")
+    assert "Add --holdout 0.2" in fails(
+        "eval", teacher, "--data", f"{images}/", "--devices", "cpu"
+    )  # as it is, by content
     student = ["distill", "--teacher", f"run:{teacher}", "--student", "exuno:convnet_2_16", "--data", images]
     assert "may have seen" in fails(*student, *SMOKE, "--run-dir", tmp_path / "run")
 

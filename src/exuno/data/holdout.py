@@ -92,23 +92,34 @@ def recorded(known: Mapping[str, Any]) -> Holdout:
     return Holdout(float(share), int(seed or 0)) if isinstance(share, float) and 0 < share < 1 else Holdout()
 
 
-def check_seen(what: str, lineage: Mapping[str, Any], spec: str, holdout: Holdout) -> None:
+def check_seen(what: str, lineage: Mapping[str, Any], spec: str, root: Path | None, holdout: Holdout) -> None:
     """Raises ExunoError if a model comes from a run that held out a part of these data, and another is held out now.
 
     Args:
         what: the model.
         lineage: its record.
         spec: the data.
+        root: folder in which the files of a named data set lie.
         holdout: what is held out now.
     """
     before = recorded(lineage)
-    if lineage.get("data") == spec and before.holdout is not None and before != holdout:
+    if before.holdout is None or before == holdout:
+        return
+    if lineage.get("data") == spec or _rest_is(lineage.get("data_sha256"), spec, root, before):
         seed = f" --holdout-seed {before.holdout_seed}" if before.holdout_seed else ""
         raise ExunoError(
             f"{what} is of a run that held out {before.holdout:g} of {spec} (seed {before.holdout_seed}); now it would "
             "be measured on images that it may have seen",
             f"Add --holdout {before.holdout:g}{seed}.",
         )
+
+
+def _rest_is(digest: Any, spec: str, root: Path | None, holdout: Holdout) -> bool:
+    """Whether the fingerprint of a training part is that of these data, whatever they were called."""
+    try:
+        return digest is not None and open_held(spec, "train", root, holdout).fingerprint() == digest
+    except ExunoError:
+        return False  # they have a test part, or cannot be read, which is told elsewhere
 
 
 def parts(train: Data, test: Data, holdout: Holdout) -> tuple[Data, Data]:

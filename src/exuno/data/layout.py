@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from exuno.data.split_words import STANDS_IN, splits_among
@@ -65,8 +66,8 @@ def _splits(root: Path, suffixes: Collection[str]) -> dict[str, Path]:
     full = [name for name in names if holds(root / name, suffixes)]
     if others := [name for name in full if name not in mine]:
         # What has classes of its own is no class; but a lone one may be, a kind of train beside car and bus.
-        deep = any(_holding(root / name, suffixes) for name in mine)
-        if not deep or (not several and (len(others) > 1 or _holding(root / others[0], suffixes))):
+        deep = any(_has_folders(root / name, suffixes) for name in mine)
+        if not deep or (not several and (len(others) > 1 or _has_folders(root / others[0], suffixes))):
             kind = "classes" if len(mine) > 1 else "a class"
             tell(f"{root}: {some(mine)} {'are' if len(mine) > 1 else 'is'} taken for {kind}, beside {some(others)}")
             return {}
@@ -89,17 +90,22 @@ def _one(root: Path, split: str, names: Sequence[str], full: Collection[str]) ->
 
 def _only_folder(root: Path, suffixes: Collection[str]) -> Path | None:
     """The one folder with files in ``root``, if it has folders in its turn; None where there are others, or files."""
-    full = _holding(root, suffixes)
+    full = _two_with_files(root, suffixes)
     if len(full) != 1 or holds(root, suffixes, deep=False):
         return None
     inner = root / full[0]
-    deep = len(_holding(inner, suffixes)) > 1 or splits_among(subfolders(inner)) or _only_folder(inner, suffixes)
+    deep = len(_two_with_files(inner, suffixes)) > 1 or splits_among(subfolders(inner)) or _only_folder(inner, suffixes)
     return inner if deep else None
 
 
-def _holding(folder: Path, suffixes: Collection[str]) -> list[str]:
-    """The names of the folders in a folder that hold files."""
-    return [name for name in subfolders(folder) if holds(folder / name, suffixes)]
+def _two_with_files(folder: Path, suffixes: Collection[str]) -> list[str]:
+    """The names of the first two folders in a folder that hold files: more need not be looked for."""
+    return list(islice((name for name in subfolders(folder) if holds(folder / name, suffixes)), 2))
+
+
+def _has_folders(folder: Path, suffixes: Collection[str]) -> bool:
+    """Whether a folder has folders that hold files."""
+    return bool(_two_with_files(folder, suffixes))
 
 
 def _entered(splits: dict[str, Path], suffixes: Collection[str]) -> dict[str, Path]:
@@ -113,11 +119,11 @@ def _entered(splits: dict[str, Path], suffixes: Collection[str]) -> dict[str, Pa
 def _with_classes(splits: dict[str, Path], suffixes: Collection[str], what: str) -> dict[str, Path]:
     """The splits but those without class folders where training has them: nothing can be measured on these."""
     train = splits.get("train")
-    if train is None or not _holding(train, suffixes):
+    if train is None or not _has_folders(train, suffixes):
         return splits
     kept = {}
     for split, folder in splits.items():
-        if split != "train" and not _holding(folder, suffixes) and holds(folder, suffixes):
+        if split != "train" and not _has_folders(folder, suffixes) and holds(folder, suffixes):
             tell(f"{folder} is left out: its {what} are not in class folders, as those of {train.name} are")
         else:
             kept[split] = folder

@@ -22,22 +22,32 @@ def ignored(name: str) -> bool:
     return name.startswith(".") or name.lower() in CLUTTER
 
 
-def entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What a folder holds, sorted by name, but for what is ignored.
+def entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """What a folder holds, but for what is ignored, in no order; read as far as it is asked for.
 
     Raises:
         ExunoError: the folder cannot be read.
     """
     try:
         with os.scandir(folder) as found:
-            return sorted((entry for entry in found if not ignored(entry.name)), key=lambda entry: entry.name)
+            for entry in found:
+                if not ignored(entry.name):
+                    yield entry
     except OSError as error:
         raise ExunoError(f"the folder {folder} cannot be read: {error.strerror}", "Check its permissions.") from None
 
 
 def subfolders(folder: Path) -> list[str]:
     """Names of the folders in a folder, links to folders too, sorted."""
-    return [entry.name for entry in entries(folder) if entry.is_dir()]
+    return sorted(entry.name for entry in entries(folder) if is_folder(entry))
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one; a link to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def wanted(name: str, suffixes: Collection[str]) -> bool:
@@ -91,9 +101,9 @@ def _walk(folder: Path, prefix: str, deep: bool, above: frozenset[tuple[int, int
         return
     below = []
     for entry in entries(folder):
-        if entry.is_dir():
+        if is_folder(entry):
             below.append(entry.name)
         else:
-            yield f"{prefix}{entry.name}", entry.is_file()
+            yield f"{prefix}{entry.name}", Path(entry.path).is_file() if entry.is_symlink() else entry.is_file()
     for name in below if deep else ():
         yield from _walk(folder / name, f"{prefix}{name}/", deep, here)

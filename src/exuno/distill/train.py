@@ -112,7 +112,7 @@ class Setup:
 
 def prepare(config: DistillConfig, test: Any, teacher: Classifier, accelerator: Accelerator) -> Setup:
     """Opens source and student, and checks that all fit each other."""
-    check_seen(config.teacher, teacher.card.lineage, config.data, config.held)
+    check_seen(config.teacher, teacher.card.lineage, config.data, config.data_root, config.held)
     test = matched(teacher, test, "the teacher", config.classes)
     size = size_of(config, test)
     session.seed_everything(config.run.seed)

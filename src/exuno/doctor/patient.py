@@ -128,7 +128,7 @@ def fit(config: DoctorConfig, model: Classifier, test: Any) -> Any:
     Raises:
         ExunoError: a teacher that cannot answer for these images, has other classes, or has been trained on them.
     """
-    check_seen(config.teacher, model.card.lineage, config.data or "", config.held)
+    check_seen(config.teacher, model.card.lineage, config.data or "", config.data_root, config.held)
     if test.num_classes:
         return matched(model, test, "the teacher", config.classes)
     check_classes(model, test, "the teacher")

@@ -144,7 +144,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     specs = {"model": config.model} | ({"teacher": spec_of(config.teacher)} if config.teacher else {})
     models = {name: load_model(spec, pretrained=True) for name, spec in specs.items()}
     for name, model in models.items():
-        check_seen(specs[name], model.card.lineage, config.data, config.held)
+        check_seen(specs[name], model.card.lineage, config.data, config.data_root, config.held)
     tests = {name: matched(model, test, f"the {name}", config.classes) for name, model in models.items()}
     columns = in_columns(models, config.classes)  # told before anything is measured
     size = heard(size, *models.values())

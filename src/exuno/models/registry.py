@@ -31,7 +31,9 @@ WRN = r"wrn_(\d+)_(\d+)(_tf)?"
 RESNET = r"resnet(\d+)"
 MOBILENET = r"mobilenet_v([12])_(\d{2,3})"
 CONVNET = r"convnet(?:_(\d+)_(\d+))?(?:-(none|batch|layer|group))?(-doubling)?"
-FAMILIES = (WRN, RESNET, CONVNET, VIT, X3D, MOBILENET)
+CIFAR = r"(resnet|vgg)(\d+)_cifar"
+WIDE = r"resnet(\d+)x(\d+)"
+FAMILIES = (WRN, RESNET, CIFAR, WIDE, CONVNET, VIT, X3D, MOBILENET)
 
 
 def exuno_models() -> tuple[str, ...]:
@@ -96,9 +98,9 @@ def build_exuno(name: str, classes: int, in_chans: int, input_size: tuple[int, i
 
         _check_depth(name, int(match[1]), 2)
         return CifarResNet(int(match[1]), classes, in_chans)
-    if match := re.fullmatch(r"(resnet|vgg)(\d+)_cifar", name):
+    if match := re.fullmatch(CIFAR, name):
         return _cifar(name, match[1], int(match[2]), classes, in_chans)
-    if match := re.fullmatch(r"resnet(\d+)x(\d+)", name):
+    if match := re.fullmatch(WIDE, name):
         from exuno.models.cifar_nets import STEMS, resnet_wide
 
         depth, width = int(match[1]), int(match[2])

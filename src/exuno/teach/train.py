@@ -93,7 +93,7 @@ def prepare(config: TeachConfig, accelerator: Accelerator) -> Setup:
         )
     classes = (training.num_classes, training.classes)
     model = model_for(config.model, config.pretrained, training, size, config.sound, *classes, config.classes)
-    check_seen(config.model, model.card.lineage, config.data, config.held)
+    check_seen(config.model, model.card.lineage, config.data, config.data_root, config.held)
     test = matched(model, test, "the model", config.classes)
     size = heard(size, model)
     loader = training_loader(training, config, size, accelerator)
