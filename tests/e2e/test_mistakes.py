@@ -37,6 +37,16 @@ def test_unknown_preset_suggests_the_near_one(fails) -> None:
     assert "Did you mean 'digits'?" in fails("distill", "digit")
 
 
+def test_data_that_are_still_packed(fails, tmp_path: Path) -> None:
+    (tmp_path / "tiny-imagenet-200.zip").touch()
+    told = fails(
+        *("teach", "--model", "exuno:convnet_3_8", "--data", "tiny-imagenet", "--data-root", tmp_path),
+        *("--run-dir", tmp_path / "run", *SMOKE),
+    )
+    assert f"is still packed. Unpack it: unzip -q {tmp_path}" in told
+    assert not (tmp_path / "run").exists()
+
+
 def test_unknown_option(fails) -> None:
     assert "--epoch" in fails("distill", "digits", "--epochz", "3")
 
