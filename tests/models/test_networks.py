@@ -158,9 +158,9 @@ def test_every_listed_name_builds(name: str) -> None:
         ("wrn_16_1_tf", "Take a width of 2 or more, or exuno:wrn_16_1"),
         ("wrn_16_4tf", "Did you mean exuno:wrn_16_4_tf"),
         ("convnet_0_8", "depth"),
-        ("convnet_4_8", "convnet_2_8"),
+        ("convnet_4_8", "--size 16"),
         ("convnet_2_6-group", "multiple of 4"),
-        ("convnet-doubling-none", "then -doubling"),
+        ("convnet-doubling-none", "Did you mean exuno:convnet-doubling"),
     ],
 )
 def test_names_that_cannot_be_built(name: str, told: str) -> None:

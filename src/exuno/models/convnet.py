@@ -41,7 +41,11 @@ class ConvNet(nn.Module):
         if min(height, wide) < 1:
             raise ExunoError(
                 f"a ConvNet of depth {depth} halves an input of {input_size[0]}x{input_size[1]} pixels to nothing",
-                f"Take a smaller depth, such as exuno:convnet_{max(1, min(input_size).bit_length() - 2)}_{width}.",
+                f"Give images of at least {1 << depth} pixels, --size {1 << depth}"
+                + (
+                    f", or take exuno:convnet_{min(input_size).bit_length() - 1}_{width}." * (min(input_size) > 1)
+                    or "."
+                ),
             )
         if norm == "group" and width % GROUPS:
             raise ExunoError(f"{width} channels do not divide into {GROUPS} groups", f"Take a multiple of {GROUPS}.")

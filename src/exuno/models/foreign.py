@@ -22,6 +22,8 @@ def build_timm(name: str, classes: int, in_chans: int, options: dict[str, Any]) 
     try:
         return timm.create_model(name, num_classes=classes, in_chans=in_chans, **options)
     except Exception as error:  # each network checks its options in its own way
+        if set(options) <= set(SIZES):  # a size that does not fit: exuno.models.fits finds another
+            raise
         raise _cannot_be_built(f"timm:{name}", options, error) from error
 
 
@@ -85,6 +87,8 @@ def build_torchvision(name: str, classes: int, options: dict[str, Any]) -> nn.Mo
     try:
         return torchvision.models.get_model(name, weights=None, num_classes=classes, **options)
     except Exception as error:
+        if set(options) <= set(SIZES):
+            raise
         raise _cannot_be_built(f"torchvision:{name}", options, error) from error
 
 
@@ -94,6 +98,23 @@ def _cannot_be_built(arch: str, options: dict[str, Any], error: Exception) -> Ex
         f"{arch} cannot be built{' with ' + given if given else ''}: {first_line(error)}",
         "Leave out what it does not take, or give other values." if given else "Take another architecture.",
     )
+
+
+SIZES = ("img_size", "image_size", "input_size")
+"""Options that say the size of the images."""
+
+
+def resized(card: ModelCard, size: tuple[int, int] | None) -> ModelCard:
+    """The card of the same network for images of another size; None gives that of its published weights."""
+    prefix, _, name = card.arch.partition(":")
+    if prefix == "timm":
+        other = timm_card(name, card.classes, card.in_chans, size, None)
+    elif prefix == "torchvision":
+        other = torchvision_card(name, card.classes, size, None)
+    else:
+        return replace(card, input_size=size or card.input_size)
+    kept = {key: value for key, value in card.options.items() if key not in SIZES}
+    return replace(card, input_size=other.input_size, options={**kept, **other.options})
 
 
 def split_options(arch: str) -> tuple[str, dict[str, Any]]:

@@ -8,6 +8,7 @@ from exuno.engine.errors import ExunoError
 from exuno.models.build import build_net
 from exuno.models.card import Hearing, ModelCard
 from exuno.models.classifier import Classifier
+from exuno.models.fits import check_fits
 from exuno.models.ibot import PARTS
 from exuno.models.names import no_model, unknown_prefix
 from exuno.models.published import NotAtHand, may_fetch
@@ -145,6 +146,7 @@ def _timm(spec: str, name: str, wish: Wish, pretrained: bool) -> Classifier:
 
     if pretrained:
         card = timm_card(name, None, 3, wish.input_size, None)
+        check_fits(card)
         net = load_timm(name, card) if may_fetch() else build_net(card)
         return _fitted(Classifier(net, replace(card, lineage={"weights": spec})), spec, wish)
     card = timm_card(name, _needed(spec, wish.classes), wish.in_chans, wish.input_size, wish.class_names)
