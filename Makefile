@@ -16,8 +16,8 @@ test-all: .venv/ready  ## every test, the long ones too; hypothesis tries new ex
 	$(BIN)/pytest -q -n 2 --dist worksteal $(ARGS)
 
 fuzz: .venv/ready  ## damaged files for every reader, and commands that are killed at every write; an hour
-	$(RUN) python -m tests.fuzz --count $${COUNT:-100000}
-	$(RUN) python -m tests.faults
+	$(BIN)/python -m tests.fuzz --count $${COUNT:-100000}
+	$(BIN)/python -m tests.faults
 
 lint: .venv/ready  ## style
 	$(BIN)/ruff check .

@@ -15,8 +15,8 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
-from tests.fuzz.mutate import mutated, seeds
-from tests.fuzz.readers import READERS, tell
+from .mutate import mutated, seeds
+from .readers import READERS, tell
 
 MEMORY = 24 * 2**30
 """Address space in bytes: what a file makes a reader allocate beyond it is found as a MemoryError."""

@@ -17,10 +17,11 @@ import torch
 import yaml
 from PIL import Image
 from safetensors.torch import save
-from tests.fuzz.readers import WEIGHTS_FOLLOW
 
 from exuno.engine.sealed import seal, seal_tensors
 from exuno.models.load import load_model
+
+from .readers import WEIGHTS_FOLLOW
 
 STRANGE: list[Any] = [
     *(None, True, False, 0, -1, 1, 2, 255, 65536, 2**31, 2**63, 10**12, 10**30, 10**400),

@@ -83,10 +83,10 @@ def yamlcfg(folder: Path, content: bytes) -> None:
 
 
 def synthjson(folder: Path, content: bytes) -> None:
-    from exuno.synth.job import Job, _is_there
+    from exuno.synth.job import Job, is_there
 
     (folder / "synth.json").write_bytes(content)
-    _is_there(Job("patches", ("ab",), None, 0, 10, "jpeg", 75, "folder", 5), folder)
+    is_there(Job("patches", ("ab",), None, 0, 10, "jpeg", 75, "folder", 5), folder)
 
 
 def tfbundle(folder: Path, content: bytes) -> None:

@@ -43,7 +43,7 @@ def zipped(*names: str) -> bytes:
         (PAGE, r"is a web page, not weights.*dl=1"),
         (LFS, r"is a pointer of Git LFS.*git lfs pull"),
         (b'{"error":\n "not found"}', r"is a text, not weights: '{\"error\": \"not found\"}'"),
-        (gzip.compress(b"a"), r"is compressed by gzip.*Unpack it"),
+        (gzip.compress(b"a", mtime=0), r"is compressed by gzip.*Unpack it"),
         (tar(), "is a tar archive"),
         (zipped("readme.txt", "a/b.npy"), r"is a zip archive of readme.txt, a/b.npy, not of torch"),
         (zipped("m/code/__torch__.py", "m/data.pkl"), "is a TorchScript program"),
