@@ -146,17 +146,13 @@ def parse(verb: str, kind: type[Config], args: Sequence[str]) -> tuple[Config, P
     """The configuration of ``exuno VERB [PRESET] [--options]``: options over preset over defaults.
 
     Raises:
-        ExunoError: what is typed makes no configuration, or names what is not there.
+        ExunoError: what is typed makes no configuration.
     """
-    from exuno.specs import check_specs
-
     args, preset, stated = list(args), None, None
     if args and not args[0].startswith("-"):
         preset = read(verb, args.pop(0))
         stated = resolve(kind, preset)
-    config = parsed(verb, kind, args, stated, preset)
-    check_specs(config)
-    return config, preset
+    return parsed(verb, kind, args, stated, preset), preset
 
 
 def main(args: Sequence[str]) -> None:

@@ -48,16 +48,28 @@ def names_what_is_to_come(config: Any) -> bool:
 
 
 def check_specs(config: Any) -> None:
-    """Raises ExunoError for the first thing that a configuration names and that is not there, or of no known form.
+    """Raises ExunoError for the first thing that a configuration names and that is not there, or of no known form. Of a
+    dry run nothing: ``rehearse`` looks, and says how far it came.
 
     Args:
         config: a frozen dataclass; of a verb that completes what is typed, the completed one.
     """
+    if not is_dry(config):
+        look_at(config)
+
+
+def is_dry(config: Any) -> bool:
+    """Whether a configuration is only to be explained."""
+    return bool(getattr(config, "dry_run", False) or getattr(getattr(config, "run", None), "dry_run", False))
+
+
+def look_at(config: Any) -> None:
+    """As :func:`check_specs`, of a dry run, too."""
     for field in fields(config):
         for word in words_of(getattr(config, field.name)):
             if is_to_come(word):
                 continue
-            if field.name == "data":
+            if field.name == "data" and not word.startswith("features:"):
                 check_data(word, getattr(config, "data_root", None))
             elif field.name in MODELS:
                 check_learner(word)
@@ -79,6 +91,8 @@ def check_learner(spec: str) -> None:
     """``check_model``, also for what only some verbs take: a preset that trains the model first, a poster, pixels,
     random weights, groups of classes."""
     prefix, colon, rest = spec.partition(":")
+    if prefix == "features":  # of a file, which exuno fewshot eval opens
+        return
     if spec == "pixels" or (not colon and spec.endswith(".json")):
         return
     if colon and rest and prefix in TRAINED_FIRST:
