@@ -20,7 +20,7 @@ def modern(verb: str, config: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_names(verb: str, args: Sequence[str]) -> None:
     """Raises ExunoError if a command line has an option under its old name."""
-    if verb != "poster":
+    if verb != "poster" or not args:
         return
     for word, following in zip(args, (*args[1:], ""), strict=True):
         flag, equals, value = word.partition("=")

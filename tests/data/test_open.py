@@ -196,7 +196,7 @@ def test_npz_without_labels(tmp_path: Path) -> None:
         ({"train_labels": np.zeros((10, 14), np.int64)}, "train", r"\[10, 14\]"),
         ({"train_labels": np.zeros(9, np.int64)}, "train", "10 train_images and 9 train_labels"),
         ({"class_names": np.array(["a", "b"])}, "train", "names 2 classes, its labels go up to 2"),
-        ({"class_names": np.array(["a", None, 3], dtype=object)}, "train", "cannot be read"),
+        ({"class_names": np.array(["a", None, 3], dtype=object)}, "train", "holds Python objects"),
     ],
 )
 def test_npz_mistakes(change: dict, split: str, told: str, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from make_video import STEP, make_sound_only, make_video, turned
 
-from exuno.data.video_file import SUFFIXES, TOLERANCE, Unreadable, all_frames, frames_at, look
+from exuno.data.video_file import TOLERANCE, Unreadable, all_frames, frames_at, look
 
 
 def numbers(frames: np.ndarray) -> list[int]:
@@ -14,7 +14,7 @@ def numbers(frames: np.ndarray) -> list[int]:
     return [round(float(frame.mean()) / STEP) for frame in frames]
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv", ".webm", ".mov"])
 def test_containers_and_seeking(tmp_path: Path, suffix: str) -> None:
     """30 frames, ten a second, key frames every twelve: a frame found by seeking is that of reading everything."""
     path = make_video(tmp_path / f"a{suffix}")

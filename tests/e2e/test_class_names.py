@@ -206,7 +206,7 @@ def test_train_and_test_parts_with_lists_of_their_own(tmp_path: Path, fails) -> 
     run = teach(tmp_path / "run", data, *more)
     assert json.loads((run / "result.json").read_text())["metrics"]["model/top1"] == 1
     (tmp_path / "own/test/classes.txt").write_text("boat\nkitty\npuppy")
-    for command in (["teach", *TRAIN, *more], ["poster", "--size", "8x8", "--image-size", "8"]):
+    for command in (["teach", *TRAIN, *more], ["poster", "--canvas", "8x8", "--size", "8"]):
         said = fails(*command, *CPU, "--data", data, "--smoke", "--run-dir", tmp_path / command[0])
         assert "boat, kitty, puppy" in said
         assert "--classes by-number" in said

@@ -398,5 +398,5 @@ def test_text_of_others_is_quoted() -> None:
     shown = [re.sub("`[^`]*`", "", line) for line in prose.splitlines()]  # without what is code, and shown as it is
     quoted = [line for line in shown if "Heading" in line]
     assert len(quoted) == 4
-    assert all(re.search(r"\\<script|&lt;script", line) and "!\\[" in line for line in quoted)
+    assert all(re.search(r"\\<script|&lt;script", line) and ("!\\[" in line or "]\\(" in line) for line in quoted)
     assert not any(line.startswith("# Heading") for line in shown)

@@ -129,7 +129,7 @@ def test_metavars_say_what_is_wanted(capsys: pytest.CaptureFixture[str]) -> None
         (["distill", "--teacher", "x"], "distill needs --student, --data."),
         (["eval"], "eval needs MODEL."),
         (["teach", "digits", "--epochs", "many"], "--epochs N: Times the training set is seen."),
-        (["teach", "digits", "--optim.name", "adm"], "Expected one of ('adam', 'adamw', 'sgd')"),
+        (["teach", "digits", "--optim.name", "adm"], "Expected one of ('adam', 'adamw', 'sgd', 'lars')"),
         (["--completion", "fish"], "Give --completion bash or zsh."),
     ],
 )
@@ -158,7 +158,7 @@ def test_a_shell_completes_verbs_presets_options_and_values(tmp_path: Path, caps
         (["distill", "dig"], ["digits", "digits-kd"]),
         (["distill", "digits", "--temp"], []),
         (["distill", "digits", "--loss.te"], ["--loss.temperature"]),
-        (["distill", "digits", "--optim.name", ""], ["adam", "adamw", "sgd"]),
+        (["distill", "digits", "--optim.name", ""], ["adam", "adamw", "lars", "sgd"]),
         (["fewshot", "p"], ["pretrain"]),
         (["fewshot", "pretrain", "mini"], ["mini-imagenet"]),
         (["fewshot", "pretrain", "digits", "--mask.sh"], ["--mask.shape"]),

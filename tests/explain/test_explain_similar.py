@@ -53,7 +53,7 @@ def test_the_classes_of_a_group(tmp_path: Path) -> None:
         ({"a": ["dog", "wolf"], "b": ["dog"]}, "has the class 'dog' in 'a' and in 'b'", "one group"),
         ({"a": ["dog"], "b": ["cat"]}, "has no group of two classes", "into one group"),
         ({"a": list(NAMES)}, "has all classes in one group", "at least two groups"),
-        (["dog"], "holds no groups of classes", "The form is"),
+        (["dog"], "it holds a list, not names", "Mend the file"),
         ({"a": "dog"}, "holds no groups of classes", "The form is"),
         ("{", "is not JSON", "Mend the file"),
     ],

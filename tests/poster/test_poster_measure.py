@@ -170,7 +170,7 @@ def test_eval_finds_the_poster_of_a_run_and_is_short_in_a_smoke_run(
         (["--steps", "0", "5"], "--steps is 0 5"),
         (["--baselines", "-1"], "--baselines is -1"),
         (["--arch", "exuno:resnet9"], "resnet9"),
-        (["--arch", "file:x.pt"], "no network with random weights"),
+        (["--arch", "file:x.pt"], "there is no file x.pt"),
     ],
 )
 def test_mistakes(args: list[str], told: str, saved: Path, capsys: pytest.CaptureFixture[str]) -> None:

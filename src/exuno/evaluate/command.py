@@ -72,11 +72,14 @@ def complete(config: EvalConfig) -> EvalConfig:
         ExunoError: no data were given and the model is no run.
     """
     check_flags(config)
+    if config.teacher:
+        config = replace(config, teacher=spec_of(config.teacher))
     check_specs(config)
     if config.model.startswith(POSTER):
         return config
     file = Path(config.model.removeprefix("run:")) / "config.yaml"
-    known = config_of(file) if config.model.startswith("run:") and file.is_file() else {}
+    has_run = config.model.startswith("run:") and file.is_file()
+    known = config_of(file, needed=config.data is None) if has_run else {}
     if config.data is None:
         if not known:
             raise ExunoError(f"what to test {config.model} on is unknown", "Give --data, for instance --data digits.")
@@ -86,14 +89,16 @@ def complete(config: EvalConfig) -> EvalConfig:
     return replace(config, held=held_by(known, config.data, config.held))
 
 
-def config_of(file: Path) -> dict[str, Any]:
-    """The configuration in a run's config.yaml.
+def config_of(file: Path, needed: bool = True) -> dict[str, Any]:
+    """The configuration in a run's config.yaml; {} for one that names no data, where none are ``needed``.
 
     Raises:
         ExunoError: it is damaged, or names no data.
     """
     known = read_yaml(file).get("config")
     if not isinstance(known, dict) or not isinstance(known.get("data"), str):
+        if not needed:
+            return {}
         raise ExunoError(
             f"{file} does not tell what the model was trained on", "Give --data, for instance --data digits."
         )
@@ -141,7 +146,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
         test = Head(test)
     size = size_of(config, test)
     device = make_accelerator(RunOptions(devices=config.devices)).device
-    specs = {"model": config.model} | ({"teacher": spec_of(config.teacher)} if config.teacher else {})
+    specs = {"model": config.model} | ({"teacher": config.teacher} if config.teacher else {})
     models = {name: load_model(spec, pretrained=True) for name, spec in specs.items()}
     for name, model in models.items():
         check_seen(specs[name], model.card.lineage, config.data, config.data_root, config.held)

@@ -78,4 +78,4 @@ def _line(text: object) -> str:
 
 
 def _cell(text: str) -> str:
-    return re.sub(r"([\[|])", r"\\\1", _line(text)).replace("<", "&lt;")
+    return _line(text).replace("|", "\\|").replace("](", "]\\(").replace("<", "&lt;")
