@@ -79,7 +79,7 @@ def test_a_teacher_that_was_trained_anew_is_another_patient(teacher: Path, tmp_p
     assert main(command) == 0
     weights = load_file(place / "model.safetensors")
     with safe_open(place / "model.safetensors", "pt") as file:
-        card = {"model.json": (file.metadata())["model.json"]}  # without the digest of the old weights
+        card = {"model.json": file.metadata()["model.json"]}  # without the digest of the old weights
     save_file({key: value * 1.5 for key, value in weights.items()}, place / "model.safetensors", card)
     assert "has changed since the run" in fails(place)
 
@@ -98,7 +98,7 @@ def scaled(teacher: Path, place: Path, factor: float) -> Path:
     shutil.copytree(teacher, place)
     weights = load_file(place / "model.safetensors")
     with safe_open(place / "model.safetensors", "pt") as file:
-        card = {"model.json": (file.metadata())["model.json"]}  # without the digest of the old weights
+        card = {"model.json": file.metadata()["model.json"]}  # without the digest of the old weights
     changed = {key: value * factor if value.is_floating_point() else value for key, value in weights.items()}
     save_file(changed, place / "model.safetensors", card)
     return place

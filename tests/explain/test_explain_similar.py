@@ -55,7 +55,7 @@ def test_the_classes_of_a_group(tmp_path: Path) -> None:
         ({"a": list(NAMES)}, "has all classes in one group", "at least two groups"),
         (["dog"], "it holds a list, not names", "Mend the file"),
         ({"a": "dog"}, "holds no groups of classes", "The form is"),
-        ("{", "is not JSON", "Mend the file"),
+        ("{", "is damaged", "Mend the file"),
     ],
 )
 def test_files_that_hold_no_groups(content: Any, said: str, todo: str, tmp_path: Path) -> None:
