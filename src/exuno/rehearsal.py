@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from exuno.data.names import needs_root
+from exuno.engine.errors import ExunoError
 from exuno.models.published import NotAtHand, none_fetched
-from exuno.specs import names_what_is_to_come
+from exuno.specs import check_specs, names_what_is_to_come
 
 
 def rehearse(config: Any, look: Callable[[], object]) -> None:
@@ -21,6 +22,11 @@ def rehearse(config: Any, look: Callable[[], object]) -> None:
     Raises:
         ExunoError: what the run would raise.
     """
+    try:
+        check_specs(config)
+    except ExunoError as error:  # of a preset: what was typed has been looked at
+        print(f"# not checked: whether all fits, since {error.what}")
+        return
     data, root = getattr(config, "data", None), getattr(config, "data_root", None)
     if data and root is None and needs_root(data):
         print(f"# not checked: whether all fits, since {data} needs --data-root")

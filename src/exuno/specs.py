@@ -47,13 +47,16 @@ def names_what_is_to_come(config: Any) -> bool:
     return any(is_to_come(word) for field in fields(config) for word in words_of(getattr(config, field.name)))
 
 
-def check_specs(config: Any) -> None:
+def check_specs(config: Any, but: Any = None) -> None:
     """Raises ExunoError for the first thing that a configuration names and that is not there, or of no known form.
 
     Args:
         config: a frozen dataclass; of a verb that completes what is typed, the completed one.
+        but: another one, such as a preset's: fields that are as there are not looked at.
     """
     for field in fields(config):
+        if but is not None and getattr(config, field.name) == getattr(but, field.name):
+            continue
         for word in words_of(getattr(config, field.name)):
             if is_to_come(word):
                 continue

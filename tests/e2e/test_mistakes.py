@@ -93,7 +93,7 @@ def test_a_corrupt_and_a_truncated_photograph(fails, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("not a picture")
     for name in ("cut.jpg", "text.jpg"):
         assert name in fails("distill", "digits", *SMOKE, "--source", tmp_path / name, "--run-dir", tmp_path / "run")
-        (tmp_path / "run").rename(tmp_path / f"run-{name}")
+        assert not (tmp_path / "run").exists()  # it is told before a teacher is trained
 
 
 @pytest.mark.parametrize("mode", ["I;16", "P", "CMYK", "RGBA", "L", "1", "LA"])

@@ -70,6 +70,8 @@ def complete(config: EvalConfig) -> EvalConfig:
         ExunoError: no data were given and the model is no run.
     """
     check_flags(config)
+    if config.teacher:
+        config = replace(config, teacher=spec_of(config.teacher))
     check_specs(config)
     if config.data or config.model.startswith(POSTER):
         return config
@@ -119,7 +121,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
         test = Head(test)
     size = size_of(config, test)
     device = make_accelerator(RunOptions(devices=config.devices)).device
-    specs = {"model": config.model} | ({"teacher": spec_of(config.teacher)} if config.teacher else {})
+    specs = {"model": config.model} | ({"teacher": config.teacher} if config.teacher else {})
     models = {name: load_model(spec, pretrained=True) for name, spec in specs.items()}
     for name, model in models.items():
         check_classes(model, test, f"the {name}")
