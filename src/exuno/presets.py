@@ -13,22 +13,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from exuno.commandline import parsed
 from exuno.engine.errors import ExunoError
 from exuno.renamed import modern
 
-
-class Configured(Protocol):
-    """A configuration of a verb that has presets."""
-
-    @property
-    def run(self) -> Any: ...
-
-
 Config = TypeVar("Config")
-Runnable = TypeVar("Runnable", bound=Configured)
 PACKAGE = Path(__file__).parent
 UNPREFIXED = ("classes", "run")
 """Groups of options that are typed without the name of the group."""
@@ -139,7 +130,7 @@ def resolve(kind: type[Config], preset: Preset) -> Config:
     return parsed(preset.verb, kind, to_args(preset.config))
 
 
-def parse(verb: str, kind: type[Runnable], args: Sequence[str]) -> tuple[Runnable, Preset | None]:
+def parse(verb: str, kind: type[Config], args: Sequence[str]) -> tuple[Config, Preset | None]:
     """The configuration of ``exuno VERB [PRESET] [--options]``: options over preset over defaults.
 
     Raises:
@@ -153,7 +144,8 @@ def parse(verb: str, kind: type[Runnable], args: Sequence[str]) -> tuple[Runnabl
         stated = resolve(kind, preset)
     config = parsed(verb, kind, args, stated, preset)
     # A dry run tells what a preset would cost, also before its files are there.
-    check_specs(config, but=stated if config.run.dry_run else None)
+    rehearsed = getattr(getattr(config, "run", None), "dry_run", False)
+    check_specs(config, but=stated if rehearsed else None)
     return config, preset
 
 
