@@ -84,6 +84,16 @@ def read(verb: str, name: str) -> Preset:
     return Preset(title or "", verb, about, config)
 
 
+def summaries(verb: str) -> dict[str, str]:
+    """Name -> summary of each preset of a verb, told from the line of its file: YAML's reader would take longer than
+    all the rest of a help."""
+    found = {}
+    for (_, name), path in files(verb).items():
+        line = next((each for each in path.read_text().splitlines() if each.startswith("  summary: ")), "")
+        found[name] = line.removeprefix("  summary: ").strip("'\"")
+    return found
+
+
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """``changes`` over ``base``, nested."""
     merged = dict(base)

@@ -82,7 +82,7 @@ def check_learner(spec: str) -> None:
     """``check_model``, also for what only some verbs take: a preset that trains the model first, a poster, pixels,
     random weights, groups of classes."""
     prefix, colon, rest = spec.partition(":")
-    if spec == "pixels" or (not colon and spec.endswith(".json")):
+    if is_to_come(spec) or spec == "pixels" or (not colon and spec.endswith(".json")):
         return
     if colon and rest and prefix in TRAINED_FIRST:
         from exuno.presets import read
