@@ -74,6 +74,12 @@ def tiny_poster() -> Callable[..., Any]:
 
 
 @pytest.fixture
+def nothing_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a command names counts as there, and a dry run only resolves it: for commands of pages."""
+    monkeypatch.setattr("exuno.specs.is_to_come", lambda spec: True)
+
+
+@pytest.fixture
 def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Runs a command that must fail; returns what it told the user."""
     from exuno.cli import main

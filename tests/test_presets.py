@@ -14,6 +14,8 @@ from exuno.presets import files, parse, read, resolve
 from exuno.study.options import StudyConfig
 from exuno.teach.options import TeachConfig
 
+pytestmark = pytest.mark.usefixtures("nothing_is_looked_for")
+
 KINDS: dict[str, Any] = {
     "teach": TeachConfig,
     "distill": DistillConfig,

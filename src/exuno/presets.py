@@ -95,6 +95,16 @@ def read(verb: str, name: str, below: tuple[str, ...] = ()) -> Preset:
     return Preset(str(title or ""), verb, about, config)
 
 
+def summaries(verb: str) -> dict[str, str]:
+    """Name -> summary of each preset of a verb, told from the line of its file: YAML's reader would take longer than
+    all the rest of a help."""
+    found = {}
+    for (_, name), path in files(verb).items():
+        line = next((each for each in path.read_text().splitlines() if each.startswith("  summary: ")), "")
+        found[name] = line.removeprefix("  summary: ").strip("'\"")
+    return found
+
+
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """``changes`` over ``base``, nested."""
     merged = dict(base)
@@ -146,13 +156,19 @@ def parse(verb: str, kind: type[Config], args: Sequence[str]) -> tuple[Config, P
     """The configuration of ``exuno VERB [PRESET] [--options]``: options over preset over defaults.
 
     Raises:
-        ExunoError: what is typed makes no configuration.
+        ExunoError: what is typed makes no configuration, or names what is not there.
     """
+    from exuno.specs import check_specs
+
     args, preset, stated = list(args), None, None
     if args and not args[0].startswith("-"):
         preset = read(verb, args.pop(0))
         stated = resolve(kind, preset)
-    return parsed(verb, kind, args, stated, preset), preset
+    config = parsed(verb, kind, args, stated, preset)
+    # A dry run tells what a preset would cost, also before its files are there.
+    rehearsed = getattr(getattr(config, "run", None), "dry_run", False)
+    check_specs(config, but=stated if rehearsed else None)
+    return config, preset
 
 
 def main(args: Sequence[str]) -> None:

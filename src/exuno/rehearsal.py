@@ -9,11 +9,7 @@ from typing import Any
 from exuno.data.names import needs_root
 from exuno.engine.errors import ExunoError
 from exuno.models.published import NotAtHand, none_fetched
-from exuno.specs import look_at, names_what_is_to_come
-
-ABSENT = ("there is no ", " has no model.safetensors", "poster.json is missing")
-"""How messages begin or end that name what is not there yet: a dry run also tells what a command would cost before its
-files are fetched."""
+from exuno.specs import check_specs, names_what_is_to_come
 
 
 def rehearse(config: Any, look: Callable[[], object]) -> None:
@@ -27,10 +23,8 @@ def rehearse(config: Any, look: Callable[[], object]) -> None:
         ExunoError: what the run would raise.
     """
     try:
-        look_at(config)
-    except ExunoError as error:
-        if not any(sign in error.what for sign in ABSENT):
-            raise
+        check_specs(config)
+    except ExunoError as error:  # of a preset: what was typed has been looked at
         print(f"# not checked: whether all fits, since {error.what}")
         return
     data, root = getattr(config, "data", None), getattr(config, "data_root", None)

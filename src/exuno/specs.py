@@ -47,25 +47,16 @@ def names_what_is_to_come(config: Any) -> bool:
     return any(is_to_come(word) for field in fields(config) for word in words_of(getattr(config, field.name)))
 
 
-def check_specs(config: Any) -> None:
-    """Raises ExunoError for the first thing that a configuration names and that is not there, or of no known form. Of a
-    dry run nothing: ``rehearse`` looks, and says how far it came.
+def check_specs(config: Any, but: Any = None) -> None:
+    """Raises ExunoError for the first thing that a configuration names and that is not there, or of no known form.
 
     Args:
         config: a frozen dataclass; of a verb that completes what is typed, the completed one.
+        but: another one, such as a preset's: fields that are as there are not looked at.
     """
-    if not is_dry(config):
-        look_at(config)
-
-
-def is_dry(config: Any) -> bool:
-    """Whether a configuration is only to be explained."""
-    return bool(getattr(config, "dry_run", False) or getattr(getattr(config, "run", None), "dry_run", False))
-
-
-def look_at(config: Any) -> None:
-    """As :func:`check_specs`, of a dry run, too."""
     for field in fields(config):
+        if but is not None and getattr(config, field.name) == getattr(but, field.name):
+            continue
         for word in words_of(getattr(config, field.name)):
             if is_to_come(word):
                 continue
@@ -93,7 +84,7 @@ def check_learner(spec: str) -> None:
     prefix, colon, rest = spec.partition(":")
     if prefix == "features":  # of a file, which exuno fewshot eval opens
         return
-    if spec == "pixels" or (not colon and spec.endswith(".json")):
+    if is_to_come(spec) or spec == "pixels" or (not colon and spec.endswith(".json")):
         return
     if colon and rest and prefix in TRAINED_FIRST:
         from exuno.presets import read

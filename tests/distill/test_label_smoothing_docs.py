@@ -8,6 +8,8 @@ import pytest
 
 from exuno.cli import main
 
+pytestmark = pytest.mark.usefixtures("nothing_is_looked_for")
+
 PAGE = (Path(__file__).parents[2] / "docs/label-smoothing.md").read_text()
 BLOCKS = "".join(re.findall(r"^```sh$(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)).replace("\\\n", " ")
 COMMANDS = [line for line in BLOCKS.splitlines() if line.startswith("exuno")]

@@ -9,6 +9,8 @@ import yaml
 
 from exuno.cli import main
 
+pytestmark = pytest.mark.usefixtures("nothing_is_looked_for")
+
 PAGE = Path(__file__).parents[2] / "docs/distill.md"
 ROWS = re.findall(
     r"^\| `([^`]+)` \| `([^`]+)` \|$", PAGE.read_text().split("## The published commands")[1], re.MULTILINE

@@ -11,6 +11,8 @@ import yaml
 
 from exuno.cli import main
 
+pytestmark = pytest.mark.usefixtures("nothing_is_looked_for")
+
 PAGE = Path(__file__).parents[2] / "docs/video.md"
 ROWS = re.findall(
     r"^\| (.+?) \| `([^`]+)`[^|]* \| ([\w.]+) \| (.+?) \|$",

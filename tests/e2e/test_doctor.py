@@ -246,7 +246,8 @@ def test_mistakes(args: list[str], words: str, capsys: pytest.CaptureFixture[str
 def test_unknown_teachers(fails, tmp_path: Path) -> None:
     assert "no preset of teach" in fails("teach:nothing")
     assert "there is no run and no file" in fails("runs/none")
-    assert "there is no file" in fails(f"file:{tmp_path}/w.safetensors")
+    (tmp_path / "w.safetensors").touch()
+    assert "what to test file:" in fails(f"file:{tmp_path}/w.safetensors")
 
 
 def test_the_published_teacher(shared: Path, cifar10_test, tmp_path: Path) -> None:

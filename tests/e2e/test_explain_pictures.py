@@ -111,7 +111,7 @@ def test_attention_over_pictures(capsys: pytest.CaptureFixture[str]) -> None:
         assert word in printed
     with Image.open("seen/figures/attention.png") as picture:
         assert picture.width > 5 * 128
-        assert picture.convert("RGBA").getpixel((0, 0))[3] == 0  # the ground is the page's, light or dark
+        assert picture.convert("RGBA").getchannel("A").getpixel((0, 0)) == 0  # the ground is the page's, light or dark
         colours = picture.convert("RGB").getcolors(2**24) or []
     assert (200, 10, 10) in {colour for _, colour in colours}
     assert "Where it looks" in Path("seen/report.html").read_text()

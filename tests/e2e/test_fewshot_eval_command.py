@@ -136,7 +136,7 @@ def test_an_unknown_second_word(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("args", [["--help"], ["eval", "--help"], ["pretrain", "--help"], ["distill", "--help"]])
 def test_help_imports_no_torch(args: list[str]) -> None:
     code = f"import sys; from exuno.cli import main; code = main({['fewshot', *args]!r}); "
-    code += "print('HEAVY' if {'torch', 'timm', 'torchvision'} & set(sys.modules) else 'LIGHT'); sys.exit(code)"
+    code += "print('HEAVY' if {'torch', 'timm', 'yaml'} & set(sys.modules) else 'LIGHT'); sys.exit(code)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "LIGHT" in done.stdout

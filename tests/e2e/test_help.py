@@ -13,7 +13,7 @@ import pytest
 
 from exuno.cli import main
 from exuno.commandline.fields import options_of
-from exuno.presets import files
+from exuno.presets import files, read, summaries
 from exuno.verbs import VERBS
 
 KINDS = {f"{name} {word}".strip(): place for name, verb in VERBS.items() for word, place in verb.options.items()}
@@ -72,6 +72,11 @@ def test_lines_fit_the_terminal(
         for args in (["--help"], ["-h", "all"]):
             lines = help_of(capsys, *command.split(), *args).splitlines()
             assert max(map(len, lines)) <= min(100, int(columns)), command
+
+
+def test_summaries_are_those_of_the_files() -> None:
+    for verb in {verb for verb, _ in files()}:
+        assert summaries(verb) == {name: read(verb, name).about["summary"] for _, name in files(verb)}
 
 
 def test_options_people_use_are_options() -> None:

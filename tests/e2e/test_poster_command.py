@@ -323,7 +323,7 @@ DIGITS = ["--data", "digits", "--ipc", "1"]
         ([*DIGITS, "--real-augment", "flip_tilt"], "'tilt' in 'flip_tilt' is no augmentation"),
         ([*DIGITS, "--precision", "bf16"], "too coarse for a gradient through a training"),
         ([*DIGITS, "--model", "exuno:convnet_4_8"], "halves an input of 8x8 pixels to nothing"),
-        ([*DIGITS, "--model", "file:weights.pt"], "there is no file weights.pt"),
+        ([*DIGITS, "--model", f"file:{__file__}"], "no network with random weights"),
         ([*DIGITS, "--algorithm", "dm", "--model", "torchvision:squeezenet1_1", "--size", "32"], "features"),
         ([*DIGITS, "--proof.holdout", "1"], "--proof.holdout is 1"),
         ([*DIGITS, "--proof.steps", "0"], "--proof.steps is 0"),

@@ -1,7 +1,7 @@
-"""No command of the README and the manuals rots: each is carried out as a dry run, in process, without torch.
+"""No command of the README and the manuals rots: each is resolved by a dry run, in process, without torch.
 
-What a command names and a user would have (a photograph, a run, a file of weights) is made, as far as a dry run looks
-at it. The record of experiments, docs/reproductions.md, is left out: its scripts have holes.
+What a command names and a user would have (a photograph, a run, a file of weights) is made, as far as that looks at it.
+The record of experiments, docs/reproductions.md, is left out: its scripts have holes.
 """
 
 import re
@@ -80,6 +80,7 @@ def test_there_are_commands() -> None:
     assert len(COMMANDS) >= 70
 
 
+@pytest.mark.usefixtures("nothing_is_looked_for")
 @pytest.mark.parametrize("command", [each for each in COMMANDS if each.words[0] not in NO_DRY_RUN], ids=str)
 def test_a_command_is_understood(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

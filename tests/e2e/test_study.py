@@ -112,7 +112,7 @@ def test_dry_run_lists_the_commands(capsys, tmp_path):
     [
         (["--rows", "nosuch"], "'nosuch' is no axis of this study"),
         (["--set", "distill.epochs=1,2"], "--set distill.epochs has 2 values"),
-        (["--set", "distill.optim.lrr=1"], "Unrecognized options: --optim.lrr"),
+        (["--set", "distill.optim.lrr=1"], "distill has no option --optim.lrr"),
         (["--stages", "teach digit"], "'digit' is no preset of teach"),
         (["--stages", "photograph x"], "is no stage of a study"),
         (["--threads", "0"], "--threads"),

@@ -27,8 +27,10 @@ def flip(path: Path, place: float = 0.5) -> None:
 
 def images(path: Path, seed: int = 0) -> Path:
     rng = np.random.default_rng(seed)
-    rows = {f"{split}_images": rng.integers(0, 256, (40, 8, 8), np.uint8) for split in ("train", "test")}
-    np.savez(path, **rows, train_labels=np.arange(40) % 4, test_labels=np.arange(40) % 4)
+    rows: dict[str, Any] = {
+        f"{split}_images": rng.integers(0, 256, (40, 8, 8), np.uint8) for split in ("train", "test")
+    }
+    np.savez(path, **rows | dict.fromkeys(("train_labels", "test_labels"), np.arange(40) % 4))
     return path
 
 

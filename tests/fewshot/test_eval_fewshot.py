@@ -275,18 +275,20 @@ def write_run(folder: Path, text: str) -> str:
     return str(folder)
 
 
+@pytest.mark.usefixtures("nothing_is_looked_for")
 def test_a_run_tells_its_data_its_classes_and_their_seed(tmp_path: Path) -> None:
     text = "verb: fewshot pretrain\nconfig: {data: zoo, data_root: there, seed: 7, split: own.csv, turns: true}\n"
     run = write_run(tmp_path / "run", text)
-    config = complete(EvalConfig((run,), seed=1, dry_run=True))
+    config = complete(EvalConfig((run,), seed=1))
     assert (config.models, config.data, config.data_root) == ((f"run:{run}",), "zoo", Path("there"))
     assert config.classes == Classes("own.csv", True)
     assert split_seed(config) == 7
 
 
+@pytest.mark.usefixtures("nothing_is_looked_for")
 def test_other_data_have_classes_of_their_own(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", "config: {data: zoo, data_root: there, seed: 7, split: own.csv}\n")
-    config = complete(EvalConfig((run,), data="park", seed=1, dry_run=True))
+    config = complete(EvalConfig((run,), data="park", seed=1))
     assert (config.data, config.data_root, config.classes) == ("park", None, Classes())
     assert split_seed(config) == 1
 

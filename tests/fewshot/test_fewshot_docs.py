@@ -15,6 +15,8 @@ from exuno.fewshot.check import check_config
 from exuno.fewshot.options import DistillConfig, EvalConfig, PretrainConfig
 from exuno.presets import parse, read
 
+pytestmark = pytest.mark.usefixtures("nothing_is_looked_for")
+
 PAGE = (Path(__file__).parents[2] / "docs/fewshot-commands.md").read_text()
 SECTIONS = {part.partition("\n")[0]: part for part in PAGE.split("\n## ")}
 COMMANDS = re.findall(r"^\| `(python [^`]+)` \| `([^`]+)` \|$", PAGE, re.MULTILINE)

@@ -35,6 +35,8 @@ def text(
     chosen = [o for o in options if everything or not often or o.positional or o.name in often]
     if not everything:
         chosen.sort(key=lambda o: often.index(o.name) if o.name in often else -1)
+    from exuno.presets import summaries  # here, because it uses this package
+
     presets = summaries(verb) if default is None else {}
     words = ["[PRESET]"] if presets else [preset.name] if preset else []
     words += [option.metavar for option in options if option.positional]
@@ -55,13 +57,6 @@ def text(
     if len(chosen) < len(options):
         lines += ["", f"All {len(options)} options: exuno {verb} --help all"]
     return "\n".join(lines) + "\n"
-
-
-def summaries(verb: str) -> dict[str, str]:
-    """Name -> summary of the presets of a verb."""
-    from exuno.presets import files, read
-
-    return {name: read(verb, name).about.get("summary", "") for _, name in files(verb)}
 
 
 def described(option: Option, kind: type[Any], default: Any) -> str:

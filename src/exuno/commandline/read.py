@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from exuno.commandline.fields import Option, options_of
 from exuno.engine.errors import ExunoError
@@ -54,7 +54,8 @@ def parsed(
     said = io.StringIO()
     try:
         with redirect_stderr(said):
-            return tyro.cli(kind, args=args, default=default, prog=f"exuno {verb}")  # pyright: ignore[reportReturnType]
+            given: dict[str, Any] = {} if default is None else {"default": default}
+            return tyro.cli(kind, args=args, prog=f"exuno {verb}", **given)
     except SystemExit as stop:
         if not stop.code:
             raise

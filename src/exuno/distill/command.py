@@ -7,7 +7,6 @@ from exuno.engine.launch import launch, wanted
 from exuno.engine.session import explain
 from exuno.presets import Preset, parse, to_dict
 from exuno.rehearsal import rehearse
-from exuno.specs import check_specs
 
 
 def main(args: Sequence[str]) -> None:
@@ -17,7 +16,6 @@ def main(args: Sequence[str]) -> None:
         explain(to_dict(config), preset, cost(config))
         rehearse(config, lambda: look(config, preset))
         return
-    check_specs(config)
     if (processes := wanted(config.run)) > 1:
         launch("distill", args, processes)
         return

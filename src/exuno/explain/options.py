@@ -13,7 +13,7 @@ from exuno.engine.options import EXECUTION, ClassOrder, Holdout
 from exuno.evaluate.command import held_by, spec_of
 from exuno.fewshot.eval_options import first_config
 from exuno.presets import to_args, to_dict
-from exuno.specs import check_learner, check_specs, is_dry
+from exuno.specs import check_learner, check_specs
 
 Projection = Literal["templates", "pca"]
 Space = Literal["head", "all"]
@@ -115,7 +115,7 @@ def complete(config: PenultimateConfig) -> PenultimateConfig:
     models = list(dict.fromkeys(map(spec_of, config.models)))
     reference = spec_of(config.reference) if config.reference else models[0]
     models = [reference, *(model for model in models if model != reference)]
-    for spec in models if not is_dry(config) else ():
+    for spec in models:
         check_learner(spec)
     known = first_config(models)
     data = config.data or known.get("data")

@@ -52,7 +52,6 @@ def train(phase: str, args: Sequence[str]) -> None:
     from exuno.fewshot.options import DistillConfig, PretrainConfig
     from exuno.presets import parse, to_dict
     from exuno.rehearsal import rehearse
-    from exuno.specs import check_specs
 
     verb = f"fewshot {phase}"
     config, preset = parse(verb, DistillConfig if phase == "distill" else PretrainConfig, args)
@@ -61,7 +60,6 @@ def train(phase: str, args: Sequence[str]) -> None:
         explain(to_dict(config), preset, [cost])
         rehearse(config, lambda: look(verb, config, preset))
         return
-    check_specs(config)
     if (processes := wanted(config.run)) > 1:
         launch(verb, args, processes)
         return

@@ -13,7 +13,7 @@ from exuno.evaluate.command import spec_of
 from exuno.features import SIGNATURE
 from exuno.fewshot.options import Classes, EvalConfig
 from exuno.presets import to_args, to_dict
-from exuno.specs import check_learner, check_specs, is_dry
+from exuno.specs import check_learner, check_specs
 
 PIXELS = "pixels"
 FEATURES = "features:"
@@ -39,7 +39,7 @@ def complete(config: EvalConfig) -> EvalConfig:
     if not config.models:
         raise ExunoError("no model was given", "Name one or more: exuno fewshot eval runs/NAME.")
     models = tuple(map(spec_of_row, config.models))
-    for spec in models if not is_dry(config) else ():
+    for spec in models:
         check_learner(spec)
     known = first_config(models)
     data = config.data or known.get("data")

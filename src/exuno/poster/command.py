@@ -7,7 +7,6 @@ from exuno.engine.session import explain
 from exuno.poster.options import PosterConfig
 from exuno.presets import Preset, parse, to_dict
 from exuno.rehearsal import rehearse
-from exuno.specs import check_specs
 
 BUDGETS = ("--ipc", "--canvas", "--bytes")
 LAYOUT = ("--patches", "--area")
@@ -20,7 +19,6 @@ def main(args: Sequence[str]) -> None:
         explain(to_dict(config), preset, cost(config))
         rehearse(config, lambda: look(config, preset))
         return
-    check_specs(config)
     if (processes := wanted(config.run)) > 1:
         launch("poster", args, processes)
         return

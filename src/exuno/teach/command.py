@@ -6,7 +6,6 @@ from exuno.engine.launch import launch, wanted
 from exuno.engine.session import explain
 from exuno.presets import Preset, parse, to_dict
 from exuno.rehearsal import rehearse
-from exuno.specs import check_specs
 from exuno.teach.options import TeachConfig
 
 
@@ -17,7 +16,6 @@ def main(args: Sequence[str]) -> None:
         explain(to_dict(config), preset, [f"{config.epochs * config.budget:g} epochs of {config.data}"])
         rehearse(config, lambda: look(config, preset))
         return
-    check_specs(config)
     if (processes := wanted(config.run)) > 1:
         launch("teach", args, processes)
         return
