@@ -30,7 +30,8 @@ def images(path: Path, seed: int = 0) -> Path:
     rows: dict[str, Any] = {
         f"{split}_images": rng.integers(0, 256, (40, 8, 8), np.uint8) for split in ("train", "test")
     }
-    np.savez(path, **rows | dict.fromkeys(("train_labels", "test_labels"), np.arange(40) % 4))
+    rows |= dict.fromkeys(("train_labels", "test_labels"), np.arange(40) % 4)
+    np.savez(path, **rows)
     return path
 
 

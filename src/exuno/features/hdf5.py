@@ -71,9 +71,8 @@ def read_features(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         raise ExunoError("feature files need h5py, which is not installed", "pip install 'exuno[hdf5]'") from None
     try:
         with h5py.File(path, "r") as file:
-            found = {
-                name: file[name][()] for name in (FEATURES, LABELS, COUNT) if isinstance(file.get(name), h5py.Dataset)
-            }
+            held = {name: file.get(name) for name in (FEATURES, LABELS, COUNT)}
+            found = {name: np.asarray(array[()]) for name, array in held.items() if isinstance(array, h5py.Dataset)}
             names = sorted(file)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise ExunoError(f"{path} is damaged: {str(error).splitlines()[0]}", "Fetch or write it again.") from error
