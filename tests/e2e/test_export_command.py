@@ -208,6 +208,7 @@ def test_the_command_of_the_card_can_be_typed_anywhere(smoke_run: Path, tmp_path
     assert configs[0] == configs[1]
 
 
+@pytest.mark.usefixtures("nothing_is_looked_for")
 @pytest.mark.parametrize(
     ("verb", "preset", "typed"),
     [

@@ -12,6 +12,8 @@ from exuno.poster.layout import plan
 from exuno.poster.options import PosterConfig
 from exuno.presets import parse
 
+pytestmark = pytest.mark.usefixtures("nothing_is_looked_for")
+
 PAGE = (Path(__file__).parents[2] / "docs/poster-commands.md").read_text()
 ROWS = re.findall(r"^\| `([^`]+)` \| (.+) \|$", PAGE, re.MULTILINE)
 COMMANDS = [(published, ours.strip("`")) for published, ours in ROWS if published.startswith("python")]

@@ -45,6 +45,10 @@ class PenultimateConfig:
     """What the features before the last layer look like: three classes in the plane of their weights, the distances of
     all class centroids, and how far several models moved similar classes together."""
 
+    OFTEN: ClassVar[str] = (
+        "data data_root split images size classes projection space neighbours similar reference resamples cache seed "
+        "run_dir devices smoke no_images dry_run debug"
+    )
     EXAMPLES: ClassVar[tuple[str, ...]] = (
         "exuno explain penultimate runs/mine",
         "exuno explain penultimate runs/mine runs/other --split train test",
