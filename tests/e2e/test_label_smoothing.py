@@ -209,7 +209,7 @@ TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "
 @pytest.mark.parametrize(
     ("launcher", "verb", "devices"),
     [
-        (["-m", "exuno"], "teach", "cpu:2"),
+        pytest.param(["-m", "exuno"], "teach", "cpu:2", marks=pytest.mark.slow),
         pytest.param(["-m", "exuno"], "distill", "cpu:2", marks=pytest.mark.slow),
         (TORCHRUN, "distill", "cpu"),
     ],
