@@ -114,7 +114,7 @@ def test_the_list_may_name_more_than_the_new_classes_of_a_split(tmp_path: Path) 
         ("cat\n\ndog\nship\n", "has an empty line 2"),
         ("", "has an empty line 1"),
         ("cat\ndog\nship\ncat\n", "names 'cat' twice"),
-        (b"cat\xff\xfe", "cannot be read"),
+        (b"cat\xff\xfe", "is not UTF-8"),
     ],
 )
 def test_a_broken_list_is_a_sentence(tmp_path: Path, text: str | bytes, said: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from exuno.data.subset import some
+from exuno.engine.documents import read_text
 from exuno.engine.errors import ExunoError
 from exuno.engine.tell import tell
 
@@ -89,18 +90,19 @@ def label_folders(folders: tuple[str, ...], places: Sequence[Path], own: bool = 
     return tuple(folder for folder, _ in kept), tuple(name for _, name in kept)
 
 
-def read_classes(file: Path) -> tuple[str, ...]:
+def read_classes(file: Path, repeated: bool = False) -> tuple[str, ...]:
     """The names in a ``classes.txt``, one a line; blank lines at its end do not count.
 
+    Args:
+        file: the list.
+        repeated: whether several classes may have one name (two of ImageNet are cranes), as where only numbers count.
+
     Raises:
-        ExunoError: it cannot be read, or has an empty or a repeated name.
+        ExunoError: it cannot be read, or has an empty name or, unless ``repeated``, one twice.
     """
-    try:
-        names = [line.strip() for line in file.read_text(encoding="utf-8-sig").rstrip().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ExunoError(f"{file} cannot be read: {error}", "Write one name of a class a line, in UTF-8.") from None
+    names = [line.strip() for line in read_text(file).rstrip().splitlines()]
     if "" in names or not names:
         raise ExunoError(f"{file} has an empty line {names.index('') + 1 if names else 1}", "Name a class a line.")
-    if twice := next((name for name in names if names.count(name) > 1), None):
+    if not repeated and (twice := next((name for name in names if names.count(name) > 1), None)):
         raise ExunoError(f"{file} names '{twice}' twice", "Name each class once.")
     return tuple(names)

@@ -3,13 +3,9 @@
 import io
 import json
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from exuno.engine.errors import ExunoError
-from exuno.engine.tell import tell
 
 CALLED = ("cls", "label", "class", "target")
 """What a member that holds the label is called: ``KEY.cls``, ``KEY.cls.npy``, ``KEY.label.txt``, …"""
@@ -33,8 +29,6 @@ PICKLES = ("pyd", "pickle", "pkl", "pth", "pt")
 FORMS = "A label is a whole number from 0, or a name in the classes.txt beside the shards"
 MOST = 2**16
 """Bytes of a member beyond which it holds something else."""
-MANY = 32768
-"""Classes beyond which labels must not be scattered."""
 
 
 def is_label(extension: str) -> bool:
@@ -125,36 +119,3 @@ def _whole(value: Any) -> int | None:
         return int(value) if isinstance(value, int) else int(number) if (number := float(value)).is_integer() else None
     except (ValueError, OverflowError):
         return None
-
-
-def class_names(folder: Path) -> tuple[str, ...]:
-    """The lines of ``classes.txt`` in a folder; () without one."""
-    path = folder / "classes.txt"
-    try:
-        return tuple(path.read_text("utf-8-sig").rstrip().splitlines()) if path.exists() else ()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ExunoError(f"{path} cannot be read ({error})", "Write it in UTF-8, a name on each line.") from error
-
-
-def check_labels(labels: Collection[int], classes: tuple[str, ...], where: str) -> None:
-    """Raises ExunoError for labels that are no numbers of classes: beyond ``classes`` (if these are known), or so far
-    apart that most classes would be empty. Labels that count from 1 are told.
-
-    Args:
-        labels: of all samples, from 0.
-        classes: names, () where they are not known.
-        where: the labels are from, for the message.
-    """
-    low, high, different = min(labels), max(labels), len(set(labels))
-    if classes and high >= len(classes):
-        raise ExunoError(
-            f"{where} has labels up to {high:,}, and classes.txt names {len(classes):,} classes",
-            "Labels count from 0: the first line of classes.txt is the name of 0.",
-        )
-    if high >= MANY and high >= 100 * different:
-        raise ExunoError(
-            f"{where} has {different:,} different labels, and the largest is {high:,}",
-            f"That would be {high + 1:,} classes: number those that there are from 0.",
-        )
-    if low == 1 and different == high:
-        tell(f"{where} has the labels 1 to {high:,}: they count from 0, so the first class has no samples")

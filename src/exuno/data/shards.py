@@ -15,7 +15,11 @@ from itertools import groupby, product
 from math import prod
 from pathlib import Path
 
-from exuno.data.shard_labels import FORMS, MOST, NoLabel, check_labels, choose, class_names, is_label, parse
+import numpy as np
+
+from exuno.data.class_order import FILE, read_classes
+from exuno.data.labels import count_classes, tell_unused
+from exuno.data.shard_labels import FORMS, MOST, NoLabel, choose, is_label, parse
 from exuno.engine.checksums import CHECKSUMS, at_end, read_checksums
 from exuno.engine.errors import ExunoError
 from exuno.engine.limits import FILES, UNPACKED, read_at_most
@@ -112,15 +116,18 @@ class Shards:
                 f"there are no {what}{f' .{only}' if only else ''} in {paths[0]}, but {self._words() or 'nothing'}",
                 f"Known suffixes: {' '.join(suffixes)}.",
             )
-        names = class_names(paths[0].parent)
+        listed = paths[0].parent / FILE
+        names = read_classes(listed, repeated=True) if listed.exists() else ()
         self.labels, why = self._labels(beside, names)
         for members in beside:
             self._leave_out(members)
         if self.left_out:
             tell(f"{paths[0]}: members left out: {self._words()}{why}")
-        labelled = self.labels[0] >= 0
-        self.classes = names if labelled and names else None
-        self.num_classes = len(self.classes or ()) or max(self.labels) + 1
+        labels, told = np.array(self.labels), f"label in {paths[0]}"
+        self.num_classes = count_classes(labels, names, told)
+        self.classes = names if self.num_classes and names else None
+        if not names:
+            tell_unused(labels, self.num_classes, None, str(paths[0]))
 
     def read(self, member: Member) -> bytes:
         """The bytes of a file."""
@@ -228,7 +235,6 @@ class Shards:
                 )
             for members in beside:
                 del members[extension]
-            check_labels(labels, names, str(self.paths[0]))
             return labels, ""
         return [-1] * len(beside), why
 

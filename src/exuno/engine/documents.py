@@ -14,14 +14,14 @@ MOST_NODES = 1_000_000
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file.
+    """The text of a UTF-8 file, without the mark that some editors put before it.
 
     Raises:
         ExunoError: it is not there, not UTF-8, or larger than ``EXUNO_MAX_TEXT``.
     """
     try:
         with path.open("rb") as file:
-            return read_at_most(file, SMALL, str(path)).decode()
+            return read_at_most(file, SMALL, str(path)).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ExunoError(f"{path} is damaged: it is not UTF-8 ({error})", "Copy or write it again.") from None
     except OSError as error:
