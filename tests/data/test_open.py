@@ -273,8 +273,8 @@ def test_shards_are_those_of_webdataset(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda p: shard(p, [("a", noise(4, 4), b"cat")]), "label that is no number"),
-        (lambda p: shard(p, [("a", noise(4, 4), b"-1")]), "label that is no number"),
+        (lambda p: shard(p, [("a", noise(4, 4), b"cat")]), "label that is no class"),
+        (lambda p: shard(p, [("a", noise(4, 4), b"-1")]), "label that is no class"),
         (lambda p: shard(p, [("a", noise(4, 4), b"1"), ("b", noise(4, 4), None)]), r"b\.png has no label"),
         (lambda p: p.write_bytes(b"x" * 2000), "not a whole tar"),
         (lambda p: p.write_bytes(b""), "not a whole tar|no images"),

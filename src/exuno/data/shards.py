@@ -223,7 +223,7 @@ class Shards:
                 member, error = wrong
                 if is_label(extension) or labels or error.meant:
                     path = self.paths[member.shard]
-                    raise ExunoError(f"{path} has a label that is no number: {member.key} is {error}", f"{FORMS}.")
+                    raise ExunoError(f"{path} has a label that is no class: {member.key} is {error}", f"{FORMS}.")
                 why = why or f"; {member.key} is no label but {error}. {FORMS}"
                 continue
             if len(there) < len(mine):
