@@ -3,6 +3,8 @@ UV := .uv/bin/uv
 SYNC := $(UV) sync --locked --quiet --inexact
 BIN := .venv/bin
 PYTHON ?= python3
+# Containers often set this. Every process, and the tests start many, would compile torch anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-all fuzz lint types bench clean
 

@@ -211,7 +211,7 @@ TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "
     [
         pytest.param(["-m", "exuno"], "teach", "cpu:2", marks=pytest.mark.slow),
         pytest.param(["-m", "exuno"], "distill", "cpu:2", marks=pytest.mark.slow),
-        (TORCHRUN, "distill", "cpu"),
+        pytest.param(TORCHRUN, "distill", "cpu", marks=pytest.mark.slow),
     ],
 )
 def test_two_processes_bring_a_cell_of_the_digits_study_to_the_result_of_one(

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import make_podd
@@ -45,6 +46,7 @@ def words(published: str) -> dict[str, str]:
     return {flag: value or "True" for flag, value in re.findall(r"--(\w+)(?:=(\S+))?", published)}
 
 
+@cache
 def resolved(ours: str, more: str = "") -> PosterConfig:
     verb, *args = shlex.split(f"{ours} {more}")[1:]
     assert verb == "poster"
