@@ -149,11 +149,12 @@ def test_a_smoke_poster_of_classes_of_all_sizes(labels: list[int], tmp_path: Pat
     assert main([*args, *few, "--run-dir", str(tmp_path / "run")]) == 0
 
 
-def test_one_class_is_nothing_to_distill_into_a_poster(fails, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["poster --ipc 1", "teach --model exuno:convnet_1_8"])
+def test_one_class_is_nothing_to_tell_apart(command: str, fails, tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (40, 6, 6), dtype=np.uint8)
     labels = np.zeros(40, np.int64)
     np.savez(tmp_path / "one.npz", train_images=images, train_labels=labels, test_images=images ^ 1, test_labels=labels)
-    said = fails("poster", "--data", f"npz:{tmp_path}/one.npz", "--ipc", "1", "--smoke", "--run-dir", tmp_path / "run")
+    said = fails(*command.split(), "--data", f"npz:{tmp_path}/one.npz", "--smoke", "--run-dir", tmp_path / "run")
     assert "has one class, so there is nothing to tell apart" in said
 
 

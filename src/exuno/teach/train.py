@@ -84,6 +84,10 @@ def prepare(config: TeachConfig, accelerator: Accelerator) -> Setup:
     training, test = open_both(config.data, config.data_root, config.held)
     if training.num_classes == 0:
         raise ExunoError(f"{config.data} has no labels to train on", "Use it as the --source of exuno distill.")
+    if training.num_classes == 1:
+        raise ExunoError(
+            f"{config.data} has one class, so there is nothing to tell apart", "Give data of two classes or more."
+        )
     check_apart(config.data, training, test)
     size = size_of(config, training)
     session.seed_everything(config.run.seed)
