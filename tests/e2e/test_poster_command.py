@@ -259,6 +259,7 @@ def test_a_killed_run_ends_with_the_same_poster_bit_for_bit(tmp_path: Path) -> N
         assert result(cut)[name] == result(whole)[name]
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_poster_of_one(tmp_path: Path) -> None:
     spec = write_images(tmp_path / "a.npz", 3, 1)
     args = ["--data", spec, "--ipc", "1", "--unroll.runs", "2", "--labels", "learned", "--optim.name", "sgd"]
