@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from exuno.engine.run import processor
 
-RESULTS = Path(__file__).parent / "RESULTS.md"
+RESULTS = Path(os.environ.get("EXUNO_RESULTS", Path(__file__).parent / "RESULTS.md"))
+"""Where the tables go; EXUNO_RESULTS takes those of a trial that should not be kept."""
 
 
 class Spread(NamedTuple):
