@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from exuno.data.subset import some
+from exuno.engine.documents import read_text
 from exuno.engine.errors import ExunoError
 from exuno.engine.tell import tell
 
@@ -95,10 +96,7 @@ def read_classes(file: Path) -> tuple[str, ...]:
     Raises:
         ExunoError: it cannot be read, or has an empty or a repeated name.
     """
-    try:
-        names = [line.strip() for line in file.read_text(encoding="utf-8-sig").rstrip().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ExunoError(f"{file} cannot be read: {error}", "Write one name of a class a line, in UTF-8.") from None
+    names = [line.strip() for line in read_text(file).rstrip().splitlines()]
     if "" in names or not names:
         raise ExunoError(f"{file} has an empty line {names.index('') + 1 if names else 1}", "Name a class a line.")
     if twice := next((name for name in names if names.count(name) > 1), None):

@@ -1,13 +1,12 @@
 """The label of a sample in a WebDataset shard: which member of it holds one, and what it says."""
 
-import io
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from exuno.engine.arrays import read_npy
+from exuno.engine.documents import read_text
 from exuno.engine.errors import ExunoError
 from exuno.engine.tell import tell
 
@@ -98,8 +97,8 @@ def parse(content: bytes | None, extension: str, names: Mapping[str, int]) -> in
 
 def _array(content: bytes) -> Any:
     try:
-        array = np.load(io.BytesIO(content), allow_pickle=False)
-    except Exception:  # NumPy raises ValueError, EOFError, SyntaxError, … for a damaged file
+        array = read_npy(content)
+    except Exception:  # NumPy raises ValueError, EOFError, SyntaxError, … for a damaged header
         raise NoLabel("no array of NumPy") from None
     if array.size != 1 or array.dtype.kind not in "iufU":
         raise NoLabel(f"an array {array.dtype} {list(array.shape)}")
@@ -130,10 +129,7 @@ def _whole(value: Any) -> int | None:
 def class_names(folder: Path) -> tuple[str, ...]:
     """The lines of ``classes.txt`` in a folder; () without one."""
     path = folder / "classes.txt"
-    try:
-        return tuple(path.read_text("utf-8-sig").rstrip().splitlines()) if path.exists() else ()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ExunoError(f"{path} cannot be read ({error})", "Write it in UTF-8, a name on each line.") from error
+    return tuple(read_text(path).rstrip().splitlines()) if path.exists() else ()
 
 
 def check_labels(labels: Collection[int], classes: tuple[str, ...], where: str) -> None:
