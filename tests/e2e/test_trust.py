@@ -181,7 +181,27 @@ def test_a_deleted_working_directory(tmp_path: Path) -> None:
         "mkdir gone; cd gone; rmdir ../gone; exuno synth photo:coffee --count 4 --size 8 --out x", cwd=tmp_path
     )
     assert done.returncode == 2
+    assert "the folder that you stand in has been removed" in done.stderr
+
+
+@pytest.mark.parametrize("streams", [">&-", ">&- 2>&-", "<&-", "2>/dev/full", ">&- 2>/dev/full"])
+def test_work_is_done_whoever_listens(streams: str, tmp_path: Path) -> None:
+    done = shell(f"exuno synth photo:coffee --count 4 --size 8 --workers 1 --out {tmp_path}/x {streams}")
+    assert done.returncode == 0
     assert "Traceback" not in done.stderr
+    assert len(list((tmp_path / "x").rglob("*.jpg"))) == 4
+
+
+def test_a_closed_output_is_not_taken_for_the_next_file(tmp_path: Path) -> None:
+    """What is opened next would have its number, and get all that is printed."""
+    assert shell(f"exuno report {tmp_path} >&- 2>&-").returncode == 2
+    code = "import os; from exuno.cli import _open_standard; _open_standard(); print(os.open('/dev/null', 0))"
+    done = shell(f'{sys.executable} -c "{code}" <&- 3>&- 4>&-')
+    assert int(done.stdout) >= 3
+
+
+def test_a_mistake_that_nobody_can_be_told() -> None:
+    assert shell("exuno nosuch 2>/dev/full").returncode == 2
 
 
 def test_a_full_and_a_closed_output() -> None:
