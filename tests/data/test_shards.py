@@ -141,7 +141,7 @@ def test_more_labels_than_names(tmp_path: Path) -> None:
     with pytest.raises(ExunoError, match=r"labels up to 3, and classes\.txt names 3 classes"):
         open_data(shard(tmp_path / "s.tar", samples(b"1", b"2", b"3")))
     (tmp_path / "classes.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ExunoError, match=r"classes\.txt cannot be read"):
+    with pytest.raises(ExunoError, match=r"classes\.txt is damaged: it is not UTF-8"):
         open_data(f"wds:{tmp_path}/s.tar")
 
 

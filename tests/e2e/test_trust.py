@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -64,8 +65,6 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def copy(run: Path, to: Path) -> Path:
-    import shutil
-
     shutil.copytree(run, to)
     return to
 
@@ -142,6 +141,27 @@ def test_a_source_folder_that_changes_under_a_run_is_told(
     stopped(args)
     next(source.rglob("*.jpg")).unlink()
     assert "the source of the run in" in fails(*args)
+
+
+@pytest.mark.parametrize("put_back", [False, True])
+def test_a_run_directory_that_is_removed_under_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Fails, put_back: bool
+) -> None:
+    run, advance = tmp_path / "run", Training.advance
+
+    def step(self: Training, *rest: object) -> object:
+        loss = advance(self, *rest)  # type: ignore[arg-type]
+        if self.step == 2:
+            shutil.rmtree(run)
+            if put_back:
+                (run / "checkpoints").mkdir(parents=True)
+                (run / ".lock").touch()
+            self.save(loss)
+        return loss
+
+    monkeypatch.setattr(Training, "advance", step)
+    assert "has been removed, or another put in its place" in fails("teach", "digits", *SMOKE, "--run-dir", str(run))
+    assert not list(run.glob("checkpoints/*"))
 
 
 def test_metrics_that_were_cut_are_told(
