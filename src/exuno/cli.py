@@ -6,7 +6,6 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from io import TextIOWrapper
-from pathlib import Path
 
 from exuno.engine.errors import ExunoError, as_mistake
 from exuno.verbs import VERBS, run_verb
@@ -71,7 +70,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _stand_somewhere() -> None:
     """Raises ExunoError if the working directory has been removed: libraries end the process over that."""
     try:
-        Path.cwd()
+        os.getcwd()  # noqa: PTH109 - pathlib takes longer to import than all the rest
     except FileNotFoundError:
         raise ExunoError("the folder that you stand in has been removed", "Go to another: cd.") from None
 

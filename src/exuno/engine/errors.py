@@ -1,7 +1,6 @@
 """A user's mistake, told in one short paragraph: what is wrong, and what to do about it."""
 
 import errno
-import re
 
 
 class ExunoError(Exception):
@@ -75,8 +74,9 @@ def _of_torch(text: str) -> ExunoError | None:
     if "shm" in text and ("No space left" in text or "unable to" in text):
         return ExunoError("shared memory is full: a worker process could not pass on its batch", SHARED_FULL)
     if "DefaultCPUAllocator" in text:
-        asked = re.search(r"allocate (\d+) bytes", text)
-        return ExunoError(f"there is not enough memory{f' for {int(asked[1]):,} bytes' if asked else ''}", SMALLER)
+        asked = text.partition("allocate ")[2].partition(" bytes")[0]
+        amount = f" for {int(asked):,} bytes" if asked.isdigit() else ""
+        return ExunoError(f"there is not enough memory{amount}", SMALLER)
     if "ancdata" in text:
         return ExunoError("too many files are open at once", SYSTEM[errno.EMFILE])
     return None
