@@ -74,7 +74,7 @@ def _of_torch(text: str) -> ExunoError | None:
     if "shm" in text and ("No space left" in text or "unable to" in text):
         return ExunoError("shared memory is full: a worker process could not pass on its batch", SHARED_FULL)
     if "DefaultCPUAllocator" in text:
-        asked = text.rpartition("allocate ")[2].partition(" bytes")[0]
+        asked = text.partition("tried to allocate ")[2].partition(" bytes")[0]
         amount = f" for {int(asked):,} bytes" if asked.isdigit() else ""
         return ExunoError(f"there is not enough memory{amount}", SMALLER)
     if "ancdata" in text:
