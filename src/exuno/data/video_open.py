@@ -145,6 +145,8 @@ def _listed(name: str, lists: Sequence[Path], folder: Path, split: str, cut: Cut
         file = row.get("file") or row.get("path")
         if file:
             path = next((p for p in (folder / file, lists[0].parent / file) if p.is_file()), folder / file)
+        elif "youtube_id" not in row:
+            raise ExunoError(f"{lists[0]} has a row that names no file", "Name one in each row.")
         else:
             stem = _stem(lists[0], row)
             path = there.get(stem) or there.get(row["youtube_id"]) or folder / f"{stem}.mp4"
