@@ -2,7 +2,6 @@
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from io import TextIOWrapper
@@ -60,6 +59,8 @@ def main(args: Sequence[str] | None = None) -> int:
         if debug:
             raise
         if mistake is None:
+            import traceback
+
             _say(traceback.format_exc() + BUG.format(version=__version__))
             return 1
         _say(f"exuno: {mistake.what}" + (f"\n       {mistake.todo}" if mistake.todo else ""))
