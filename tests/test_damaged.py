@@ -36,10 +36,12 @@ def test_any_damage_ends_in_a_sentence(kind: str, tmp_path: Path) -> None:
         folder.mkdir()
         content = mutated(kind, draw.choice(VALID[kind]), draw)
         refused += tell(lambda content=content, folder=folder: READERS[kind](folder, content)) is not None
-    assert refused > EACH // 10 or kind == "yamlcfg"
+    assert refused > EACH // 10 or kind in ("yamlcfg", "evaluation", "curves")  # a page notes what it passes over
 
 
-@pytest.mark.parametrize("kind", [kind for kind in VALID if kind not in ("spec", "synthjson", "poster", "tfbundle")])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in VALID if kind not in ("spec", "synthjson", "poster", "tfbundle", "lists", "curves")]
+)
 def test_the_files_themselves_are_read(kind: str, tmp_path: Path) -> None:
     for number, content in enumerate(VALID[kind]):
         folder = tmp_path / str(number)

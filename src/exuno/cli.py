@@ -2,11 +2,11 @@
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from io import TextIOWrapper
 
-from exuno.engine.errors import as_mistake
+from exuno.engine.errors import ExunoError, as_mistake
 from exuno.verbs import VERBS, run_verb
 from exuno.version import __version__
 
@@ -45,11 +45,12 @@ def main(args: Sequence[str] | None = None) -> int:
 
             print(script(args[1] if len(args) > 1 else ""), end="")
         else:
+            _stand_somewhere()
             run_verb(args)
     except BrokenPipeError:
         raise
     except KeyboardInterrupt:
-        print("exuno: interrupted; the same command continues from the last checkpoint.", file=sys.stderr)
+        _say("exuno: interrupted; the same command continues from the last checkpoint.")
         return 130
     except SystemExit as stop:  # tyro has already told the user what was wrong
         return stop.code if isinstance(stop.code, int) else 2
@@ -58,32 +59,63 @@ def main(args: Sequence[str] | None = None) -> int:
         if debug:
             raise
         if mistake is None:
-            traceback.print_exc()
-            print(BUG.format(version=__version__), file=sys.stderr)
+            import traceback
+
+            _say(traceback.format_exc() + BUG.format(version=__version__))
             return 1
-        print(f"exuno: {mistake.what}" + (f"\n       {mistake.todo}" if mistake.todo else ""), file=sys.stderr)
+        _say(f"exuno: {mistake.what}" + (f"\n       {mistake.todo}" if mistake.todo else ""))
         return 2
     return 0
 
 
+def _stand_somewhere() -> None:
+    """Raises ExunoError if the working directory has been removed: libraries end the process over that."""
+    try:
+        os.getcwd()  # noqa: PTH109 - pathlib takes longer to import than all the rest
+    except FileNotFoundError:
+        raise ExunoError("the folder that you stand in has been removed", "Go to another: cd.") from None
+
+
 def run() -> None:
     """Entry point of the ``exuno`` program."""
+    _open_standard()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # None where it was closed
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that knows no Unicode still gets every sentence
     try:
         code = main()
-        if sys.stdout:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except BrokenPipeError:  # exuno … | head: what reads it has seen enough
-        code = _mute(1)
+        code = 1
     except OSError as error:  # exuno … > a full disk
-        print(f"exuno: the output could not be written: {error.strerror}.", file=sys.stderr)
-        code = _mute(2)
+        _say(f"exuno: the output could not be written: {error.strerror}.")
+        code = 2
+    _mute()
     sys.exit(code)
 
 
-def _mute(code: int) -> int:
-    """Sends what is still to be printed nowhere, so that the end of the process does not stumble over it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return code
+def _say(text: str) -> None:
+    """Prints to stderr, if anybody can be told there."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def _open_standard() -> None:
+    """Gives the standard streams that whoever started this process has closed (``exuno … >&-``) to nobody: else the
+    next file that is opened would be in their place, and get what is printed."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def _mute() -> None:
+    """Sends what could not be printed nowhere, so that the end of the process does not stumble over it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

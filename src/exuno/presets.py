@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from exuno.commandline import parsed
-from exuno.engine.documents import mapping, read_yaml
 from exuno.engine.errors import ExunoError
 from exuno.renamed import modern
 
@@ -61,6 +60,8 @@ def read(verb: str, name: str, below: tuple[str, ...] = ()) -> Preset:
     Raises:
         ExunoError: unknown name, or a file that is not a configuration of this verb.
     """
+    from exuno.engine.documents import mapping, read_yaml  # not for --help
+
     known = {preset: path for (_, preset), path in files(verb).items()}
     path = known.get(name)
     if path is None:

@@ -251,8 +251,9 @@ def test_mistakes(folder: Path, tmp_path: Path) -> None:
         "": "lists no videos",
         f"file,label\n{video},a,b\n": "a row of 3 columns where its first line has 2",
         f"file,label\n{video},a\n{video}\n": "no label for 1 of its 2 videos",
+        f"file,label\n{video},a\n,a\n": "a row that names no file",
         "label,youtube_id,time_start,time_end\na,xyz,soon,2\n": "times of xyz that are no numbers",
-        "file,label\n\u00fc.mp4,a\n": "no list in UTF-8",
+        "file,label\n\u00fc.mp4,a\n": "is not UTF-8",
     }.items():
         (tmp_path / "a.csv").write_bytes(content.encode("latin1"))
         with pytest.raises(ExunoError, match=words):

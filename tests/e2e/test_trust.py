@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -64,8 +65,6 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def copy(run: Path, to: Path) -> Path:
-    import shutil
-
     shutil.copytree(run, to)
     return to
 
@@ -144,6 +143,27 @@ def test_a_source_folder_that_changes_under_a_run_is_told(
     assert "the source of the run in" in fails(*args)
 
 
+@pytest.mark.parametrize("put_back", [False, True])
+def test_a_run_directory_that_is_removed_under_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Fails, put_back: bool
+) -> None:
+    run, advance = tmp_path / "run", Training.advance
+
+    def step(self: Training, *rest: object) -> object:
+        loss = advance(self, *rest)  # type: ignore[arg-type]
+        if self.step == 2:
+            shutil.rmtree(run)
+            if put_back:
+                (run / "checkpoints").mkdir(parents=True)
+                (run / ".lock").touch()
+            self.save(loss)
+        return loss
+
+    monkeypatch.setattr(Training, "advance", step)
+    assert "has been removed, or another put in its place" in fails("teach", "digits", *SMOKE, "--run-dir", str(run))
+    assert not list(run.glob("checkpoints/*"))
+
+
 def test_metrics_that_were_cut_are_told(
     tmp_path: Path, stopped: Callable[[list[str]], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,7 +201,27 @@ def test_a_deleted_working_directory(tmp_path: Path) -> None:
         "mkdir gone; cd gone; rmdir ../gone; exuno synth photo:coffee --count 4 --size 8 --out x", cwd=tmp_path
     )
     assert done.returncode == 2
+    assert "the folder that you stand in has been removed" in done.stderr
+
+
+@pytest.mark.parametrize("streams", [">&-", ">&- 2>&-", "<&-", "2>/dev/full", ">&- 2>/dev/full"])
+def test_work_is_done_whoever_listens(streams: str, tmp_path: Path) -> None:
+    done = shell(f"exuno synth photo:coffee --count 4 --size 8 --workers 1 --out {tmp_path}/x {streams}")
+    assert done.returncode == 0
     assert "Traceback" not in done.stderr
+    assert len(list((tmp_path / "x").rglob("*.jpg"))) == 4
+
+
+def test_a_closed_output_is_not_taken_for_the_next_file(tmp_path: Path) -> None:
+    """What is opened next would have its number, and get all that is printed."""
+    assert shell(f"exuno report {tmp_path} >&- 2>&-").returncode == 2
+    code = "import os; from exuno.cli import _open_standard; _open_standard(); print(os.open('/dev/null', 0))"
+    done = shell(f'{sys.executable} -c "{code}" <&- 3>&- 4>&-')
+    assert int(done.stdout) >= 3
+
+
+def test_a_mistake_that_nobody_can_be_told() -> None:
+    assert shell("exuno nosuch 2>/dev/full").returncode == 2
 
 
 def test_a_full_and_a_closed_output() -> None:

@@ -103,3 +103,22 @@ def test_without_h5py_the_command_that_installs_it_is_told(
     told = fails("fewshot", "eval", tmp_path / "a.hdf5")
     assert "feature files need h5py, which is not installed" in told
     assert "pip install 'exuno[hdf5]'" in told
+
+
+def test_what_a_file_only_names_is_not_read(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason=WITHOUT)
+    published(tmp_path / "other.hdf5")
+    with h5py.File(tmp_path / "a.hdf5", "w") as file:
+        file["all_feats"] = h5py.ExternalLink(str(tmp_path / "other.hdf5"), "all_feats")
+        file["all_labels"] = np.zeros(32, np.int32)
+    with pytest.raises(ExunoError, match=r"all_feats of .* lies in another file"):
+        read_features(tmp_path / "a.hdf5")
+
+
+def test_a_shape_without_content_takes_no_memory(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason=WITHOUT)
+    with h5py.File(tmp_path / "a.hdf5", "w") as file:
+        file.create_dataset("all_feats", (10**7, 10**5), "f4", chunks=(16, 16))
+        file.create_dataset("all_labels", (10**7,), "i4", chunks=(16,))
+    with pytest.raises(ExunoError, match="EXUNO_MAX_BYTES"):
+        read_features(tmp_path / "a.hdf5")

@@ -8,6 +8,7 @@ import pickle
 import random
 import struct
 import tarfile
+import wave
 import zipfile
 from collections.abc import Callable
 from typing import Any
@@ -162,6 +163,14 @@ def seeds() -> dict[str, list[bytes]]:
         "lineage": {},
         "class_names": [*"abcdefghij"],
     }
+    answers, wav = io.BytesIO(), io.BytesIO()
+    images = np.zeros((4, 8, 8), np.uint8)
+    np.savez(
+        answers, logits=np.eye(4, 3, dtype=np.float32), labels=np.arange(4) % 3, class_names=[*"abc"], images=images
+    )
+    with wave.open(wav, "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(np.arange(400, dtype="<i2").tobytes())
     sealed = torch_bytes({"step": 1, "method": {"w": torch.ones(2)}})
     return {
         "cifar": [pickle.dumps(batch, 2), pickle.dumps(batch, 4)],
@@ -184,6 +193,17 @@ def seeds() -> dict[str, list[bytes]]:
             *(b"wds:{000..012}.tar", b"photo:astronaut", b"timm:resnet18"),
         ],
         "rundir": [json.dumps(result).encode()],
+        "evaluation": [answers.getvalue()],
+        "curves": [
+            b'{"step": 1, "loss": 2.5, "time": 0.5}\n{"step": 2, "loss": 1.5, "time": 1.0}\n',
+            b'[{"file": "a.png", "title": "A", "caption": "b", "shows": "data", "least": 300}]',
+            b"verb: teach\npreset: digits\nconfig: {data: digits, optim: {lr: 0.1}}\n",
+        ],
+        "lists": [
+            *(b"cat\ndog\nox\n", b"class,split\ncat,train\ndog,test\nox,val\n"),
+            *(b"file,label\na.mp4,cat\nb.mp4,dog\n", b"label,youtube_id,time_start,time_end\ncat,xyz,1,2\n"),
+        ],
+        "recording": [wav.getvalue()],
     }  # fmt: skip
 
 
@@ -194,6 +214,10 @@ def mutated(kind: str, content: bytes, draw: random.Random) -> bytes:
         ways += [_json, _json, _json]
     elif kind == "yamlcfg":
         ways += [_yaml, _yaml]
+    elif kind == "curves":
+        ways += [_json, _yaml] if content.startswith((b"[", b"verb")) else []
+    elif kind == "evaluation":
+        ways += [_npz]
     elif kind == "npz":
         ways += [_npz, _npz]
     elif kind == "shards":

@@ -15,12 +15,15 @@ from PIL import Image
 
 from exuno import presets
 from exuno.data.cifar import FILES, open_cifar
+from exuno.data.class_order import read_classes
 from exuno.data.open import open_data
 from exuno.data.photo import load_photo
 from exuno.data.poster import load as load_poster
+from exuno.data.recording import read_recording
 from exuno.engine import checkpoint
 from exuno.engine.errors import ExunoError, as_mistake
 from exuno.exporting.model import export_model
+from exuno.fewshot.class_file import read_class_file
 from exuno.models.load import load_model
 from exuno.models.save import save_model
 from exuno.models.tensorflow import read_bundle
@@ -125,6 +128,36 @@ def result(folder: Path, content: bytes) -> None:
     export_model(f"run:{folder}", folder / "out")
 
 
+def evaluation(folder: Path, content: bytes) -> None:
+    """An evaluation of a run, for its page: noted there where it makes no sense."""
+    (folder / "config.yaml").write_text("verb: teach\nconfig: {data: digits}\n")
+    (folder / "evaluation").mkdir(exist_ok=True)
+    (folder / "evaluation/teacher.npz").write_bytes(content)
+    write_report(folder)
+
+
+def curves(folder: Path, content: bytes) -> None:
+    """metrics.jsonl and the list of figures of a run, for its page."""
+    (folder / "config.yaml").write_bytes(content)
+    (folder / "metrics.jsonl").write_bytes(content)
+    (folder / "figures").mkdir(exist_ok=True)
+    (folder / "figures/figures.json").write_bytes(content)
+    write_report(folder)
+
+
+def lists(folder: Path, content: bytes) -> None:
+    """Lists of classes, of splits and of videos."""
+    (folder / "l.csv").write_bytes(content)
+    tell(lambda: read_classes(folder / "l.csv"))
+    tell(lambda: open_data(f"videos:{folder / 'l.csv'}"))
+    read_class_file(folder / "l.csv")
+
+
+def recording(folder: Path, content: bytes) -> None:
+    (folder / "r.wav").write_bytes(content)
+    read_recording(folder / "r.wav", 8000)
+
+
 def spec(folder: Path, content: bytes) -> None:
     text = content.decode(errors="surrogateescape")
     tell(lambda: open_data(text))
@@ -145,7 +178,10 @@ def tell(call: Callable[[], Any]) -> str | None:
 
 READERS: dict[str, Reader] = {
     each.__name__: each
-    for each in (cifar, npz, shards, model, pth, safetensors, yamlcfg, synthjson, tfbundle, picture, step, poster, spec)
+    for each in (
+        *(cifar, npz, shards, model, pth, safetensors, yamlcfg, synthjson, tfbundle, picture, step, poster, spec),
+        *(evaluation, curves, lists, recording),
+    )
 }
 READERS |= dict.fromkeys(("rundir", "rerun", "exportrun"), result)
 """Kind -> how it is read. The three kinds of result.json are read alike."""

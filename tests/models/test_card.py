@@ -40,6 +40,8 @@ def test_what_is_no_card(text: str) -> None:
         ({"mean": (0.5,)}, "3 input channels"),
         ({"std": (0.2, 0.0, 0.1)}, "not positive"),
         ({"class_names": ("cat",)}, "1 class names for 2"),
+        ({"options": {"depth": 10**9}}, "whose depth is 1000000000"),
+        ({"options": {"input_size": [3, 10**9]}}, "whose input_size"),
     ],
 )
 def test_impossible_cards(change: dict, told: str) -> None:

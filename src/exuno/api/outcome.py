@@ -5,8 +5,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exuno.engine.documents import read_result
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
@@ -28,6 +26,8 @@ class Outcome:
     @cached_property
     def result(self) -> dict[str, Any]:
         """The content of result.json."""
+        from exuno.engine.documents import read_result
+
         return read_result(self.dir / "result.json")
 
     @property

@@ -12,6 +12,7 @@ from exuno.data.constants import IMAGENET
 from exuno.data.files import FileData
 from exuno.data.labels import count_classes
 from exuno.data.packed import absent, command, inside, still_packed
+from exuno.engine.documents import read_text
 from exuno.engine.errors import ExunoError
 
 LOOKED = 20_000
@@ -80,7 +81,7 @@ def stl10(root: Path, split: str) -> Data:
         labels, classes = np.full(len(images), -1, np.int64), None
     else:
         labels = np.fromfile(_there(base / f"{split}_y.bin"), np.uint8).astype(np.int64) - 1
-        classes = tuple(_there(base / "class_names.txt").read_text().split())
+        classes = tuple(read_text(_there(base / "class_names.txt")).split())
         count_classes(labels, classes, f"the labels of stl10 in {base}")
     return ArrayData(f"stl10/{split}", images, labels, classes, stats=IMAGENET)
 
@@ -92,7 +93,7 @@ def tiny_imagenet(root: Path, split: str) -> Data:
 
     split_of("tiny-imagenet", split, ("train", "test", "val"))
     base = inside(root, "tiny-imagenet-200", "wnids.txt", "tiny-imagenet")
-    wnids = tuple(sorted(_there(base / "wnids.txt").read_text().split()))
+    wnids = tuple(sorted(read_text(_there(base / "wnids.txt")).split()))
     folder = base / ("train" if split == "train" else "val")
     files, _ = list_classes(folder, tuple(wnid for wnid in wnids if (folder / wnid).is_dir()))
     label = {wnid: i for i, wnid in enumerate(wnids)}
@@ -106,7 +107,7 @@ def tiny_imagenet(root: Path, split: str) -> Data:
     if not files:
         raise ExunoError(f"there are no images in {folder}", "Unpack the archive completely.")
     _check_files("tiny-imagenet", root, base, files)
-    words = dict(line.split("\t")[:2] for line in _there(base / "words.txt").read_text().splitlines() if "\t" in line)
+    words = dict(line.split("\t")[:2] for line in read_text(_there(base / "words.txt")).splitlines() if "\t" in line)
     classes = tuple(words.get(wnid, wnid).partition(",")[0] for wnid in wnids)
     return FileData(f"tiny-imagenet/{split}", base, files, np.array(labels, np.int64), classes)
 
@@ -156,7 +157,7 @@ def imagenet(root: Path, split: str, name: str = "imagenet", count: int = 1000) 
     wnids = class_folders(folder) if folder.is_dir() else ()
     chosen = root / "imagenet100.txt"
     if name == "in100" and len(wnids) > count and chosen.exists():
-        wnids = tuple(sorted(chosen.read_text().split()))
+        wnids = tuple(sorted(read_text(chosen).split()))
     if len(wnids) != count:
         more = (
             " The 50,000 validation images must be sorted into folders of their class." if folder.name == "val" else ""
@@ -179,7 +180,7 @@ def _check_files(name: str, root: Path, base: Path, files: list[str], *archives:
 
 
 def _rows(path: Path) -> list[list[str]]:
-    return [line.split() for line in _there(path).read_text().splitlines() if line.strip() and not line.startswith("#")]
+    return [line.split() for line in read_text(_there(path)).splitlines() if line.strip() and not line.startswith("#")]
 
 
 def _there(path: Path) -> Path:

@@ -12,6 +12,7 @@ from exuno.data.base import ArrayData, Positions, channel_stats
 from exuno.data.files import FileData
 from exuno.data.packed import absent
 from exuno.data.picture import decode, gray, read
+from exuno.engine.documents import read_text
 from exuno.engine.errors import ExunoError
 
 SIDE = 105
@@ -147,7 +148,7 @@ def open_run_data(root: Path, split: str = "test") -> ArrayData:
 
 
 def _run(path: Path, base: Path) -> Run:
-    pairs = [line.split() for line in path.read_text().splitlines() if line.strip()]
+    pairs = [line.split() for line in read_text(path).splitlines() if line.strip()]
     if any(len(pair) != 2 for pair in pairs):
         raise ExunoError(f"{path} has a line that is not two file names", "Unpack it again.")
     classes = sorted({shown for _, shown in pairs})

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from exuno.data.deep import Deep, by_opencv, deep, eight_bits
 from exuno.data.jpeg import plain_size
+from exuno.engine.documents import read_bytes
 from exuno.engine.errors import ExunoError
 from exuno.engine.limits import PIXELS
 
@@ -52,12 +53,7 @@ def decode(content: bytes, name: str, bits: int | None = None) -> NDArray[np.uin
 
 def read(path: Path) -> bytes:
     """The bytes of a file; ExunoError where they cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ExunoError(
-            f"'{path}' cannot be read ({error.strerror})", "Check that it is there, and its rights."
-        ) from None
+    return read_bytes(path)
 
 
 def _fast(content: bytes) -> NDArray[np.uint8] | None:

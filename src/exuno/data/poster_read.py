@@ -12,6 +12,7 @@ from exuno.data.canvas import Layout
 from exuno.data.poster import SUFFIX, VERSION, Poster
 from exuno.data.poster_check import MOST
 from exuno.data.whitening import Whitening
+from exuno.engine.documents import read_text
 from exuno.engine.errors import ExunoError
 
 FETCH = "Make or fetch the poster anew."
@@ -78,11 +79,11 @@ def find(path: Path) -> Path:
 
 def description(path: Path) -> dict[str, Any]:
     """What poster.json says, of a version that is known."""
+    if not path.is_file():
+        raise ExunoError(f"{path} is missing", FETCH)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ExunoError(f"{path} is missing", FETCH) from None
-    except (OSError, ValueError, RecursionError) as error:
+        content = json.loads(read_text(path, todo=FETCH))
+    except (ValueError, RecursionError) as error:
         raise ExunoError(f"{path} cannot be read: {error}", FETCH) from error
     if not isinstance(content, dict) or content.get("format") != "exuno poster":
         raise ExunoError(f"{path} does not describe a poster", FETCH)

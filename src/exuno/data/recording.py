@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exuno.data.made_sound import MADE, MADE_RATE, check_sound, made_sound
+from exuno.engine.documents import read_bytes
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import existing
 
@@ -73,7 +74,7 @@ def recording_sha256(spec: str | Path) -> str:
     text = str(spec)
     if text.startswith("sound:"):
         return hashlib.sha256(made_sound(text.removeprefix("sound:")).tobytes()).hexdigest()
-    return hashlib.sha256(existing(Path(spec), "recording", FORMS).read_bytes()).hexdigest()
+    return hashlib.sha256(read_bytes(existing(Path(spec), "recording", FORMS))).hexdigest()
 
 
 def read_recording(source: str | Path | bytes, rate: int) -> NDArray[np.float32]:
@@ -87,10 +88,7 @@ def read_recording(source: str | Path | bytes, rate: int) -> NDArray[np.float32]
             a number.
     """
     name = "the recording" if isinstance(source, bytes) else f"'{source}'"
-    try:
-        content = source if isinstance(source, bytes) else Path(source).read_bytes()
-    except OSError as error:
-        raise ExunoError(f"{name} cannot be read: {error.strerror}", f"Give the {FORMS}.") from None
+    content = source if isinstance(source, bytes) else read_bytes(Path(source))
     if not content:
         raise ExunoError(f"{name} is empty: it has no bytes", "Copy or download it again.")
     samples, found = _decode(content, name)

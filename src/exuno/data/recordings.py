@@ -17,6 +17,7 @@ from exuno.data.base import SILENT, Data, Positions
 from exuno.data.memory import LIMIT
 from exuno.data.recording import RATES, SUFFIXES, read_recording, soundfile
 from exuno.data.shards import TAR, Shards, expand
+from exuno.engine.documents import read_bytes
 from exuno.engine.errors import ExunoError
 from exuno.engine.tell import tell
 
@@ -158,11 +159,7 @@ def _member(shards: Shards, position: int) -> bytes:
 
 
 def _bytes(folder: Path, files: list[str], position: int) -> bytes:
-    path = folder / files[position]
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ExunoError(f"'{path}' cannot be read: {error.strerror}", "Check the file.") from None
+    return read_bytes(folder / files[position])
 
 
 def rate_of(content: bytes) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 
 from exuno.data.packed import absent
 from exuno.data.recordings import RecordingData, in_folder
+from exuno.engine.documents import read_text
 from exuno.engine.errors import ExunoError
 
 FSDD = "recordings/DIGIT_SPEAKER_INDEX.wav"
@@ -48,7 +49,7 @@ def open_commands(root: Path, split: str) -> RecordingData:
     folder = next((place for place in places if (place / "testing_list.txt").is_file()), None)
     if folder is None:
         raise absent("speechcommands", root, f"{COMMANDS} ({COMMANDS_URL})", "speech_commands", "SpeechCommands")
-    val, test = ((folder / f"{name}_list.txt").read_text().split() for name in ("validation", "testing"))
+    val, test = (read_text(folder / f"{name}_list.txt").split() for name in ("validation", "testing"))
     from exuno.data.folder import class_folders, list_classes
 
     words = tuple(name for name in class_folders(folder) if not name.startswith("_"))  # _background_noise_

@@ -1,11 +1,10 @@
 """The label of a sample in a WebDataset shard: which member of it holds one, and what it says."""
 
-import io
 import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import numpy as np
+from exuno.engine.arrays import read_npy
 
 CALLED = ("cls", "label", "class", "target")
 """What a member that holds the label is called: ``KEY.cls``, ``KEY.cls.npy``, ``KEY.label.txt``, …"""
@@ -92,8 +91,8 @@ def parse(content: bytes | None, extension: str, names: Mapping[str, int]) -> in
 
 def _array(content: bytes) -> Any:
     try:
-        array = np.load(io.BytesIO(content), allow_pickle=False)
-    except Exception:  # NumPy raises ValueError, EOFError, SyntaxError, … for a damaged file
+        array = read_npy(content)
+    except Exception:  # NumPy raises ValueError, EOFError, SyntaxError, … for a damaged header
         raise NoLabel("no array of NumPy") from None
     if array.size != 1 or array.dtype.kind not in "iufU":
         raise NoLabel(f"an array {array.dtype} {list(array.shape)}")

@@ -1,6 +1,7 @@
 """``videos:PATH``: videos in folders of classes, in a list, or in shards; and the layouts of UCF101 and Kinetics."""
 
 import csv
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from exuno.data.subset import some
 from exuno.data.tree import entries, files_below
 from exuno.data.video_data import Cut, VideoData, VideoFile
 from exuno.data.video_file import SUFFIXES
+from exuno.engine.documents import read_text
 from exuno.engine.errors import ExunoError
 
 TESTS = ("test", "val")
@@ -143,6 +145,8 @@ def _listed(name: str, lists: Sequence[Path], folder: Path, split: str, cut: Cut
         file = row.get("file") or row.get("path")
         if file:
             path = next((p for p in (folder / file, lists[0].parent / file) if p.is_file()), folder / file)
+        elif "youtube_id" not in row:
+            raise ExunoError(f"{lists[0]} has a row that names no file", "Name one in each row.")
         else:
             stem = _stem(lists[0], row)
             path = there.get(stem) or there.get(row["youtube_id"]) or folder / f"{stem}.mp4"
@@ -167,10 +171,10 @@ def _rows(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         raise ExunoError(f"there is no list {path}", "Check the path.")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            head, *found = [[word.strip() for word in row] for row in csv.reader(file) if row] or [[]]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ExunoError(f"{path} is no list in UTF-8 ({error})", "Save it as CSV in UTF-8.") from None
+        lines = csv.reader(io.StringIO(read_text(path), newline=""))
+        head, *found = [[word.strip() for word in row] for row in lines if row] or [[]]
+    except csv.Error as error:
+        raise ExunoError(f"{path} is no list ({error})", "Save it as CSV in UTF-8.") from None
     head = [word.lower() for word in head]
     if long := next((row for row in found if len(row) > len(head)), None):
         raise ExunoError(
@@ -189,4 +193,4 @@ def _rows(path: Path) -> list[dict[str, str]]:
 def _lines(path: Path) -> list[str]:
     if not path.is_file():
         raise ExunoError(f"there is no {path}", "Unpack the lists of UCF101 there.")
-    return [line for line in path.read_text().splitlines() if line.strip()]
+    return [line for line in read_text(path).splitlines() if line.strip()]

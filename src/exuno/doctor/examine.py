@@ -33,6 +33,7 @@ from exuno.doctor.patient import (
     trained,
 )
 from exuno.doctor.smoothing import smoothing
+from exuno.engine.arrays import Arrays
 from exuno.engine.devices import make_accelerator
 from exuno.engine.options import EXECUTION, RunOptions
 from exuno.engine.progress import ProgressBar, peak_memory
@@ -116,7 +117,7 @@ def examine(config: DoctorConfig, patient: Patient, run: Run) -> dict[str, Any]:
         to_patches = finite(patient.ask(seen, bar), f"the patches of {source}")
         place = np.arange(len(some)) * len(test) // len(some)  # where Head takes its images from
         asked = [answers[place], *(patient.ask(some, bar, under(model, each)) for each in listed[1:])]
-    labels: Labels = np.load(folder / "teacher.npz")["labels"]
+    labels: Labels = Arrays(folder / "teacher.npz")["labels"]
     rows = compare([each.name for each in listed], asked, labels[place])
     claim = claimed(config, run.dir, told["n"], patient.device.type)
     if not run.options.no_images:

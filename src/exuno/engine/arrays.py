@@ -1,5 +1,6 @@
 """NumPy's .npz files of strangers: each array's header is looked at before any memory is taken for it. No torch."""
 
+import io
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,6 +83,22 @@ class Arrays:
         except Exception as error:  # a damaged archive can make zipfile, zlib and NumPy stumble anywhere
             why = " ".join(str(error).split())[:200] or type(error).__name__
             raise ExunoError(f"{what} cannot be read: {why}", TODO) from error
+
+
+def read_npy(content: bytes) -> NDArray[Any]:
+    """The array in the bytes of an .npy file.
+
+    Raises:
+        ValueError: it is none, or holds objects or another number of bytes than its header says.
+    """
+    file = io.BytesIO(content)
+    shape, column_first, dtype = _header(file)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects")
+    rest = file.read()
+    if prod(shape) * dtype.itemsize != len(rest):
+        raise ValueError(f"its header says {list(shape)} {dtype}, and it holds {len(rest)} bytes")
+    return np.ndarray(shape, dtype, rest, order="F" if column_first else "C")
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -17,6 +17,7 @@ from torch import nn
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
 from exuno.engine.sealed import Damaged, seal, unseal
+from exuno.engine.zipped import Swollen, refuse_swollen
 
 KEEP = 2
 
@@ -70,9 +71,11 @@ def load(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ExunoError(f"there is no checkpoint {path}", "Give --resume auto, or the path of an existing file.")
     try:
-        state = torch.load(io.BytesIO(unseal(path.read_bytes())), map_location="cpu", weights_only=True)
+        content = io.BytesIO(unseal(path.read_bytes()))
+        refuse_swollen(content)
+        state = torch.load(content, map_location="cpu", weights_only=True)
     except Exception as error:
-        why = str(error) if isinstance(error, Damaged) else type(error).__name__
+        why = str(error) if isinstance(error, Damaged | Swollen) else type(error).__name__
         raise ExunoError(
             f"{path} is not a readable checkpoint ({why})", "Give --resume never to start anew in another --run-dir."
         ) from error

@@ -2,30 +2,47 @@
 torch."""
 
 import json
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from exuno.engine.errors import ExunoError
-from exuno.engine.limits import SMALL, read_at_most
+from exuno.engine.limits import SMALL, UNPACKED, Limit
 
 MOST_NODES = 1_000_000
 """Values of a YAML document with its aliases written out."""
 
 
-def read_text(path: Path) -> str:
+def read_bytes(path: Path, limit: Limit = UNPACKED) -> bytes:
+    """The content of a file.
+
+    Raises:
+        ExunoError: it is not there, a pipe or device (which may give nothing for ever, or bytes without end), or larger
+            than the limit.
+    """
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+            raise ExunoError(f"{path} is a pipe or device, not a file", "Copy what it gives into a file.")
+        limit.check(found.st_size, str(path))
+        with path.open("rb", buffering=0) as file:
+            return file.readall()
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise ExunoError(f"'{path}' cannot be read: {why}", "Check that it is there, and its rights.") from None
+
+
+def read_text(path: Path, *, todo: str = "Save it as UTF-8.") -> str:
     """The text of a UTF-8 file, without the mark that some editors put before it.
 
     Raises:
         ExunoError: it is not there, not UTF-8, or larger than ``EXUNO_MAX_TEXT``.
     """
     try:
-        with path.open("rb") as file:
-            return read_at_most(file, SMALL, str(path)).decode("utf-8-sig")
+        return read_bytes(path, SMALL).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ExunoError(f"{path} is damaged: it is not UTF-8 ({error})", "Copy or write it again.") from None
-    except OSError as error:
-        raise ExunoError(f"{path} cannot be read: {error.strerror or error}", "Check the path.") from None
+        raise ExunoError(f"{path} is damaged: it is not UTF-8 ({error})", todo) from None
 
 
 def read_json(path: Path, *, todo: str = "Copy or write it again.") -> dict[str, Any]:
@@ -47,15 +64,22 @@ def read_json(path: Path, *, todo: str = "Copy or write it again.") -> dict[str,
 
 def read_yaml(path: Path, *, todo: str = "Mend the file.") -> dict[str, Any]:
     """The mapping in a YAML file. Raises ExunoError: it cannot be read, is no mapping, or names itself."""
+    try:
+        return parse_yaml(read_text(path))
+    except ValueError as error:
+        raise ExunoError(f"{path} is not YAML that can be used: {error}", todo) from None
+
+
+def parse_yaml(text: str) -> dict[str, Any]:
+    """The mapping in a YAML document. Raises ValueError: it is none, or names itself."""
     import yaml
 
-    text = read_text(path)
     try:
         content = yaml.safe_load(text)
         _count(content, {})
         return mapping(content)
     except (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError, OverflowError) as error:
-        raise ExunoError(f"{path} is not YAML that can be used: {_short(error)}", todo) from None
+        raise ValueError(_short(error)) from None
 
 
 def mapping(value: Any) -> dict[str, Any]:

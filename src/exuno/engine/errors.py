@@ -58,11 +58,12 @@ DECODERS = (
 )
 """Modules whose own errors say that a file is damaged."""
 
+SMALLER = "Use a smaller --batch-size, smaller images or fewer --workers."
 SHARED_FULL = "Give /dev/shm more room (docker run --shm-size 8g), or use --workers 0, which needs none."
 
 
 def _of_torch(text: str) -> ExunoError | None:
-    """The sentence for what torch reports of its worker processes."""
+    """The sentence for what torch reports of memory and of its worker processes."""
     if "DataLoader worker" in text and ("killed by signal: Bus" in text or "shared memory" in text):
         return ExunoError("shared memory is full: a worker process could not pass on its batch", SHARED_FULL)
     if "DataLoader worker" in text and ("exited unexpectedly" in text or "killed by signal" in text):
@@ -72,6 +73,10 @@ def _of_torch(text: str) -> ExunoError | None:
         )
     if "shm" in text and ("No space left" in text or "unable to" in text):
         return ExunoError("shared memory is full: a worker process could not pass on its batch", SHARED_FULL)
+    if "DefaultCPUAllocator" in text:
+        asked = text.partition("tried to allocate ")[2].partition(" bytes")[0]
+        amount = f" for {int(asked):,} bytes" if asked.isdigit() else ""
+        return ExunoError(f"there is not enough memory{amount}", SMALLER)
     if "ancdata" in text:
         return ExunoError("too many files are open at once", SYSTEM[errno.EMFILE])
     return None
@@ -89,7 +94,7 @@ def as_mistake(error: BaseException) -> ExunoError | None:
     if isinstance(error, MemoryError) or kind.__name__ == "OutOfMemoryError":
         return ExunoError(
             f"there is not enough memory{f' ({error})' if str(error) else ''}"[:300],
-            "Use a smaller --batch-size, smaller images or fewer --workers.",
+            SMALLER,
         )
     if isinstance(error, OSError) and error.errno is not None:
         about = " and ".join(str(name) for name in (error.filename, error.filename2) if name)

@@ -228,6 +228,7 @@ class Training:
         rng = gather_object([checkpoint.rng_state()])
         scaler = self.accelerator.scaler
         if self.accelerator.is_main_process:
+            self.run.check_there()
             content = {
                 "step": self.step,
                 "method": self.method.state_dict(),

@@ -71,7 +71,12 @@ class ProgressBar:
         return "  ".join(part for part in parts if part)
 
     def _line(self) -> None:
-        print(f"{self.title}: {self.status()}", file=sys.stderr, flush=True)
+        try:
+            print(f"{self.title}: {self.status()}", file=sys.stderr, flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError:  # a log that the disk has no room for is no reason to stop
+            self.quiet = True
 
     def due(self) -> bool:
         """Whether the display wants new numbers; lets a loop skip the work of making them."""

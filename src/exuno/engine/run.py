@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -129,8 +130,22 @@ class Run:
     def log(self, values: dict[str, Any]) -> None:
         """Adds one line to metrics.jsonl (first process only)."""
         if rank() == 0:
+            self.check_there()
             append_line(self.metrics, json.dumps(values))
             self.track(values)
+
+    def check_there(self) -> None:
+        """Raises ExunoError if the directory has been removed or replaced: what is written now would lie in one that
+        lacks what was written before."""
+        if self.lock is None:
+            return
+        with suppress(FileNotFoundError):
+            if os.path.samestat((self.dir / ".lock").stat(), os.fstat(self.lock.fileno())):
+                return
+        raise ExunoError(
+            f"{self.dir} has been removed, or another put in its place, while the run was working in it",
+            "Put it back if you can, and give the same command again: it goes on from what is there.",
+        )
 
     @property
     def metrics_bytes(self) -> int:
@@ -181,6 +196,7 @@ class Run:
 
     def finish(self, **content: Any) -> dict[str, Any]:
         """Writes result.json; with it the run counts as done."""
+        self.check_there()
         command = read_text(self.dir / "command.txt").split("\n")[0]
         result = {"exuno": __version__, "command": shlex.split(command), "preset": self.preset, **content}
         result["published"] = self.about.get("published")
@@ -191,7 +207,7 @@ class Run:
 
     def forget(self) -> None:
         """Removes a run in which nothing happened, so that the corrected command may have its folder."""
-        if rank() == 0 and {path.name for path in self.dir.iterdir()} <= DESCRIPTION:
+        if rank() == 0 and self.dir.is_dir() and {path.name for path in self.dir.iterdir()} <= DESCRIPTION:
             remove(self.dir)
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from exuno.data.relabelled import Relabelled
 from exuno.data.shard_data import ShardData
 from exuno.data.subset import SubsetData
 from exuno.data.turned import TurnedData
+from exuno.engine.arrays import Arrays
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
 from exuno.models.card import ModelCard
@@ -100,9 +101,9 @@ def _read(path: Path) -> Features | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
-            features, labels = file["features"], file["labels"]
-    except Exception:  # NumPy raises BadZipFile, EOFError, KeyError, ValueError, … for a damaged file
+        file = Arrays(path)
+        features, labels = file["features"], file["labels"]
+    except ExunoError:
         return None
     good = features.dtype == np.float32 and labels.dtype == np.int64 and features.ndim == 2
     good = good and labels.shape == features.shape[:1]

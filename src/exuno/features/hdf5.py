@@ -5,6 +5,7 @@ laid out for whole batches, and the rest of the last one stays zero.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from exuno.data.base import Data, Images, Positions
 from exuno.engine.errors import ExunoError
+from exuno.engine.limits import UNPACKED
 from exuno.features import SIGNATURE
 from exuno.models.files import sha256
 
@@ -71,7 +73,7 @@ def read_features(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         raise ExunoError("feature files need h5py, which is not installed", "pip install 'exuno[hdf5]'") from None
     try:
         with h5py.File(path, "r") as file:
-            held = {name: file.get(name) for name in (FEATURES, LABELS, COUNT)}
+            held = {name: file.get(name) for name in (FEATURES, LABELS, COUNT) if _inside(file, name, path)}
             found = {name: np.asarray(array[()]) for name, array in held.items() if isinstance(array, h5py.Dataset)}
             names = sorted(file)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
@@ -95,6 +97,24 @@ def read_features(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         )
     count = _count(found.get(COUNT), features, path)
     return np.ascontiguousarray(features[:count], np.float32), labels[:count].astype(np.int64)
+
+
+def _inside(file: Any, name: str, path: Path) -> bool:
+    """Whether an open file has something of a name, which lies in the file and takes no more memory than allowed.
+
+    Raises:
+        ExunoError: it is in another file (of this machine, which the file only names), or too large.
+    """
+    import h5py  # pyright: ignore[reportMissingImports]
+
+    if isinstance(file.get(name, getlink=True), h5py.ExternalLink):
+        raise ExunoError(f"{name} of {path} lies in another file", "Write it into the file itself.")
+    array = file.get(name)
+    if isinstance(array, h5py.Dataset):
+        if array.external or array.is_virtual:
+            raise ExunoError(f"{name} of {path} lies in another file", "Write it into the file itself.")
+        UNPACKED.check(array.size * array.dtype.itemsize if array.size else 0, f"{name} of {path}")
+    return array is not None
 
 
 def _count(told: NDArray[np.int64] | None, features: NDArray[np.float32], path: Path) -> int:

@@ -1,6 +1,7 @@
 """``--split FILE.csv``: which class, or which file, is in which part."""
 
 import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from exuno.data.deep import split_bits, tell_depth
 from exuno.data.files import FileData
+from exuno.engine.documents import read_text
 from exuno.engine.errors import ExunoError
 
 PARTS = ("train", "val", "test")
@@ -33,11 +35,10 @@ def read_class_file(path: Path) -> ClassFile:
     if not path.is_file():
         raise ExunoError(f"there is no file '{path}'", "--split is auto or a CSV file with the columns class,split.")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            columns = reader.fieldnames or ()
-            rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
+        reader = csv.DictReader(io.StringIO(read_text(path), newline=""), skipinitialspace=True)
+        columns = reader.fieldnames or ()
+        rows = list(reader)
+    except csv.Error as error:
         raise ExunoError(f"{path} is not a CSV file: {error}", "Write it with the columns class,split.") from error
     if missing := [column for column in ("class", "split") if column not in columns]:
         raise ExunoError(

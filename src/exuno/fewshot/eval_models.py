@@ -12,7 +12,9 @@ from exuno.data.base import Data
 from exuno.data.class_match import plain
 from exuno.data.omniglot import BACKGROUND, RUNS
 from exuno.data.subset import labels_of
+from exuno.engine.documents import read_bytes
 from exuno.engine.errors import ExunoError
+from exuno.engine.limits import SMALL
 from exuno.features.hdf5 import FeatureData
 from exuno.fewshot.eval_options import FEATURES, PIXELS
 from exuno.fewshot.options import EvalConfig
@@ -224,7 +226,7 @@ def ancestry(card: ModelCard) -> tuple[list[ModelCard], str]:
         if not file.is_file():
             return cards, f"started from {start}, which is not there"
         try:
-            cards.append(ModelCard.from_json(file.read_bytes(), str(file)))
+            cards.append(ModelCard.from_json(read_bytes(file, SMALL), str(file)))
         except ExunoError:
             return cards, f"started from {start}, which is damaged"
     return cards, "a long line of runs"

@@ -14,6 +14,8 @@ from exuno.engine.limits import CLASSES, PIXELS, SMALL
 from exuno.engine.options import Sound
 
 MOST_CHANNELS = 1024
+MOST_OPTION = 10_000
+"""Of a depth or width: what is larger would be written out layer by layer before it could be measured."""
 MOST_SAMPLES = 10**9
 
 
@@ -85,6 +87,10 @@ class ModelCard:
             raise ExunoError(
                 f"'{stray[0]}' is no option of a model that a card may set", f"These are: {', '.join(sorted(OPTIONS))}."
             )
+        for name, value in self.options.items():
+            numbers = filter(number, value if isinstance(value, list) else [value])
+            if any(abs(each) > MOST_OPTION for each in numbers):
+                raise ExunoError(f"a model whose {name} is {value}", f"Numbers are {MOST_OPTION:,} at most.")
         if len(self.mean) != self.in_chans or len(self.std) != self.in_chans:
             raise ExunoError(
                 f"mean {self.mean} and std {self.std} do not fit {self.in_chans} input channels",

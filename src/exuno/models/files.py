@@ -4,7 +4,9 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+from exuno.engine.documents import read_bytes
 from exuno.engine.errors import ExunoError
+from exuno.engine.limits import SMALL
 from exuno.models.build import build_net
 from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
@@ -102,7 +104,7 @@ def _own_card(path: Path, arch: str | None, metadata: dict[str, str]) -> ModelCa
     if CARD in metadata:
         card = ModelCard.from_json(metadata[CARD], f"the metadata of {path}")
     elif beside.exists():
-        card = ModelCard.from_json(beside.read_bytes(), str(beside))
+        card = ModelCard.from_json(read_bytes(beside, SMALL), str(beside))
     else:
         return None
     if arch is not None and arch != card.arch:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from exuno.engine.errors import ExunoError
+from exuno.engine.limits import PARAMETERS
 from exuno.engine.tell import tell
 from exuno.models.build import built, outline
 from exuno.models.card import Hearing, ModelCard
@@ -87,7 +88,9 @@ def _try(card: ModelCard, net: nn.Module | None = None) -> None:
         raise
     except Exception as error:  # each library, and each network in it, has its own
         raise Misfit(_reason(error)) from error
-    needed = max((value.numel() for value in sketch.state_dict().values()), default=0) * 4
+    sizes = [value.numel() for value in sketch.state_dict().values()]
+    PARAMETERS.check(sum(sizes), card.arch)
+    needed = max(sizes, default=0) * 4
     if needed > memory():
         raise Misfit(f"one of its layers has {_bytes(needed)}, and this machine has {_bytes(memory())}")
     if not _is_cheap(card):

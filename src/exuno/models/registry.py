@@ -25,6 +25,8 @@ COMMON = (
     *("mobilenet_v1_025", "mobilenet_v2_100"),
     *("resnet18_cifar", "resnet50_cifar", "resnet8x4", "resnet32x4", "vgg16_cifar"),
 )
+MOST = 10_000
+"""Of any number in a name: a network of a billion layers would be written out before it could be measured."""
 X3D = r"x3d_(xs|s|m)(?:_w(\d+(?:\.\d+)?)_d(\d+(?:\.\d+)?))?"
 VIT = r"vit_(?:(tiny|small|base)|(\d+)_(\d+)_(\d+))_(\d+)"
 WRN = r"wrn_(\d+)_(\d+)(_tf)?"
@@ -175,6 +177,7 @@ def _check_known(name: str, what: str, value: int, known: Iterable[int]) -> None
 
 
 def _check_depth(name: str, depth: int, offset: int) -> None:
+    _check_positive(name, depth=depth)
     if depth < 6 + offset or (depth - offset) % 6:
         below = max(1, (depth - offset) // 6) * 6 + offset
         raise ExunoError(
@@ -191,8 +194,8 @@ def _check_depth(name: str, depth: int, offset: int) -> None:
 
 def _check_positive(name: str, **sizes: int) -> None:
     for what, size in sizes.items():
-        if size < 1:
-            raise ExunoError(f"exuno:{name} has a {what} of {size}", f"Give a {what} of at least 1.")
+        if not 1 <= size <= MOST:
+            raise ExunoError(f"exuno:{name} has a {what} of {size}", f"Give a {what} from 1 to {MOST:,}.")
 
 
 def _check_vit(name: str, width: int, heads: int, patch: int, size: tuple[int, int]) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from exuno.engine.errors import ExunoError
-from exuno.engine.limits import SMALL, read_at_most
+from exuno.engine.limits import SMALL, UNPACKED, read_at_most
 
 MAGIC = 0xDB4775248B80FB57
 FOOTER = 48
@@ -58,6 +58,7 @@ def read_bundle(index: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     for path in data:
         if not path.is_file():
             raise ExunoError(f"there is no {path}, which holds the values of {index.name}", "Put it beside the index.")
+    UNPACKED.check(sum(entry.size for entry in parsed.values()), f"{index}: all its variables")
     state, others = {}, []
     for key, entry in parsed.items():
         if entry.type in TYPES and entry.shard < shards:

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from exuno.engine.errors import ExunoError
+from exuno.engine.limits import UNPACKED
 from exuno.engine.sealed import check_tensors
+from exuno.engine.zipped import refuse_swollen
 from exuno.models.ibot import Training, backbone_only, is_training, unpack
 from exuno.models.inert import STANDS
 from exuno.models.lightning import CALLBACKS, is_distillation, take
@@ -60,7 +62,17 @@ def read_contents(path: Path, part: str | None = None) -> Contents:
         raise ExunoError(f"there is no file {path}", "Check the path.")
     if path.is_dir():
         raise ExunoError(f"{path} is a folder", f"Give the file of weights, or run:{path} for a run directory.")
+    if not path.is_file():
+        raise ExunoError(f"{path} is a pipe or device, not a file", "Copy what it gives into a file.")
     refuse_mistaken(path)
+    contents = _read(path, part)
+    claimed = sum(value.numel() * value.element_size() for value in contents.state.values())
+    if claimed > path.stat().st_size:  # views that repeat a few numbers, such as those of Tensor.expand
+        UNPACKED.check(claimed, f"{path}: all its weights")
+    return contents
+
+
+def _read(path: Path, part: str | None) -> Contents:
     suffix = path.suffix.lower()
     if suffix == ".safetensors":
         state, metadata = _read_safetensors(path)
@@ -130,6 +142,7 @@ def _load_torch(path: Path) -> object:
     from pickle import UnpicklingError
 
     try:
+        refuse_swollen(path)
         with torch.serialization.safe_globals([*STANDS, *CALLBACKS]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:

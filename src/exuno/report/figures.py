@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from exuno.engine.documents import read_text
+from exuno.engine.errors import ExunoError
 from exuno.engine.files import write_json
 
 
@@ -20,8 +22,8 @@ def add(folder: Path, file: str, title: str, caption: str, shows: str = "data", 
     """
     path = folder / "figures.json"
     try:
-        listed = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    except ValueError:
+        listed = json.loads(read_text(path)) if path.is_file() else []
+    except (ValueError, RecursionError, ExunoError):
         listed = []
     others = [each for each in listed if isinstance(each, dict) and each.get("file") != file]
     write_json(path, [*others, {"file": file, "title": title, "caption": caption, "shows": shows, "least": least}])

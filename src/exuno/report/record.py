@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exuno.engine.arrays import Arrays
+from exuno.engine.documents import parse_yaml, read_bytes
 from exuno.engine.errors import ExunoError
+from exuno.engine.limits import SMALL, UNPACKED
 from exuno.metrics import Summary, predict, softmax, summarise
 
 MARKS = ("config.yaml", "metrics.jsonl", "result.json")
@@ -149,9 +152,10 @@ def read_record(run_dir: Path) -> Record:
 def _text(record: Record, name: str) -> str:
     path = record.dir / name
     try:
-        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    except OSError as error:
-        record.notes.append(f"{name} cannot be read: {error.strerror}.")
+        limit = UNPACKED if name.endswith(".jsonl") else SMALL  # a line for each of many steps
+        return read_bytes(path, limit).decode(errors="replace") if path.is_file() else ""
+    except ExunoError as error:
+        record.notes.append(f"{name} is passed over: {error.what}")
         return ""
 
 
@@ -165,15 +169,12 @@ def _json(record: Record, name: str) -> Any:
 
 
 def _config(record: Record) -> dict[str, Any]:
-    import yaml
-
+    if not record.config_text:
+        return {}
     try:
-        content = yaml.safe_load(record.config_text)
-        if record.config_text and not isinstance(content, dict):
-            record.notes.append("config.yaml holds no configuration.")
-        return mapping(content)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist
-        record.notes.append(f"config.yaml is not valid YAML: {str(error).splitlines()[0]}.")
+        return parse_yaml(record.config_text)
+    except ValueError as error:
+        record.notes.append(f"config.yaml holds no configuration: {error}.")
         return {}
 
 
@@ -243,11 +244,11 @@ def _read_evaluations(record: Record) -> None:
 
 
 def _evaluation(path: Path) -> Evaluation:
-    with np.load(path, allow_pickle=False) as file:
-        images = file["images"] if "images" in file.files else None
-        index = file["index"].astype(np.int64) if "index" in file.files else None
-        names = [str(name) for name in file["class_names"]]
-        logits, labels = file["logits"].astype(np.float32), file["labels"].astype(np.int64)
+    file = Arrays(path)
+    images = file["images"] if "images" in file else None  # noqa: SIM401
+    index = file["index"].astype(np.int64) if "index" in file else None
+    names = [str(name) for name in file["class_names"]]
+    logits, labels = file["logits"].astype(np.float32), file["labels"].astype(np.int64)
     if images is not None and (images.dtype != np.uint8 or images.ndim not in (3, 4, 5) or not images.size):
         images = None
     count = 0 if images is None else min(len(images), len(labels))
