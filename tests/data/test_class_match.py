@@ -112,3 +112,9 @@ def test_by_number_compares_no_names() -> None:
 def test_by_name_needs_names() -> None:
     with pytest.raises(ExunoError, match="the data has no names"):
         match(Side("the model", 2, ("a", "b")), Side("the data", 2, None), "by-name")
+
+
+def test_a_separator_between_digits_is_part_of_the_name() -> None:
+    assert by_name(["1-0", "1-1"], ["10", "11"]) is None
+    assert by_name(["2020-01", "2020-11"], ["2020_11", "2020 01"]) == (1, 0)
+    assert by_name(["T-shirt", "big dog"], ["Big_Dog", "t shirt"]) == (1, 0)

@@ -217,3 +217,21 @@ def test_a_folder_of_something_else_says_what_it_holds(opened: Opened) -> None:
 def test_two_sets_of_splits_are_refused(opened: Opened) -> None:
     with pytest.raises(ExunoError, match="two sets of splits"):
         opened([*both("train_a", "test_a"), *both("train_b", "test_b")])
+
+
+def test_class_folders_that_are_spelt_otherwise_in_the_test_are_told_as_that(opened: Opened) -> None:
+    files = ["train/Cat/1.png", "train/Big Dog/1.png", "valid/cat/2.png", "valid/big_dog/2.png"]
+    with pytest.raises(ExunoError, match=r"spell their class folders differently: big_dog and Big Dog"):
+        opened(files, "test")
+
+
+def test_classes_of_several_folders_each_are_told(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
+    """Omniglot's layout: its classes are the characters, not the alphabets."""
+    files = [f"{alphabet}/character0{k}/1.png" for alphabet in ("Greek", "Latin") for k in (1, 2)]
+    assert opened(files).classes == ("Greek", "Latin")
+    assert "such as Greek/character01, which is class Greek" in capsys.readouterr().err
+
+
+def test_one_folder_within_each_class_is_not_worth_a_word(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
+    assert opened(["cat/images/1.png", "dog/images/1.png"]).classes == ("cat", "dog")
+    assert capsys.readouterr().err == ""

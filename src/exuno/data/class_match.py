@@ -101,7 +101,8 @@ def _places(known: Sequence[str], names: Sequence[str], form: Callable[[str], st
 
 def plain(name: str) -> str:
     """A name without what writers of lists differ in: case, spaces, hyphens, underscores, zeros before a number."""
-    bare = re.sub(r"(?<!\d)[\s_-]+|[\s_-]+(?!\d)", "", name.casefold())  # 1-0 is not 10
+    parted = re.sub(r"(?<=\d)[\s_-]+(?=\d)", "/", name.casefold())  # 1-0 is not 10
+    bare = re.sub(r"[\s_-]+", "", parted)
     return str(int(bare)) if numbers([bare]) else bare
 
 

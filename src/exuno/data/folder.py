@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from exuno.data.class_match import plain
 from exuno.data.class_order import in_order, label_folders
 from exuno.data.constants import IMAGENET, Stats
 from exuno.data.deep import split_bits, tell_depth
@@ -75,6 +76,12 @@ def find_files(path: Path, split: str, suffixes: Collection[str], what: str, *, 
     own = class_folders(chosen, suffixes)
     folders = own if train in (None, chosen) else class_folders(train, suffixes) or own
     if stray := [name for name in own if name not in folders]:
+        spelt = {plain(name): name for name in folders}
+        if all(plain(name) in spelt for name in stray):
+            raise ExunoError(
+                f"{chosen} and {train} spell their class folders differently: {stray[0]} and {spelt[plain(stray[0])]}",
+                "Give the class folders of both splits the same names.",
+            )
         raise ExunoError(
             f"{chosen} has classes that {train} has not: {some(stray)}",
             "Use the same class folders in both splits (new classes for testing are for exuno fewshot).",
@@ -91,6 +98,10 @@ def find_files(path: Path, split: str, suffixes: Collection[str], what: str, *, 
             f"Known suffixes: {' '.join(sorted(suffixes))}.",
         )
     _tell(chosen, what, left, len(loose) if own else 0, own, [name for name in folders if name not in own])
+    inner = {Path(file).parent for file in files}
+    if own and len(inner) > len(own) and all(len(folder.parts) > 1 for folder in inner):
+        one = min(inner)
+        tell(f"{chosen}: {what} lie in folders below the class folders, such as {one}, which is class {one.parts[0]}")
     return Found(chosen, files, np.array(labels, np.int64), classes or None)
 
 
