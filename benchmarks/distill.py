@@ -27,7 +27,8 @@ from exuno.distill.method import Distillation
 from exuno.distill.options import Loss, Mix
 from exuno.distill.source import FreshPatches
 from exuno.engine.devices import make_accelerator
-from exuno.engine.loop import Batch, fit
+from exuno.engine.loop import fit
+from exuno.engine.method import Batch
 from exuno.engine.options import Augment, Optim, RunOptions
 from exuno.engine.run import open_run
 from exuno.models.classifier import Classifier

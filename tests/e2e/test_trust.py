@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from exuno.cli import main
-from exuno.engine.loop import Training
+from exuno.engine.training import Training
 
 SMOKE = ["--smoke", "--devices", "cpu"]
 Fails = Callable[..., str]

@@ -20,7 +20,7 @@ from exuno.distill.figures import write_figures
 from exuno.distill.method import Distillation
 from exuno.distill.options import DistillConfig
 from exuno.engine import session
-from exuno.engine.devices import make_accelerator
+from exuno.engine.devices import dtype_of, make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Result, fit
 from exuno.engine.run import Run
@@ -155,7 +155,16 @@ def train(config: DistillConfig, run: Run, stated: DistillConfig) -> None:
     if config.cache_logits:
         folder = config.cache_dir or run.dir
         cached = teacher_logits(setup.teacher, setup.source, setup.size, accelerator, folder, config.run.workers)
-    method = Distillation(setup.teacher, setup.student, config.loss, config.mix, config.run.seed, cached)
+    method = Distillation(
+        setup.teacher,
+        setup.student,
+        config.loss,
+        config.mix,
+        config.run.seed,
+        setup.size,
+        cached,
+        dtype_of(config.teacher_precision),
+    )
     measured = None
     if accelerator.is_main_process:
         measured = measure_teacher(config, run, setup, accelerator.device)

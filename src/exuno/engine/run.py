@@ -339,10 +339,10 @@ def describe(run: Run, replay: list[str] | None) -> None:
     import torch
 
     write_config(run)
-    cpu = run.options.devices.startswith("cpu") or not torch.cuda.is_available()
+    gpu = torch.cuda.is_available() and not run.options.devices.startswith("cpu")
     environment = {
         **versions(),
-        "device": "cpu" if cpu else torch.cuda.get_device_name(),
+        "device": torch.cuda.get_device_name() if gpu else "mps" if run.options.devices == "mps" else "cpu",
         "cpu": processor(),
         "threads": torch.get_num_threads(),
         "git_commit": git_commit(),

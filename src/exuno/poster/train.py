@@ -105,7 +105,7 @@ def check(config: PosterConfig) -> None:
     need(proof.baselines >= 0, "--proof.baselines", proof.baselines, "0 or more")
     check_optim(config.optim)
     check_run(config.run)
-    if config.run.precision != "no":
+    if config.run.precision not in ("auto", "no"):
         raise ExunoError(
             f"--precision {config.run.precision} is too coarse for a gradient through a training", "Leave it out."
         )
@@ -171,8 +171,7 @@ def check_shares(config: PosterConfig, processes: int) -> None:
 def train(config: PosterConfig, run: Run) -> None:
     """Distills, tests, exports and reports in an open run directory."""
     reuse_memory()
-    torch.backends.cudnn.allow_tf32 = False  # ten bits are too coarse for a gradient through a training
-    accelerator = make_accelerator(config.run)
+    accelerator = make_accelerator(replace(config.run, precision="no"))  # float32, whatever a GPU would do for others
     check_shares(config, accelerator.num_processes)
     session.seed_everything(config.run.seed)
     setup = prepare(config, accelerator.device, run.dir)
