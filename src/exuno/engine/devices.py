@@ -120,6 +120,12 @@ def dtype_of(precision: str) -> torch.dtype | None:
     return DTYPES.get(precision)
 
 
+def reads_are_free(device: torch.device) -> bool:
+    """Whether a value on a device can be read without waiting for all work before it: on a processor only. There,
+    what is of unknown size is as large as it is; elsewhere as large as it can be."""
+    return device.type == "cpu"
+
+
 def send(x: Tensor, device: torch.device) -> Tensor:
     """``x`` on a device; the host does not wait for a GPU."""
     if device.type != "cuda" or x.device.type != "cpu":

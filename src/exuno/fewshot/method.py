@@ -177,7 +177,7 @@ class MaskedDistillation(Method):
         if self.layer is not None:
             logits = self.layer(out.token.float().flatten(0, 1))
             total = F.cross_entropy(logits, labels.repeat(GLOBAL), reduction="sum")
-            terms["supervised"] = Term(total, total.new_tensor(len(logits)))
+            terms["supervised"] = Term(total, total.new_full((), len(logits)))
         return terms
 
     def _rest(self) -> None:
