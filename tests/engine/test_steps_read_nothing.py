@@ -10,10 +10,17 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+    unset_fake_temporarily,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from exuno.data.canvas import Layout
+from exuno.data.patch_labels import fixed_labels
 from exuno.distill.method import Distillation
 from exuno.distill.options import Loss, Mix
 from exuno.engine.devices import make_accelerator
@@ -25,6 +32,14 @@ from exuno.engine.schedule import Progress
 from exuno.engine.step import Step
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
+from exuno.poster.augment import Augmentation
+from exuno.poster.bench import Algorithm, Bench
+from exuno.poster.dm import distribution_matching
+from exuno.poster.fresh import fresh_network
+from exuno.poster.labels import initial_label_array
+from exuno.poster.method import Distiller
+from exuno.poster.options import Inner, Unroll
+from exuno.poster.rat import rat_bptt
 from exuno.teach.method import Supervised
 
 PLAIN = Optim(name="adamw", weight_decay=0.1, weight_decay_end=0.2, clip=1.0)
@@ -65,16 +80,19 @@ class Crossings(TorchDispatchMode):
         return out
 
 
-def trace(method: Method, batch: Batch, optim: Optim = PLAIN, steps: int = 2, recorded: bool = True) -> None:
+def trace(
+    method: Method, batch: Batch, optim: Optim = PLAIN, steps: int = 2, recorded: bool = True, gpu: bool = True
+) -> None:
     """Steps as the loop takes them, and the forward pass of one on a GPU that is not there.
 
     Raises:
         DataDependentOutputException, DynamicOutputShapeException: something was read.
         AssertionError: something was copied between host and GPU.
     """
-    forward_on_gpu(copy.deepcopy(method), batch)
+    if gpu:
+        forward_on_gpu(copy.deepcopy(method), batch)
     accelerator, cpu = make_accelerator(RunOptions(devices="cpu")), torch.device("cpu")
-    mode = FakeTensorMode()
+    mode = FakeTensorMode(allow_non_fake_inputs=not gpu)
     swap(method.train(), mode.from_tensor)
     with mode:
         optimizer = make_optimizer(method.parameter_groups(optim), optim, cpu)
@@ -144,6 +162,32 @@ def test_distill(loss: Loss, mixing: Mix) -> None:
 def test_distill_from_kept_answers_and_with_a_teacher_of_its_own_precision() -> None:
     trace(Distillation(model(), model(), Loss(), Mix(), 0, (8, 8), torch.rand(6, 5)), images())
     trace(Distillation(model(), model(), Loss(), Mix(), 0, (8, 8), precision=torch.bfloat16), images())
+
+
+LAYOUT = Layout(size=(8, 12), image=(8, 8), patch=(4, 4), patches=(3, 4), grid=(2, 3), area=(4, 4))
+ORDER = torch.arange(6).view(2, 3).numpy()
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "backend", "learned"),
+    [(rat_bptt, "checkpointed", True), (rat_bptt, "reverse", False), (distribution_matching, "checkpointed", True)],
+)
+def test_poster(algorithm: Algorithm, backend: Any, learned: bool) -> None:
+    """Its draws and networks are the host's, sent without waiting. Gradient matching is missing: it asks once which
+    classes its real batch has."""
+    unroll = Unroll(window=2, total=3, backend=backend)
+    augment = Augmentation("all:flip_color"), Augmentation("crop_cutout")
+
+    def network(seed: int) -> nn.Module:
+        with unset_fake_temporarily() as mode:  # weights have values where they are drawn
+            net = fresh_network("exuno:convnet_2_8", 6, 1, (8, 8), seed)
+        assert mode is not None
+        swap(net, mode.from_tensor)
+        return net
+
+    bench = Bench(network, Inner(batch=5), unroll, *augment, 0)
+    labels = initial_label_array(LAYOUT, ORDER, 6) if learned else fixed_labels(LAYOUT, ORDER, 6)
+    trace(Distiller(torch.randn(1, 8, 12), labels, LAYOUT, algorithm, bench), images(10), steps=1, gpu=False)
 
 
 class Careless(Supervised):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from exuno.data import rng
+from exuno.engine.devices import send
 from exuno.poster.augment import Augmentation
 from exuno.poster.fresh import fresh_network, seeded
 from exuno.poster.options import Inner, PosterConfig, Unroll
@@ -46,7 +47,7 @@ class Bench:
         count = batch_size(self.inner, len(images))
         chosen = subset(len(images), count, self.seed, "poster/batch", index)
         if chosen is not None:
-            chosen = chosen.to(images.device)
+            chosen = send(chosen, images.device)
             images, labels = images.index_select(0, chosen), labels.index_select(0, chosen)
         return self.synthetic.draw(count, self.seed, "poster/augment", index)(images), labels
 
@@ -73,13 +74,19 @@ class Algorithm(Protocol):
         ...
 
 
+@torch.no_grad()
+def there(net: nn.Module, device: torch.device) -> nn.Module:
+    """A network of the processor on a device, without waiting for it."""
+    return net._apply(lambda x: send(x, device))
+
+
 def make_bench(
     config: PosterConfig, classes: int, channels: int, image: tuple[int, int], device: torch.device
 ) -> Bench:
     """The bench of a configuration."""
 
     def network(seed: int) -> nn.Module:
-        return fresh_network(config.model, classes, channels, image, seed).to(device)
+        return there(fresh_network(config.model, classes, channels, image, seed), device)
 
     augmentations = Augmentation(config.real_augment), Augmentation(config.inner.augment)
     return Bench(network, config.inner, config.unroll, *augmentations, config.run.seed)
