@@ -5,6 +5,7 @@ On a GPU such a read waits for all work before it, and a step that has one canno
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,8 +31,14 @@ from exuno.engine.optim import Rates, make_optimizer
 from exuno.engine.options import Optim, RunOptions
 from exuno.engine.schedule import Progress
 from exuno.engine.step import Step
+from exuno.fewshot import mask, views
+from exuno.fewshot.losses import ibot, smkd_patch
+from exuno.fewshot.method import MaskedDistillation
+from exuno.fewshot.options import Head, PretrainConfig, Views, Weights
+from exuno.fewshot.projection import Projection
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
+from exuno.models.vit import Vit
 from exuno.poster.augment import Augmentation
 from exuno.poster.bench import Algorithm, Bench
 from exuno.poster.dm import distribution_matching
@@ -181,13 +188,38 @@ def test_poster(algorithm: Algorithm, backend: Any, learned: bool) -> None:
     def network(seed: int) -> nn.Module:
         with unset_fake_temporarily() as mode:  # weights have values where they are drawn
             net = fresh_network("exuno:convnet_2_8", 6, 1, (8, 8), seed)
-        assert mode is not None
+        assert isinstance(mode, FakeTensorMode)
         swap(net, mode.from_tensor)
         return net
 
     bench = Bench(network, Inner(batch=5), unroll, *augment, 0)
     labels = initial_label_array(LAYOUT, ORDER, 6) if learned else fixed_labels(LAYOUT, ORDER, 6)
     trace(Distiller(torch.randn(1, 8, 12), labels, LAYOUT, algorithm, bench), images(10), steps=1, gpu=False)
+
+
+IBOT = Weights(cls=1.0, masked=1.0)
+SMKD = Weights(class_level=1.0, patch_level=1.0, supervised=1.0, by_attention=True)
+
+
+@pytest.mark.parametrize(("weights", "mode"), [(IBOT, "paper"), (SMKD, "paper"), (Weights(1, 1, 1, 1, 1), "reference")])
+def test_fewshot(weights: Weights, mode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the processor, too, as if it were not to be asked; there the sizes may be."""
+    for module in (mask, views, ibot, smkd_patch):
+        monkeypatch.setattr(module, "reads_are_free", lambda device: False)
+    monkeypatch.setattr(mask, "STEPS", 3)
+    config = PretrainConfig(
+        data="digits",
+        size=8,
+        weights=weights,
+        mode=mode,
+        views=Views(local=2, local_size=4),
+        head=Head(outputs=12, hidden=16, bottleneck=8, norm="batch"),
+        freeze_last=0.1,
+    )
+    net = Vit(16, 1, 2, 2, 0, 3, (8, 8))
+    method = MaskedDistillation(net, Projection(16, config.head), config, 5, 20, 8, (0.4,) * 3, (0.2,) * 3)
+    batch = images(6, 3) | {"images": torch.zeros(6, 3, 10, 10, dtype=torch.uint8)}
+    trace(method, batch, replace(config.optim, clip_each=True), steps=1)
 
 
 class Careless(Supervised):

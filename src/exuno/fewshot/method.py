@@ -12,7 +12,7 @@ from exuno.engine.options import Optim
 from exuno.engine.schedule import Progress, cosine
 from exuno.fewshot.gather import gathered, mean_of_all
 from exuno.fewshot.losses import Term, class_level, dino, find_pairs, masked, patch_level, sharpen
-from exuno.fewshot.mask import make_masks
+from exuno.fewshot.mask import make_masks, most_masked
 from exuno.fewshot.options import PretrainConfig, Weights
 from exuno.fewshot.projection import Projection
 from exuno.fewshot.views import GLOBAL, make_views
@@ -136,10 +136,10 @@ class MaskedDistillation(Method):
     def forward(self, batch: Batch, numbers: Numbers) -> StepOutput:
         """One step. ``batch``: images uint8 [B, C, S, S]; labels int64 [B]; index int64 [B]."""
         config = self.config
-        draws = (numbers["epoch"].long() * self.images + batch["index"]).cpu().numpy()
+        draws = numbers["epoch"].long() * self.images + batch["index"]
         rows = self.side // self.student.backbone.patch_embed.patch_size[0]
         wide, near = make_views(batch["images"], draws, config.views, self.side, config.run.seed)
-        mask = torch.from_numpy(make_masks(draws, config.mask, (rows, rows), config.run.seed)).to(wide.device)
+        mask = make_masks(draws, config.mask, (rows, rows), config.run.seed)
         wide, near = self._normalised(wide), None if near is None else self._normalised(near)
         with torch.no_grad():
             said = self.teacher(wide)
@@ -164,7 +164,8 @@ class MaskedDistillation(Method):
         if weights.cls:
             terms["cls"] = dino(cls, teacher_cls)
         if weights.masked:
-            terms["masked"] = masked(patch, teacher_patch, mask, mode)
+            most = most_masked(self.config.mask, mask.shape[2])
+            terms["masked"] = masked(patch, teacher_patch, mask, mode, most)
         if weights.class_level or weights.patch_level:
             pairs = find_pairs(labels, index, self._shared(labels), self._shared(index))
             if weights.class_level:

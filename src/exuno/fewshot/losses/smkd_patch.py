@@ -49,7 +49,7 @@ def patch_level(
                 "It knows the images of one process only: take --mode paper, or --no-gather.",
             )
         return published_patch_level(student, teacher, student_features, teacher_features, pairs, attention)
-    views, images, patches, outputs = student.shape
+    views, _, patches, outputs = student.shape
     positive = pairs.positive & (views > 1)  # one view alone has no terms
     weights = None if attention is None else attention.detach().float().reshape(-1, 1)
     find = exact_targets if reads_are_free(student.device) else all_targets
