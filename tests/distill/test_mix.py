@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exuno.distill.mix import box, draw
@@ -49,6 +49,7 @@ ALPHAS = st.sampled_from([0.0, 0.25, 1.0])
 
 
 @given(SHAPES, ALPHAS, ALPHAS, st.sampled_from([0.5, 1.0]), st.integers(0, 10_000))
+@settings(deadline=None)
 def test_numbers_on_the_device_mix_bit_by_bit_as_slices_do(
     shape: tuple[int, ...], cutmix: float, mixup: float, probability: float, step: int
 ) -> None:
@@ -58,6 +59,7 @@ def test_numbers_on_the_device_mix_bit_by_bit_as_slices_do(
 
 
 @given(st.integers(0, 10_000), ALPHAS, ALPHAS)
+@settings(deadline=None)
 def test_the_shares_of_an_image_and_its_partner_make_one(step: int, cutmix: float, mixup: float) -> None:
     drawn = draw(Mix(cutmix, mixup), 0, step, (8, 8))
     assert drawn["own"] + drawn["other"] == 1
@@ -72,6 +74,7 @@ def test_off_means_untouched() -> None:
 
 
 @given(st.integers(0, 10_000))
+@settings(deadline=None)
 def test_cutmix_takes_one_box_from_the_mirror_image_and_says_how_much(step: int) -> None:
     images = numbered(6)
     mixed, share = mix(images, Mix(cutmix=1.0), 0, step)
@@ -83,6 +86,7 @@ def test_cutmix_takes_one_box_from_the_mirror_image_and_says_how_much(step: int)
 
 
 @given(st.integers(0, 10_000))
+@settings(deadline=None)
 def test_mixup_is_a_weighted_mean(step: int) -> None:
     images = numbered(6)
     mixed, share = mix(images, Mix(mixup=1.0), 0, step)
@@ -112,8 +116,23 @@ def test_small_alpha_mixes_little_or_much() -> None:
 
 
 @given(st.integers(1, 64), st.integers(1, 64), st.floats(0, 1), st.floats(0, 0.999), st.floats(0, 0.999))
+@settings(deadline=None)
 def test_a_box_lies_in_the_image(height: int, width: int, share: float, y: float, x: float) -> None:
     top, bottom, left, right = box(height, width, share, y, x)
     assert 0 <= top <= bottom <= height
     assert 0 <= left <= right <= width
     assert (bottom - top) * (right - left) <= (1 - share) * height * width + 1e-6
+
+
+def test_cutmix_cuts_one_box_through_all_frames_and_a_stretch_of_a_recording() -> None:
+    clips = torch.arange(4.0).view(4, 1, 1, 1, 1).expand(4, 2, 3, 8, 8)
+    mixed, share = mix(clips, Mix(cutmix=1.0), 0, 3)
+    assert 0 < share < 1
+    taken = mixed[0] != clips[0]
+    assert torch.equal(taken, taken[:1, :1].expand_as(taken))
+    assert taken[0, 0].float().mean().item() == pytest.approx(1 - share)
+    sounds = torch.arange(4.0).view(4, 1, 1).expand(4, 1, 1000)
+    mixed, share = mix(sounds, Mix(cutmix=1.0), 0, 3)
+    taken = (mixed[0, 0] != sounds[0, 0]).int()
+    assert taken.float().mean().item() == pytest.approx(1 - share)
+    assert taken.diff().abs().sum() <= 2, "one stretch"
