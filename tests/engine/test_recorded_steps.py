@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from tape import Broken, Eager, Tape
 from torch import Tensor, nn
 
 from exuno.engine import training
@@ -18,6 +17,7 @@ from exuno.engine.method import Batch, Method, Numbers, StepOutput
 from exuno.engine.options import Optim, RunOptions
 from exuno.engine.run import open_run
 from exuno.engine.schedule import Progress
+from tape import Broken, Eager, Tape
 
 STEPS = 14
 
@@ -89,7 +89,7 @@ def train(
     folder: Path, monkeypatch: pytest.MonkeyPatch, recorder: Any, optim: Optim, uneven: bool = False, **toy: Any
 ) -> tuple[list[Tensor], str]:
     """Weights and buffers at the end, and the log."""
-    monkeypatch.setattr(training, "recorder_for", lambda run, accelerator: recorder)
+    monkeypatch.setattr(training, "recorder_for", lambda options, accelerator: recorder)
     torch.manual_seed(0)
     method, options = Toy(**toy), RunOptions(run_dir=folder, devices="cpu")
     run = open_run("teach", None, {"a": 1}, {}, options)

@@ -9,7 +9,7 @@ and goes on step by step.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 import torch
@@ -35,10 +35,14 @@ class Recorder(Protocol):
 
 
 class CudaRecorder:
-    """CUDA graphs. Random numbers go on from replay to replay, as they do from step to step."""
+    """CUDA graphs. Random numbers go on from replay to replay, as they do from step to step.
+
+    All graphs of a recorder share their memory: nothing of one is read after it but what it wrote to tensors from
+    outside.
+    """
 
     def __init__(self) -> None:
-        self.stream = torch.cuda.Stream()
+        self.stream, self.pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -52,7 +56,7 @@ class CudaRecorder:
         before, graph = torch.cuda.get_rng_state(), torch.cuda.CUDAGraph()
         try:
             # Other threads, such as one that pins memory, may go on while this one records.
-            with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"):
                 work()
         except BaseException:
             torch.cuda.set_rng_state(before)
@@ -60,34 +64,83 @@ class CudaRecorder:
         return graph.replay
 
 
-class Replay:
-    """Does steps, recorded ones where it can.
+class Recordings:
+    """Who records, until a recording fails; then nobody.
 
-    One recording is held at a time, that of the current phase, for the shapes of its first batches; a batch of other
+    Args:
+        recorder: None never records.
+        tell: is given one line when the first recording is made, or fails.
+    """
+
+    def __init__(self, recorder: Recorder | None, tell: Callable[[str], None]) -> None:
+        self.recorder, self.tell, self.made = recorder, tell, 0
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None] | None:
+        """Records work; None if it cannot be recorded."""
+        if self.recorder is None:
+            return None
+        try:
+            replay = self.recorder(work)
+        except Exception as error:  # whatever cannot be recorded can still be done
+            self.recorder, self.made = None, 0
+            self.tell(f"exuno: steps are not recorded ({reason(error)}): each is started kernel by kernel")
+            return None
+        self.made += 1
+        if self.made == 1:
+            self.tell("exuno: steps are recorded and replayed (CUDA graphs)")
+        return replay
+
+
+class Repeat:
+    """The same work on the same memory, again and again: done for some times, then recorded and replayed.
+
+    Args:
+        work: reads and changes tensors that stay; reads nothing back from the device.
+        recordings: who records.
+        undo: puts right on the host what a failed recording left behind.
+    """
+
+    def __init__(
+        self, work: Callable[[], None], recordings: Recordings, undo: Callable[[], None] = lambda: None
+    ) -> None:
+        self.work, self.recordings, self.undo = work, recordings, undo
+        self.times = 0
+        self.replay: Callable[[], None] | None = None
+
+    def __call__(self) -> None:
+        """Once."""
+        recorder = self.recordings.recorder
+        if self.replay is None and recorder is not None:
+            if self.times < WARM:
+                self.times += 1
+                with recorder.aside():
+                    self.work()
+                return
+            self.replay = self.recordings.record(self.work)
+            if self.replay is None:
+                self.undo()
+        (self.replay or self.work)()
+
+
+class Replay:
+    """Does the steps of a training, recorded ones where it can.
+
+    One recording is held at a time, that of the current phase, for the shapes of its first batch; a batch of other
     shapes is done without.
 
     Args:
         work: one step; reads nothing back from the device.
-        recorder: records it; None never does.
+        recordings: who records.
         device: where batches have to be.
-        undo: puts right on the host what a failed recording left behind.
-        tell: is given one line whenever the way changes.
+        undo: see :class:`Repeat`.
     """
 
-    def __init__(
-        self,
-        work: Work,
-        recorder: Recorder | None,
-        device: torch.device,
-        undo: Callable[[], None],
-        tell: Callable[[str], None],
-    ) -> None:
-        self.work, self.recorder, self.device, self.undo, self.tell = work, recorder, device, undo, tell
+    def __init__(self, work: Work, recordings: Recordings, device: torch.device, undo: Callable[[], None]) -> None:
+        self.work, self.recordings, self.device, self.undo = work, recordings, device, undo
         self.phase: Hashable = None
         self.shapes: object = None
-        self.warm = 0
         self.batch: dict[str, Tensor] = {}
-        self.replay: Callable[[], None] | None = None
+        self.repeat: Repeat | None = None
 
     def __call__(self, batch: Batch, numbers: Numbers) -> None:
         """One step.
@@ -96,41 +149,22 @@ class Replay:
             batch: on any device.
             numbers: scalars on the device, the same tensors at every step.
         """
-        if self.recorder is None:
-            self.work(self._there(batch), numbers)
-            return
-        shapes = shapes_of(batch)
-        if numbers.phase != self.phase or self.shapes is None:
-            self.phase, self.shapes, self.warm = numbers.phase, shapes, 0
-            self.replay = None  # its memory is free before that of the next is asked for
-        if shapes == self.shapes and self.warm >= WARM and self.replay is None:
-            self._record(self.recorder, batch, numbers)
-        if shapes == self.shapes and self.replay is not None:
+        recorder, shapes = self.recordings.recorder, shapes_of(batch)
+        if recorder is None:
+            self.repeat = None
+        elif numbers.phase != self.phase or self.repeat is None:
+            self.repeat = None  # its memory is free before that of the next is asked for
+            self.phase, self.shapes = numbers.phase, shapes
+            there = {name: torch.empty(x.shape, dtype=x.dtype, device=self.device) for name, x in batch.items()}
+            self.batch, work = there, self.work
+            self.repeat = Repeat(lambda: work(there, numbers), self.recordings, self.undo)
+        if self.repeat is not None and shapes == self.shapes:
             for name, x in batch.items():
                 self.batch[name].copy_(x, non_blocking=True)
-            self.replay()
-        elif self.recorder is None:  # the recording has just failed
-            self.work(self._there(batch), numbers)
-        else:
-            with self.recorder.aside():
-                self.work(self._there(batch), numbers)
-            self.warm += shapes == self.shapes
-
-    def _there(self, batch: Batch) -> dict[str, Tensor]:
-        return {name: x.to(self.device, non_blocking=True) for name, x in batch.items()}
-
-    def _record(self, recorder: Recorder, batch: Batch, numbers: Numbers) -> None:
-        self.batch = {name: torch.empty(x.shape, dtype=x.dtype, device=self.device) for name, x in batch.items()}
-        for name, x in batch.items():
-            self.batch[name].copy_(x, non_blocking=True)
-        try:
-            self.replay = recorder(lambda: self.work(self.batch, numbers))
-        except Exception as error:  # whatever cannot be recorded can still be done
-            self.undo()
-            self.recorder, self.batch = None, {}
-            self.tell(f"exuno: steps are not recorded ({reason(error)}): each is started kernel by kernel")
-        else:
-            self.tell("exuno: steps are recorded and replayed (CUDA graphs)")
+            self.repeat()
+            return
+        with recorder.aside() if recorder is not None else nullcontext():
+            self.work({name: x.to(self.device, non_blocking=True) for name, x in batch.items()}, numbers)
 
 
 def reason(error: Exception) -> str:

@@ -102,5 +102,5 @@ def fit(
     device = accelerator.device
     memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else peak_memory()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    way, recorded = taken(accelerator), training.steps.replay is not None
+    way, recorded = taken(accelerator), training.recordings.made > 0 or method.records
     return Result(steps, steps * size, training.clock(), memory, name, way.precision, way.deterministic, recorded)

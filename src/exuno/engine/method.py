@@ -42,6 +42,14 @@ class Method(nn.Module):
     complement are both needed, both are numbers.
     """
 
+    recordable = True
+    """Whether a step may be recorded as a whole."""
+
+    @property
+    def records(self) -> bool:
+        """Whether it has recorded parts of its steps by itself."""
+        return False
+
     def forward(self, batch: Batch, numbers: Numbers) -> StepOutput:
         """One step."""
         raise NotImplementedError

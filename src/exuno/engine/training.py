@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from exuno.engine import checkpoint
 from exuno.engine.devices import share_buffers
 from exuno.engine.errors import ExunoError
-from exuno.engine.graph import CudaRecorder, Recorder, Replay
+from exuno.engine.graph import CudaRecorder, Recorder, Recordings, Replay
 from exuno.engine.method import Batch, Method, Numbers
 from exuno.engine.numbers import Table
 from exuno.engine.optim import Rates, make_optimizer
-from exuno.engine.options import Optim
+from exuno.engine.options import Optim, RunOptions
 from exuno.engine.run import Run, Stopwatch
 from exuno.engine.schedule import Progress
 from exuno.engine.step import Step
@@ -25,11 +25,11 @@ CHECKPOINT_SECONDS = 60.0
 Evaluator = Callable[[nn.Module, Accelerator], Iterable[tuple[str, float]]]
 
 
-def recorder_for(run: Run, accelerator: Accelerator) -> Recorder | None:
+def recorder_for(options: RunOptions, accelerator: Accelerator) -> Recorder | None:
     """What records the steps of a run: CUDA graphs for one process on one GPU, unless the run does without. A scaler
     reads from the device after every step, and several processes meet within one."""
     single = accelerator.num_processes == 1 and accelerator.scaler is None
-    return CudaRecorder() if accelerator.device.type == "cuda" and single and run.options.graphs else None
+    return CudaRecorder() if accelerator.device.type == "cuda" and single and options.graphs else None
 
 
 class Training:
@@ -61,11 +61,12 @@ class Training:
             self.optimizer.load_state_dict(state["optimizer"])
             if accelerator.scaler:
                 accelerator.scaler.load_state_dict(state["scaler"])
-        recorder = recorder_for(run, accelerator)
+        recorder = recorder_for(run.options, accelerator) if method.recordable else None
         self.rates = Rates(optimizer, optim, decaying, recorded=recorder is not None)
         self.table = Table(accelerator.device)
         self.work = Step(method, self.module, self.optimizer, self.rates, optim, accelerator)
-        self.steps = Replay(self.work, recorder, accelerator.device, self.work.clear, tell)
+        self.recordings = Recordings(recorder, tell)
+        self.steps = Replay(self.work, self.recordings, accelerator.device, self.work.clear)
         if state:
             self.work.meter.restore(state["meter"], accelerator.device)
             # Another number of processes cannot go on bit by bit, but it can go on.

@@ -63,12 +63,18 @@ class Distiller(Method):
         self.register_buffer("best_labels", labels.clone())
         self.register_buffer("best_score", torch.tensor(-1.0, dtype=torch.float64))
 
+    recordable = False  # networks are made, and lengths of trainings drawn, on the host; inner steps are recorded
+
+    @property
+    def records(self) -> bool:
+        return self.bench.shelf is not None and self.bench.shelf.recordings.made > 0
+
     def numbers(self, at: Progress) -> dict[str, float]:
         """How far the moving average of the norm follows: at first all the way."""
         return {"follow": 1 - self.bench.unroll.clip_decay if at.step else 1.0}
 
     def phase(self, at: Progress) -> int:
-        """The number of the outer step: networks are made, and lengths of trainings drawn, on the host."""
+        """The number of the outer step, to which all draws belong."""
         return at.step
 
     def forward(self, batch: Batch, numbers: Numbers) -> StepOutput:
