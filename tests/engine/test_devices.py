@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from exuno.cli import main
 from exuno.engine import devices
 from exuno.engine.devices import Way, choose_algorithms, make_accelerator, taken, way_of
 from exuno.engine.errors import ExunoError
@@ -106,6 +107,12 @@ def test_an_apple_gpu_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     options = RunOptions(devices="mps")
     assert wanted(options) == 1
     assert devices.device_kind(options) == "mps"
+
+
+def test_what_an_apple_gpu_cannot_compute_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in ("poster digits", "fewshot pretrain digits"):
+        assert main([*verb.split(), "--devices", "mps", "--dry-run"]) == 2
+        assert "needs float64" in capsys.readouterr().err
 
 
 def test_how_steps_are_started_shapes_no_result_and_precision_does() -> None:

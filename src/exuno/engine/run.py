@@ -26,7 +26,7 @@ from exuno.engine.files import append_line, disk_errors, remove, sweep, write_js
 from exuno.engine.options import EXECUTION, RunOptions
 from exuno.engine.sealed import check_tensors
 from exuno.engine.track import Sink, tracker
-from exuno.renamed import modern
+from exuno.renamed import LATER, modern
 from exuno.version import __version__
 
 LIBRARIES = ("torch", "numpy", "accelerate", "opencv-python-headless", "timm", "torchvision")
@@ -284,7 +284,7 @@ def check_same(run: Run, loose: Sequence[str] = ()) -> bool:
     before = read_yaml(folder / "config.yaml", todo="Choose another --run-dir.")
     try:
         verb, then = before["verb"], mapping(before["config"])
-        then = without(modern(verb, then), loose)
+        then = without({**{key: LATER[key] for key in LATER if key in config}, **modern(verb, then)}, loose)
         files, bare = mapping(before.get("inputs") or {}), bool(before.get("no_images"))
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise ExunoError(f"{folder / 'config.yaml'} is damaged ({error})", "Choose another --run-dir.") from error

@@ -105,7 +105,7 @@ def check(config: PosterConfig) -> None:
     need(proof.trials >= 1, "--proof.trials", proof.trials, "at least 1")
     need(proof.baselines >= 0, "--proof.baselines", proof.baselines, "0 or more")
     check_optim(config.optim)
-    check_run(config.run)
+    check_run(config.run, double=True)
     if config.run.precision not in ("auto", "no"):
         raise ExunoError(
             f"--precision {config.run.precision} is too coarse for a gradient through a training", "Leave it out."
