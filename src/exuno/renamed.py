@@ -11,7 +11,7 @@ POSTER = {"size": "canvas", "image_size": "size"}
 WHY = "--size is the side of the images, as in every verb, and --canvas the size of the poster."
 
 
-LATER = {"deterministic": None, "teacher_precision": "same"}
+LATER = {"deterministic": False, "teacher_precision": "same"}
 """Options that runs of earlier versions did not have, and what these did."""
 
 

@@ -15,7 +15,8 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.launch import wanted
 from exuno.engine.options import RunOptions
 from exuno.engine.run import fingerprint
-from exuno.presets import to_dict
+from exuno.presets import parse, to_dict
+from exuno.teach.options import TeachConfig
 
 AUTO = RunOptions()
 
@@ -57,9 +58,9 @@ def test_precision(asked: Any, kind: str, bf16: bool, precision: str, monkeypatc
 
 @pytest.mark.parametrize(
     ("asked", "kind", "fixed"),
-    [(None, "cpu", True), (None, "cuda", False), (True, "cuda", True), (False, "cuda", False)],
+    [(False, "cpu", True), (True, "cpu", True), (True, "cuda", True), (False, "cuda", False)],
 )
-def test_determinism(asked: bool | None, kind: str, fixed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_determinism(asked: bool, kind: str, fixed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **options: True)
     assert way_of(replace(AUTO, deterministic=asked), kind).deterministic == fixed
 
@@ -113,6 +114,12 @@ def test_what_an_apple_gpu_cannot_compute_is_told(capsys: pytest.CaptureFixture[
     for verb in ("poster digits", "fewshot pretrain digits"):
         assert main([*verb.split(), "--devices", "mps", "--dry-run"]) == 2
         assert "needs float64" in capsys.readouterr().err
+
+
+def test_they_are_typed_as_other_flags_are() -> None:
+    options = parse("teach", TeachConfig, ["digits", "--deterministic", "--no-graphs", "--precision", "auto"])[0].run
+    assert (options.deterministic, options.graphs, options.precision) == (True, False, "auto")
+    assert not parse("teach", TeachConfig, ["digits"])[0].run.deterministic
 
 
 def test_how_steps_are_started_shapes_no_result_and_precision_does() -> None:

@@ -45,8 +45,8 @@ def test_another_configuration_is_refused_and_named(tmp_path: Path) -> None:
 
 def test_a_run_of_an_earlier_version_goes_on_without_the_options_that_came_later(tmp_path: Path) -> None:
     begin(tmp_path / "run").close()
-    begin(tmp_path / "run", {**CONFIG, "deterministic": None}).close()
-    with pytest.raises(ExunoError, match="deterministic: None there, True here"):
+    begin(tmp_path / "run", {**CONFIG, "deterministic": False}).close()
+    with pytest.raises(ExunoError, match="deterministic: False there, True here"):
         begin(tmp_path / "run", {**CONFIG, "deterministic": True})
 
 

@@ -84,9 +84,8 @@ def way_of(options: RunOptions, kind: str) -> Way:
     """How ``options`` compute on a kind of device: see :class:`Way`."""
     auto, cuda = options.precision == "auto", kind == "cuda"
     half = "bf16" if auto and cuda and torch.cuda.is_bf16_supported(including_emulation=False) else "no"
-    fixed = not cuda if options.deterministic is None else options.deterministic
     asked = options.precision if options.precision != "auto" else half
-    return Way(asked, auto and cuda and half == "no", fixed)
+    return Way(asked, auto and cuda and half == "no", options.deterministic or not cuda)
 
 
 def taken(accelerator: Accelerator) -> Way:

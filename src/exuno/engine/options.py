@@ -22,8 +22,8 @@ class RunOptions:
     precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
     """Precision of the forward pass. auto: bf16 on a GPU that has it, TF32 on another, plain float32 (no) on a
     processor. Losses stay float32, and posters."""
-    deterministic: bool | None = None
-    """Algorithms that give the same bits every time; by default on a processor only, where they cost nothing."""
+    deterministic: bool = False
+    """On a GPU, take algorithms that give the same bits every time instead of the fastest; a processor always does."""
     graphs: bool = True
     """On one GPU, record a step once and replay it (CUDA graphs) where that can be done."""
     resume: str = "auto"
