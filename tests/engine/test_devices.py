@@ -10,7 +10,7 @@ import torch
 
 from exuno.cli import main
 from exuno.engine import devices
-from exuno.engine.devices import Way, choose_algorithms, make_accelerator, taken, way_of
+from exuno.engine.devices import Way, choose_algorithms, make_accelerator, measuring, taken, way_of
 from exuno.engine.errors import ExunoError
 from exuno.engine.launch import wanted
 from exuno.engine.options import RunOptions
@@ -89,6 +89,11 @@ def test_what_torch_says_of_algorithms_does_not_reach_the_screen(said: str, algo
         warnings.warn(said, UserWarning, stacklevel=1)
         warnings.warn("another thing", UserWarning, stacklevel=1)
     assert [str(each.message) for each in heard] == ["another thing"]
+
+
+def test_what_only_measures_is_plain_and_repeatable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **options: True)
+    assert way_of(measuring(RunOptions(devices="2")), "cuda") == Way("no", False, True)
 
 
 def test_a_processor_computes_as_before() -> None:

@@ -4,7 +4,7 @@ import ctypes
 import os
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -48,6 +48,11 @@ def make_accelerator(options: RunOptions) -> Accelerator:
     # The others wait while the first process measures and writes, which may take longer than NCCL's ten minutes.
     patience = InitProcessGroupKwargs(timeout=timedelta(days=1))
     return Accelerator(mixed_precision=way.autocast, cpu=kind == "cpu", kwargs_handlers=[patience])
+
+
+def measuring(options: RunOptions) -> RunOptions:
+    """The options of what only measures: float32, and the same numbers every time."""
+    return replace(options, precision="no", deterministic=True)
 
 
 def device_kind(options: RunOptions) -> Literal["cpu", "cuda", "mps"]:
