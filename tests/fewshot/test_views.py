@@ -6,16 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 
-from exuno.data import colour
 from exuno.data.batch_crop import crop_batch
 from exuno.data.crop import boxes_in
-from exuno.fewshot import colours
 from exuno.fewshot import views as module
-from exuno.fewshot.crops import crop_views, random_boxes
+from exuno.fewshot.crops import crop_views
 from exuno.fewshot.options import Views
 from exuno.fewshot.views import make_views
 
@@ -86,12 +82,8 @@ class Recorder:
         self.calls: dict[str, list[Any]] = {
             name: [] for name in ("crop_views", "flip", "jitter", "to_gray", "blur_batch", "solarize")
         }
-        for where, name in (
-            (module, "crop_views"),
-            (module, "blur_batch"),
-            *((colour, name) for name in ("jitter", "to_gray", "solarize")),
-        ):
-            patch.setattr(where, name, self.recording(name, getattr(where, name)))
+        for name in ("crop_views", "jitter", "to_gray", "blur_batch", "solarize"):
+            patch.setattr(module, name, self.recording(name, getattr(module, name)))
 
     def recording(self, name: str, real: Any) -> Any:
         def call(pixels: Tensor, *args: Any) -> Tensor:
@@ -205,52 +197,10 @@ def test_views_of_a_device_that_is_not_asked_are_the_same(
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
-@given(st.integers(0, 23))
-def test_orders_are_those_of_the_table(number: int) -> None:
-    found = [int(x) for x in colours.order_of(torch.tensor(number))]
-    assert found == colour.ORDERS[number].tolist()
-
-
-@given(
-    st.tuples(*[st.sampled_from([0.0, 0.1, 0.4, 1.0])] * 4),
-    st.integers(0, 99),
-    st.sampled_from([1, 3]),
-    st.floats(0, 1),
-)
-@settings(max_examples=30, deadline=None)
-def test_jitter_of_all_is_that_of_some(
-    strength: tuple[float, float, float, float], seed: int, channels: int, share: float
-) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    pixels = torch.rand(7, channels, 5, 4, generator=generator)
-    numbers = torch.rand(7, 5, dtype=torch.float64, generator=generator)
-    which = torch.rand(7, generator=generator) < share
-    expected = colour.jitter(pixels, strength, numbers.numpy(), which.numpy())
-    found = colours.jitter(pixels, strength, numbers, which)
-    torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
-    assert torch.equal(found[~which], pixels[~which])
-
-
-@given(
-    st.tuples(st.integers(1, 40), st.integers(1, 40)),
-    st.tuples(st.floats(0.05, 1), st.floats(1, 3)),
-    st.tuples(st.floats(0.2, 1), st.floats(1, 4)),
-    st.integers(0, 99),
-)
-@settings(max_examples=30, deadline=None)
-def test_boxes_are_those_of_the_loader(
-    size: tuple[int, int], area: tuple[float, float], aspect: tuple[float, float], seed: int
-) -> None:
-    numbers = np.random.default_rng(seed).random((6, 40))
-    expected = boxes_in(np.array([size] * 6), area, aspect, numbers)
-    found = random_boxes(size, area, aspect, torch.from_numpy(numbers).view(2, 3, 40))
-    assert found.view(6, 4).tolist() == expected.tolist()
-
-
 @pytest.mark.parametrize("flip", [False, True])
 def test_several_boxes_of_an_image_are_cut_as_one_is(flip: bool) -> None:
     pixels = images().float() / 255
-    boxes = random_boxes((20, 24), (0.2, 1.0), (0.5, 2.0), torch.rand(3, 6, 40, dtype=torch.float64))
+    boxes = boxes_in((20, 24), (0.2, 1.0), (0.5, 2.0), torch.rand(18, 40, dtype=torch.float64)).view(3, 6, 4)
     mirrored = torch.rand(3, 6) < 0.5 if flip else None
     found = crop_views(pixels, boxes, (9, 7), mirrored)
     for view in range(3):

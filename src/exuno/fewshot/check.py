@@ -14,7 +14,7 @@ def check_config(config: PretrainConfig) -> None:
     """Raises ExunoError for numbers that no training can use."""
     check_length(config.epochs, config.batch_size, config.budget, config.evaluations, config.size)
     check_optim(config.optim)
-    check_run(config.run, double=True)
+    check_run(config.run)
     views, mask, head, teacher = config.views, config.mask, config.head, config.teacher
     need(config.store is None or config.store >= 1, "--store", config.store, "at least 1 pixel")
     need(0 <= config.drop_path < 1, "--drop-path", config.drop_path, "a rate from 0 to below 1")

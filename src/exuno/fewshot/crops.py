@@ -1,54 +1,9 @@
-"""Random resized crops of a batch, several of each image, where it lies: what ``data.crop`` draws and
-``data.batch_crop`` cuts out, for images of one size."""
-
-import math
+"""Several crops of each image of a batch: what ``data.batch_crop`` cuts out, for all of them at once."""
 
 import torch
 from torch import Tensor
 
 from exuno.data.batch_crop import resampling
-
-
-def random_boxes(
-    size: tuple[int, int], area: tuple[float, float], aspect: tuple[float, float], numbers: Tensor
-) -> Tensor:
-    """:func:`exuno.data.crop.crop_boxes` on the device of the numbers, for images of one size.
-
-    Args:
-        size: (height, width) of the images.
-        area: range of area fractions.
-        aspect: range of aspect ratios.
-        numbers: uniform numbers, float64 [..., 4 tries].
-
-    Returns:
-        int64 [..., 4]: top, left, height, width.
-    """
-    height, width = size
-    pick = numbers.unflatten(-1, (-1, 4))
-    target = height * width * (area[0] + (area[1] - area[0]) * pick[..., 0])
-    ratio = torch.exp(math.log(aspect[0]) + math.log(aspect[1] / aspect[0]) * pick[..., 1])
-    w, h = (target * ratio).sqrt().round().long(), (target / ratio).sqrt().round().long()
-    fits = (w > 0) & (h > 0) & (w <= width) & (h <= height)
-    first = fits.int().argmax(-1, keepdim=True)
-    w, h = w.gather(-1, first)[..., 0], h.gather(-1, first)[..., 0]
-    free = pick.gather(-2, first[..., None].expand(*first.shape, 4))[..., 0, :]
-    top = (free[..., 2] * (height - h + 1)).long()
-    left = (free[..., 3] * (width - w + 1)).long()
-    some = fits.any(-1)
-    found = (top, left, h, w)
-    return torch.stack(
-        [torch.where(some, one, rest) for one, rest in zip(found, centre(height, width, aspect), strict=True)], -1
-    )
-
-
-def centre(height: int, width: int, aspect: tuple[float, float]) -> tuple[int, int, int, int]:
-    """The largest centred box within the range of aspect ratios: top, left, height, width."""
-    h, w = height, width
-    if width / height < aspect[0]:
-        h = max(1, min(height, round(width / aspect[0])))
-    elif width / height > aspect[1]:
-        w = max(1, min(width, round(height * aspect[1])))
-    return (height - h) // 2, (width - w) // 2, h, w
 
 
 def crop_views(images: Tensor, boxes: Tensor, size: tuple[int, int], flip: Tensor | None = None) -> Tensor:

@@ -8,8 +8,8 @@ import math
 import torch
 from torch import Tensor
 
+from exuno.data import rng
 from exuno.engine.devices import reads_are_free
-from exuno.fewshot.draws import uniforms
 from exuno.fewshot.options import Mask
 
 TRIES = 10
@@ -32,11 +32,11 @@ def make_masks(draws: Tensor, options: Mask, grid: tuple[int, int], seed: int, v
     patches, streams = grid[0] * grid[1], [f"mask/{view}" for view in range(views)]
 
     def drawn(slots: int, first: int = 0) -> Tensor:
-        return torch.cat([uniforms(seed, stream, draws, slots, first) for stream in streams])
+        return torch.cat([rng.uniforms(seed, stream, draws, slots, first) for stream in streams])
 
     numbers = drawn(2)
     pick = (numbers[:, PICK] * len(options.ratio)).long()
-    ratio, spread = chosen(options.ratio, pick), chosen(options.spread, pick)
+    ratio, spread = (chosen(values, pick, numbers.dtype) for values in (options.ratio, options.spread))
     wanted = (ratio + spread * (2 * numbers[:, SHARE] - 1)) * patches
     if options.shape == "random":
         order = drawn(patches, PATCHES).argsort(1).argsort(1)
@@ -45,9 +45,9 @@ def make_masks(draws: Tensor, options: Mask, grid: tuple[int, int], seed: int, v
     return blocks(wanted, grid, options.aspect, rectangles).view(views, len(draws), patches)
 
 
-def chosen(values: tuple[float, ...], pick: Tensor) -> Tensor:
-    """The value of each number in ``pick``, float64, from a few that the host knows."""
-    found = torch.full(pick.shape, values[0], dtype=torch.float64, device=pick.device)
+def chosen(values: tuple[float, ...], pick: Tensor, dtype: torch.dtype) -> Tensor:
+    """The value of each number in ``pick``, from a few that the host knows."""
+    found = torch.full(pick.shape, values[0], dtype=dtype, device=pick.device)
     for number, value in enumerate(values[1:], 1):
         found = torch.where(pick == number, value, found)
     return found
@@ -66,10 +66,10 @@ def blocks(wanted: Tensor, grid: tuple[int, int], aspect: float, numbers: Tensor
     is.
 
     Args:
-        wanted: patches to hide in each mask, at most, float64 [B].
+        wanted: patches to hide in each mask, at most, floating [B].
         grid: patches (down, across).
         aspect: aspect ratios are log-uniform in [aspect, 1 / aspect].
-        numbers: uniform numbers, float64 [B, steps, 4]: area, aspect ratio, top, left.
+        numbers: uniform numbers [B, steps, 4]: area, aspect ratio, top, left.
 
     Returns:
         bool [B, down, across].

@@ -5,15 +5,17 @@ solarisation. Each is a pure function of (image, seed, draw number, number of th
 together, and nothing about them is read back.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from exuno.data import colour
+from exuno.data import rng
 from exuno.data.batch_crop import blur_batch
+from exuno.data.colour import jitter, solarize, to_gray
+from exuno.data.crop import boxes_in
 from exuno.engine.devices import reads_are_free
-from exuno.fewshot import colours
-from exuno.fewshot.crops import crop_views, random_boxes
-from exuno.fewshot.draws import uniforms
+from exuno.fewshot.crops import crop_views
 from exuno.fewshot.options import Views
 
 # The first random number of each operation; fixed, so that switching one on changes no draw of another.
@@ -49,37 +51,31 @@ def _views(
     pixels: Tensor, draws: Tensor, options: Views, numbers: range, side: int, area: tuple[float, float], seed: int
 ) -> Tensor:
     """The views of one size, [V, B, C, side, side], by their numbers."""
-    drawn = torch.stack([uniforms(seed, f"view/{number}", draws, CROP + 4 * TRIES) for number in numbers])
-    height, width = pixels.shape[2:]
-    boxes = random_boxes((height, width), area, options.aspect, drawn[..., CROP:])
+    slots = CROP + 4 * TRIES
+    drawn = torch.stack([rng.uniforms(seed, f"view/{number}", draws, slots) for number in numbers])
+    shape = (len(numbers), len(draws))
+    boxes = boxes_in((pixels.shape[2], pixels.shape[3]), area, options.aspect, drawn[..., CROP:].flatten(0, 1))
     flip = drawn[..., FLIP] < options.flip if options.flip else None
-    views = crop_views(pixels, boxes, (side, side), flip).flatten(0, 1)
+    views = crop_views(pixels, boxes.view(*shape, 4), (side, side), flip).flatten(0, 1)
     if any(options.jitter):
-        views = _jitter(views, options, drawn[..., JITTER : JITTER + 6].flatten(0, 1))
+        strengths = drawn[..., JITTER : JITTER + 6].flatten(0, 1)
+        which = strengths[:, 0] < options.jitter_p
+        views = jitter(views, options.jitter, told(strengths[:, 1:]), told(which))
     if options.gray:
-        views = _some(views, "to_gray", (drawn[..., GRAY] < options.gray).flatten())
+        views = to_gray(views, told((drawn[..., GRAY] < options.gray).flatten()))
     blur = [options.blur[min(number, GLOBAL)] for number in numbers]
     if any(blur):
         low, high = options.sigma
         happens = torch.stack([drawn[view, :, BLUR] < share for view, share in enumerate(blur)])
         sigma = torch.where(happens, low + (high - low) * drawn[..., BLUR + 1], 0)
         views = blur_batch(views, sigma.flatten())
-    views = views.view(len(numbers), len(draws), *views.shape[1:])
+    views = views.view(*shape, *views.shape[1:])
     if options.solarize and 1 in numbers:
-        second = _some(views[1], "solarize", drawn[1, :, SOLARIZE] < options.solarize)
+        second = solarize(views[1], told(drawn[1, :, SOLARIZE] < options.solarize))
         views = torch.stack([views[0], second])
     return views
 
 
-def _jitter(images: Tensor, options: Views, drawn: Tensor) -> Tensor:
-    which = drawn[:, 0] < options.jitter_p
-    if reads_are_free(images.device):
-        return colour.jitter(images, options.jitter, drawn[:, 1:].numpy(), which.numpy())
-    return colours.jitter(images, options.jitter, drawn[:, 1:], which)
-
-
-def _some(images: Tensor, name: str, which: Tensor) -> Tensor:
-    """``to_gray`` or ``solarize`` of the images in ``which``."""
-    if reads_are_free(images.device):
-        return getattr(colour, name)(images, which.numpy())
-    return getattr(colours, name)(images, which)
+def told(x: Tensor) -> Any:
+    """Numbers as the colours take them: on a processor as an array, so that they only change the images that change."""
+    return x.numpy() if reads_are_free(x.device) else x
