@@ -27,7 +27,8 @@ from exuno.distill.method import Distillation
 from exuno.distill.options import Loss, Mix
 from exuno.distill.source import FreshPatches
 from exuno.engine.devices import make_accelerator
-from exuno.engine.loop import Batch, fit
+from exuno.engine.loop import fit
+from exuno.engine.method import Batch
 from exuno.engine.options import Augment, Optim, RunOptions
 from exuno.engine.run import open_run
 from exuno.models.classifier import Classifier
@@ -101,7 +102,7 @@ def bare(case: Case, images: Tensor) -> float:
 def ours(case: Case, images: Tensor, live: bool = False) -> float:
     """Seconds of ``fit``, its checkpoint included; with ``live``, on patches drawn from a photograph as it goes."""
     teacher, student = models(case)
-    method = Distillation(teacher, student, Loss(TEMPERATURE), Mix(), seed=0)
+    method = Distillation(teacher, student, Loss(TEMPERATURE), Mix(), seed=0, size=(case.side, case.side))
     batches = Ready(images, case.steps)
     if live:
         synth = ImageOptions(size=case.side)

@@ -12,7 +12,8 @@ from torch import nn
 import exuno
 from exuno.data.loader import Loader
 from exuno.engine.devices import make_accelerator
-from exuno.engine.loop import StepOutput, fit
+from exuno.engine.loop import fit
+from exuno.engine.method import StepOutput
 from exuno.engine.options import RunOptions
 from exuno.engine.run import open_run
 from exuno.engine.session import seed_everything
@@ -26,7 +27,7 @@ class Regression(Supervised):
         super().__init__(student)
         self.teacher = (teacher,)  # in a tuple, so that it is neither trained nor in the checkpoints
 
-    def forward(self, batch, at) -> StepOutput:
+    def forward(self, batch, numbers) -> StepOutput:
         wanted, told = self.teacher[0](batch["images"]).detach(), self.model(batch["images"])
         return StepOutput(F.mse_loss(told, wanted), {"agreement": (told.argmax(1) == wanted.argmax(1)).float().mean()})
 

@@ -11,6 +11,10 @@ POSTER = {"size": "canvas", "image_size": "size"}
 WHY = "--size is the side of the images, as in every verb, and --canvas the size of the poster."
 
 
+LATER = {"deterministic": False, "teacher_precision": "same"}
+"""Options that runs of earlier versions did not have, and what these did."""
+
+
 def modern(verb: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration of any age, as a preset or config.yaml holds it, under today's names."""
     if verb == "poster" and ("image_size" in config or isinstance(config.get("size"), str)):

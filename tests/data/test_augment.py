@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from exuno.data import augment as augmentation
 from exuno.data import colour
-from exuno.data.augment import affine, augment, cutout, finish, flip, pad_crop
+from exuno.data.augment import augment, finish
 from exuno.data.crop import crop_boxes, resized_crop
+from exuno.data.moves import affine, cutout, flip, pad_crop
 from exuno.data.resize import prepare
 from exuno.engine.options import Augment
 
@@ -60,12 +61,6 @@ def test_all_steps_work_on_the_device_of_the_images() -> None:
     found = finish(images, EVERYTHING, 3, np.arange(9))
     assert found.device.type == "meta"
     assert found.shape == images.shape
-
-
-def test_windows_of_another_device_are_those_of_the_cpu() -> None:
-    images, offsets = pixels(7), np.random.default_rng(0).integers(0, 5, (7, 2))
-    padded = torch.nn.functional.pad(images, (2, 2, 2, 2))
-    assert torch.equal(augmentation._windows(padded, offsets, 12, 13), pad_crop(images, 2, offsets))
 
 
 def test_lists_and_batches_agree() -> None:

@@ -115,7 +115,8 @@ def test_soft_labels_in_the_losses() -> None:
     soft = F.one_hot(labels, 4).float()
     for share in (1.0, 0.3):
         torch.testing.assert_close(
-            hard_label(logits, soft, soft.flip(0), share), hard_label(logits, labels, labels.flip(0), share)
+            hard_label(logits, soft, soft.flip(0), share, 1 - share),
+            hard_label(logits, labels, labels.flip(0), share, 1 - share),
         )
     assert torch.equal(classes_of(soft), labels)
     assert classes_of(labels) is labels

@@ -6,11 +6,11 @@ import torch
 from exuno.distill.losses import soft_target, standardise
 from exuno.distill.method import Distillation
 from exuno.distill.options import Loss, Mix
-from exuno.engine.schedule import Progress
+from exuno.engine.method import Numbers
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
 
-AT = Progress(0, 10, 10)
+AT = Numbers({})
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_standardise_is_done_to_both_sides(pair: tuple[Classifier, Classifier], 
     teacher, student = pair
     images = torch.rand(4, 1, 8, 8)
     batch = {"images": images, "labels": torch.full((4,), -1), "index": torch.arange(4)}
-    method = Distillation(teacher, student, Loss(temperature=3, t2=True, standardise=standardised), Mix(), 0)
+    method = Distillation(teacher, student, Loss(temperature=3, t2=True, standardise=standardised), Mix(), 0, (8, 8))
     loss = method(batch, AT).loss
     told, asked = student.eval()(images), teacher.eval()(images)
     plain = soft_target(told, asked, 3.0, t2=True)

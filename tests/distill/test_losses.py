@@ -88,7 +88,7 @@ def test_argmax_ignores_all_but_the_top_class() -> None:
 
 
 def hard(labels: list[int], partner: list[int], share: float, logits: Tensor) -> float:
-    return hard_label(logits, torch.tensor(labels), torch.tensor(partner), share).item()
+    return hard_label(logits, torch.tensor(labels), torch.tensor(partner), share, 1 - share).item()
 
 
 def test_hard_labels_share_with_the_partner() -> None:

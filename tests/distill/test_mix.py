@@ -3,16 +3,67 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exuno.distill.mix import box, mix
+from exuno.distill.mix import box, draw
+from exuno.distill.mix import mix as mix_by
 from exuno.distill.options import Mix
+from exuno.engine.method import Numbers
+from exuno.engine.numbers import Table
 
 
 def numbered(count: int, side: int = 8) -> torch.Tensor:
     """Images whose every pixel is the number of the image."""
     return torch.arange(count, dtype=torch.float32).view(-1, 1, 1, 1).expand(-1, 1, side, side).contiguous()
+
+
+def mix(images: torch.Tensor, options: Mix, seed: int, step: int) -> tuple[torch.Tensor, float]:
+    """The mixed images of a step, and the share of their own."""
+    height, width = (1, *images.shape[2:])[-2:] if images.ndim == 3 else images.shape[-2:]
+    drawn = draw(options, seed, step, (height, width))
+    return mix_by(images, options, Numbers(Table(images.device).write(drawn))), drawn["own"]
+
+
+def sliced(images: torch.Tensor, options: Mix, seed: int, step: int) -> torch.Tensor:
+    """The same with Python numbers and a slice."""
+    drawn = draw(options, seed, step, (1, images.shape[-1]) if images.ndim == 3 else images.shape[-2:])  # type: ignore
+    partner = images.flip(0)
+    if drawn["keep"] != 1:
+        return torch.lerp(partner, images, drawn["keep"])
+    top, bottom, left, right = (int(drawn[name]) for name in ("top", "bottom", "left", "right"))
+    mixed = images.clone()
+    if images.ndim == 3:
+        mixed[..., left:right] = partner[..., left:right]
+    else:
+        mixed[..., top:bottom, left:right] = partner[..., top:bottom, left:right]
+    return mixed
+
+
+SHAPES = st.one_of(
+    st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(2, 33), st.integers(1, 33)),
+    st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.integers(2, 9), st.integers(1, 9)),
+    st.tuples(st.integers(1, 5), st.just(1), st.integers(1, 400)),
+)
+ALPHAS = st.sampled_from([0.0, 0.25, 1.0])
+
+
+@given(SHAPES, ALPHAS, ALPHAS, st.sampled_from([0.5, 1.0]), st.integers(0, 10_000))
+@settings(deadline=None)
+def test_numbers_on_the_device_mix_bit_by_bit_as_slices_do(
+    shape: tuple[int, ...], cutmix: float, mixup: float, probability: float, step: int
+) -> None:
+    images = torch.rand(shape, generator=torch.Generator().manual_seed(step))
+    options = Mix(cutmix, mixup, probability)
+    assert torch.equal(mix(images, options, 0, step)[0], sliced(images, options, 0, step))
+
+
+@given(st.integers(0, 10_000), ALPHAS, ALPHAS)
+@settings(deadline=None)
+def test_the_shares_of_an_image_and_its_partner_make_one(step: int, cutmix: float, mixup: float) -> None:
+    drawn = draw(Mix(cutmix, mixup), 0, step, (8, 8))
+    assert drawn["own"] + drawn["other"] == 1
+    assert list(drawn) == list(draw(Mix(), 0, 0, (8, 8)))  # a step that is recorded finds the same numbers
 
 
 def test_off_means_untouched() -> None:
@@ -23,6 +74,7 @@ def test_off_means_untouched() -> None:
 
 
 @given(st.integers(0, 10_000))
+@settings(deadline=None)
 def test_cutmix_takes_one_box_from_the_mirror_image_and_says_how_much(step: int) -> None:
     images = numbered(6)
     mixed, share = mix(images, Mix(cutmix=1.0), 0, step)
@@ -34,6 +86,7 @@ def test_cutmix_takes_one_box_from_the_mirror_image_and_says_how_much(step: int)
 
 
 @given(st.integers(0, 10_000))
+@settings(deadline=None)
 def test_mixup_is_a_weighted_mean(step: int) -> None:
     images = numbered(6)
     mixed, share = mix(images, Mix(mixup=1.0), 0, step)
@@ -63,8 +116,23 @@ def test_small_alpha_mixes_little_or_much() -> None:
 
 
 @given(st.integers(1, 64), st.integers(1, 64), st.floats(0, 1), st.floats(0, 0.999), st.floats(0, 0.999))
+@settings(deadline=None)
 def test_a_box_lies_in_the_image(height: int, width: int, share: float, y: float, x: float) -> None:
     top, bottom, left, right = box(height, width, share, y, x)
     assert 0 <= top <= bottom <= height
     assert 0 <= left <= right <= width
     assert (bottom - top) * (right - left) <= (1 - share) * height * width + 1e-6
+
+
+def test_cutmix_cuts_one_box_through_all_frames_and_a_stretch_of_a_recording() -> None:
+    clips = torch.arange(4.0).view(4, 1, 1, 1, 1).expand(4, 2, 3, 8, 8)
+    mixed, share = mix(clips, Mix(cutmix=1.0), 0, 3)
+    assert 0 < share < 1
+    taken = mixed[0] != clips[0]
+    assert torch.equal(taken, taken[:1, :1].expand_as(taken))
+    assert taken[0, 0].float().mean().item() == pytest.approx(1 - share)
+    sounds = torch.arange(4.0).view(4, 1, 1).expand(4, 1, 1000)
+    mixed, share = mix(sounds, Mix(cutmix=1.0), 0, 3)
+    taken = (mixed[0, 0] != sounds[0, 0]).int()
+    assert taken.float().mean().item() == pytest.approx(1 - share)
+    assert taken.diff().abs().sum() <= 2, "one stretch"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from exuno.cli import main
-from exuno.engine.loop import Training
 from exuno.engine.session import seed_everything
+from exuno.engine.training import Training
 from exuno.models.load import load_model
 from exuno.models.save import save_model
 

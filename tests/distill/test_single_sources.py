@@ -9,8 +9,7 @@ import torch
 from exuno.cli import main
 from exuno.data.base import ArrayData, modality
 from exuno.data.moving import open_moving
-from exuno.distill.mix import mix
-from exuno.distill.options import DistillConfig, Mix
+from exuno.distill.options import DistillConfig
 from exuno.distill.source import open_source
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
@@ -90,20 +89,6 @@ def test_a_crop_is_cut_from_larger_clips():
 def test_a_source_that_does_not_fit_the_data_is_told(test, specs, told):
     with pytest.raises(ExunoError, match=told):
         open_source(replace(PLAN, source=specs), test("test"), (16, 16), 1)
-
-
-def test_cutmix_cuts_one_box_through_all_frames_and_a_stretch_of_a_recording():
-    clips = torch.arange(4.0).view(4, 1, 1, 1, 1).expand(4, 2, 3, 8, 8)
-    mixed, share = mix(clips, Mix(cutmix=1.0), 0, 3)
-    assert 0 < share < 1
-    taken = mixed[0] != clips[0]
-    assert torch.equal(taken, taken[:1, :1].expand_as(taken))
-    assert taken[0, 0].float().mean().item() == pytest.approx(1 - share)
-    sounds = torch.arange(4.0).view(4, 1, 1).expand(4, 1, 1000)
-    mixed, share = mix(sounds, Mix(cutmix=1.0), 0, 3)
-    taken = (mixed[0, 0] != sounds[0, 0]).int()
-    assert taken.float().mean().item() == pytest.approx(1 - share)
-    assert taken.diff().abs().sum() <= 2, "one stretch"
 
 
 def test_the_first_example_with_clips_runs_from_end_to_end(tmp_path):

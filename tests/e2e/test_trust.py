@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from exuno.cli import main
-from exuno.engine.loop import Training
+from exuno.engine.training import Training
 
 SMOKE = ["--smoke", "--devices", "cpu"]
 Fails = Callable[..., str]
@@ -43,12 +43,11 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], None]:
     def run(args: list[str]) -> None:
         advance = Training.advance
 
-        def step(self: Training, *rest: object) -> object:
+        def step(self: Training, *rest: object) -> None:
             if self.step == 2:
                 raise KeyboardInterrupt
-            loss = advance(self, *rest)  # type: ignore[arg-type]
-            self.save(loss)
-            return loss
+            advance(self, *rest)  # type: ignore[arg-type]
+            self.save()
 
         with monkeypatch.context() as patch:
             patch.setattr(Training, "advance", step)

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
-from exuno.engine.loop import Batch, StepOutput, fit
+from exuno.engine.loop import fit
+from exuno.engine.method import Batch, Method, Numbers, StepOutput
 from exuno.engine.options import Optim, RunOptions
 from exuno.engine.run import Run, open_run
 from exuno.engine.schedule import Progress
 
 
-class Numbers:
+class Counting:
     """Five batches an epoch; batch b of epoch e holds 10 e + b."""
 
     batch_size = 1
@@ -31,7 +32,7 @@ class Numbers:
             yield {"x": torch.tensor([10.0 * epoch + b])}
 
 
-class Toy(nn.Module):
+class Toy(Method):
     """A weight that dropout and momentum push about, and the list of what it saw."""
 
     def __init__(self, fail_at: int | None = None, nan_at: int | None = None) -> None:
@@ -40,21 +41,22 @@ class Toy(nn.Module):
         self.seen: list[tuple[int, float]] = []
         self.fail_at, self.nan_at = fail_at, nan_at
 
-    def forward(self, batch: Batch, at: Progress) -> StepOutput:
-        if at.step == self.fail_at:
+    def numbers(self, at: Progress) -> dict[str, float]:
+        return {"step": at.step}
+
+    def forward(self, batch: Batch, numbers: Numbers) -> StepOutput:
+        step = int(numbers["step"])
+        if step == self.fail_at:
             raise KeyboardInterrupt
-        self.seen.append((at.step, batch["x"].item()))
+        self.seen.append((step, batch["x"].item()))
         noise = nn.functional.dropout(torch.ones(4), 0.5)
         loss = ((self.weight - noise * batch["x"] / 50) ** 2).mean()
-        if self.nan_at is not None and at.step >= self.nan_at:
+        if self.nan_at is not None and step >= self.nan_at:
             loss = loss * float("nan")
         return StepOutput(loss, {"train/weight": self.weight.detach().mean()})
 
     def parameter_groups(self, optim: Optim) -> list[dict[str, Any]]:
         return [{"params": [self.weight]}]
-
-    def before_step(self, at: Progress) -> None: ...
-    def after_step(self, at: Progress) -> None: ...
 
 
 def start(folder: Path) -> Run:
@@ -72,7 +74,7 @@ def train(folder: Path, toy: Toy, steps: int = 20, evaluations: int = 4) -> Tens
     try:
         fit(
             toy,
-            Numbers(),
+            Counting(),
             optim=optim,
             steps=steps,
             run=run,
@@ -144,6 +146,6 @@ def test_resume_from_a_path_begins_there_once(tmp_path: Path) -> None:
         toy, options = Toy(), RunOptions(run_dir=tmp_path / "second", devices="cpu", resume=path)
         run = open_run("teach", None, {"a": 1}, {}, options)
         optim = Optim(name="sgd")
-        fit(toy, Numbers(), optim=optim, steps=10, run=run, accelerator=make_accelerator(options), evaluations=5)
+        fit(toy, Counting(), optim=optim, steps=10, run=run, accelerator=make_accelerator(options), evaluations=5)
         run.close()
         assert [step for step, _ in toy.seen] == ([9] if turn == 0 else [])

@@ -43,6 +43,13 @@ def test_another_configuration_is_refused_and_named(tmp_path: Path) -> None:
     assert (tmp_path / "run/config.yaml").read_text() == before
 
 
+def test_a_run_of_an_earlier_version_goes_on_without_the_options_that_came_later(tmp_path: Path) -> None:
+    begin(tmp_path / "run").close()
+    begin(tmp_path / "run", {**CONFIG, "deterministic": False}).close()
+    with pytest.raises(ExunoError, match="deterministic: False there, True here"):
+        begin(tmp_path / "run", {**CONFIG, "deterministic": True})
+
+
 def test_a_foreign_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(ExunoError, match="not empty"):

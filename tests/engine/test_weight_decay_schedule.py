@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from exuno.engine.devices import make_accelerator
-from exuno.engine.loop import Batch, StepOutput, fit
+from exuno.engine.loop import fit
+from exuno.engine.method import Batch, Method, Numbers, StepOutput
 from exuno.engine.options import Optim, RunOptions
 from exuno.engine.run import open_run
 from exuno.engine.schedule import Progress, learning_rate
@@ -31,7 +32,7 @@ class One:
         yield {"x": torch.zeros(1)}
 
 
-class Pair(nn.Module):
+class Pair(Method):
     """Two groups, the second of which has a weight decay of its own; gradients of known size."""
 
     def __init__(self, scale: float = 0.0) -> None:
@@ -40,19 +41,19 @@ class Pair(nn.Module):
         self.norms: list[tuple[float, float]] = []
         self.ones: list[float] = []
 
-    def forward(self, batch: Batch, at: Progress) -> StepOutput:
+    def forward(self, batch: Batch, numbers: Numbers) -> StepOutput:
         loss = self.scale * (self.one.sum() + 0.01 * self.two.sum())
         return StepOutput(loss, {})
 
     def parameter_groups(self, optim: Optim) -> list[dict[str, Any]]:
         return [{"params": [self.one]}, {"params": [self.two], "weight_decay": 0.5, "scale": 0.1}]
 
-    def before_step(self, at: Progress) -> None:
+    def before_step(self, numbers: Numbers) -> None:
         assert self.one.grad is not None
         assert self.two.grad is not None
         self.norms.append((self.one.grad.norm().item(), self.two.grad.norm().item()))
 
-    def after_step(self, at: Progress) -> None:
+    def after_step(self, numbers: Numbers) -> None:
         self.ones.append(self.one[0].item())
 
 
@@ -85,10 +86,10 @@ def test_weight_decay_is_constant_by_default(tmp_path: Path) -> None:
 
 def test_a_resumed_training_has_the_weight_decay_of_its_moment(tmp_path: Path) -> None:
     class Breaking(Pair):
-        def forward(self, batch: Batch, at: Progress) -> StepOutput:
+        def numbers(self, at: Progress) -> dict[str, float]:
             if at.step == 6:
                 raise KeyboardInterrupt
-            return super().forward(batch, at)
+            return super().numbers(at)
 
     options = {"lr": 0.1, "weight_decay": 0.0, "weight_decay_end": 0.4}
     whole = train(tmp_path / "whole", Pair(1.0), **options)

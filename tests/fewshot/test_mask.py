@@ -1,17 +1,28 @@
 """Which patches are hidden: how many, and of what each mask is a function."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exuno.fewshot.mask import blocks, make_masks
+from exuno.fewshot import mask as module
+from exuno.fewshot.mask import most_masked
 from exuno.fewshot.options import Mask
 
 GRIDS = st.tuples(st.integers(1, 12), st.integers(1, 12))
 SHARES = st.floats(0, 1)
+
+
+def make_masks(numbers: np.ndarray, *rest: Any) -> np.ndarray:
+    return module.make_masks(torch.from_numpy(numbers), *rest).numpy()
+
+
+def blocks(wanted: np.ndarray, grid: tuple[int, int], aspect: float, numbers: np.ndarray) -> np.ndarray:
+    return module.blocks(torch.from_numpy(wanted), grid, aspect, torch.from_numpy(numbers)).numpy()
 
 
 def draws(count: int, first: int = 0) -> np.ndarray:
@@ -81,6 +92,23 @@ def test_a_mask_is_a_function_of_seed_draw_and_view(shape) -> None:
     np.testing.assert_array_equal(make_masks(draws(64)[::-1].copy(), options, (8, 8), 1), masks[:, ::-1])
     assert (make_masks(draws(64), options, (8, 8), 2) != masks).any(2).mean() > 0.9
     assert (make_masks(draws(64, 64), options, (8, 8), 1) != masks).any(2).mean() > 0.9
+
+
+@given(GRIDS, st.lists(st.tuples(st.floats(0, 0.9), st.floats(0, 0.5)), min_size=1, max_size=3), st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_the_bound_of_a_mask_holds(grid: tuple[int, int], shares: list[tuple[float, float]], seed: int) -> None:
+    ratio, spread = zip(*shares, strict=True)
+    for shape in ("block", "random"):
+        options = Mask(shape, ratio, spread)
+        masks, most = make_masks(draws(30), options, grid, seed), most_masked(options, grid[0] * grid[1])
+        assert masks.sum(2).max() <= most
+        assert most <= max(r + s for r, s in shares) * grid[0] * grid[1] + 1
+
+
+def test_a_device_that_is_not_asked_makes_the_same_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = make_masks(draws(200), Mask(), (8, 8), 0)
+    monkeypatch.setattr(module, "reads_are_free", lambda device: False)
+    np.testing.assert_array_equal(make_masks(draws(200), Mask(), (8, 8), 0), asked)
 
 
 @pytest.mark.parametrize("shape", ["block", "random"])

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from exuno.engine.method import Numbers, StepOutput
+from exuno.engine.numbers import numbers_at
 from exuno.engine.options import Optim
 from exuno.engine.schedule import Progress
 from exuno.fewshot.method import MaskedDistillation, Outputs
@@ -48,17 +50,28 @@ def batch(labels: tuple[int, ...] = (0, 1, 2, 0, 1, 1)) -> dict[str, Tensor]:
     return {"images": images, "labels": torch.tensor(labels), "index": torch.arange(len(labels)) * 3}
 
 
+def told(method: MaskedDistillation, at: Progress = AT) -> Numbers:
+    """What the loop tells a method."""
+    return numbers_at(method, at, torch.device("cpu"))
+
+
+def ran(method: MaskedDistillation, at: Progress = AT) -> StepOutput:
+    """A forward pass."""
+    return method(batch(), told(method, at))
+
+
 def step(method: MaskedDistillation, at: Progress = AT, lr: float = 0.1) -> dict[str, Tensor]:
     """One step as the loop takes it, by plain gradient descent."""
-    out = method(batch(), at)
+    numbers = told(method, at)
+    out = method(batch(), numbers)
     out.loss.backward()
-    method.before_step(at)
+    method.before_step(numbers)
     with torch.no_grad():
         for parameter in method.parameters():
             if parameter.grad is not None:
                 parameter -= lr * parameter.grad
                 parameter.grad = None
-    method.after_step(at)
+    method.after_step(numbers)
     return out.logs
 
 
@@ -77,7 +90,7 @@ def state(module: torch.nn.Module) -> dict[str, Tensor]:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_weight_alone_gives_its_term_alone(name: str) -> None:
     method = make(weights=replace(Weights(), **{name: 2.0}))
-    out = method(batch(), AT)
+    out = method(batch(), told(method))
     assert list(out.logs) == [f"train/{name}"]
     assert not out.logs[f"train/{name}"].requires_grad
     assert out.loss.item() == pytest.approx(2 * out.logs[f"train/{name}"].item(), rel=1e-6)
@@ -93,12 +106,12 @@ def test_a_weight_alone_gives_its_term_alone(name: str) -> None:
 @pytest.mark.parametrize("mode", ["paper", "reference"])
 def test_weighted_terms_add_up(mode) -> None:
     weights = Weights(0.5, 2.0, 1.5, 3.0, 0.25)
-    out = make(weights=weights, mode=mode)(batch(), AT)
+    out = ran(make(weights=weights, mode=mode))
     assert list(out.logs) == [f"train/{name}" for name in NAMES]
     total = sum(getattr(weights, name) * out.logs[f"train/{name}"].item() for name in NAMES)
     assert out.loss.item() == pytest.approx(total, rel=1e-6)
     for name in NAMES:
-        alone = make(weights=replace(Weights(), **{name: 1.0}), mode=mode)(batch(), AT).logs[f"train/{name}"]
+        alone = ran(make(weights=replace(Weights(), **{name: 1.0}), mode=mode)).logs[f"train/{name}"]
         if name != "supervised":  # whose layer is drawn anew
             torch.testing.assert_close(alone, out.logs[f"train/{name}"])
 
@@ -108,7 +121,7 @@ def test_a_batch_without_two_images_of_a_class_is_finite(labels: tuple[int, ...]
     weights = replace(ALL, supervised=0.0)
     for mask in (CONFIG.mask, Mask(ratio=(0.0,), spread=(0.0,))):
         method = make(weights=weights, mask=mask)
-        out = method(batch(labels), AT)
+        out = method(batch(labels), told(method))
         assert all(value.isfinite() for value in (out.loss, *out.logs.values()))
         assert out.logs["train/patch_level"] == 0
         out.loss.backward()
@@ -116,10 +129,10 @@ def test_a_batch_without_two_images_of_a_class_is_finite(labels: tuple[int, ...]
 
 
 def test_a_step_is_a_function_of_the_draws() -> None:
-    first, again = (make(weights=ALL)(batch(), AT).loss for _ in range(2))
+    first, again = (ran(make(weights=ALL)).loss for _ in range(2))
     assert torch.equal(first, again)
-    assert not torch.equal(make(weights=ALL)(batch(), Progress(4, 40, 4)).loss, first)  # the next epoch
-    assert torch.equal(make()(batch(), Progress(3, 40, 4)).loss, make()(batch(), Progress(2, 40, 4)).loss) is False
+    assert not torch.equal(ran(make(weights=ALL), Progress(4, 40, 4)).loss, first)  # the next epoch
+    assert torch.equal(ran(make(), Progress(3, 40, 4)).loss, ran(make(), Progress(2, 40, 4)).loss) is False
 
 
 def test_the_teacher_follows_the_student_along_a_cosine() -> None:
@@ -137,7 +150,7 @@ def test_the_teacher_follows_the_student_along_a_cosine() -> None:
 
 def test_the_teacher_gets_no_gradients_and_no_stochastic_depth() -> None:
     method = make(weights=ALL, drop_path=0.5)
-    method(batch(), AT).loss.backward()
+    method(batch(), told(method)).loss.backward()
     assert all(not p.requires_grad and p.grad is None for p in method.teacher.parameters())
     images = torch.randn(6, 1, 8, 8)
     assert torch.equal(method.teacher.backbone.tokens(images), method.teacher.backbone.tokens(images))
@@ -156,7 +169,7 @@ def test_masks_are_for_the_student_and_its_global_views_alone() -> None:
 
     for name, network in (("student", method.student), ("teacher", method.teacher)):
         network.register_forward_pre_hook(partial(remember, seen[name]))
-    method(batch(), AT)
+    method(batch(), told(method))
     (wide,), (masked, mask, near) = seen["teacher"], seen["student"]
     assert torch.equal(wide, masked)
     assert wide.shape == (2, 6, 1, 8, 8)
@@ -168,10 +181,10 @@ def test_masks_are_for_the_student_and_its_global_views_alone() -> None:
     token = state(method.teacher.backbone)["mask_token"]
     with torch.no_grad():
         method.teacher.backbone.mask_token.add_(9)
-    said = method(batch(), AT)
+    said = method(batch(), told(method))
     with torch.no_grad():
         method.teacher.backbone.mask_token.copy_(token)
-    assert torch.equal(said.loss, method(batch(), AT).loss)
+    assert torch.equal(said.loss, method(batch(), told(method)).loss)
 
 
 def test_the_network_answers_for_every_view() -> None:
@@ -216,7 +229,7 @@ def test_outputs_are_centred_and_have_the_temperatures_of_their_moment() -> None
         with torch.no_grad():
             method.centre.normal_(std=0.05)
         said = listen(method.teacher, method.student)
-        found = method(batch(), Progress(number, 40, 4)).loss
+        found = method(batch(), told(method, Progress(number, 40, 4))).loss
         target = ((said[0].cls - method.centre) / temperature).softmax(-1)
         guess = (said[1].cls / 0.2).log_softmax(-1)
         terms = [-(target[q] * guess[v]).sum(-1).mean() for q in range(2) for v in range(3) if v != q]
@@ -234,7 +247,7 @@ def test_the_patch_temperature_is_one_of_its_own() -> None:
     said = []
     for patch in ((0.04, 0.04), (0.09, 0.09)):
         method = make(teacher=Teacher(temperature=(0.05, 0.05), patch_temperature=patch))
-        said.append(method(batch(), AT).logs)
+        said.append(method(batch(), told(method)).logs)
     assert torch.equal(said[0]["train/cls"], said[1]["train/cls"])
     assert not torch.equal(said[0]["train/masked"], said[1]["train/masked"])
 
@@ -242,7 +255,7 @@ def test_the_patch_temperature_is_one_of_its_own() -> None:
 def test_the_supervised_layer_reads_the_students_global_tokens() -> None:
     method = make(weights=Weights(supervised=1.0))
     said = listen(method.student)
-    found = method(batch(), AT).loss
+    found = method(batch(), told(method)).loss
     assert method.layer is not None
     logits = [method.layer(said[0].token[view]) for view in range(2)]
     expected = torch.stack([F.cross_entropy(x, batch()["labels"]) for x in logits]).mean()
@@ -308,7 +321,7 @@ def test_every_parameter_that_learns_has_a_gradient(names: tuple[str, ...], shar
     """Processes that wait for the gradient of an unused parameter would stop."""
     weights = replace(Weights(), **dict.fromkeys(names, 1.0))
     method = make(weights=weights, head=replace(CONFIG.head, shared=shared))
-    method(batch((0, 1, 2)), AT).loss.backward()
+    method(batch((0, 1, 2)), told(method)).loss.backward()
     learning = {id(p) for group in method.parameter_groups(Optim()) for p in group["params"]}
     for name, parameter in method.named_parameters():
         assert (parameter.grad is not None) == parameter.requires_grad == (id(parameter) in learning), name
@@ -327,7 +340,7 @@ def test_two_processes_that_gather_compute_the_loss_of_one(monkeypatch: pytest.M
 
     def learn(rows: slice) -> tuple[Tensor, list[Tensor]]:
         method = lively()
-        loss = method({name: x[rows] for name, x in batch().items()}, AT).loss
+        loss = method({name: x[rows] for name, x in batch().items()}, told(method)).loss
         loss.backward()
         return loss.detach(), [p.grad for p in method.parameters() if p.grad is not None]
 
@@ -390,7 +403,7 @@ def test_views_are_made_in_full_precision() -> None:
     method.student.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     plain, mixed = make(), []
     plain.student.register_forward_pre_hook(lambda module, args: mixed.append(args[0]))
-    method(batch(), AT)
+    method(batch(), told(method))
     with torch.autocast("cpu", torch.bfloat16):
-        plain(batch(), AT)
+        plain(batch(), told(plain))
     torch.testing.assert_close(seen[0], mixed[0], atol=0, rtol=0)

@@ -8,7 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from exuno.data.batch_crop import crop_batch
+from exuno.data.crop import boxes_in
 from exuno.fewshot import views as module
+from exuno.fewshot.crops import crop_views
 from exuno.fewshot.options import Views
 from exuno.fewshot.views import make_views
 
@@ -21,8 +24,8 @@ def images(count: int = 6, channels: int = 3) -> Tensor:
     return torch.randint(0, 256, (count, channels, 20, 24), dtype=torch.uint8, generator=generator)
 
 
-def draws(count: int = 6) -> np.ndarray:
-    return np.arange(100, 100 + count, dtype=np.int64)
+def draws(count: int = 6) -> Tensor:
+    return torch.arange(100, 100 + count)
 
 
 def both(options: Views, count: int = 6, channels: int = 3, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -72,23 +75,29 @@ def test_bytes_and_fractions_give_the_same_views() -> None:
 
 
 class Recorder:
-    """What each operation was told, but for the pixels."""
-
-    OPERATIONS = ("crop_batch", "jitter", "to_gray", "blur_batch", "solarize")
+    """What each operation was told for each view, but for the pixels."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.calls: dict[str, list[Any]] = {name: [] for name in (*self.OPERATIONS, "flip")}
-        for name in self.OPERATIONS:
+        self.count = 0  # images of a batch
+        self.calls: dict[str, list[Any]] = {
+            name: [] for name in ("crop_views", "flip", "jitter", "to_gray", "blur_batch", "solarize")
+        }
+        for name in ("crop_views", "jitter", "to_gray", "blur_batch", "solarize"):
             patch.setattr(module, name, self.recording(name, getattr(module, name)))
 
     def recording(self, name: str, real: Any) -> Any:
         def call(pixels: Tensor, *args: Any) -> Tensor:
-            if name == "crop_batch":
-                self.calls["flip"].append(None if args[2] is None else args[2].tolist())
-                self.calls[name].append(args[0].tolist())
+            if name == "crop_views":
+                self.count = len(pixels)
+                self.calls["flip"] += [None] * len(args[0]) if args[2] is None else args[2].tolist()
+                self.calls[name] += args[0].tolist()
             else:
                 last = args if name == "jitter" else args[-1:]
-                self.calls[name].append([np.asarray(x).tolist() for x in last])
+                tables = [np.asarray(x) for x in (last[1:] if name == "jitter" else last)]
+                views = [np.array_split(x, len(x) // self.count) for x in tables]
+                if name == "jitter":
+                    views.insert(0, [np.asarray(last[0])] * len(views[0]))
+                self.calls[name] += [[x.tolist() for x in view] for view in zip(*views, strict=True)]
             return real(pixels, *args)
 
         return call
@@ -112,7 +121,7 @@ def test_switching_one_operation_off_changes_no_draw_of_another(name: str) -> No
             both(options, count=20)
             found.append(recorder.calls)
     full, without = found
-    assert len(full["crop_batch"]) == 5
+    assert len(full["crop_views"]) == 5
     assert len(full["solarize"]) == 1
     for operation in full:
         if operation == name:
@@ -150,7 +159,7 @@ def test_each_operation_meets_its_views_only(changes: dict[str, Any], view: int,
 def test_probabilities_are_met_and_sigmas_lie_in_their_range(monkeypatch: pytest.MonkeyPatch) -> None:
     count = 600
     recorder = Recorder(monkeypatch)
-    make_views(torch.zeros(count, 1, 4, 4), np.arange(count), replace(FULL, local=1, local_size=4), 4, 0)
+    make_views(torch.zeros(count, 1, 4, 4), torch.arange(count), replace(FULL, local=1, local_size=4), 4, 0)
     calls = recorder.calls
     assert np.mean(calls["flip"]) == pytest.approx(0.5, abs=0.05)
     assert np.mean([call[0] for call in calls["to_gray"]]) == pytest.approx(0.4, abs=0.05)
@@ -167,10 +176,33 @@ def test_probabilities_are_met_and_sigmas_lie_in_their_range(monkeypatch: pytest
 def test_boxes_have_their_areas_and_differ_from_view_to_view(monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = Recorder(monkeypatch)
     options = replace(PLAIN, scale=(0.5, 1.0), local=1, local_size=8, local_scale=(0.1, 0.2))
-    make_views(torch.zeros(50, 1, 100, 100), np.arange(50), options, 8, 0)
-    one, two, local = (np.array(boxes) for boxes in recorder.calls["crop_batch"])
+    make_views(torch.zeros(50, 1, 100, 100), torch.arange(50), options, 8, 0)
+    one, two, local = (np.array(boxes) for boxes in recorder.calls["crop_views"])
     assert (one != two).any(1).all()
     for boxes, (low, high) in ((one, options.scale), (two, options.scale), (local, options.local_scale)):
         area = boxes[:, 2] * boxes[:, 3] / 100**2
         assert low - 0.02 <= area.min() < area.max() <= high + 0.02
         assert 0.7 < (boxes[:, 3] / boxes[:, 2]).min() < (boxes[:, 3] / boxes[:, 2]).max() < 1.4
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", ["jitter", "blur", "gray", "solarize", ""])
+def test_views_of_a_device_that_is_not_asked_are_the_same(
+    name: str, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = FULL if not name else replace(PLAIN, **{name: getattr(FULL, name)})
+    asked = both(options, 20, channels)
+    monkeypatch.setattr(module, "reads_are_free", lambda device: False)
+    for found, expected in zip(both(options, 20, channels), asked, strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_several_boxes_of_an_image_are_cut_as_one_is(flip: bool) -> None:
+    pixels = images().float() / 255
+    boxes = boxes_in((20, 24), (0.2, 1.0), (0.5, 2.0), torch.rand(18, 40, dtype=torch.float64)).view(3, 6, 4)
+    mirrored = torch.rand(3, 6) < 0.5 if flip else None
+    found = crop_views(pixels, boxes, (9, 7), mirrored)
+    for view in range(3):
+        alone = crop_batch(pixels, boxes[view], (9, 7), None if mirrored is None else mirrored[view])
+        torch.testing.assert_close(found[view], alone, rtol=0, atol=1e-6)

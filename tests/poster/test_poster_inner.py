@@ -44,7 +44,7 @@ def test_steps_are_those_of_torch(name: str, decay: float) -> None:
     state = ours.begin(parameter.detach().clone())
     for t in range(12):
         grad = torch.func.grad(bowl)(state[0])
-        state = ours.step(state, grad, t)
+        state = ours.step(state, grad, ours.rate(t))
         theirs.zero_grad()
         bowl(parameter).backward()
         theirs.step()
@@ -56,7 +56,7 @@ def test_epsilon_is_added_before_the_correction_of_the_bias() -> None:
     start, grad = random(2, 2)
     m, v = 0.1 * grad, 0.001 * grad**2
     expected = start - 0.1 * 0.001**0.5 / 0.1 * m / (v.sqrt() + 0.05)
-    found = Adam(0.1, eps=0.05).step(Adam(0.1).begin(start), grad, 0)
+    found = Adam(0.1, eps=0.05).step(Adam(0.1).begin(start), grad, Adam(0.1).rate(0))
     torch.testing.assert_close(found[0], expected, rtol=1e-12, atol=0)
 
 
@@ -74,10 +74,10 @@ def test_pull_is_the_derivative_of_step(optimizer: Adam | Sgd, t: int) -> None:
     leaves = tuple(part.clone().requires_grad_() for part in state)
     own = grad.clone().requires_grad_()
     stepped = plain_step(optimizer, leaves, own, t)
-    for found, expected in zip(optimizer.step(state, grad, t), stepped, strict=True):
+    for found, expected in zip(optimizer.step(state, grad, optimizer.rate(t)), stepped, strict=True):
         torch.testing.assert_close(found, expected.detach(), rtol=1e-12, atol=1e-13)
     wanted = torch.autograd.grad(stepped, [*leaves, own], after)
-    before, by_grad = optimizer.pull(state, grad, t, after)
+    before, by_grad = optimizer.pull(state, grad, optimizer.rate(t), after)
     for found, expected in zip([*before, by_grad], wanted, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
 
@@ -87,8 +87,8 @@ def test_step_and_pull_leave_what_they_are_given(optimizer: Adam | Sgd) -> None:
     state, grad, after = anywhere(optimizer, 4)
     given = [*state, grad, *after]
     copies = [part.clone() for part in given]
-    optimizer.step(state, grad, 3)
-    optimizer.pull(state, grad, 3, after)
+    optimizer.step(state, grad, optimizer.rate(3))
+    optimizer.pull(state, grad, optimizer.rate(3), after)
     assert all(torch.equal(part, copy) for part, copy in zip(given, copies, strict=True))
 
 
@@ -96,7 +96,7 @@ def test_a_parameter_that_was_never_used_passes_a_finite_gradient() -> None:
     parameters, grad, after, _ = random(5, 4)
     grad = grad * torch.tensor([1.0, 0, 1, 0, 1, 0])
     adam = Adam(0.1)
-    before, by_grad = adam.pull(adam.begin(parameters), grad, 0, (after, after.clone(), after.clone()))
+    before, by_grad = adam.pull(adam.begin(parameters), grad, adam.rate(0), (after, after.clone(), after.clone()))
     assert all(part.isfinite().all() for part in (*before, by_grad))
     unused = grad == 0
     assert torch.equal(before[0], after)

@@ -67,7 +67,7 @@ class Trained(Outcome):
         images of any sizes; without gradients. Of clips and recordings likewise."""
         import torch
 
-        from exuno.data.augment import to_float
+        from exuno.data.moves import to_float
 
         if isinstance(images, list):
             return torch.cat([self(image[None]) for image in images])

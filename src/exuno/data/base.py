@@ -19,6 +19,12 @@ Clips are uint8 [B, C, T, H, W] or a list of [C, T, h, w]; recordings float32 [B
 """
 
 Positions = NDArray[np.int64]
+Draws = NDArray[np.int64] | Tensor
+"""The numbers of draws, int64 [B]: an array where the CPU draws, a tensor on the device that does."""
+Numbers = NDArray[np.float64] | Tensor
+"""Random numbers, and what is computed of them: where and as the draws are."""
+Boxes = NDArray[np.int64]
+"""Whole numbers, such as places and sizes of boxes."""
 Modality = Literal["image", "clip", "recording"]
 SILENT = ((0.0,), (1.0,))
 """Mean and std of recordings, which a model normalises in its own way."""

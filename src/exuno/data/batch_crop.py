@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from exuno.data.rng_torch import float_of
+
 
 def crop_batch(images: Tensor, boxes: Tensor, size: tuple[int, int], flip: Tensor | None = None) -> Tensor:
     """Boxes cut out and resized, bicubic with antialiasing: what ``data.crop.resized_crop`` does one by one.
@@ -36,8 +38,8 @@ def resampling(start: Tensor, length: Tensor, before: int, after: int) -> Tensor
     Returns:
         float32 [B, after, before]; rows sum to 1, and pixels outside the stretch have no weight.
     """
-    scale = (length.double() / after).view(-1, 1, 1)
     device = start.device
+    scale = (length.to(float_of(device)) / after).view(-1, 1, 1)
     centre = start.view(-1, 1, 1) + (torch.arange(after, device=device).view(1, -1, 1) + 0.5) * scale
     pixel = torch.arange(before, device=device).view(1, 1, -1)
     x = ((pixel + 0.5 - centre) / scale.clamp(min=1)).abs()

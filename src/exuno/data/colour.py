@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from exuno.data.base import Numbers
 from exuno.data.constants import LUMA
 
 ORDERS = np.array(list(permutations(range(4))))
@@ -25,8 +26,8 @@ def gray_of(images: Tensor) -> Tensor:
 def jitter(
     images: Tensor,
     strength: tuple[float, float, float, float],
-    numbers: NDArray[np.float64],
-    which: NDArray[np.bool_],
+    numbers: Numbers,
+    which: NDArray[np.bool_] | Tensor,
 ) -> Tensor:
     """Change brightness, contrast, saturation and hue by random factors in a random order.
 
@@ -37,9 +38,12 @@ def jitter(
         numbers: uniform numbers [B, 5]: four strengths and the order.
         which: the images to change, [B].
     """
+    if isinstance(numbers, Tensor):
+        assert isinstance(which, Tensor)
+        return _jitter_all(images, strength, numbers, which)
+    assert not isinstance(which, Tensor)
     factors = np.empty((len(images), 4))
-    for k, s in enumerate(strength):
-        low, high = (-s, s) if k == 3 else (max(0.0, 1 - s), 1 + s)
+    for k, (low, high) in enumerate(_ranges(strength)):
         factors[:, k] = low + (high - low) * numbers[:, k]
     order = ORDERS[(numbers[:, 4] * len(ORDERS)).astype(np.int64)]
     operations = (brightness, contrast, saturation, hue)
@@ -54,6 +58,59 @@ def jitter(
             else:
                 _change(images, rows, lambda chosen, k=k, factor=factor: operations[k](chosen, factor))
     return images
+
+
+def _ranges(strength: tuple[float, float, float, float]) -> list[tuple[float, float]]:
+    return [(-s, s) if k == 3 else (max(0.0, 1 - s), 1 + s) for k, s in enumerate(strength)]
+
+
+def _jitter_all(images: Tensor, strength: tuple[float, float, float, float], numbers: Tensor, which: Tensor) -> Tensor:
+    """:func:`jitter` with numbers that are not looked at: every image goes through the three blends before its hue is
+    turned, through the turn, and through the three after it, and keeps of that what its own order has."""
+    factors = [
+        (low + (high - low) * numbers[:, k]).to(images.dtype).view(-1, 1, 1, 1)
+        for k, (low, high) in enumerate(_ranges(strength))
+    ]
+    order = _orders((numbers[:, 4] * len(ORDERS)).long())
+    active = [k for k in range(4 if images.shape[1] == 3 else 2) if strength[k]]
+    blends, chosen = [k for k in active if k < 3], which.view(-1, 1, 1, 1)
+    turned = [(step == 3).view(-1, 1, 1, 1) for step in order]
+    before = chosen  # images that have not turned their hue yet
+    for step, turns in zip(order[:3], turned[:3], strict=True):
+        before = before & ~turns
+        images = _blend(images, factors, blends, step.view(-1, 1, 1, 1), before)
+    if 3 in active:
+        images = torch.where(chosen, hue(images, factors[3]), images)
+    after = torch.zeros_like(chosen)
+    for step, turns in zip(order[1:], turned[:3], strict=True):
+        after = after | (chosen & turns)
+        images = _blend(images, factors, blends, step.view(-1, 1, 1, 1), after)
+    return images
+
+
+def _blend(images: Tensor, factors: list[Tensor], blends: list[int], step: Tensor, which: Tensor) -> Tensor:
+    """Each of the chosen images [B, C, H, W] after its own ``step`` [B, 1, 1, 1], one of ``blends``; else itself."""
+    if not blends:
+        return images
+    gray = gray_of(images)
+    base, factor, does = torch.zeros_like(gray), torch.ones_like(factors[0]), torch.zeros_like(which)
+    for k in blends:
+        mine = step == k
+        does, factor = does | mine, torch.where(mine, factors[k], factor)
+        if k:  # brightness blends with black
+            base = torch.where(mine, gray.mean((1, 2, 3), keepdim=True) if k == 1 else gray, base)
+    return torch.where(which & does, ((images - base) * factor + base).clamp(0, 1), images)
+
+
+def _orders(number: Tensor) -> list[Tensor]:
+    """Columns of ``ORDERS[number]``, int64 [B] each: permutations of 0 .. 3 in lexicographic order, from their number
+    in the factorial system."""
+    first, second, third = number // 6, number % 6 // 2, number % 2
+    second = second + (second >= first)
+    low, high = torch.minimum(first, second), torch.maximum(first, second)
+    third = third + (third >= low)
+    third = third + (third >= high)
+    return [first, second, third, 6 - first - second - third]
 
 
 def _change(images: Tensor, rows: NDArray[np.int64], how: Callable[[Tensor], Tensor]) -> Tensor:
@@ -101,11 +158,15 @@ def hue(images: Tensor, turn: Tensor) -> Tensor:
     return out
 
 
-def to_gray(images: Tensor, which: NDArray[np.bool_]) -> Tensor:
+def to_gray(images: Tensor, which: NDArray[np.bool_] | Tensor) -> Tensor:
     """Replace the chosen images by their luma."""
+    if isinstance(which, Tensor):
+        return torch.where(which.view(-1, 1, 1, 1), gray_of(images), images)
     return _change(images.clone(), np.flatnonzero(which), lambda chosen: gray_of(chosen).expand_as(chosen))
 
 
-def solarize(images: Tensor, which: NDArray[np.bool_]) -> Tensor:
+def solarize(images: Tensor, which: NDArray[np.bool_] | Tensor) -> Tensor:
     """Invert the pixels of at least half brightness in the chosen images."""
+    if isinstance(which, Tensor):
+        return torch.where(which.view(-1, 1, 1, 1) & (images >= 0.5), 1 - images, images)
     return _change(images.clone(), np.flatnonzero(which), lambda chosen: torch.where(chosen >= 0.5, 1 - chosen, chosen))

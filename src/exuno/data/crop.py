@@ -1,13 +1,18 @@
 """Random crops: the resized crop of ImageNet training (Szegedy et al., CVPR 2015), as torchvision defines it, and that
 of a random short side (Simonyan and Zisserman, ICLR 2015)."""
 
+import math
+from typing import overload
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from exuno.data.base import Images
+from exuno.data.base import Boxes, Images, Numbers
 from exuno.data.resize import resize, stack_of
+
+Sizes = NDArray[np.int64] | tuple[int, int]
 
 
 def crop_boxes(
@@ -35,36 +40,52 @@ def sizes_of(images: Images) -> NDArray[np.int64]:
     return np.array([image.shape[-2:] for image in images], np.int64).reshape(-1, 2)
 
 
+@overload
 def boxes_in(
-    sizes: NDArray[np.int64], area: tuple[float, float], aspect: tuple[float, float], numbers: NDArray[np.float64]
-) -> NDArray[np.int64]:
-    """:func:`crop_boxes` in images of which only the sizes [B, 2], (height, width), are known."""
-    heights, widths = sizes[:, :1], sizes[:, 1:]
-    pick = numbers.reshape(len(sizes), -1, 4)
-    target = heights * widths * (area[0] + (area[1] - area[0]) * pick[:, :, 0])
-    ratio = np.exp(np.log(aspect[0]) + np.log(aspect[1] / aspect[0]) * pick[:, :, 1])
-    w = np.rint(np.sqrt(target * ratio)).astype(np.int64)
-    h = np.rint(np.sqrt(target / ratio)).astype(np.int64)
-    fits = (w > 0) & (h > 0) & (w <= widths) & (h <= heights)
-    first = fits.argmax(1)
-    rows = np.arange(len(sizes))
-    h, w, free = h[rows, first], w[rows, first], pick[rows, first]
-    height, width = sizes.T
-    top = (free[:, 2] * (height - h + 1)).astype(np.int64)
-    left = (free[:, 3] * (width - w + 1)).astype(np.int64)
-    boxes = np.stack([top, left, h, w], 1)
-    for row in np.flatnonzero(~fits.any(1)):
-        boxes[row] = _centre(int(height[row]), int(width[row]), aspect)
-    return boxes
+    sizes: Sizes, area: tuple[float, float], aspect: tuple[float, float], numbers: NDArray[np.float64]
+) -> Boxes: ...
+@overload
+def boxes_in(sizes: Sizes, area: tuple[float, float], aspect: tuple[float, float], numbers: Tensor) -> Tensor: ...
+def boxes_in(sizes: Sizes, area: tuple[float, float], aspect: tuple[float, float], numbers: Numbers) -> Boxes | Tensor:
+    """:func:`crop_boxes` in images of which only the sizes [B, 2], (height, width), are known, or the one of all."""
+    if not isinstance(numbers, Tensor):
+        return boxes_in(sizes, area, aspect, torch.from_numpy(numbers)).numpy()
+    heights, widths = _sides(sizes, numbers)
+    pick = numbers.unflatten(1, (-1, 4))
+    target = (heights * widths)[:, None] * (area[0] + (area[1] - area[0]) * pick[:, :, 0])
+    ratio = (math.log(aspect[0]) + math.log(aspect[1] / aspect[0]) * pick[:, :, 1]).exp()
+    w = (target * ratio).sqrt().round().long()
+    h = (target / ratio).sqrt().round().long()
+    fits = (w > 0) & (h > 0) & (w <= widths[:, None]) & (h <= heights[:, None])
+    first = fits.int().argmax(1, keepdim=True)
+    top, left = (pick[:, :, k].gather(1, first)[:, 0] for k in (2, 3))
+    h, w = h.gather(1, first)[:, 0], w.gather(1, first)[:, 0]
+    found = torch.stack([(top * (heights - h + 1)).long(), (left * (widths - w + 1)).long(), h, w], 1)
+    return torch.where(fits.any(1)[:, None], found, _centre(heights, widths, aspect))
 
 
+def _sides(sizes: Sizes, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Heights and widths, int64 [B] each, or [1] where all images have one size."""
+    if isinstance(sizes, tuple):
+        height, width = (torch.full((1,), side, dtype=torch.int64, device=like.device) for side in sizes)
+        return height, width
+    height, width = torch.from_numpy(sizes).unbind(1)
+    return height, width
+
+
+@overload
 def boxes_of_short_side(
-    sizes: NDArray[np.int64], short: tuple[int, int], size: tuple[int, int], numbers: NDArray[np.float64]
-) -> NDArray[np.int64]:
+    sizes: Sizes, short: tuple[int, int], size: tuple[int, int], numbers: NDArray[np.float64]
+) -> Boxes: ...
+@overload
+def boxes_of_short_side(sizes: Sizes, short: tuple[int, int], size: tuple[int, int], numbers: Tensor) -> Tensor: ...
+def boxes_of_short_side(
+    sizes: Sizes, short: tuple[int, int], size: tuple[int, int], numbers: Numbers
+) -> Boxes | Tensor:
     """The part of each image that is cut out at random after its short side was resized.
 
     Args:
-        sizes: (height, width) of the images, [B, 2].
+        sizes: (height, width) of the images, [B, 2], or the one of all.
         short: range of the short side in pixels, both ends included; enlarged as far as ``size`` needs it.
         size: (H, W) of what is cut out.
         numbers: uniform numbers [B, 3]: the short side, y and x.
@@ -72,20 +93,26 @@ def boxes_of_short_side(
     Returns:
         int64 [B, 4]: top, left, height, width, in the image as it was.
     """
-    side = short[0] + (numbers[:, 0] * (short[1] - short[0] + 1)).astype(np.int64)
-    scale = np.maximum(side / sizes.min(1), (np.array(size) / sizes).max(1))
-    shape = np.clip(np.rint(np.array(size) / scale[:, None]).astype(np.int64), 1, sizes)
-    corner = (numbers[:, 1:] * (sizes - shape + 1)).astype(np.int64)
-    return np.concatenate([corner, shape], 1)
+    if not isinstance(numbers, Tensor):
+        return boxes_of_short_side(sizes, short, size, torch.from_numpy(numbers)).numpy()
+    sides = [each.to(numbers.dtype) for each in _sides(sizes, numbers)]
+    side = short[0] + (numbers[:, 0] * (short[1] - short[0] + 1)).long()
+    scale = side / torch.minimum(*sides)
+    for wanted, have in zip(size, sides, strict=True):
+        scale = scale.maximum(wanted / have)
+    shape = [(want / scale).round().clamp(min=1).minimum(have) for want, have in zip(size, sides, strict=True)]
+    corner = [numbers[:, k + 1] * (sides[k] - shape[k] + 1) for k in (0, 1)]
+    return torch.stack([*corner, *shape], 1).long()
 
 
-def _centre(height: int, width: int, aspect: tuple[float, float]) -> tuple[int, int, int, int]:
-    h, w = height, width
-    if width / height < aspect[0]:
-        h = max(1, min(height, round(width / aspect[0])))
-    elif width / height > aspect[1]:
-        w = max(1, min(width, round(height * aspect[1])))
-    return (height - h) // 2, (width - w) // 2, h, w
+def _centre(height: Tensor, width: Tensor, aspect: tuple[float, float]) -> Tensor:
+    """The largest centred boxes within the range of aspect ratios, int64 [B, 4]."""
+    ratio = width / height
+    flat = (width / aspect[0]).round().long().clamp(min=1).minimum(height)
+    tall = (height * aspect[1]).round().long().clamp(min=1).minimum(width)
+    h = torch.where(ratio < aspect[0], flat, height)
+    w = torch.where(ratio > aspect[1], tall, width)
+    return torch.stack([(height - h) // 2, (width - w) // 2, h, w], 1)
 
 
 def resized_crop(images: Images, boxes: NDArray[np.int64], size: tuple[int, int]) -> Tensor:

@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from exuno.data import rng
-from exuno.data.augment import augment, to_float
+from exuno.data.augment import augment
 from exuno.data.base import Images, Positions, modality
 from exuno.data.clips import augment_clips, prepare_clips
+from exuno.data.moves import to_float
 from exuno.data.place import place
 from exuno.data.resize import prepare
 from exuno.engine.errors import ExunoError, as_mistake

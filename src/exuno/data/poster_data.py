@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from exuno.data.augment import to_float
 from exuno.data.base import Data, Positions, Rows
 from exuno.data.class_match import Side
+from exuno.data.moves import to_float
 from exuno.data.poster import Poster, load
 from exuno.data.relabelled import relabelled
 from exuno.data.resize import prepare

@@ -62,14 +62,15 @@ def argmax_target(student: Tensor, teacher: Tensor) -> Tensor:
     return F.cross_entropy(student.float(), teacher.argmax(1))
 
 
-def hard_label(student: Tensor, labels: Tensor, partner: Tensor, share: float) -> Tensor:
-    """Cross-entropy with true labels under mixing: ``share`` of label and ``1 - share`` of the partner's.
+def hard_label(student: Tensor, labels: Tensor, partner: Tensor, own: float | Tensor, other: float | Tensor) -> Tensor:
+    """Cross-entropy with true labels under mixing: ``own`` of the label and ``other`` of the partner's.
 
     Args:
         student: logits [B, C].
         labels: int64 [B], -1 where there is none, which counts for nothing; or soft labels float32 [B, C].
         partner: labels of the images mixed in, likewise.
-        share: λ in [0, 1].
+        own: λ in [0, 1].
+        other: 1 - λ.
 
     Returns:
         A scalar, in nats, mean over the labelled images (0 if there are none).
@@ -79,4 +80,4 @@ def hard_label(student: Tensor, labels: Tensor, partner: Tensor, share: float) -
     def term(target: Tensor) -> Tensor:
         return F.cross_entropy(student.float(), target, ignore_index=-1, reduction="sum") / known
 
-    return share * term(labels) + (1 - share) * term(partner)
+    return own * term(labels) + other * term(partner)

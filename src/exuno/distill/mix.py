@@ -1,7 +1,8 @@
 """CutMix and MixUp as the single-image papers use them: one box or share for a whole batch, partner = the batch
 reversed.
 
-A loader gives each process a mirrored slice of the batch, so that the same pairs meet on any number of processes.
+A loader gives each process a mirrored slice of the batch, so that the same pairs meet on any number of processes. What
+is drawn is known before the step and goes to the device as numbers, so that a step is the same work whatever is drawn.
 """
 
 import torch
@@ -9,43 +10,65 @@ from torch import Tensor
 
 from exuno.data.rng import generator
 from exuno.distill.options import Mix
+from exuno.engine.method import Numbers
 
 
-def mix(images: Tensor, options: Mix, seed: int, step: int) -> tuple[Tensor, float]:
-    """Mixes each image of a batch with its mirror image in the order of the batch.
+def draw(options: Mix, seed: int, step: int, size: tuple[int, int]) -> dict[str, float]:
+    """What happens to the batch of a step: a pure function of (seed, step).
 
     CutMix: Yun et al. (ICCV 2019); a box of area 1 - λ with a uniform centre, cut off at the border, comes from the
     partner. MixUp: Zhang et al. (ICLR 2018); λ x + (1 - λ) partner.
 
     Args:
-        images: [B, C, H, W]; clips [B, C, T, H, W], in which the box goes through all frames; recordings [B, 1, S], in
-            which it is a stretch of time.
-        options: what to do; the draw is a pure function of (seed, step).
+        options: what to do.
         seed: the run's seed.
         step: number of the optimizer step.
+        size: (H, W) of the images or frames; of recordings (1, S), in which the box is a stretch of time.
 
     Returns:
-        The mixed images [B, C, H, W], and λ, the share that is the image's own (after the box was cut off).
+        ``top``, ``bottom``, ``left``, ``right``: the box in pixels, empty for none; ``keep``: λ of MixUp, 1 for none;
+        ``own`` and ``other``: the shares of the image and of its partner (after the box was cut off), which sum to 1.
     """
+    found = dict.fromkeys(("top", "bottom", "left", "right"), 0.0) | {"keep": 1.0, "own": 1.0, "other": 0.0}
     active = [name for name in ("cutmix", "mixup") if getattr(options, name) > 0]
-    draw = generator(seed, "mix", step)
-    if not active or draw.random() >= options.probability:
-        return images, 1.0
-    name = active[int(draw.integers(len(active)))]
+    numbers = generator(seed, "mix", step)
+    if not active or numbers.random() >= options.probability:
+        return found
+    name = active[int(numbers.integers(len(active)))]
     alpha = getattr(options, name)
-    share = float(draw.beta(alpha, alpha))
-    partner = images.flip(0)
+    share = float(numbers.beta(alpha, alpha))
     if name == "mixup":
-        return torch.lerp(partner, images, share), share
-    height, width = images.shape[-2:]  # of recordings 1 and S
-    y, x = float(draw.random()), float(draw.random())
-    if images.ndim == 3:
+        return found | {"keep": share, "own": share, "other": 1 - share}
+    height, width = size
+    y, x = float(numbers.random()), float(numbers.random())
+    if height == 1:
         (top, bottom), (_, _, left, right) = (0, 1), box(1, width, 1 - (1 - share) ** 2, y, x)
     else:
         top, bottom, left, right = box(height, width, share, y, x)
-    mixed = images.clone()
-    mixed[..., top:bottom, left:right] = partner[..., top:bottom, left:right]
-    return mixed, 1.0 - (bottom - top) * (right - left) / (height * width)
+    own = 1.0 - (bottom - top) * (right - left) / (height * width)
+    return found | {"top": top, "bottom": bottom, "left": left, "right": right, "own": own, "other": 1 - own}
+
+
+def mix(images: Tensor, options: Mix, numbers: Numbers) -> Tensor:
+    """Mixes each image of a batch with its mirror image in the order of the batch.
+
+    Args:
+        images: [B, C, H, W]; clips [B, C, T, H, W], in which the box goes through all frames; recordings [B, 1, S].
+        options: what may happen.
+        numbers: what happens, of :func:`draw`.
+    """
+    if not options.cutmix and not options.mixup:
+        return images
+    partner = images.flip(0)
+    mixed = torch.lerp(partner, images, numbers["keep"]) if options.mixup else images
+    if not options.cutmix:
+        return mixed
+    column = torch.arange(images.shape[-1], device=images.device)
+    inside = (column >= numbers["left"]) & (column < numbers["right"])
+    if images.ndim > 3:
+        row = torch.arange(images.shape[-2], device=images.device)
+        inside = ((row >= numbers["top"]) & (row < numbers["bottom"]))[:, None] & inside
+    return torch.where(inside, partner, mixed)
 
 
 def box(height: int, width: int, share: float, y: float, x: float) -> tuple[int, int, int, int]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import tyro
 
@@ -86,6 +86,9 @@ class DistillConfig:
     """Images in one optimizer step, over all processes."""
     budget: float = 1.0
     """Scales the length of the training and its schedule together."""
+    teacher_precision: Literal["same", "no", "bf16", "fp16"] = "same"
+    """Precision in which the teacher answers while the student learns: that of --precision (same), or another; no is
+    float32."""
     cache_logits: bool = False
     """Ask the teacher once for each image of a fixed source that is neither augmented nor mixed."""
     cache_dir: Path | None = None

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from exuno.data.holdout import check as check_holdout
 from exuno.data.holdout import check_seen, lineage_of, open_held
@@ -17,12 +18,14 @@ from exuno.distill.cache import teacher_logits
 from exuno.distill.check import check, check_idle, check_source
 from exuno.distill.doubts import doubts
 from exuno.distill.figures import write_figures
+from exuno.distill.kinds import is_single
 from exuno.distill.method import Distillation
 from exuno.distill.options import DistillConfig
 from exuno.engine import session
-from exuno.engine.devices import make_accelerator
+from exuno.engine.devices import dtype_of, make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Result, fit
+from exuno.engine.probe import tell_rate
 from exuno.engine.run import Run
 from exuno.engine.tell import tell
 from exuno.evaluate.measure import matched, record, scores, top1
@@ -62,7 +65,18 @@ def look(config: DistillConfig, preset: Preset | None) -> None:
         test: Any = open_held(sliver.data, "test", sliver.data_root, sliver.held)
         check_source(sliver, test)
         check_idle(sliver, stated, test)
-        prepare(sliver, test, untrained_teacher(sliver, accelerator), accelerator)
+        setup = prepare(sliver, test, untrained_teacher(sliver, accelerator), accelerator)
+        single = is_single(config.source[0])
+        samples = config.epochs * config.budget * (config.patches if single else len(setup.source))
+        tell_rate(
+            lambda: method_of(config, setup),
+            setup.loader,
+            config.batch_size // accelerator.num_processes,
+            samples,
+            config.optim,
+            config.run,
+            accelerator,
+        )
 
     rehearse("distill", config, preset, open_all, sources.digests(config.source))
 
@@ -137,6 +151,20 @@ def prepare(config: DistillConfig, test: Any, teacher: Classifier, accelerator: 
     return Setup(teacher, student, session.Head(test) if config.run.smoke else test, source, loader, size)
 
 
+def method_of(config: DistillConfig, setup: Setup, cached: Tensor | None = None) -> Distillation:
+    """What is trained; ``cached``: the teacher's answers to a fixed source."""
+    return Distillation(
+        setup.teacher,
+        setup.student,
+        config.loss,
+        config.mix,
+        config.run.seed,
+        setup.size,
+        cached,
+        dtype_of(config.teacher_precision),
+    )
+
+
 def train(config: DistillConfig, run: Run, stated: DistillConfig) -> None:
     """Trains, tests, exports and reports in an open run directory; ``stated`` is the configuration before the user
     changed it."""
@@ -155,7 +183,7 @@ def train(config: DistillConfig, run: Run, stated: DistillConfig) -> None:
     if config.cache_logits:
         folder = config.cache_dir or run.dir
         cached = teacher_logits(setup.teacher, setup.source, setup.size, accelerator, folder, config.run.workers)
-    method = Distillation(setup.teacher, setup.student, config.loss, config.mix, config.run.seed, cached)
+    method = method_of(config, setup, cached)
     measured = None
     if accelerator.is_main_process:
         measured = measure_teacher(config, run, setup, accelerator.device)

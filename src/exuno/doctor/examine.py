@@ -34,7 +34,7 @@ from exuno.doctor.patient import (
 )
 from exuno.doctor.smoothing import smoothing
 from exuno.engine.arrays import Arrays
-from exuno.engine.devices import make_accelerator
+from exuno.engine.devices import make_accelerator, measuring
 from exuno.engine.options import EXECUTION, RunOptions
 from exuno.engine.progress import ProgressBar, peak_memory
 from exuno.engine.run import Run, open_run
@@ -83,7 +83,7 @@ def look(config: DoctorConfig) -> None:
     """Checks all that an examination begins with, on a few patches; of a teacher that is to be trained first, an
     untrained one."""
     test, options = open_images(config), RunOptions(devices=config.devices)
-    sliver, accelerator = replace(config, smoke=True), make_accelerator(options)
+    sliver, accelerator = replace(config, smoke=True), make_accelerator(measuring(options))
     model = trained(config) or untrained_teacher(plan(sliver, "", Path()), accelerator)
     patient = Patient(model, fit(config, model, test), size_of(config, test), accelerator.device, config.workers)
     for spec in photos(config):

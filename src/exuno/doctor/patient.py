@@ -18,7 +18,7 @@ from exuno.distill.source import open_source
 from exuno.distill.train import open_teacher
 from exuno.doctor.command import TEACH
 from exuno.doctor.options import DoctorConfig
-from exuno.engine.devices import make_accelerator
+from exuno.engine.devices import make_accelerator, measuring
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import RunOptions
 from exuno.engine.progress import ProgressBar
@@ -145,7 +145,7 @@ def admit(config: DoctorConfig, test: Any, model: Classifier | None, run: Run) -
         model = open_teacher(plan(config, "", run.dir), run)
         test = fit(config, model, test)
     size = size_of(config, test)
-    device = make_accelerator(RunOptions(devices=config.devices)).device
+    device = make_accelerator(measuring(RunOptions(devices=config.devices))).device
     return Patient(model, Head(test) if config.smoke else test, size, device, config.workers)
 
 

@@ -58,7 +58,10 @@ def check_augment(augment: Augment) -> None:
     need(not (crop and short), "--augment.short-side", short, "it or --augment.resized-crop: both say what to cut out")
 
 
-def check_run(options: RunOptions, any_loader: bool = False) -> None:
-    """Checks how a run is executed; ``any_loader``: whether it reads its images by ``--loader``."""
+def check_run(options: RunOptions, any_loader: bool = False, double: bool = False) -> None:
+    """Checks how a run is executed; ``any_loader``: whether it reads its images by ``--loader``, ``double``: whether it
+    computes in float64."""
+    good = not (double and options.devices == "mps")
+    need(good, "--devices", options.devices, "cpu: this needs float64, which an Apple GPU has not")
     need(options.workers >= 0, "--workers", options.workers, "0 or more")
     need(any_loader or options.loader == "torch", "--loader", options.loader, "torch; dali is for teach and distill")

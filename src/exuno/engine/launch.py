@@ -21,14 +21,15 @@ def wanted(options: RunOptions) -> int:
     """Processes that ``--devices`` asks for; 1 inside a distributed run, whose launcher has decided.
 
     Raises:
-        ExunoError: neither auto, nor cpu, nor a number, nor cpu:NUMBER.
+        ExunoError: neither auto, nor cpu, nor mps, nor a number, nor cpu:NUMBER.
     """
-    if options.devices in ("auto", "cpu"):
+    if options.devices in ("auto", "cpu", "mps"):
         return 1
     count = options.devices.removeprefix("cpu:")
     if not count.isdigit() or int(count) < 1:
         raise ExunoError(
-            f"--devices {options.devices} is not understood", "Give auto, cpu, a number of processes, or cpu:NUMBER."
+            f"--devices {options.devices} is not understood",
+            "Give auto, cpu, mps, a number of processes, or cpu:NUMBER.",
         )
     return 1 if "RANK" in os.environ else int(count)
 

@@ -8,29 +8,40 @@ from torch import Tensor
 
 
 class Meter:
-    """Means of the logs since the last log line, summed on the device so that no step waits for the host."""
+    """Means of the logs since the last log line, summed on the device so that no step waits for the host.
+
+    The sums are changed in place, so that a recorded step adds to them; who counts is the host.
+    """
 
     def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
+        self.names: tuple[str, ...] = ()
+        self.sums: Tensor | None = None
         self.count = 0
 
     def add(self, logs: Mapping[str, Tensor]) -> None:
-        """Adds the detached scalars of one step."""
-        for name, value in logs.items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-        self.count += 1
+        """Adds the detached scalars of one step, always of the same names; whoever calls raises ``count``."""
+        values = torch.stack([value.float() for value in logs.values()])
+        if self.sums is None:
+            self.names, self.sums = tuple(logs), torch.zeros_like(values)
+        assert tuple(logs) == self.names
+        self.sums += values
 
     def pop(self) -> dict[str, float]:
-        """The means, and begins anew."""
-        means = {name: (total / self.count).item() for name, total in self.sums.items()}
-        self.sums, self.count = {}, 0
+        """The means, in one read from the device, and begins anew."""
+        assert self.sums is not None
+        means = dict(zip(self.names, (self.sums / self.count).tolist(), strict=True))
+        self.sums.zero_()
+        self.count = 0
         return means
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
-        return {"sums": self.sums, "count": self.count}
+        sums = {} if self.sums is None else dict(zip(self.names, self.sums.clone().unbind(), strict=True))
+        return {"sums": sums if self.count else {}, "count": self.count}
 
     def restore(self, state: dict[str, Any], device: torch.device) -> None:
         """From a checkpoint."""
-        self.sums = {name: value.to(device) for name, value in state["sums"].items()}
         self.count = state["count"]
+        if state["sums"]:
+            self.names = tuple(state["sums"])
+            self.sums = torch.stack([value.float() for value in state["sums"].values()]).to(device)

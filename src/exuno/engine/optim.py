@@ -1,13 +1,15 @@
 """Optimizers by name, and LARS, which torch does not have."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from exuno.engine.errors import ExunoError
+from exuno.engine.method import Numbers
 from exuno.engine.options import Optim
+from exuno.engine.schedule import Progress, cosine, learning_rate
 
 _torch: Any = torch
 """With its operations on lists of tensors, a few kernels for all of them; torch's optimizers use them and its stubs
@@ -65,7 +67,11 @@ class Lars(torch.optim.Optimizer):
         velocities = [self.state[p]["velocity"] for p in weights]
         _torch._foreach_mul_(velocities, group["momentum"])
         _torch._foreach_add_(velocities, updates)
-        _torch._foreach_add_(weights, velocities, alpha=-group["lr"])
+        lr = group["lr"]
+        if isinstance(lr, Tensor):  # of a recorded step
+            _torch._foreach_sub_(weights, _torch._foreach_mul(velocities, lr))
+        else:
+            _torch._foreach_add_(weights, velocities, alpha=-lr)
 
 
 def make_optimizer(groups: Iterable[dict[str, Any]], optim: Optim, device: torch.device) -> torch.optim.Optimizer:
@@ -84,3 +90,67 @@ def make_optimizer(groups: Iterable[dict[str, Any]], optim: Optim, device: torch
     if optim.name == "sgd":
         return torch.optim.SGD(groups, momentum=optim.momentum, nesterov=optim.nesterov, **common)
     return (torch.optim.AdamW if optim.name == "adamw" else torch.optim.Adam)(groups, **common)
+
+
+class Rates:
+    """Learning rates and weight decay of an optimizer's groups, which change from step to step.
+
+    On the host they are numbers of the groups. In a step that is recorded they have to be scalars on the device, which
+    torch's optimizers take for the learning rate alone; a weight decay that changes is then done here, before the
+    optimizer's step, and equal up to rounding.
+
+    Args:
+        optimizer: as :func:`make_optimizer` made it, with the state that it goes on from.
+        optim: its schedules.
+        decaying: the groups that have no weight decay of their own.
+        recorded: whether steps may be recorded.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, optim: Optim, decaying: Sequence[int], recorded: bool) -> None:
+        self.optimizer, self.optim, self.recorded = optimizer, optim, recorded
+        self.rate = learning_rate(optim)
+        self.decaying = () if optim.weight_decay_end is None else tuple(decaying)
+        for group in optimizer.param_groups:
+            if "capturable" in group:  # also after a checkpoint of another device
+                group["capturable"] = recorded
+        if recorded:
+            # Or it would warn in the steps before the recording.
+            optimizer._warned_capturable_if_run_uncaptured = True  # pyright: ignore[reportAttributeAccessIssue]
+            for number in self.decaying:
+                optimizer.param_groups[number]["weight_decay"] = 0.0
+
+    def numbers(self, at: Progress) -> dict[str, float]:
+        """Sets the rates of a step; returns those that have to be on the device, by name."""
+        lr, end = self.rate(at), self.optim.weight_decay_end
+        decay = 0.0 if end is None else cosine(self.optim.weight_decay, end, at.fraction)
+        told: dict[str, float] = {}
+        for number, group in enumerate(self.optimizer.param_groups):
+            rate = lr * group.get("scale", 1.0)
+            if not self.recorded:
+                group["lr"] = rate
+                if number in self.decaying:
+                    group["weight_decay"] = decay
+                continue
+            told[f"rate {number}"] = rate
+            if number in self.decaying:
+                told[f"decay {number}"] = 1 - rate * decay if self.optim.name == "adamw" else decay
+        return told
+
+    def place(self, numbers: Numbers) -> None:
+        """Gives the groups their learning rates on the device, once: the scalars stay, their values change."""
+        if self.recorded:
+            for number, group in enumerate(self.optimizer.param_groups):
+                group["lr"] = numbers[f"rate {number}"]
+
+    @torch.no_grad()
+    def decay(self, numbers: Numbers) -> None:
+        """The weight decay of a step that may be recorded: of ``adamw`` on the weights, else on the gradients."""
+        for number in self.decaying if self.recorded else ():
+            factor = numbers[f"decay {number}"]
+            weights = [p for p in self.optimizer.param_groups[number]["params"] if p.grad is not None]
+            if self.optim.name == "adamw":
+                _torch._foreach_mul_(weights, factor)
+                continue
+            if self.optim.name == "lars":
+                weights = [p for p in weights if p.ndim > 1]
+            _torch._foreach_add_([p.grad for p in weights], _torch._foreach_mul(weights, factor))

@@ -17,9 +17,15 @@ class RunOptions:
     seed: int = 0
     """Seed of everything random."""
     devices: str = "auto"
-    """auto (a GPU if there is one), cpu, or a number of processes to start on this machine (cpu:N on its processor)."""
-    precision: Literal["no", "bf16", "fp16"] = "no"
-    """Mixed precision of the forward pass."""
+    """auto (a GPU if there is one), cpu, mps (of a Mac), or a number of processes to start on this machine (cpu:N on
+    its processor)."""
+    precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
+    """Precision of the forward pass. auto: bf16 on a GPU that has it, TF32 on another, plain float32 (no) on a
+    processor. Losses stay float32, and posters."""
+    deterministic: bool = False
+    """On a GPU, take algorithms that give the same bits every time instead of the fastest; a processor always does."""
+    graphs: bool = True
+    """On one GPU, record a step once and replay it (CUDA graphs) where that can be done."""
     resume: str = "auto"
     """auto: continue an unfinished run of the same configuration; never; or the PATH of a checkpoint."""
     workers: int = 0
@@ -52,7 +58,7 @@ class Holdout:
 
 
 EXECUTION = (
-    *("run_dir", "devices", "resume", "workers", "dry_run", "debug", "track", "no_images"),
+    *("run_dir", "devices", "resume", "workers", "graphs", "dry_run", "debug", "track", "no_images"),
     *("cache_dir", "processes", "ray"),  # of exuno distill and exuno study
 )
 """The options that say where and how, not what: they do not shape the result."""

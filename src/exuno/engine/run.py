@@ -27,7 +27,7 @@ from exuno.engine.files import append_line, disk_errors, remove, sweep, write_js
 from exuno.engine.options import EXECUTION, RunOptions
 from exuno.engine.sealed import check_tensors
 from exuno.engine.track import Sink, tracker
-from exuno.renamed import modern
+from exuno.renamed import LATER, modern
 from exuno.version import __version__
 
 LIBRARIES = ("torch", "numpy", "accelerate", "opencv-python-headless", "timm", "torchvision")
@@ -300,7 +300,7 @@ def check_same(run: Run, loose: Sequence[str] = ()) -> bool:
     before = read_yaml(folder / "config.yaml", todo="Choose another --run-dir.")
     try:
         verb, then = before["verb"], mapping(before["config"])
-        then = without(modern(verb, then), loose)
+        then = without({**{key: LATER[key] for key in LATER if key in config}, **modern(verb, then)}, loose)
         files, bare = mapping(before.get("inputs") or {}), bool(before.get("no_images"))
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise ExunoError(f"{folder / 'config.yaml'} is damaged ({error})", "Choose another --run-dir.") from error
@@ -355,10 +355,10 @@ def describe(run: Run, replay: list[str] | None) -> None:
     import torch
 
     write_config(run)
-    cpu = run.options.devices.startswith("cpu") or not torch.cuda.is_available()
+    gpu = torch.cuda.is_available() and not run.options.devices.startswith("cpu")
     environment = {
         **versions(),
-        "device": "cpu" if cpu else torch.cuda.get_device_name(),
+        "device": torch.cuda.get_device_name() if gpu else "mps" if run.options.devices == "mps" else "cpu",
         "cpu": processor(),
         "threads": torch.get_num_threads(),
         "git_commit": git_commit(),

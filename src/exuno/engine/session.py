@@ -66,7 +66,7 @@ class Head:
 
 FREE = (
     *("source", "data_root", "evaluations", "budget", "cache_logits"),
-    *(*EXECUTION, "seed", "precision", "loader", "smoke"),
+    *(*EXECUTION, "seed", "precision", "teacher_precision", "deterministic", "loader", "smoke"),
 )
 
 

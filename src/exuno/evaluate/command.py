@@ -131,7 +131,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
         ExunoError: anything the user can put right.
     """
     from exuno.data.holdout import check_seen, lineage_of, open_held
-    from exuno.engine.devices import make_accelerator
+    from exuno.engine.devices import make_accelerator, measuring
     from exuno.engine.session import Head
     from exuno.evaluate.measure import matched, record, scores
     from exuno.metrics import agreement
@@ -145,7 +145,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     if config.smoke:
         test = Head(test)
     size = size_of(config, test)
-    device = make_accelerator(RunOptions(devices=config.devices)).device
+    device = make_accelerator(measuring(RunOptions(devices=config.devices))).device
     specs = {"model": config.model} | ({"teacher": config.teacher} if config.teacher else {})
     models = {name: load_model(spec, pretrained=True) for name, spec in specs.items()}
     for name, model in models.items():

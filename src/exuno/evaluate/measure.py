@@ -16,8 +16,8 @@ from exuno.data.relabelled import relabelled
 from exuno.data.stills import shown
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
-from exuno.engine.loop import Evaluator
 from exuno.engine.options import ClassOrder
+from exuno.engine.training import Evaluator
 from exuno.metrics import Summary, averaged, in_turn, predict, summarise
 from exuno.models.classifier import NAMES, Classifier
 

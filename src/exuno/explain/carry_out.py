@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from exuno.engine.devices import make_accelerator
+from exuno.engine.devices import make_accelerator, measuring
 from exuno.engine.options import RunOptions
 from exuno.engine.progress import peak_memory
 from exuno.engine.run import Run, check_folder, default_folder, open_run
@@ -52,7 +52,7 @@ def carry_out(
             show(run.result["tables"][:1])
             print(f"Measured before. Look at: {run.dir / 'report.html'}")
             return run
-        device = make_accelerator(options).device
+        device = make_accelerator(measuring(options)).device
         content = work(run, device)
         show(content["tables"][:1])
         spent = {"wall_seconds": time.monotonic() - started, "peak_memory_bytes": peak_memory()}

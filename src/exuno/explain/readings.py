@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from exuno.data.augment import to_float
 from exuno.data.base import Data
 from exuno.data.holdout import open_held
+from exuno.data.moves import to_float
 from exuno.data.subset import labels_of, names_of
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import ClassOrder

@@ -10,7 +10,7 @@ import torch
 
 from exuno.data.base import Data
 from exuno.data.subset import labels_of, names_of
-from exuno.engine.devices import make_accelerator
+from exuno.engine.devices import make_accelerator, measuring
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import RunOptions
 from exuno.engine.progress import peak_memory
@@ -80,7 +80,7 @@ def evaluate(config: EvalConfig) -> list[Row]:
         return []
     run = _open(config) if config.run_dir else None
     try:
-        device = make_accelerator(RunOptions(devices=config.devices)).device
+        device = make_accelerator(measuring(RunOptions(devices=config.devices))).device
         told = [seen(each, names_of(data), config.data) for each in subjects]
         rows = measure_all(subjects, data, plan, view, device, told)
         contents = tables(rows, f"Few-shot accuracy on {data.name}", plan.sentence(data))

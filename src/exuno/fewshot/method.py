@@ -6,18 +6,20 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from exuno.engine.loop import Batch, StepOutput
+from exuno.engine.method import Batch, Method, Numbers, StepOutput
 from exuno.engine.options import Optim
 from exuno.engine.schedule import Progress, cosine
 from exuno.fewshot.gather import gathered, mean_of_all
 from exuno.fewshot.losses import Term, class_level, dino, find_pairs, masked, patch_level, sharpen
-from exuno.fewshot.mask import make_masks
+from exuno.fewshot.mask import make_masks, most_masked
 from exuno.fewshot.options import PretrainConfig, Weights
 from exuno.fewshot.projection import Projection
 from exuno.fewshot.views import GLOBAL, make_views
 from exuno.models.vit import Vit
+
+_torch: Any = torch
+"""With its operations on lists of tensors, which its stubs leave out."""
 
 
 class Outputs(NamedTuple):
@@ -70,7 +72,7 @@ class Network(nn.Module):
         return Outputs(self.projection(cls), patch, patches, token, attention)
 
 
-class MaskedDistillation(nn.Module):
+class MaskedDistillation(Method):
     """Self-distillation of masked views: DINO, iBOT and SMKD, weighted.
 
     The teacher sees the two global views whole; the student sees them masked, and the local views. Teacher outputs are
@@ -117,38 +119,53 @@ class MaskedDistillation(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
         self.seen: tuple[Tensor, Tensor] | None = None
 
-    def forward(self, batch: Batch, at: Progress) -> StepOutput:
+    def numbers(self, at: Progress) -> dict[str, float]:
+        """The epoch, the teacher's temperatures, and how far it follows the student."""
+        options = self.config.teacher
+        return {
+            "epoch": at.step // at.per_epoch,
+            "temperature": self._temperature(options.temperature, at),
+            "patch temperature": self._temperature(options.patch_temperature, at),
+            "follow": 1 - cosine(options.momentum, 1.0, at.fraction),
+        }
+
+    def phase(self, at: Progress) -> bool:
+        """Whether the last layer of the head rests."""
+        return at.epoch < self.config.freeze_last
+
+    def forward(self, batch: Batch, numbers: Numbers) -> StepOutput:
         """One step. ``batch``: images uint8 [B, C, S, S]; labels int64 [B]; index int64 [B]."""
         config = self.config
-        draws = (at.step // at.per_epoch) * self.images + batch["index"].cpu().numpy()
+        draws = numbers["epoch"].long() * self.images + batch["index"]
         rows = self.side // self.student.backbone.patch_embed.patch_size[0]
         wide, near = make_views(batch["images"], draws, config.views, self.side, config.run.seed)
-        mask = torch.from_numpy(make_masks(draws, config.mask, (rows, rows), config.run.seed)).to(wide.device)
+        mask = make_masks(draws, config.mask, (rows, rows), config.run.seed)
         wide, near = self._normalised(wide), None if near is None else self._normalised(near)
         with torch.no_grad():
             said = self.teacher(wide)
             patch = self.patch_centre if said.patch is None else said.patch.float().mean((0, 1, 2))
             self.seen = said.cls.float().mean((0, 1)), patch
-        terms = self.terms(self.student(wide, mask, near), said, mask, batch, at)
+        terms = self.terms(self.student(wide, mask, near), said, mask, batch, numbers)
         parts = {name: term.total / mean_of_all(term.count).clamp(min=1) for name, term in terms.items()}
         loss = torch.stack([getattr(config.weights, name) * part for name, part in parts.items()]).sum()
         return StepOutput(loss, {f"train/{name}": part.detach() for name, part in parts.items()})
 
-    def terms(self, out: Outputs, said: Outputs, mask: Tensor, batch: Batch, at: Progress) -> dict[str, Term]:
+    def terms(self, out: Outputs, said: Outputs, mask: Tensor, batch: Batch, numbers: Numbers) -> dict[str, Term]:
         """The losses that have a weight, by the names of :class:`Weights`."""
         weights, mode, teacher = self.config.weights, self.config.mode, self.config.teacher
         cls = out.cls / teacher.student_temperature
-        teacher_cls = sharpen(said.cls, self.centre, self._temperature(teacher.temperature, at))
+        teacher_cls = sharpen(said.cls, self.centre, numbers["temperature"])
         patch = teacher_patch = cls.new_empty(0)
         if out.patch is not None and said.patch is not None:
             patch = out.patch / teacher.student_temperature
-            teacher_patch = sharpen(said.patch, self.patch_centre, self._temperature(teacher.patch_temperature, at))
+            teacher_patch = sharpen(said.patch, self.patch_centre, numbers["patch temperature"])
         labels, index = batch["labels"], batch["index"]
         terms: dict[str, Term] = {}
         if weights.cls:
             terms["cls"] = dino(cls, teacher_cls)
         if weights.masked:
-            terms["masked"] = masked(patch, teacher_patch, mask, mode)
+            most = most_masked(self.config.mask, mask.shape[2])
+            terms["masked"] = masked(patch, teacher_patch, mask, mode, most)
         if weights.class_level or weights.patch_level:
             pairs = find_pairs(labels, index, self._shared(labels), self._shared(index))
             if weights.class_level:
@@ -161,7 +178,7 @@ class MaskedDistillation(nn.Module):
         if self.layer is not None:
             logits = self.layer(out.token.float().flatten(0, 1))
             total = F.cross_entropy(logits, labels.repeat(GLOBAL), reduction="sum")
-            terms["supervised"] = Term(total, total.new_tensor(len(logits)))
+            terms["supervised"] = Term(total, total.new_full((), len(logits)))
         return terms
 
     def _rest(self) -> None:
@@ -200,19 +217,18 @@ class MaskedDistillation(nn.Module):
             {"params": [p for (_, p), is_free in zip(learning, free, strict=True) if is_free], "weight_decay": 0.0},
         ]
 
-    def before_step(self, at: Progress) -> None:
+    def before_step(self, numbers: Numbers) -> None:
         """The last layer of the head rests at first."""
-        if at.epoch < self.config.freeze_last:
+        if numbers.phase:
             for last in (self.student.projection.last, self.student.projection.last_patch):
                 for parameter in last.parameters() if last is not None else ():
                     parameter.grad = None
 
     @torch.no_grad()
-    def after_step(self, at: Progress) -> None:
+    def after_step(self, numbers: Numbers) -> None:
         """The teacher follows the student, the centres the teacher's outputs."""
-        options = self.config.teacher
-        keep = cosine(options.momentum, 1.0, at.fraction)
-        get_ema_multi_avg_fn(keep)(list(self.teacher.parameters()), list(self.student.parameters()), 0)
+        teacher, student = list(self.teacher.parameters()), list(self.student.parameters())
+        _torch._foreach_lerp_(teacher, student, [numbers["follow"]] * len(teacher))
         assert self.seen is not None
         for centre, mean in zip((self.centre, self.patch_centre), self.seen, strict=True):
-            centre.lerp_(mean_of_all(mean), 1 - options.centre)
+            centre.lerp_(mean_of_all(mean), 1 - self.config.teacher.centre)

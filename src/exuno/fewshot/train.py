@@ -11,6 +11,7 @@ from exuno.engine import session
 from exuno.engine.devices import make_accelerator, reuse_memory
 from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Result, fit
+from exuno.engine.probe import tell_rate
 from exuno.engine.run import Run
 from exuno.fewshot.check import check_config, smoke
 from exuno.fewshot.classes import open_classes
@@ -71,7 +72,16 @@ def look(verb: str, config: PretrainConfig, preset: Preset | None) -> None:
         if isinstance(sliver, DistillConfig) and start.startswith(PREFIX):
             plan, _, folder = phase_one(sliver)
             start = f"run:{folder}" if (folder / "result.json").is_file() else plan.model
-        prepare(sliver, start, accelerator)
+        setup = prepare(sliver, start, accelerator)
+        tell_rate(
+            lambda: setup.method,
+            setup.loader,
+            config.batch_size // accelerator.num_processes,
+            config.epochs * config.budget * len(setup.training),
+            config.optim,
+            config.run,
+            accelerator,
+        )
 
     rehearse(verb, config, preset, open_all, smoke=smoke)
 

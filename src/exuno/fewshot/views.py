@@ -1,28 +1,30 @@
 """Multi-crop in batches, on the device of the training (Caron et al., NeurIPS 2020; augmentation of DINO and iBOT).
 
 A view is a random resized crop and a flip, then colour jitter, gray, blur and, in the second global view,
-solarisation. Each is a pure function of (image, seed, draw number, number of the view).
+solarisation. Each is a pure function of (image, seed, draw number, number of the view). All views of one size are made
+together, and nothing about them is read back.
 """
 
-import numpy as np
+from typing import Any
+
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from exuno.data import rng
-from exuno.data.batch_crop import blur_batch, crop_batch
+from exuno.data.batch_crop import blur_batch
 from exuno.data.colour import jitter, solarize, to_gray
-from exuno.data.crop import crop_boxes
+from exuno.data.crop import boxes_in
+from exuno.engine.devices import reads_are_free
+from exuno.fewshot.crops import crop_views
 from exuno.fewshot.options import Views
 
 # The first random number of each operation; fixed, so that switching one on changes no draw of another.
 FLIP, JITTER, GRAY, BLUR, SOLARIZE, CROP = 0, 1, 7, 8, 10, 20
+TRIES = 10
 GLOBAL = 2
 
 
-def make_views(
-    images: Tensor, draws: NDArray[np.int64], options: Views, size: int, seed: int
-) -> tuple[Tensor, Tensor | None]:
+def make_views(images: Tensor, draws: Tensor, options: Views, size: int, seed: int) -> tuple[Tensor, Tensor | None]:
     """The views of a batch.
 
     Args:
@@ -36,42 +38,44 @@ def make_views(
         Global views [2, B, C, size, size] and local ones [L, B, C, local_size, local_size] (None if L is 0), float32 in
         [0, 1].
     """
-    small, area = options.local_size, options.local_scale
+    local = range(GLOBAL, GLOBAL + options.local)
     with torch.autocast(images.device.type, enabled=False):  # or the matrix products would round pixels
         pixels = images.float() / 255 if images.dtype == torch.uint8 else images
-        wide = [_view(pixels, draws, options, number, size, options.scale, seed) for number in range(GLOBAL)]
-        near = [_view(pixels, draws, options, GLOBAL + k, small, area, seed) for k in range(options.local)]
-    return torch.stack(wide), torch.stack(near) if near else None
+        wide = _views(pixels, draws, options, range(GLOBAL), size, options.scale, seed)
+        if not local:
+            return wide, None
+        return wide, _views(pixels, draws, options, local, options.local_size, options.local_scale, seed)
 
 
-def _view(
-    pixels: Tensor,
-    draws: NDArray[np.int64],
-    options: Views,
-    number: int,
-    side: int,
-    area: tuple[float, float],
-    seed: int,
+def _views(
+    pixels: Tensor, draws: Tensor, options: Views, numbers: range, side: int, area: tuple[float, float], seed: int
 ) -> Tensor:
-    def uniform(slot: int, slots: int = 1) -> NDArray[np.float64]:
-        return rng.uniforms(seed, f"view/{number}", draws, slots, slot)
-
-    def happens(slot: int, probability: float) -> NDArray[np.bool_]:
-        return uniform(slot)[:, 0] < probability
-
-    boxes = torch.from_numpy(crop_boxes(pixels, area, options.aspect, uniform(CROP, 4 * 10)))
-    flip = torch.from_numpy(happens(FLIP, options.flip)) if options.flip else None
-    view = crop_batch(pixels, boxes, (side, side), flip)
+    """The views of one size, [V, B, C, side, side], by their numbers."""
+    slots = CROP + 4 * TRIES
+    drawn = torch.stack([rng.uniforms(seed, f"view/{number}", draws, slots) for number in numbers])
+    shape = (len(numbers), len(draws))
+    boxes = boxes_in((pixels.shape[2], pixels.shape[3]), area, options.aspect, drawn[..., CROP:].flatten(0, 1))
+    flip = drawn[..., FLIP] < options.flip if options.flip else None
+    views = crop_views(pixels, boxes.view(*shape, 4), (side, side), flip).flatten(0, 1)
     if any(options.jitter):
-        numbers = uniform(JITTER, 6)
-        view = jitter(view, options.jitter, numbers[:, 1:], numbers[:, 0] < options.jitter_p)
+        strengths = drawn[..., JITTER : JITTER + 6].flatten(0, 1)
+        which = strengths[:, 0] < options.jitter_p
+        views = jitter(views, options.jitter, told(strengths[:, 1:]), told(which))
     if options.gray:
-        view = to_gray(view, happens(GRAY, options.gray))
-    if blur := options.blur[min(number, GLOBAL)]:
-        numbers = uniform(BLUR, 2)
+        views = to_gray(views, told((drawn[..., GRAY] < options.gray).flatten()))
+    blur = [options.blur[min(number, GLOBAL)] for number in numbers]
+    if any(blur):
         low, high = options.sigma
-        sigma = np.where(numbers[:, 0] < blur, low + (high - low) * numbers[:, 1], 0)
-        view = blur_batch(view, torch.from_numpy(sigma))
-    if options.solarize and number == 1:
-        view = solarize(view, happens(SOLARIZE, options.solarize))
-    return view
+        happens = torch.stack([drawn[view, :, BLUR] < share for view, share in enumerate(blur)])
+        sigma = torch.where(happens, low + (high - low) * drawn[..., BLUR + 1], 0)
+        views = blur_batch(views, sigma.flatten())
+    views = views.view(*shape, *views.shape[1:])
+    if options.solarize and 1 in numbers:
+        second = solarize(views[1], told(drawn[1, :, SOLARIZE] < options.solarize))
+        views = torch.stack([views[0], second])
+    return views
+
+
+def told(x: Tensor) -> Any:
+    """Numbers as the colours take them: on a processor as an array, so that they only change the images that change."""
+    return x.numpy() if reads_are_free(x.device) else x

@@ -22,7 +22,8 @@ def match_channels(pixels: Tensor, channels: int) -> Tensor:
     if have == 1:
         return pixels.expand(-1, channels, *pixels.shape[2:])
     if have == 3 and channels == 1:
-        return (pixels * pixels.new_tensor(LUMA).view(3, *[1] * (pixels.ndim - 2))).sum(1, keepdim=True)
+        red, green, blue = pixels.split(1, 1)
+        return red * LUMA[0] + green * LUMA[1] + blue * LUMA[2]
     raise ExunoError(f"images of {have} channels for a model of {channels}", "Give gray or RGB images.")
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, pad
 
 from exuno.data import rng
+from exuno.engine.devices import send
 from exuno.engine.errors import ExunoError
 
 FLIP = 0.5  # probability
@@ -36,7 +37,7 @@ class Draw:
     def __call__(self, x: Tensor) -> Tensor:
         """Augment a batch [B, C, h, w]; the result has its shape, type and device."""
         for name, numbers in self.ops:
-            x = OPERATIONS[name][1](x, numbers.to(x))
+            x = OPERATIONS[name][1](x, send(numbers, x.device).to(x.dtype))
         return x
 
 

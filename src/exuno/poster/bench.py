@@ -2,17 +2,32 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from exuno.data import rng
-from exuno.poster.augment import Augmentation
+from exuno.engine.devices import send
+from exuno.engine.graph import Recorder, Recordings
+from exuno.engine.tell import tell
+from exuno.poster.augment import Augmentation, Draw
 from exuno.poster.fresh import fresh_network, seeded
+from exuno.poster.inner import make_inner
+from exuno.poster.network import Function, as_function, is_pure
 from exuno.poster.options import Inner, PosterConfig, Unroll
 from exuno.poster.protocol import batch_size, subset
+from exuno.poster.recorded import RecordedTraining, Shelf
+from exuno.poster.unroll import Training
+
+
+@dataclass
+class Pieces:
+    """In pieces of how many the outer loss takes its real images."""
+
+    size: int | None = None
+    """None while it is not known what the memory holds."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +43,9 @@ class Bench:
     synthetic: Augmentation
     """Of the patches."""
     seed: int
+    shelf: Shelf | None = None
+    """Where inner steps are recorded, if they are."""
+    pieces: Pieces = field(default_factory=Pieces)
 
     def fresh(self, number: int) -> nn.Module:
         """The network of inner run ``number``."""
@@ -43,12 +61,45 @@ class Bench:
 
     def batch(self, images: Tensor, labels: Tensor, index: int) -> tuple[Tensor, Tensor]:
         """Patches [P, C, h, w] and labels [P, K] -> the augmented batch ``index``, differentiable in both."""
-        count = batch_size(self.inner, len(images))
-        chosen = subset(len(images), count, self.seed, "poster/batch", index)
+        chosen, draw = self.plan(len(images), index)
         if chosen is not None:
-            chosen = chosen.to(images.device)
+            chosen = send(chosen, images.device)
             images, labels = images.index_select(0, chosen), labels.index_select(0, chosen)
-        return self.synthetic.draw(count, self.seed, "poster/augment", index)(images), labels
+        return draw(images), labels
+
+    def plan(self, patches: int, index: int) -> tuple[Tensor | None, Draw]:
+        """Which of the patches batch ``index`` takes, int64 (None for all), and what happens to them."""
+        count = batch_size(self.inner, patches)
+        chosen = subset(patches, count, self.seed, "poster/batch", index)
+        return chosen, self.synthetic.draw(count, self.seed, "poster/augment", index)
+
+    def training(
+        self, net: nn.Module, images: Tensor, labels: Tensor, number: int, first: int
+    ) -> tuple[list[Tensor], Function, Training]:
+        """Parameters and function of a network, and its training on the poster.
+
+        Args:
+            net: as :meth:`fresh` made it.
+            images: patches of the poster.
+            labels: their labels.
+            number: of the inner run.
+            first: index of its first batch.
+        """
+        parameters, network = as_function(net)
+        shapes, optimizer = [p.shape for p in parameters], make_inner(self.inner)
+
+        def batch(step: int) -> tuple[Tensor, Tensor]:
+            return self.batch(images, labels, first + step)
+
+        if self.shelf is None or not is_pure(network):
+            training = Training(network, shapes, optimizer, batch, lambda step: self.noise(net, number, step))
+            return parameters, network, training
+
+        def plan(step: int) -> tuple[Tensor | None, Draw]:
+            return self.plan(len(images), first + step)
+
+        shelf: Any = {"shelf": self.shelf, "plan": plan, "images": images, "labels": labels}
+        return parameters, network, RecordedTraining(network, shapes, optimizer, batch, **shelf)
 
 
 class Algorithm(Protocol):
@@ -73,13 +124,25 @@ class Algorithm(Protocol):
         ...
 
 
+@torch.no_grad()
+def there(net: nn.Module, device: torch.device) -> nn.Module:
+    """A network of the processor on a device, without waiting for it."""
+    return net._apply(lambda x: send(x, device))
+
+
 def make_bench(
-    config: PosterConfig, classes: int, channels: int, image: tuple[int, int], device: torch.device
+    config: PosterConfig,
+    classes: int,
+    channels: int,
+    image: tuple[int, int],
+    device: torch.device,
+    recorder: Recorder | None = None,
 ) -> Bench:
-    """The bench of a configuration."""
+    """The bench of a configuration; ``recorder`` records its inner steps."""
 
     def network(seed: int) -> nn.Module:
-        return fresh_network(config.model, classes, channels, image, seed).to(device)
+        return there(fresh_network(config.model, classes, channels, image, seed), device)
 
     augmentations = Augmentation(config.real_augment), Augmentation(config.inner.augment)
-    return Bench(network, config.inner, config.unroll, *augmentations, config.run.seed)
+    shelf = None if recorder is None else Shelf(Recordings(recorder, tell))
+    return Bench(network, config.inner, config.unroll, *augmentations, config.run.seed, shelf)

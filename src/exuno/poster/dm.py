@@ -20,7 +20,7 @@ def distribution_matching(
         raise ExunoError("this network does not tell its features", "Take an exuno: or timm: model for --algorithm dm.")
     patches, soft = bench.batch(images, labels, number)
     # Only classes that this batch has on both sides can be compared.
-    present = torch.zeros(labels.shape[1], device=real.device).index_fill_(0, classes.unique(), 1) * (soft.sum(0) > 0)
+    present = torch.zeros(labels.shape[1], device=real.device).index_fill_(0, classes, 1) * (soft.sum(0) > 0)
     hard = torch.nn.functional.one_hot(classes, labels.shape[1]).to(real)
     with torch.no_grad():
         target = means(net.forward_features(real).flatten(1), hard)  # pyright: ignore[reportCallIssue]

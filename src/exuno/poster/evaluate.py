@@ -14,7 +14,7 @@ from exuno.data.holdout import open_held, recorded
 from exuno.data.poster import Poster, ledger, load
 from exuno.data.relabelled import relabelled
 from exuno.engine.check import need
-from exuno.engine.devices import make_accelerator
+from exuno.engine.devices import make_accelerator, measuring
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
 from exuno.engine.options import Holdout, RunOptions
@@ -58,7 +58,7 @@ def evaluate(config: EvalConfig) -> Measured | None:
     run = open_eval(replace(config, data=spec, held=held)) if config.run_dir else None
     if run and run.result:
         raise ExunoError(f"{run.dir} holds this measurement already", "Choose another --run-dir.")
-    space, device = Space.of(poster), make_accelerator(RunOptions(devices=config.devices)).device
+    space, device = Space.of(poster), make_accelerator(measuring(RunOptions(devices=config.devices))).device
     images, real = space.images(test), space.images(train, memory_limit(space))
     measured = measure(poster, images, real, proof, config.seed, device, config.arch)
     print(f"{config.model} on {test.name}, n = {len(test):,}")

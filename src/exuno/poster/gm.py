@@ -8,11 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from exuno.poster.bench import Bench
-from exuno.poster.inner import make_inner
-from exuno.poster.network import Function, as_function
+from exuno.poster.network import Function
 from exuno.poster.rat import warm_up
 from exuno.poster.taken import taken
-from exuno.poster.unroll import Training
 
 
 def gradient_matching(
@@ -26,17 +24,10 @@ def gradient_matching(
     options = bench.unroll
     before = warm_up(options.least, options.total, bench.seed, number)
     net = bench.fresh(number).train()
-    parameters, network = as_function(net)
     first = number * (options.total + 1)
 
     def work(images: Tensor, labels: Tensor, wanted: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
-        training = Training(
-            network,
-            [p.shape for p in parameters],
-            make_inner(bench.inner),
-            lambda step: bench.batch(images, labels, first + step),
-            lambda step: bench.noise(net, number, step),
-        )
+        parameters, network, training = bench.training(net, images, labels, number, first)
         start = training.optimizer.begin(torch.cat([p.reshape(-1) for p in parameters]))
         weights = training.leaves(training.walk(start, range(before))[0])
         with torch.enable_grad():

@@ -20,11 +20,16 @@ class Optimizer(Protocol):
 
     def begin(self, parameters: Tensor) -> State: ...
 
-    def step(self, state: State, grad: Tensor, t: int) -> State:
-        """The state after step ``t`` = 0, 1, … with the gradient of the loss at ``state``."""
+    def rate(self, t: int) -> float:
+        """What step ``t`` = 0, 1, … multiplies its direction by: all that depends on ``t``."""
         ...
 
-    def pull(self, state: State, grad: Tensor, t: int, after: State) -> tuple[State, Tensor]:
+    def step(self, state: State, grad: Tensor, rate: float | Tensor) -> State:
+        """The state after a step with the gradient of the loss at ``state``; a rate on the device is for a step that is
+        recorded, and gives the same up to rounding."""
+        ...
+
+    def pull(self, state: State, grad: Tensor, rate: float | Tensor, after: State) -> tuple[State, Tensor]:
         """From the gradient of the outer loss by the state *after* a step to those by the state before (with the
         gradient of the loss held fixed) and by the gradient of the loss."""
         ...
@@ -44,7 +49,7 @@ class Adam:
     def begin(self, parameters: Tensor) -> State:
         return parameters, torch.zeros_like(parameters), torch.zeros_like(parameters)
 
-    def _rate(self, t: int) -> float:
+    def rate(self, t: int) -> float:
         return self.lr * (1 - self.beta2 ** (t + 1)) ** 0.5 / (1 - self.beta1 ** (t + 1))
 
     def _moments(self, state: State, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -53,14 +58,17 @@ class Adam:
             grad = grad.add(parameters, alpha=self.weight_decay)
         return grad, m.lerp(grad, 1 - self.beta1), (v * self.beta2).addcmul_(grad, grad, value=1 - self.beta2)
 
-    def step(self, state: State, grad: Tensor, t: int) -> State:
+    def step(self, state: State, grad: Tensor, rate: float | Tensor) -> State:
         _, m, v = self._moments(state, grad)
-        return state[0].addcdiv(m, v.sqrt().add_(self.eps), value=-self._rate(t)), m, v
+        root = v.sqrt().add_(self.eps)
+        if isinstance(rate, Tensor):
+            return state[0] - rate * m / root, m, v
+        return state[0].addcdiv(m, root, value=-rate), m, v
 
-    def pull(self, state: State, grad: Tensor, t: int, after: State) -> tuple[State, Tensor]:
+    def pull(self, state: State, grad: Tensor, rate: float | Tensor, after: State) -> tuple[State, Tensor]:
         grad, m, v = self._moments(state, grad)
         root = v.sqrt()
-        scaled = after[0] * -self._rate(t) / (root + self.eps)
+        scaled = after[0] * -rate / (root + self.eps)
         by_m = after[1] + scaled
         # The square root has no derivative at 0, where the numerator is 0 as well: a parameter that was never used.
         by_v = after[2] - torch.where(root > 0, scaled * m / (root + self.eps) / (2 * root), 0.0)
@@ -80,12 +88,15 @@ class Sgd:
     def begin(self, parameters: Tensor) -> State:
         return parameters, torch.zeros_like(parameters)
 
-    def step(self, state: State, grad: Tensor, t: int) -> State:
+    def rate(self, t: int) -> float:
+        return self.lr
+
+    def step(self, state: State, grad: Tensor, rate: float | Tensor) -> State:
         parameters, velocity = state
         velocity = (velocity * self.momentum).add_(grad).add_(parameters, alpha=self.weight_decay)
         return parameters.add(velocity, alpha=-self.lr), velocity
 
-    def pull(self, state: State, grad: Tensor, t: int, after: State) -> tuple[State, Tensor]:
+    def pull(self, state: State, grad: Tensor, rate: float | Tensor, after: State) -> tuple[State, Tensor]:
         by_velocity = after[1].add(after[0], alpha=-self.lr)
         return (after[0].add(by_velocity, alpha=self.weight_decay), by_velocity * self.momentum), by_velocity
 

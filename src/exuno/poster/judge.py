@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from exuno.data import rng
 from exuno.data.poster import Poster, png
 from exuno.engine.files import atomic
-from exuno.engine.loop import Evaluator
+from exuno.engine.training import Evaluator
 from exuno.poster.bench import Bench
 from exuno.poster.method import Distiller
 from exuno.poster.protocol import prove

@@ -1,5 +1,6 @@
 """One outer step of a distillation, as a method of the loop."""
 
+import math
 from typing import Any
 
 import torch
@@ -10,13 +11,13 @@ from exuno.data.canvas import Layout
 from exuno.data.gather import Canvas
 from exuno.data.patch_labels import array_labels
 from exuno.engine.errors import ExunoError
-from exuno.engine.loop import Batch, StepOutput
+from exuno.engine.method import Batch, Method, Numbers, StepOutput
 from exuno.engine.options import Optim
 from exuno.engine.schedule import Progress
 from exuno.poster.bench import Algorithm, Bench
 
 
-class Distiller(nn.Module):
+class Distiller(Method):
     """A poster that learns.
 
     Args:
@@ -30,6 +31,7 @@ class Distiller(nn.Module):
 
     norm: Tensor
     last_norm: Tensor
+    label_norm: Tensor
     steps: Tensor
     labels: Tensor
     best_pixels: Tensor
@@ -55,12 +57,27 @@ class Distiller(nn.Module):
             self.register_buffer("labels", labels.clone())
         self.register_buffer("norm", torch.zeros(()))
         self.register_buffer("last_norm", torch.zeros(()))
+        self.register_buffer("label_norm", torch.zeros(()), persistent=False)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("best_pixels", start.clone())
         self.register_buffer("best_labels", labels.clone())
         self.register_buffer("best_score", torch.tensor(-1.0, dtype=torch.float64))
 
-    def forward(self, batch: Batch, at: Progress) -> StepOutput:
+    recordable = False  # networks are made, and lengths of trainings drawn, on the host; inner steps are recorded
+
+    @property
+    def records(self) -> bool:
+        return self.bench.shelf is not None and self.bench.shelf.recordings.made > 0
+
+    def numbers(self, at: Progress) -> dict[str, float]:
+        """How far the moving average of the norm follows: at first all the way."""
+        return {"follow": 1 - self.bench.unroll.clip_decay if at.step else 1.0}
+
+    def phase(self, at: Progress) -> int:
+        """The number of the outer step, to which all draws belong."""
+        return at.step
+
+    def forward(self, batch: Batch, numbers: Numbers) -> StepOutput:
         """One outer step; logs the norm of the gradient of the step before.
 
         ``batch``: real images [B, C, h, w] of the distilled space, labels int64 [B].
@@ -74,7 +91,8 @@ class Distiller(nn.Module):
         runs = self.bench.unroll.runs
         losses = []
         for run in range(rank, runs, world):
-            number = at.step * runs + run
+            assert isinstance(numbers.phase, int)
+            number = numbers.phase * runs + run
             seen = self.bench.real.draw(len(real), self.bench.seed, "poster/real", number)(real)
             losses.append(self.algorithm(self.bench, images, labels, seen, classes, number))
         return StepOutput(torch.stack(losses).mean(), {"train/gradient_norm": self.last_norm.clone()})
@@ -86,37 +104,35 @@ class Distiller(nn.Module):
             groups.append({"params": [self.labels], "scale": 1 / self.label_lr_scale})
         return groups
 
-    def before_step(self, at: Progress) -> None:
-        """Clips the gradient of the pixels to a multiple of the moving average of its norm.
-
-        Raises:
-            ExunoError: the gradient is not finite.
-        """
-        grad = self.pixels.grad
+    def before_step(self, numbers: Numbers) -> None:
+        """Clips the gradient of the pixels to a multiple of the moving average of its norm."""
+        grad, by_labels = self.pixels.grad, self.labels.grad
         assert grad is not None
-        options = self.bench.unroll
-        norm = grad.norm()
-        by_labels = self.labels.grad
-        for name, size in (("poster", norm), ("labels", None if by_labels is None else by_labels.norm())):
-            if size is not None and not size.isfinite():
-                raise ExunoError(
-                    f"the gradient of the {name} became {size.item()} at outer step {at.step + 1}",
-                    "Lower --inner.lr or --optim.lr, or shorten --unroll.window.",
-                )
+        norm, clip = grad.norm(), self.bench.unroll.clip
+        if by_labels is not None:
+            self.label_norm.copy_(by_labels.norm())
         self.last_norm.copy_(norm)
-        if at.step:
-            self.norm.lerp_(norm, 1 - options.clip_decay)
-        else:
-            self.norm.copy_(norm)
-        if options.clip:
-            grad.mul_((options.clip * self.norm / norm.clamp(min=1e-30)).clamp(max=1))
+        self.norm.lerp_(norm, numbers["follow"])
+        if clip:
+            grad.mul_((clip * self.norm / norm.clamp(min=1e-30)).clamp(max=1))
 
     @torch.no_grad()
-    def after_step(self, at: Progress) -> None:
+    def after_step(self, numbers: Numbers) -> None:
         """Learned labels stay non-negative."""
         self.steps += 1
         if isinstance(self.labels, nn.Parameter):
             self.labels.clamp_(min=0)
+
+    def check(self, step: int) -> None:
+        """See :meth:`Method.check`; a gradient that is not finite makes every later one so."""
+        for name, norm in zip(
+            ("poster", "labels"), torch.stack([self.last_norm, self.label_norm]).tolist(), strict=True
+        ):
+            if not math.isfinite(norm):
+                raise ExunoError(
+                    f"the gradient of the {name} became {norm} by outer step {step}",
+                    "Lower --inner.lr or --optim.lr, or shorten --unroll.window.",
+                )
 
     @property
     def done(self) -> int:

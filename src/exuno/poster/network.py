@@ -30,6 +30,11 @@ def as_function(net: nn.Module) -> tuple[list[Tensor], Function]:
     return list(named.values()), call
 
 
+def is_pure(function: Function) -> bool:
+    """Whether a network of :func:`as_function` depends on its parameters alone, and is one function for all of them."""
+    return function is _convnet
+
+
 def _is_plain(net: ConvNet) -> bool:
     """Whether every block is convolution, instance normalisation, ReLU, average pooling."""
     kinds = (nn.Conv2d, nn.GroupNorm, nn.ReLU, nn.AvgPool2d)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from exuno.data import rng
+from exuno.engine.devices import send
 from exuno.engine.errors import ExunoError
 from exuno.engine.progress import ProgressBar
 from exuno.poster.augment import Augmentation
@@ -122,7 +123,7 @@ def train(
     for step in range(steps[-1]):
         index = (number << 32) + step
         chosen = subset(len(images), batch, seed, "proof/batch", index)
-        x, y = (images, labels) if chosen is None else (part[chosen.to(part.device)] for part in (images, labels))
+        x, y = (images, labels) if chosen is None else (part[send(chosen, part.device)] for part in (images, labels))
         loss = F.cross_entropy(net(augmentation.draw(batch, seed, "proof/augment", index)(x)), y)
         optimizer.zero_grad()
         loss.backward()

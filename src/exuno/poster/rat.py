@@ -1,7 +1,7 @@
 """RaT-BPTT: the loss on real images of a network trained on the poster, differentiated through the last steps of that
 training, at a random moment of it (Feng, Vedantam and Kempe, arXiv 2311.07025, algorithm 1)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,13 +10,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from exuno.data import rng
 from exuno.engine.errors import ExunoError
-from exuno.poster.bench import Bench
-from exuno.poster.inner import make_inner
+from exuno.poster.bench import Bench, Pieces
 from exuno.poster.network import as_function
 from exuno.poster.taken import taken
-from exuno.poster.unroll import Training, unroll
+from exuno.poster.unroll import unroll
 
-PIECE = 250  # real images at a time: memory for the outer loss is that of so many
+PIECE = 250  # real images at a time on a processor, whose memory for the outer loss is that of so many
 
 
 def rat_bptt(bench: Bench, images: Tensor, labels: Tensor, real: Tensor, classes: Tensor, number: int) -> Tensor:
@@ -24,11 +23,11 @@ def rat_bptt(bench: Bench, images: Tensor, labels: Tensor, real: Tensor, classes
     options = bench.unroll
     before = warm_up(options.least, options.total - options.window, bench.seed, number)
     net = bench.fresh(number).train()
-    parameters, network = as_function(net)
+    _, network = as_function(net)
     # Statistics of a batch are those of the whole batch.
-    piece = len(real) if any(isinstance(module, _BatchNorm) for module in net.modules()) else PIECE
+    whole = any(isinstance(module, _BatchNorm) for module in net.modules())
 
-    def outer(trained: Sequence[Tensor]) -> Tensor:
+    def loss_in(piece: int, trained: Sequence[Tensor]) -> Tensor:
         value = torch.zeros((), device=real.device, dtype=real.dtype)
         with bench.noise(net, number, options.total):
             for x, y in zip(real.split(piece), classes.split(piece), strict=True):
@@ -37,14 +36,11 @@ def rat_bptt(bench: Bench, images: Tensor, labels: Tensor, real: Tensor, classes
                 value += loss.detach()
         return value
 
+    def outer(trained: Sequence[Tensor]) -> Tensor:
+        return loss_in(len(real), trained) if whole else in_pieces(bench.pieces, loss_in, trained, len(real))
+
     def work(images: Tensor, labels: Tensor, wanted: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
-        training = Training(
-            network,
-            [p.shape for p in parameters],
-            make_inner(bench.inner),
-            lambda step: bench.batch(images, labels, number * options.total + step),
-            lambda step: bench.noise(net, number, step),
-        )
+        parameters, _, training = bench.training(net, images, labels, number, number * options.total)
         return unroll(training, parameters, before, options.window, outer, wanted, options.backend)
 
     return taken(images, labels, work)
@@ -56,3 +52,29 @@ def warm_up(least: int, most: int, seed: int, number: int) -> int:
         raise ExunoError(f"--unroll.least {least} leaves no room before the window", f"Give 0 to {most}.")
     draw = rng.uniforms(seed, "poster/before", [number], 1)[0, 0]
     return least + int(draw * (most - least + 1))
+
+
+def in_pieces(
+    pieces: Pieces, loss: Callable[[int, Sequence[Tensor]], Tensor], trained: Sequence[Tensor], count: int
+) -> Tensor:
+    """The outer loss in pieces of the real images: on a GPU as large as its memory allows, which is found out once.
+
+    Args:
+        pieces: what is known of their size.
+        loss: (size of a piece, parameters) -> the loss, detached; adds to the gradients of the parameters.
+        trained: the parameters.
+        count: real images.
+    """
+    size = pieces.size or (PIECE if trained[0].device.type == "cpu" else count)
+    while True:
+        try:
+            value = loss(size, trained)
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            size = (size + 1) // 2
+            for parameter in trained:
+                parameter.grad = None
+        else:
+            pieces.size = None if trained[0].device.type == "cpu" else size
+            return value

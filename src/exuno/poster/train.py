@@ -22,6 +22,7 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.launch import wanted
 from exuno.engine.loop import Result, fit
 from exuno.engine.run import Run
+from exuno.engine.training import recorder_for
 from exuno.poster.bench import Algorithm, Bench, make_bench
 from exuno.poster.dm import distribution_matching
 from exuno.poster.evaluate import SMOKE, content, record
@@ -63,7 +64,7 @@ def look(config: PosterConfig, preset: Preset | None) -> None:
         order = "given" if sliver.order == "clip" else sliver.order
         few = replace(sliver, order=order, run=replace(sliver.run, smoke=True))
         with TemporaryDirectory() as folder:
-            setup = prepare(few, accelerator.device, Path(folder))
+            setup = prepare(few, accelerator, Path(folder))
         first_poster(few, setup.layout, setup.order, setup.sets)
         first_labels(few, setup.layout, setup.order, setup.sets.source.num_classes)
 
@@ -104,8 +105,8 @@ def check(config: PosterConfig) -> None:
     need(proof.trials >= 1, "--proof.trials", proof.trials, "at least 1")
     need(proof.baselines >= 0, "--proof.baselines", proof.baselines, "0 or more")
     check_optim(config.optim)
-    check_run(config.run)
-    if config.run.precision != "no":
+    check_run(config.run, double=True)
+    if config.run.precision not in ("auto", "no"):
         raise ExunoError(
             f"--precision {config.run.precision} is too coarse for a gradient through a training", "Leave it out."
         )
@@ -148,12 +149,13 @@ class Setup:
         )
 
 
-def prepare(config: PosterConfig, device: torch.device, folder: Path) -> Setup:
+def prepare(config: PosterConfig, accelerator: Accelerator, folder: Path) -> Setup:
     """Opens the data and lays the poster out; what can be wrong is found before the images are read."""
+    recorder = recorder_for(config.run, accelerator)
     splits = open_splits(config)
     classes, channels = splits.train.num_classes, splits.train.channels
     layout = plan(config, splits.image, classes, channels)
-    bench = make_bench(config, classes, channels, layout.image, device)
+    bench = make_bench(config, classes, channels, layout.image, accelerator.device, recorder)
     bench.fresh(0)
     sets = read_sets(config, splits, folder)
     return Setup(config, sets, layout, order_of(config, layout, sets), bench, splits.train.fingerprint())
@@ -171,11 +173,10 @@ def check_shares(config: PosterConfig, processes: int) -> None:
 def train(config: PosterConfig, run: Run) -> None:
     """Distills, tests, exports and reports in an open run directory."""
     reuse_memory()
-    torch.backends.cudnn.allow_tf32 = False  # ten bits are too coarse for a gradient through a training
-    accelerator = make_accelerator(config.run)
+    accelerator = make_accelerator(replace(config.run, precision="no"))  # float32, whatever a GPU would do for others
     check_shares(config, accelerator.num_processes)
     session.seed_everything(config.run.seed)
-    setup = prepare(config, accelerator.device, run.dir)
+    setup = prepare(config, accelerator, run.dir)
     run.pin(training_data=setup.data_sha256)
     start = first_poster(config, setup.layout, setup.order, setup.sets)
     labels = first_labels(config, setup.layout, setup.order, setup.sets.source.num_classes)

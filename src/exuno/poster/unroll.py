@@ -48,11 +48,17 @@ class Training:
         parts = flat.detach().split([shape.numel() for shape in self.shapes])
         return [part.view(shape).requires_grad_() for part, shape in zip(parts, self.shapes, strict=True)]
 
-    @torch.enable_grad()
     def gradient(self, flat: Tensor, step: int, keep: bool) -> "Gradient":
         """The gradient of the inner loss at ``flat``; with ``keep`` it can be differentiated itself."""
+        return self.gradient_of(flat, lambda: self.batch(step), step, keep)
+
+    @torch.enable_grad()
+    def gradient_of(
+        self, flat: Tensor, batch: Callable[[], tuple[Tensor, Tensor]], step: int, keep: bool
+    ) -> "Gradient":
+        """The same for a batch."""
         leaves = self.leaves(flat)
-        images, labels = self.batch(step)
+        images, labels = batch()
         if not keep:
             images, labels = images.detach(), labels.detach()
         with self.noise(step):
@@ -61,11 +67,55 @@ class Training:
         grads = torch.autograd.grad(loss, leaves, create_graph=keep, materialize_grads=True)
         return Gradient(leaves, grads)
 
+    def advance(self, state: State, step: int) -> State:
+        """The state after a step, without a graph; the next call may write over it."""
+        return self.optimizer.step(state, self.gradient(state[0], step, False).flat(), self.optimizer.rate(step))
+
+    def retreat(
+        self, state: State, step: int, after: State, totals: Sequence[Tensor], sources: Sequence[Tensor]
+    ) -> State:
+        """From the gradient of the outer loss by the state after a step to that by the state before it; that by the
+        sources is added to ``totals``. The next call may write over what is returned."""
+        return self.pull(state, self.gradient(state[0], step, True), step, after, totals, sources)
+
+    def pull(
+        self,
+        state: State,
+        gradient: "Gradient",
+        step: int,
+        after: State,
+        totals: Sequence[Tensor],
+        sources: Sequence[Tensor],
+    ) -> State:
+        """The same with the gradient at ``state``, whose graph is used up."""
+        return self.pull_by(self.optimizer.rate(step), state, gradient, after, totals, sources)
+
+    def pull_by(
+        self,
+        rate: float | Tensor,
+        state: State,
+        gradient: "Gradient",
+        after: State,
+        totals: Sequence[Tensor],
+        sources: Sequence[Tensor],
+    ) -> State:
+        """The same at the rate of a step."""
+        after, cotangent = self.optimizer.pull(state, gradient.flat(), rate, after)
+        direct, found = gradient.pull(cotangent, sources)
+        for total, grad in zip(totals, found, strict=True):
+            if grad is not None:
+                total += grad
+        return (after[0] + direct, *after[1:])
+
+    def kept(self, state: State) -> State:
+        """A state that stays."""
+        return state
+
     def walk(self, state: State, steps: Iterable[int]) -> State:
         """The state after the given steps, without a graph."""
         for step in steps:
-            state = self.optimizer.step(state, self.gradient(state[0], step, False).flat(), step)
-        return state
+            state = self.advance(state, step)
+        return self.kept(state)
 
 
 @dataclass(frozen=True)
@@ -127,11 +177,12 @@ def unroll(
     stride = 1 if keep or small else isqrt(window - 1) + 1
     for step in range(before, end):
         if (step - before) % stride == 0:
-            kept[step] = state
-        gradient = training.gradient(state[0], step, keep)
+            kept[step] = training.kept(state)
         if keep:
-            graphs[step] = gradient
-        state = optimizer.step(state, gradient.flat(), step)
+            graphs[step] = gradient = training.gradient(state[0], step, True)
+            state = optimizer.step(state, gradient.flat(), optimizer.rate(step))
+        else:
+            state = training.advance(state, step)
     leaves = training.leaves(state[0])
     with torch.enable_grad():
         loss = outer(leaves)
@@ -143,11 +194,9 @@ def unroll(
             start = before + (step - before) // stride * stride
             for between in range(start, step):
                 kept[between + 1] = training.walk(kept[between], (between,))
-        gradient = graphs.pop(step) if keep else training.gradient(kept[step][0], step, True)
-        after, cotangent = optimizer.pull(kept.pop(step), gradient.flat(), step, after)
-        direct, found = gradient.pull(cotangent, sources)
-        after = (after[0] + direct, *after[1:])
-        for total, grad in zip(totals, found, strict=True):
-            if grad is not None:
-                total += grad
+        state = kept.pop(step)
+        if keep:
+            after = training.pull(state, graphs.pop(step), step, after, totals, sources)
+        else:
+            after = training.retreat(state, step, after, totals, sources)
     return loss, totals

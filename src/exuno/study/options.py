@@ -23,7 +23,7 @@ class StudyRun:
     """Seed of every cell; default: as its command has it. For several, make it an axis."""
     devices: str | None = None
     """Devices of each cell; default: as its command has it."""
-    precision: Literal["no", "bf16", "fp16"] | None = None
+    precision: Literal["auto", "no", "bf16", "fp16"] | None = None
     """Precision of each cell; default: as its command has it."""
     loader: Literal["torch", "dali"] | None = None
     """Loader of each cell; default: as its command has it."""

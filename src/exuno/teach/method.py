@@ -3,16 +3,14 @@
 from typing import Any
 
 import torch.nn.functional as F
-from torch import nn
 
 from exuno.data.base import classes_of
-from exuno.engine.loop import Batch, StepOutput
+from exuno.engine.method import Batch, Method, Numbers, StepOutput
 from exuno.engine.options import Optim
-from exuno.engine.schedule import Progress
 from exuno.models.classifier import Classifier
 
 
-class Supervised(nn.Module):
+class Supervised(Method):
     """Cross-entropy with label smoothing: (1 - a) NLL + a mean(-log p) (Szegedy et al., CVPR 2016).
 
     Args:
@@ -24,7 +22,7 @@ class Supervised(nn.Module):
         super().__init__()
         self.model, self.label_smoothing = model, label_smoothing
 
-    def forward(self, batch: Batch, at: Progress) -> StepOutput:
+    def forward(self, batch: Batch, numbers: Numbers) -> StepOutput:
         """One step. ``batch``: images [B, C, H, W] in [0, 1]; labels int64 [B], or soft ones float32 [B, K]."""
         logits, labels = self.model(batch["images"]).float(), batch["labels"]
         loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
@@ -33,9 +31,3 @@ class Supervised(nn.Module):
     def parameter_groups(self, optim: Optim) -> list[dict[str, Any]]:
         """All parameters, alike."""
         return [{"params": list(self.model.parameters())}]
-
-    def before_step(self, at: Progress) -> None:
-        """The gradient is used as it is."""
-
-    def after_step(self, at: Progress) -> None:
-        """Nothing follows a step."""

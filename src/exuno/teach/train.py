@@ -16,6 +16,7 @@ from exuno.engine.check import need
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Result, fit
+from exuno.engine.probe import tell_rate
 from exuno.engine.run import Run
 from exuno.evaluate.measure import matched, record, scores, top1
 from exuno.models.classifier import Classifier
@@ -56,7 +57,21 @@ def teach(config: TeachConfig, preset: Preset | None = None) -> Run:
 def look(config: TeachConfig, preset: Preset | None) -> None:
     """Checks all that a training begins with; see ``rehearse``."""
     check(config)
-    rehearse("teach", config, preset, prepare)
+
+    def open_all(sliver: TeachConfig, accelerator: Accelerator) -> None:
+        setup = prepare(sliver, accelerator)
+        samples = config.epochs * config.budget * len(setup.training)
+        tell_rate(
+            lambda: Supervised(setup.model, config.label_smoothing),
+            setup.loader,
+            config.batch_size // accelerator.num_processes,
+            samples,
+            config.optim,
+            config.run,
+            accelerator,
+        )
+
+    rehearse("teach", config, preset, open_all)
 
 
 def check(config: TeachConfig) -> None:

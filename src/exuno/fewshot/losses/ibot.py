@@ -3,12 +3,13 @@
 import torch
 from torch import Tensor
 
+from exuno.engine.devices import reads_are_free
 from exuno.fewshot.losses.shared import Term
 from exuno.fewshot.losses.soft import soft_cross_entropy
 from exuno.fewshot.options import Mode
 
 
-def masked(student: Tensor, teacher: Tensor, mask: Tensor, mode: Mode = "paper") -> Term:
+def masked(student: Tensor, teacher: Tensor, mask: Tensor, mode: Mode = "paper", most: int | None = None) -> Term:
     """Masked image modelling within a view; equation 2 of the paper.
 
     A term is -<P(g, b, k), log softmax(z(g, b, k))> of a masked patch k of view g of image b. Mode ``paper`` weighs
@@ -20,17 +21,27 @@ def masked(student: Tensor, teacher: Tensor, mask: Tensor, mode: Mode = "paper")
         teacher: [G, B, P, K], probabilities of the whole views.
         mask: bool [G, B, P], True where the student saw no patch.
         mode: how patches are weighted.
+        most: how many patches of a view are masked at most; default: all. Where the device would have to be asked how
+            many there are, so many rows are computed, and what is not masked weighs nothing.
     """
     patches, outputs = student.shape[2:]
-    rows = mask.flatten().nonzero()[:, 0]
+    hidden, exact = mask.flatten(), reads_are_free(mask.device)
     per_view = mask.flatten(0, 1).sum(1)
+    if exact:
+        rows = hidden.nonzero()[:, 0]
+    else:  # masked ones first, then others, each once
+        most = patches if most is None else min(most, patches)
+        rows = (~mask.flatten(0, 1)).to(torch.uint8).argsort(dim=1, stable=True)[:, :most]
+        rows = (rows + torch.arange(len(rows), device=mask.device)[:, None] * patches).flatten()
     table = teacher.detach().reshape(-1, outputs)
 
     def targets(block: slice) -> Tensor:
         chosen = rows[block]
         found = table[chosen]
-        return found if mode == "paper" else found.div_(per_view[chosen // patches, None])
+        if not exact:
+            found.mul_(hidden[chosen, None])
+        return found if mode == "paper" else found.div_(per_view.clamp(min=1)[chosen // patches, None])
 
     total = soft_cross_entropy(student.reshape(-1, outputs), targets, rows)
-    count = per_view.sum() if mode == "paper" else torch.tensor(len(per_view), device=mask.device)
+    count = per_view.sum() if mode == "paper" else torch.full_like(per_view.sum(), len(per_view))
     return Term(total, count.to(total.dtype))

@@ -57,5 +57,5 @@ def published_patch_level(
         view = torch.arange(views, device=student.device)[:, None, None]
         rows = ((view * images + first[:, None]) * patches + match).flatten()
     total = soft_cross_entropy(student.reshape(-1, outputs).index_select(0, rows), targets.__getitem__)
-    terms = (others > 0).sum() if attention is None else torch.tensor(images, device=student.device)
+    terms = (others > 0).sum() if attention is None else others.new_full((), images)
     return Term(total, (terms * views * (views - 1)).to(total.dtype))

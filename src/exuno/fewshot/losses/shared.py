@@ -32,7 +32,7 @@ class Pairs(NamedTuple):
 
 
 @torch.no_grad()
-def sharpen(logits: Tensor, centre: Tensor, temperature: float) -> Tensor:
+def sharpen(logits: Tensor, centre: Tensor, temperature: float | Tensor) -> Tensor:
     """The teacher's probabilities: softmax((logits - centre) / temperature), float32 (Caron et al., ICCV 2021).
 
     Args:

@@ -4,10 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from exuno.engine.devices import reads_are_free
 from exuno.engine.errors import ExunoError
 from exuno.fewshot.losses.published import published_patch_level
 from exuno.fewshot.losses.shared import Pairs, Term
-from exuno.fewshot.losses.soft import blocks, soft_cross_entropy
+from exuno.fewshot.losses.soft import Targets, blocks, soft_cross_entropy
 from exuno.fewshot.options import Mode
 
 
@@ -48,19 +49,39 @@ def patch_level(
                 "It knows the images of one process only: take --mode paper, or --no-gather.",
             )
         return published_patch_level(student, teacher, student_features, teacher_features, pairs, attention)
-    views, images, patches, outputs = student.shape
+    views, _, patches, outputs = student.shape
     positive = pairs.positive & (views > 1)  # one view alone has no terms
-    positives = positive.sum(1)
-    active = positives.nonzero()[:, 0]
+    weights = None if attention is None else attention.detach().float().reshape(-1, 1)
+    find = exact_targets if reads_are_free(student.device) else all_targets
     with torch.no_grad(), torch.autocast(student.device.type, enabled=False):
-        bags, edges = matches(student_features, teacher_features, positive)
+        targets, rows = find(teacher.detach(), student_features, teacher_features, positive, weights)
+    total = soft_cross_entropy(student.reshape(-1, outputs), targets, rows)
+    if attention is None:
+        total = total / patches
+    return Term(total, (positive.sum() * views * (views - 1)).to(total.dtype))
+
+
+def exact_targets(
+    teacher: Tensor, student_features: Tensor, teacher_features: Tensor, positive: Tensor, weights: Tensor | None
+) -> tuple[Targets, Tensor | None]:
+    """The targets of the rows that have any, and these rows (None for all); how many they are is read.
+
+    Args:
+        teacher: probabilities [G, T, P, K].
+        student_features: [G, B, P, D].
+        teacher_features: [G, T, P, D].
+        positive: bool [B, T].
+        weights: of all rows, [G B P, 1].
+    """
+    (views, images, patches), outputs = student_features.shape[:3], teacher.shape[3]
+    active = positive.sum(1).nonzero()[:, 0]
+    bags, edges = matches(student_features, teacher_features, positive)
     starts = edges.to(bags.device)
-    table = teacher.detach().reshape(-1, outputs).float()
+    table = teacher.reshape(-1, outputs).float()
     rows = None
     if len(active) < images:
         view, patch = (torch.arange(n, device=active.device) for n in (views, patches))
         rows = ((view[:, None, None] * images + active[:, None]) * patches + patch).flatten()
-    weights = None if attention is None else attention.detach().float().reshape(-1, 1)
 
     def targets(block: slice) -> Tensor:
         first, last = int(edges[block.start]), int(edges[block.stop])
@@ -68,10 +89,41 @@ def patch_level(
         found = torch.embedding_bag(table, bags[first:last], offsets, False, 0, False, None, True)[0]
         return found if weights is None else found.mul_(weights[block if rows is None else rows[block]])
 
-    total = soft_cross_entropy(student.reshape(-1, outputs), targets, rows)
-    if attention is None:
-        total = total / patches
-    return Term(total, (positives.sum() * views * (views - 1)).to(total.dtype))
+    return targets, rows
+
+
+def all_targets(
+    teacher: Tensor, student_features: Tensor, teacher_features: Tensor, positive: Tensor, weights: Tensor | None
+) -> tuple[Targets, None]:
+    """The same for all rows, zeros where a row has no targets, without a size that depends on values.
+
+    Every patch is matched with every image, which is a fast product on a GPU; those of other classes are left out of
+    the sums, whose reading of wide rows is the slow part.
+    """
+    (views, images, patches, width), images_there = student_features.shape, teacher_features.shape[1]
+    nothing, per_row = views * images_there * patches, images_there * (views - 1)
+    scale = 1 / torch.linalg.vector_norm(teacher_features, dim=-1, dtype=torch.float32).clamp(min=1e-12)
+    found = torch.empty(views, images, patches, images_there, views - 1, dtype=torch.int64, device=positive.device)
+    row = torch.arange(images_there, device=positive.device)
+    for s in range(views):
+        for place, t in enumerate(t for t in range(views) if t != s):
+            theirs = teacher_features[t].reshape(-1, width).float()
+            for block in blocks(images, patches * len(theirs), positive.device):
+                ours = student_features[s, block].float()
+                cosine = (ours @ theirs.T).unflatten(2, (images_there, patches)).mul_(scale[t])
+                match = cosine.argmax(3) + (t * images_there + row) * patches
+                found[s, block, :, :, place] = torch.where(positive[block, None], match, nothing)
+    bags = found.view(-1, per_row)
+    # A last row of zeros for what is left out, which the sums skip.
+    table = F.pad(teacher.reshape(nothing, -1).float(), (0, 0, 0, 1))
+
+    def targets(block: slice) -> Tensor:
+        chosen = bags[block]
+        starts = torch.arange(len(chosen), device=bags.device) * per_row
+        told = torch.embedding_bag(table, chosen.flatten(), starts, False, 0, False, None, False, nothing)[0]
+        return told if weights is None else told.mul_(weights[block])
+
+    return targets, None
 
 
 def matches(student: Tensor, teacher: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,103 @@
+"""How fast a training would be here: a second of it, for ``--dry-run``."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import torch
+from accelerate import Accelerator
+
+from exuno.engine.graph import WARM, Recordings, Replay
+from exuno.engine.method import Batch, Method, Numbers
+from exuno.engine.numbers import Table
+from exuno.engine.optim import Rates, make_optimizer
+from exuno.engine.options import Optim, RunOptions
+from exuno.engine.progress import clock
+from exuno.engine.schedule import Progress
+from exuno.engine.step import Step
+from exuno.engine.training import recorder_for
+
+SECONDS = 1.0
+
+
+class Loads(Protocol):
+    """What gives batches of samples like those of the training."""
+
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]: ...
+
+
+def tell_rate(
+    make: Callable[[], Method],
+    batches: Loads,
+    batch_size: int,
+    samples: float,
+    optim: Optim,
+    options: RunOptions,
+    accelerator: Accelerator,
+) -> None:
+    """Prints how long a training would take on the GPU at hand; nothing on a processor, where one step may take longer
+    than the answer is worth, and nothing that memory does not hold.
+
+    Args:
+        make: the method; it is spoilt.
+        batches: of any size.
+        batch_size: samples of a step of this process.
+        samples: that the training sees.
+        optim: optimizer and schedules.
+        options: how the run is executed.
+        accelerator: devices and precision.
+    """
+    if accelerator.device.type == "cpu":
+        return
+    batch = enlarged(next(iter(batches.epoch(0))), batch_size)
+    try:
+        rate = samples_per_second(make(), batch, optim, options, accelerator)
+    except torch.OutOfMemoryError:
+        print(f"# the memory of {accelerator.device} does not hold a batch of {batch_size}")
+        return
+    print(f"# {rate:,.0f} samples/s in a probe of its steps on {accelerator.device}: about {clock(samples / rate)}")
+
+
+def enlarged(batch: Batch, count: int) -> dict[str, torch.Tensor]:
+    """A batch of ``count`` samples made of those of another, again and again."""
+    have = len(next(iter(batch.values())))
+    place = torch.arange(count) % have
+    return {name: x.index_select(0, place.to(x.device)) for name, x in batch.items()}
+
+
+def samples_per_second(
+    method: Method,
+    batch: Batch,
+    optim: Optim,
+    options: RunOptions,
+    accelerator: Accelerator,
+    seconds: float = SECONDS,
+) -> float:
+    """The rate of steps on one batch, recorded ones where those of the training would be; loading is not in it."""
+    device = accelerator.device
+    optimizer = make_optimizer(method.to(device).parameter_groups(optim), optim, device)
+    module, wrapped = accelerator.prepare(method, optimizer)
+    recorder = recorder_for(options, accelerator) if method.recordable else None
+    rates, table = Rates(optimizer, optim, (), recorder is not None), Table(device)
+    step = Step(method, module.train(), wrapped, rates, optim, accelerator)
+    steps = Replay(step, Recordings(recorder, lambda line: None), device, step.clear)
+    there = {name: x.to(device) for name, x in batch.items()}
+
+    def once(number: int) -> None:
+        at = Progress(number, 2**20, 2**20)
+        values = table.write({**rates.numbers(at), **method.numbers(at)})
+        numbers = Numbers(values, method.phase(at))
+        rates.place(numbers)
+        steps(there, numbers)
+
+    for number in range(WARM + 1):
+        once(number)
+    step.loss.item()  # all is done
+    done, started = 0, time.perf_counter()
+    while (spent := time.perf_counter() - started) < seconds or not done:
+        once(WARM + 1 + done)
+        done += 1
+        if done % 4 == 0:
+            step.loss.item()
+    step.loss.item()
+    return done * len(next(iter(batch.values()))) / max(spent, time.perf_counter() - started)
