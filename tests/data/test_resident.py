@@ -100,6 +100,6 @@ def test_images_of_files_and_posters(augment: Augment | None, soft: bool) -> Non
 def test_workers_fetch_the_same_images(monkeypatch) -> None:
     monkeypatch.setattr("exuno.data.resident.CHUNK", 3 * 3 * 64)
     alone, pool = (Resident(SETS["images"], 4, device=CPU, workers=n) for n in (0, 2))
-    assert torch.equal(alone.images, pool.images)
-    assert torch.equal(alone.images, SETS["images"].images)
-    assert torch.equal(pool.labels, SETS["images"].labels)
+    assert torch.equal(alone.lying[0], pool.lying[0])
+    assert torch.equal(alone.lying[0], SETS["images"].images)
+    assert torch.equal(pool.lying[1], SETS["images"].labels)

@@ -105,7 +105,7 @@ class Loader:
         self.data, self.batch_size, self.shuffle, self.drop_last = data, batch_size, shuffle, drop_last
         self.seed, self.rank, self.world, self.workers = seed, rank, world, workers
         self.device = device or torch.device("cpu")
-        self.preparer = _Preparer(data, augment, seed, shape, resize, raw)
+        self.preparer = Preparer(data, augment, seed, shape, resize, raw)
         self._keys = _Keys()
         self._pool: DataLoader[Batch | ExunoError] | None = None
 
@@ -223,7 +223,7 @@ def told(batches: Iterator[Batch | ExunoError]) -> Iterator[Batch]:
         yield batch
 
 
-class _Preparer(Dataset[Batch]):
+class Preparer(Dataset[Batch]):
     """(positions, draws) -> batch; what a worker process holds."""
 
     def __init__(

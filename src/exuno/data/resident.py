@@ -1,6 +1,8 @@
 """Training sets that lie on the device: a batch is a gather and the augmentation of what it found, both there."""
 
 from collections.abc import Iterator
+from copy import copy
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -11,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from exuno.data.base import modality
 from exuno.data.clips import prepare_clips
-from exuno.data.loader import Batch, InWorker, Key, Loader, Source, told
+from exuno.data.loader import Batch, InWorker, Key, Loader, Preparer, Source, told
 from exuno.data.resize import prepare
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
@@ -49,32 +51,41 @@ class Resident(Loader):
         workers: int = 0,
         **options: Any,
     ) -> None:
-        super().__init__(data, batch_size, augment, seed, size, device=device, **options)
-        shape, dtype, label = stored(data, augment, self.preparer.size)
-        self.images = torch.empty((len(data), *shape), dtype=dtype, device=device)
-        self.labels = torch.empty((len(data), *label.shape[1:]), dtype=label.dtype, device=device)
-        short = self.preparer.resize if augment is None else None  # is for test images
-        chunks = Chunks(data, prepares(data, augment), self.preparer.size, short)
-        count, start = max(1, CHUNK // prod(shape)), 0
-        for images, labels in chunks.all(count, workers):
-            self.images[start : start + len(images)] = images
-            self.labels[start : start + len(labels)] = labels
-            start += len(images)
-        self.preparer.resize = None  # has been done
-        settle(self)
+        super().__init__(data, batch_size, augment, seed, size, device=device, workers=workers, **options)
+        self.augment = augment
+        self.shape, self.dtype, self._label = stored(data, augment, self.preparer.size)
+        self.there = settled(self.preparer, device)
+        self.there.resize = None  # that is done before they lie there
 
     @property
     def path(self) -> str:
         """How training images reach the device, in words."""
-        return f"{modality(self.data)}s lie on {self.device}: {self.images.nbytes / 1e6:,.0f} MB"
+        size = len(self.data) * prod(self.shape) * self.dtype.itemsize
+        return f"{modality(self.data)}s lie on {self.device}: {size / 1e6:,.1f} MB"
+
+    @cached_property
+    def lying(self) -> tuple[Tensor, Tensor]:
+        """Images and labels on the device, fetched when first asked for: a dry run asks for none."""
+        images = torch.empty((len(self.data), *self.shape), dtype=self.dtype, device=self.device)
+        label = self._label
+        labels = torch.empty((len(self.data), *label.shape[1:]), dtype=label.dtype, device=self.device)
+        short = self.preparer.resize if self.augment is None else None  # is for test images
+        chunks = Chunks(self.data, prepares(self.data, self.augment), self.preparer.size, short)
+        start = 0
+        for some, theirs in chunks.all(max(1, CHUNK // prod(self.shape)), self.workers):
+            images[start : start + len(some)] = some
+            labels[start : start + len(some)] = theirs
+            start += len(some)
+        return images, labels
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
         """As :meth:`Loader.epoch`; all of a batch is on the device."""
         keys = self.keys(epoch, start_batch)
         first = epoch * len(self.data)
+        images, labels = self.lying
         for positions in on_device(keys, 0, self.device):
-            images, labels = self.images.index_select(0, positions), self.labels.index_select(0, positions)
-            yield {"images": self.preparer.pixels(images, positions + first), "labels": labels, "index": positions}
+            pixels = self.there.pixels(images.index_select(0, positions), positions + first)
+            yield {"images": pixels, "labels": labels.index_select(0, positions), "index": positions}
 
 
 def on_device(keys: list[Key], which: int, device: torch.device) -> tuple[Tensor, ...]:
@@ -84,10 +95,12 @@ def on_device(keys: list[Key], which: int, device: torch.device) -> tuple[Tensor
     return torch.from_numpy(np.concatenate([key[which] for key in keys])).to(device).split([len(k[0]) for k in keys])
 
 
-def settle(loader: Loader) -> None:
-    """Brings to the device what the augmentation needs beside images and draws."""
-    if loader.preparer.fill is not None:
-        loader.preparer.fill = torch.as_tensor(loader.preparer.fill, dtype=torch.float32).to(loader.device)
+def settled(preparer: Preparer, device: torch.device) -> Preparer:
+    """The same with what it needs beside images and draws on a device."""
+    there = copy(preparer)
+    if there.fill is not None:
+        there.fill = torch.as_tensor(there.fill, dtype=torch.float32).to(device)
+    return there
 
 
 def prepares(data: Source, augment: Augment | None) -> bool:
