@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 from accelerate import Accelerator
 
 from exuno.data.base import Data, modality
+from exuno.data.choose import batches
 from exuno.data.dali import DaliLoader, check_dali
 from exuno.data.loader import Loader, Source
 from exuno.engine import session
@@ -122,7 +123,7 @@ def rehearse(
 
 
 def training_loader(data: Source, config: TrainingConfig, size: tuple[int, int], accelerator: Accelerator) -> Loader:
-    """The batches of a training: augmented, shuffled, this process's share of each.
+    """The batches of a training: augmented, shuffled, this process's share of each; made where ``data.choose`` says.
 
     Raises:
         ExunoError: an augmentation of colours for images that are whitened, one of images for recordings, one of clips
@@ -153,7 +154,8 @@ def training_loader(data: Source, config: TrainingConfig, size: tuple[int, int],
     if config.run.loader == "dali":
         device, threads = accelerator.device, max(1, workers)
         return DaliLoader(data, config.batch_size, augment, seed, size, device=device, threads=threads, **share)
-    return Loader(data, config.batch_size, augment, seed, size, workers=workers, **share)
+    how = {"device": accelerator.device, "workers": workers, **share}
+    return batches(data, config.batch_size, augment, seed, size, **how)
 
 
 def changed(options: Augment | Sound) -> list[str]:

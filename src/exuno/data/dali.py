@@ -76,11 +76,16 @@ class DaliLoader(Loader):
             )
         if augment.augmix:
             raise ExunoError("--loader dali knows no AugMix", "Leave out --augment.augmix or --loader dali.")
-        super().__init__(data, batch_size, augment, seed, size, rank=rank, world=world)
+        super().__init__(data, batch_size, augment, seed, size, rank=rank, world=world, device=device)
         self.labels: Tensor = data.labels  # pyright: ignore[reportAttributeAccessIssue]
-        self.device, self.threads = device or torch.device("cpu"), threads
+        self.threads = threads
         self.inputs = _Inputs(files, augment, seed, self.preparer.size, threads)
         self._idle: Any = None
+
+    @property
+    def path(self) -> str:
+        """How training images reach the device, in words."""
+        return f"read, decoded and cropped by DALI on {self.device}"
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
         """As :meth:`Loader.epoch`; the images are on the device."""

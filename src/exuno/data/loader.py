@@ -10,11 +10,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from exuno.data import rng
-from exuno.data.augment import augment
-from exuno.data.base import Images, Positions, modality
+from exuno.data.augment import Fill, augment
+from exuno.data.base import Draws, Images, Positions, modality
 from exuno.data.clips import augment_clips, prepare_clips
 from exuno.data.moves import to_float
 from exuno.data.place import place
+from exuno.data.prefetch import ahead
 from exuno.data.resize import prepare
 from exuno.engine.errors import ExunoError, as_mistake
 from exuno.engine.options import Augment
@@ -57,6 +58,7 @@ class Loader:
         drop_last: whether an incomplete last batch is dropped. A data set smaller than a batch then is one batch,
             rounded down to an even number (a multiple of 2 world).
         raw: whether images stay as they are stored, uint8 [0, 255], for a training that augments on its own device.
+        device: where the batches are delivered: on a GPU, one is copied there while another is used.
 
     Raises:
         ExunoError: for an empty data set, or a batch size that does not fit the number of processes.
@@ -77,6 +79,7 @@ class Loader:
         world: int = 1,
         drop_last: bool = True,
         raw: bool = False,
+        device: torch.device | None = None,
     ) -> None:
         name = getattr(data, "name", "the data set")
         if len(data) == 0:
@@ -101,7 +104,8 @@ class Loader:
             resize = round(own_resize * min(shape) / min(data.image_size))  # type: ignore[attr-defined]
         self.data, self.batch_size, self.shuffle, self.drop_last = data, batch_size, shuffle, drop_last
         self.seed, self.rank, self.world, self.workers = seed, rank, world, workers
-        self.preparer = _Preparer(data, augment, seed, shape, resize, raw)
+        self.device = device or torch.device("cpu")
+        self.preparer = Preparer(data, augment, seed, shape, resize, raw)
         self._keys = _Keys()
         self._pool: DataLoader[Batch | ExunoError] | None = None
 
@@ -109,6 +113,12 @@ class Loader:
         """Number of batches of an epoch."""
         full, rest = divmod(len(self.data), self.batch_size)
         return full + (rest > 0 and not self.drop_last)
+
+    @property
+    def path(self) -> str:
+        """How training images reach the device, in words."""
+        how = f"by {self.workers} worker processes" if self.workers else "by the process that trains"
+        return f"prepared {how}" + (f", copied to {self.device} one batch ahead" if self.device.type == "cuda" else "")
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Positions in the order of the epoch, int64 [len(data)]."""
@@ -135,20 +145,23 @@ class Loader:
             [B], -1 where there is none; ``index`` int64 [B], the position of each sample in the data set (the draw
             number, for an endless one).
         """
-        keys = self.keys(epoch, start_batch)
+        return ahead(self._batches(self.keys(epoch, start_batch)), self.device)
+
+    def _batches(self, keys: list[Key]) -> Iterator[Batch]:
         if not self.workers:
             return map(self.preparer.__getitem__, keys)
         if self._pool is None:
             self._pool = DataLoader(
-                _InWorker(self.preparer),
+                InWorker(self.preparer),
                 batch_size=None,
                 sampler=self._keys,
                 num_workers=self.workers,
                 persistent_workers=True,
+                pin_memory=self.device.type == "cuda",
                 generator=torch.Generator(),  # its own: the workers' seed must not be drawn from the training's
             )
         self._keys.current = keys
-        return _told(iter(self._pool))
+        return told(iter(self._pool))
 
 
 def rank_slice(count: int, rank: int, world: int) -> NDArray[np.int64]:
@@ -175,10 +188,16 @@ class _Keys:
         return len(self.current)
 
 
-class _InWorker(Dataset["Batch | ExunoError"]):
+class Prepares(Protocol):
+    """Makes a batch of a key."""
+
+    def __getitem__(self, key: Key, /) -> Batch: ...
+
+
+class InWorker(Dataset["Batch | ExunoError"]):
     """What a worker process answers: a batch, or the user's mistake, which torch would wrap in a traceback."""
 
-    def __init__(self, preparer: "_Preparer") -> None:
+    def __init__(self, preparer: Prepares) -> None:
         self.preparer = preparer
 
     def __getitem__(self, key: Key) -> Batch | ExunoError:
@@ -196,14 +215,15 @@ class _InWorker(Dataset["Batch | ExunoError"]):
             return mistake
 
 
-def _told(batches: Iterator[Batch | ExunoError]) -> Iterator[Batch]:
+def told(batches: Iterator[Batch | ExunoError]) -> Iterator[Batch]:
+    """Batches of workers; raises the mistake that one of them answered."""
     for batch in batches:
         if isinstance(batch, ExunoError):
             raise batch
         yield batch
 
 
-class _Preparer(Dataset[Batch]):
+class Preparer(Dataset[Batch]):
     """(positions, draws) -> batch; what a worker process holds."""
 
     def __init__(
@@ -218,7 +238,7 @@ class _Preparer(Dataset[Batch]):
         self.raw = raw
         self.data, self.options, self.seed, self.size, self.resize = data, options, seed, size, resize
         self.endless, self.kind = hasattr(data, "fetch_draws"), modality(data)
-        self.fill: Sequence[float] | None = getattr(data, "mean", None) if options and options.cutout else None
+        self.fill: Fill = getattr(data, "mean", None) if options and options.cutout else None
 
     def __getitem__(self, key: Key) -> Batch:
         positions, draws = key
@@ -229,12 +249,14 @@ class _Preparer(Dataset[Batch]):
             images, labels = self.data.fetch_runs(positions, draws, self.seed)  # type: ignore[attr-defined]
         else:
             images, labels = self.data.fetch(positions)
+        return {"images": self.pixels(images, draws), "labels": labels, "index": torch.from_numpy(positions)}
+
+    def pixels(self, images: Images, draws: Draws) -> Tensor:
+        """What the network sees of images that were fetched; with draws in a tensor, made on its device."""
         if self.kind == "recording":
-            pixels = place(images, self.size[1], self.options, self.seed, draws)
-        elif self.options is None:
+            return place(images, self.size[1], self.options, self.seed, draws)
+        if self.options is None:
             pixels = (prepare_clips if self.kind == "clip" else prepare)(images, self.size, self.resize)
-            pixels = pixels if self.raw else to_float(pixels)
-        else:
-            change = augment_clips if self.kind == "clip" else augment
-            pixels = change(images, self.options, self.seed, draws, self.size, self.fill)
-        return {"images": pixels, "labels": labels, "index": torch.from_numpy(positions)}
+            return pixels if self.raw else to_float(pixels)
+        change = augment_clips if self.kind == "clip" else augment
+        return change(images, self.options, self.seed, draws, self.size, self.fill)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from exuno.data.base import Data, Modality, modality
 from exuno.data.deep import split_bits
+from exuno.data.drawn import Maker
 from exuno.data.holdout import without_held
 from exuno.data.memory import in_memory
 from exuno.data.open import open_data
@@ -24,6 +25,8 @@ from exuno.distill.options import DistillConfig
 from exuno.engine.errors import ExunoError
 from exuno.models.classifier import match_channels
 from exuno.synth.audio_options import AudioOptions
+from exuno.synth.batched_torch import TorchMixture
+from exuno.synth.image import Sampler
 from exuno.synth.options import ClipFileOptions, ImageOptions, VideoOptions
 from exuno.synth.stream import ClipStream, PatchStream, SoundStream, Stream
 
@@ -52,9 +55,13 @@ class Patches:
         """Patches uint8 [B, C, H, W] of the given numbers, clips [B, C, T, H, W], or excerpts float32 [B, 1, S]; labels
         -1."""
         images, labels = self.stream.fetch(positions)
+        return self.in_channels(images), labels
+
+    def in_channels(self, images: Tensor) -> Tensor:
+        """Patches in the channels that the models want."""
         if self.channels < images.shape[1]:
-            images = match_channels(images.float(), 1).round().to(torch.uint8)
-        return images, labels
+            return match_channels(images.float(), 1).round().to(torch.uint8)
+        return images
 
     def fingerprint(self) -> str:
         """A hexadecimal digest of the photographs or recordings and of all that shapes the patches."""
@@ -67,6 +74,14 @@ class FreshPatches(Patches):
     def fetch_draws(self, draws: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Patches of the given draw numbers."""
         return self.fetch(draws)
+
+    def drawn_on(self, device: torch.device) -> Maker | None:
+        """What draws them on a device; None for clips and excerpts, which the CPU makes."""
+        samplers = [each for each in self.stream.mixture.samplers if isinstance(each, Sampler)]
+        if len(samplers) < len(self.stream.mixture.samplers):
+            return None
+        mixture = TorchMixture(samplers, device)
+        return lambda draws: self.in_channels(mixture(draws))
 
 
 def open_source(config: DistillConfig, test: Data, size: tuple[int, int], channels: int, frames: int = 0) -> Any:

@@ -253,6 +253,7 @@ def conclude(
         baselines=learnt["guessing"],
         lineage=lineage,
         notes=teacher.notes,
+        batches=setup.loader.path,
         **asdict(outcome),
     )
     write_report(run.dir)

@@ -1,6 +1,7 @@
 """Runs models over labelled data: during training (an evaluator of the loop) and at its end (logits to disk)."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from exuno.data.base import classes_of, modality
+from exuno.data.choose import TEST_SHARE, batches
 from exuno.data.class_match import Side
 from exuno.data.loader import Loader
 from exuno.data.relabelled import relabelled
@@ -22,6 +24,7 @@ from exuno.metrics import Summary, averaged, in_turn, predict, summarise
 from exuno.models.classifier import NAMES, Classifier
 
 BATCH = 500
+IN_ORDER: dict[str, Any] = {"shuffle": False, "drop_last": False}
 GALLERY = 48
 """Test images kept for the page, at most."""
 
@@ -73,18 +76,37 @@ def gallery(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.sort(np.concatenate([kept, right[spread]]))
 
 
-def in_order(data: Any, size: tuple[int, int], workers: int = 0, rank: int = 0, world: int = 1) -> Loader:
-    """All of a test set in its order, resized and centre-cropped; each process gets its share."""
-    options: dict[str, Any] = {"workers": workers, "rank": rank, "world": world}
-    batch = max(8, BATCH // (data.frames or 1))
-    return Loader(data, batch, None, 0, size, shuffle=False, drop_last=False, **options)
+def in_order(
+    data: Any,
+    size: tuple[int, int],
+    workers: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    device: torch.device | None = None,
+) -> Loader:
+    """All of a test set in its order, resized and centre-cropped; each process gets its share. On a ``device`` that is
+    no CPU, it stays there for the next measurement, if it fits."""
+    if device is not None and device.type != "cpu":
+        return _staying(data, size, workers, rank, world, device)
+    return Loader(data, batch_of(data), None, 0, size, workers=workers, rank=rank, world=world, **IN_ORDER)
+
+
+@lru_cache(2)  # a process's share, and the whole, which the first process measures
+def _staying(data: Any, size: tuple[int, int], workers: int, rank: int, world: int, device: torch.device) -> Loader:
+    where: dict[str, Any] = {"device": device, "workers": workers, "share": TEST_SHARE, "rank": rank, "world": world}
+    return batches(data, batch_of(data), None, 0, size, **where, **IN_ORDER)
+
+
+def batch_of(data: Any) -> int:
+    """Test samples of a batch: fewer of clips, whose frames each are an image."""
+    return max(8, BATCH // (data.frames or 1))
 
 
 @torch.inference_mode()
-def logits(model: nn.Module, batches: Loader, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
+def logits(model: nn.Module, tests: Loader, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
     """Logits [N, C] float32 and labels [N] int64 of one pass; ``model`` takes pixels in [0, 1]."""
     model.to(device).eval()
-    found = [(model(batch["images"].to(device)).float().cpu(), batch["labels"]) for batch in batches.epoch(0)]
+    found = [(model(batch["images"].to(device)).float().cpu(), batch["labels"].cpu()) for batch in tests.epoch(0)]
     return torch.cat([x for x, _ in found]).numpy(), classes_of(torch.cat([y for _, y in found])).numpy()
 
 
@@ -97,12 +119,13 @@ def top1(name: str, model: Classifier, data: Any, size: tuple[int, int], workers
     @torch.inference_mode()
     def run(method: nn.Module, accelerator: Accelerator) -> Iterator[tuple[str, float]]:
         if not loaders:
-            loaders.append(in_order(data, size, workers, accelerator.process_index, accelerator.num_processes))
+            share = (accelerator.process_index, accelerator.num_processes)
+            loaders.append(in_order(data, size, workers, *share, accelerator.device))
         right = torch.zeros((), device=accelerator.device)
         for batch in loaders[0].epoch(0):
             if len(batch["labels"]):
-                answers = model(batch["images"].to(accelerator.device)).argmax(1).cpu()
-                right += (answers == classes_of(batch["labels"])).sum().to(right)
+                answers = model(batch["images"].to(accelerator.device)).argmax(1)
+                right += (answers == classes_of(batch["labels"]).to(accelerator.device)).sum()
         total = accelerator.reduce(right) if accelerator.num_processes > 1 else right
         assert isinstance(total, Tensor)
         yield f"{name}/{key}", total.item() / len(data)
@@ -126,8 +149,8 @@ def record(
     Returns:
         The summary and the logits [N, C]: one row a sample, or a group of samples where the data have groups.
     """
-    batches = in_order(data, size, workers)
-    found, labels = logits(model, batches, device)
+    tests = in_order(data, size, workers, device=device)
+    found, labels = logits(model, tests, device)
     alone, first = None, np.arange(len(data))
     if data.groups is not None:
         alone = float((predict(found) == labels).mean())
@@ -138,7 +161,7 @@ def record(
         content = {"logits": found, "labels": labels, "class_names": names}
         if images:
             index = gallery(predict(found), labels)
-            pictures = shown(data, batches.preparer[first[index], first[index]]["images"])
+            pictures = shown(data, tests.preparer[first[index], first[index]]["images"])
             content |= {"index": index, "images": pictures}
         with atomic(folder / f"{name}.npz") as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **content)

@@ -5,6 +5,8 @@ jitter. Agrees with OpenCV's path up to rounding; pixels may differ by more wher
 thousandth of a pixel of their centre.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -68,6 +70,29 @@ class TorchSampler:
         patch = _bilinear(square.reshape(-1, 3), origin, target, x, y, target, target)
         inside = (x >= -0.5) & (x < target - 0.5) & (y >= -0.5) & (y < target - 0.5)
         return patch * inside[..., None]
+
+
+class TorchMixture:
+    """Several photographs as one source: sample i comes from photograph i mod n, as in ``exuno.synth.mixture``.
+
+    Args:
+        samplers: the samplers of the photographs, whose patches are of one size.
+        device: where the patches are made.
+    """
+
+    def __init__(self, samplers: Sequence[Sampler], device: torch.device | str = "cpu") -> None:
+        self.samplers = [TorchSampler(sampler, device) for sampler in samplers]
+
+    def __call__(self, indices: ArrayLike) -> Tensor:
+        """The patches with these indices, uint8 [N, 3, size, size] on the device."""
+        indices = np.asarray(indices, np.int64).reshape(-1)
+        if len(self.samplers) == 1:
+            return self.samplers[0](indices)
+        which = indices % len(self.samplers)
+        order = np.argsort(which, kind="stable")
+        parts = [sampler(indices[which == number]) for number, sampler in enumerate(self.samplers)]
+        place = torch.from_numpy(np.argsort(order)).to(parts[0].device)
+        return torch.cat(parts).index_select(0, place)
 
 
 def _bilinear(

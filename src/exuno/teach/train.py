@@ -153,6 +153,7 @@ def conclude(config: TeachConfig, run: Run, setup: Setup, outcome: Result, devic
         n={"model/top1": summary["n"]},
         baselines=summary["guessing"],
         lineage=setup.model.card.lineage,
+        batches=setup.loader.path,
         **asdict(outcome),
     )
     write_report(run.dir)
