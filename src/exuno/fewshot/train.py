@@ -6,6 +6,7 @@ from typing import Any, cast
 from accelerate import Accelerator
 
 from exuno.data.base import Data
+from exuno.data.choose import batches
 from exuno.data.loader import Loader
 from exuno.engine import session
 from exuno.engine.devices import make_accelerator, reuse_memory
@@ -118,11 +119,12 @@ def prepare(config: PretrainConfig, start: str, accelerator: Accelerator) -> Set
         raise ExunoError(f"the images of {config.data} are not square", "Give --size, the side of a view.")
     session.seed_everything(config.run.seed)
     model, projection = open_model(config, start, training, size)
-    loader = Loader(
+    loader = batches(
         training,
         config.batch_size,
         seed=config.run.seed,
         size=store,
+        device=accelerator.device,
         resize=min(store),
         workers=config.run.workers,
         rank=accelerator.process_index,

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from exuno.data.canvas import Layout
+from exuno.data.choose import batches
 from exuno.data.holdout import check as check_holdout
 from exuno.data.holdout import lineage_of
-from exuno.data.loader import Loader
 from exuno.data.poster import SUFFIX, Poster, quantise, save
 from exuno.engine import session
 from exuno.engine.check import check_optim, check_run, need
@@ -185,8 +185,12 @@ def train(config: PosterConfig, run: Run) -> None:
     frames = None if run.options.no_images else run.dir / FRAMES
     if accelerator.is_main_process and frames:
         save_frame(setup.press(start, labels), frames, 0)
-    loader = Loader(
-        Images(*setup.sets.train, config.data), config.batch_size, None, config.run.seed, workers=config.run.workers
+    loader = batches(
+        Images(*setup.sets.train, config.data),
+        config.batch_size,
+        seed=config.run.seed,
+        device=accelerator.device,
+        workers=config.run.workers,
     )
     first = min(config.proof.steps)
     outcome = fit(
