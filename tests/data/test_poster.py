@@ -171,7 +171,7 @@ FILES = {
     "RGB for gray": ("poster.png", lambda old: png(Image.new("RGB", (20, 16))), r"for images of \(3, 8, 8\)"),
     "another picture": ("poster.png", lambda old: png(Image.new("L", (20, 16))), "not as it was written"),
     "no JSON": ("poster.json", lambda old: old[:-9], "cannot be read"),
-    "no text": ("poster.json", lambda old: b"\x80\x81", "cannot be read"),
+    "no text": ("poster.json", lambda old: b"\x80\x81", "is not UTF-8"),
     "a list": ("poster.json", lambda old: b"[1]", "does not describe a poster"),
     "deep": ("poster.json", lambda old: b"[" * 100_000, "cannot be read"),
     "labels cut off": ("labels.safetensors", lambda old: old[:-9], "no whole safetensors"),

@@ -96,7 +96,10 @@ def mapping(value: Any) -> dict[str, Any]:
 
 
 def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    """What is wrong and where, without a piece of the file, which may hold what is not meant for others."""
+    problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
+    told = f"{problem}, line {mark.line + 1}" if problem and mark else str(error)
+    return " ".join(told.split())[:200] or type(error).__name__
 
 
 def _kind(value: Any) -> str:
