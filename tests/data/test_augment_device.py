@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from exuno.data.augment import augment
 from exuno.data.clips import augment_clips
 from exuno.data.colour import ORDERS, _orders
-from exuno.data.moves import flip, pad_crop
+from exuno.data.moves import flip, pad_crop, to_float
 from exuno.data.place import place
 from exuno.engine.options import Augment
 
@@ -80,6 +80,11 @@ def test_whole_pixels_move_alike(moves: list[tuple[bool, int, int]]) -> None:
     which, offsets = np.array([m[0] for m in moves]), np.array([m[1:] for m in moves])
     assert torch.equal(flip(images, torch.from_numpy(which)), flip(images, which))
     assert torch.equal(pad_crop(images, 2, torch.from_numpy(offsets)), pad_crop(images, 2, offsets))
+
+
+def test_floats_of_the_cpu_are_those_of_another_device() -> None:
+    every = torch.arange(256).byte()
+    assert torch.equal(to_float(every), every.float().div_(255))
 
 
 def test_orders_are_those_of_the_table() -> None:

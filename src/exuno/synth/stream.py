@@ -61,7 +61,7 @@ class Stream(Dataset[tuple[Tensor, int]]):
 
     def fetch(self, positions: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Samples uint8 [N, 3, …, size, size] and labels int64 [N], all -1."""
-        samples = torch.from_numpy(self.mixture(positions)).movedim(-1, 1).contiguous()
+        samples = torch.from_numpy(np.ascontiguousarray(np.moveaxis(self.mixture(positions), -1, 1)))
         return samples, torch.full((len(samples),), -1)
 
     def fetch_draws(self, draws: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
