@@ -12,7 +12,8 @@ from exuno.data.base import ArrayData
 from exuno.data.loader import Loader
 from exuno.data.resident import Resident
 from exuno.engine.devices import make_accelerator
-from exuno.engine.loop import Batch, StepOutput, fit
+from exuno.engine.loop import fit
+from exuno.engine.method import Batch, Method, Numbers, StepOutput
 from exuno.engine.options import Augment, Optim, RunOptions
 from exuno.engine.run import open_run
 from exuno.engine.schedule import Progress
@@ -23,22 +24,22 @@ DATA = ArrayData(
 AUGMENT = Augment(flip=0.5, pad=1)
 
 
-class Linear(nn.Module):
+class Linear(Method):
     def __init__(self, fail_at: int | None) -> None:
         super().__init__()
         self.weight, self.fail_at = nn.Parameter(torch.ones(3, 6, 6)), fail_at
 
-    def forward(self, batch: Batch, at: Progress) -> StepOutput:
+    def numbers(self, at: Progress) -> dict[str, float]:
         if at.step == self.fail_at:
             raise KeyboardInterrupt
+        return {}
+
+    def forward(self, batch: Batch, numbers: Numbers) -> StepOutput:
         answers = (self.weight * batch["images"]).mean((1, 2, 3))
         return StepOutput((answers - batch["labels"] / 20).square().mean(), {})
 
     def parameter_groups(self, optim: Optim) -> list[dict[str, Any]]:
         return [{"params": [self.weight]}]
-
-    def before_step(self, at: Progress) -> None: ...
-    def after_step(self, at: Progress) -> None: ...
 
 
 def train(folder: Path, batches: Loader, fail_at: int | None = None) -> Tensor:
