@@ -41,33 +41,20 @@ def batches(
         workers: processes that prepare batches, or fetch once what is to lie on the device.
         share: of the free memory, what the source may take.
     """
-    loader = _chosen(data, batch_size, augment, seed, size, device=device, workers=workers, share=share, **options)
+    values = (data, batch_size, augment, seed, size)
+    loader: Loader | None = None
+    if device.type != "cpu" and not (augment and augment.augmix) and len(data):
+        if hasattr(data, "fetch_draws"):
+            if (drawn_on := getattr(data, "drawn_on", None)) and (maker := drawn_on(device)):
+                loader = Drawn(*values, maker=maker, device=device, **options)
+        elif (needed := bytes_on_device(data, augment, size)) is not None and needed <= share * free_memory(device):
+            loader = Resident(*values, device=device, workers=workers, **options)
+    if loader is None:  # not by its truth: an empty one is false
+        loader = Loader(*values, device=device, workers=workers, **options)
     if device.type != "cpu" and not options.get("rank"):
         name = getattr(data, "name", "the source")
         tell(f"{name}: {loader.path}", f"{name} on {device}")
     return loader
-
-
-def _chosen(
-    data: Source,
-    batch_size: int,
-    augment: Augment | None,
-    seed: int,
-    size: tuple[int, int] | None,
-    *,
-    device: torch.device,
-    workers: int,
-    share: float,
-    **options: Any,
-) -> Loader:
-    values = (data, batch_size, augment, seed, size)
-    if device.type != "cpu" and not (augment and augment.augmix) and len(data):
-        if hasattr(data, "fetch_draws"):
-            if (drawn_on := getattr(data, "drawn_on", None)) and (maker := drawn_on(device)):
-                return Drawn(*values, maker=maker, device=device, **options)
-        elif (needed := bytes_on_device(data, augment, size)) is not None and needed <= share * free_memory(device):
-            return Resident(*values, device=device, workers=workers, **options)
-    return Loader(*values, device=device, workers=workers, **options)
 
 
 def bytes_on_device(data: Source, augment: Augment | None, size: tuple[int, int] | None) -> int | None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from exuno.engine.errors import ExunoError
 from exuno.engine.limits import UNPACKED
 
-TODO = "Write it again with numpy.savez."
+REWRITE = "Write it again with numpy.savez."
 READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -33,7 +33,7 @@ class Arrays:
         self.path = path
         with self._told(), path.open("rb") as file:
             if file.read(6) == npy.MAGIC_PREFIX:
-                raise ExunoError(f"{path} holds one array, not several", TODO)
+                raise ExunoError(f"{path} holds one array, not several", REWRITE)
             with zipfile.ZipFile(file) as archive:
                 self.names = tuple(name.removesuffix(".npy") for name in archive.namelist())
 
@@ -79,10 +79,12 @@ class Arrays:
         except IsADirectoryError:
             raise ExunoError(f"{self.path} is a folder, not a file", "Check the path.") from None
         except KeyError:
-            raise ExunoError(f"{self.path} has no array {name}; it has {', '.join(self.names)[:300]}", TODO) from None
+            raise ExunoError(
+                f"{self.path} has no array {name}; it has {', '.join(self.names)[:300]}", REWRITE
+            ) from None
         except Exception as error:  # a damaged archive can make zipfile, zlib and NumPy stumble anywhere
             why = " ".join(str(error).split())[:200] or type(error).__name__
-            raise ExunoError(f"{what} cannot be read: {why}", TODO) from error
+            raise ExunoError(f"{what} cannot be read: {why}", REWRITE) from error
 
 
 def read_npy(content: bytes) -> NDArray[Any]:

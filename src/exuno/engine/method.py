@@ -1,5 +1,6 @@
 """What a training step is to the loop: a module that knows a paper and not the loop."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,7 @@ class StepOutput:
     logs: dict[str, Tensor]
 
 
-class Method(nn.Module):
+class Method(nn.Module, ABC):
     """A module that knows the paper and not the loop. Its training step is its ``forward``, so that DDP sees it.
 
     A step reads nothing back from the device and takes no Python branch on a value: on a GPU it is recorded once and
@@ -50,9 +51,9 @@ class Method(nn.Module):
         """Whether it has recorded parts of its steps by itself."""
         return False
 
+    @abstractmethod
     def forward(self, batch: Batch, numbers: Numbers) -> StepOutput:
         """One step."""
-        raise NotImplementedError
 
     def numbers(self, at: Progress) -> dict[str, float]:
         """What this method's steps need to know of where the training stands; the same names at every step."""
@@ -62,10 +63,10 @@ class Method(nn.Module):
         """Which structure the step has: a step is recorded anew for each phase."""
         return None
 
+    @abstractmethod
     def parameter_groups(self, optim: Optim) -> list[dict[str, Any]]:
         """What learns. A group may have a ``scale`` of its own, by which the learning rate is multiplied, and a
         ``weight_decay`` of its own, which no schedule changes."""
-        raise NotImplementedError
 
     def before_step(self, numbers: Numbers) -> None:
         """Changes the gradients, averaged over all processes, before the optimizer takes them."""
