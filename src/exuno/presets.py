@@ -101,7 +101,9 @@ def summaries(verb: str) -> dict[str, str]:
     all the rest of a help."""
     found = {}
     for (_, name), path in files(verb).items():
-        line = next((each for each in path.read_text().splitlines() if each.startswith("  summary: ")), "")
+        line = next(
+            (each for each in path.read_text(encoding="utf-8").splitlines() if each.startswith("  summary: ")), ""
+        )
         found[name] = line.removeprefix("  summary: ").strip("'\"")
     return found
 

@@ -16,7 +16,10 @@ from exuno.engine.check import check_augment, check_length, check_optim, check_r
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.launch import wanted
+from exuno.engine.loop import Batches
+from exuno.engine.method import Method
 from exuno.engine.options import Augment, ClassOrder, Optim, RunOptions, Sound
+from exuno.engine.probe import tell_rate
 from exuno.engine.run import Run, check_folder, default_folder, open_run
 from exuno.models.classifier import Classifier, hearing_of
 from exuno.models.head import for_classes
@@ -120,6 +123,25 @@ def rehearse(
     folder = config.run.run_dir or default_folder(verb, name, values)
     check_folder(Run(folder, verb, name, values, {}, config.run, dict(inputs or {})))
     look(sliver, make_accelerator(config.run))
+
+
+class Stepping(Protocol):
+    """The fields of a configuration that say what a step is."""
+
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def optim(self) -> Optim: ...
+    @property
+    def run(self) -> RunOptions: ...
+
+
+def tell_cost(
+    make: Callable[[], Method], batches: Batches, samples: float, config: Stepping, accelerator: Accelerator
+) -> None:
+    """Says, on a GPU, how long a training of so many ``samples`` would take there: see ``engine.probe.tell_rate``."""
+    share = config.batch_size // accelerator.num_processes
+    tell_rate(make, batches, share, samples, config.optim, config.run, accelerator)
 
 
 def training_loader(data: Source, config: TrainingConfig, size: tuple[int, int], accelerator: Accelerator) -> Loader:

@@ -12,7 +12,8 @@ from torch import Tensor
 from exuno.data.base import Data, Positions
 from exuno.data.constants import IMAGENET, PICTURES, Stats
 from exuno.data.labels import count_classes
-from exuno.data.picture import decode, read
+from exuno.data.picture import decode
+from exuno.engine.documents import read_bytes
 
 SUFFIXES = frozenset(PICTURES)
 PHOTO_SIZE, PHOTO_RESIZE = (224, 224), 256
@@ -79,7 +80,7 @@ class FileData(Data):
 
     def read(self, position: int) -> bytes:
         """The bytes of a file."""
-        return read(self.root / self.files[position])
+        return read_bytes(self.root / self.files[position])
 
     def decode(self, position: int, content: bytes) -> NDArray[np.uint8]:
         """What the bytes of that file show, uint8 [H, W, 3]."""

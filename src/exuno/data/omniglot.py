@@ -11,8 +11,8 @@ from torch import Tensor
 from exuno.data.base import ArrayData, Positions, channel_stats
 from exuno.data.files import FileData
 from exuno.data.packed import absent
-from exuno.data.picture import decode, gray, read
-from exuno.engine.documents import read_text
+from exuno.data.picture import decode, gray
+from exuno.engine.documents import read_bytes, read_text
 from exuno.engine.errors import ExunoError
 
 SIDE = 105
@@ -160,7 +160,7 @@ def _run(path: Path, base: Path) -> Run:
 
 
 def _gray(path: Path) -> NDArray[np.uint8]:
-    pixels = gray(decode(read(path), f"'{path}'"))
+    pixels = gray(decode(read_bytes(path), f"'{path}'"))
     if pixels.shape != (SIDE, SIDE):
         raise ExunoError(f"{path} has {pixels.shape[1]}x{pixels.shape[0]} pixels, not {SIDE}x{SIDE}", "Unpack again.")
     return pixels

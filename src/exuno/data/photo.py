@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exuno.data.deep import split_bits, tell_depth
-from exuno.data.picture import decode, read
+from exuno.data.picture import decode
 from exuno.data.rng import generator
+from exuno.engine.documents import read_bytes
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import existing
 
@@ -55,7 +56,7 @@ def load_photo(spec: str | Path) -> NDArray[np.uint8]:
     if text.startswith("noise:"):
         return generator(_noise_seed(text), "noise").integers(0, 256, (NOISE_SIDE, NOISE_SIDE, 3), np.uint8)
     (bare, bits), path = split_bits(text), source_path(spec)
-    content = read(path)
+    content = read_bytes(path)
     tell_depth(bare, bits, [path.name], lambda _: content)
     return decode(content, f"'{path}'", bits)
 
@@ -66,7 +67,7 @@ def photo_sha256(spec: str | Path) -> str:
     if str(spec).startswith("noise:"):
         return hashlib.sha256(load_photo(spec).tobytes()).hexdigest()
     bits = split_bits(str(spec))[1]
-    return hashlib.sha256(read(source_path(spec)) + (f"@{bits}bit".encode() if bits else b"")).hexdigest()
+    return hashlib.sha256(read_bytes(source_path(spec)) + (f"@{bits}bit".encode() if bits else b"")).hexdigest()
 
 
 def source_path(spec: str | Path) -> Path:

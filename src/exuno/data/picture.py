@@ -2,7 +2,6 @@
 
 import io
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +9,6 @@ from numpy.typing import NDArray
 
 from exuno.data.deep import Deep, by_opencv, deep, eight_bits
 from exuno.data.jpeg import plain_size
-from exuno.engine.documents import read_bytes
 from exuno.engine.errors import ExunoError
 from exuno.engine.limits import PIXELS
 
@@ -49,11 +47,6 @@ def decode(content: bytes, name: str, bits: int | None = None) -> NDArray[np.uin
         return pixels
     found = stored(content, name)
     return eight_bits(found, name, bits) if isinstance(found, Deep) else found
-
-
-def read(path: Path) -> bytes:
-    """The bytes of a file; ExunoError where they cannot be read."""
-    return read_bytes(path)
 
 
 def _fast(content: bytes) -> NDArray[np.uint8] | None:

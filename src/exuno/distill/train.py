@@ -25,7 +25,6 @@ from exuno.engine import session
 from exuno.engine.devices import dtype_of, make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Result, fit
-from exuno.engine.probe import tell_rate
 from exuno.engine.run import Run
 from exuno.engine.tell import tell
 from exuno.evaluate.measure import matched, record, scores, top1
@@ -39,7 +38,17 @@ from exuno.teach.options import TeachConfig
 from exuno.teach.train import check as check_teacher
 from exuno.teach.train import prepare as prepare_teacher
 from exuno.teach.train import teach
-from exuno.training import carry_out, heard, model_for, rehearse, size_of, smoke_mark, steps_of, training_loader
+from exuno.training import (
+    carry_out,
+    heard,
+    model_for,
+    rehearse,
+    size_of,
+    smoke_mark,
+    steps_of,
+    tell_cost,
+    training_loader,
+)
 
 
 def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
@@ -68,15 +77,7 @@ def look(config: DistillConfig, preset: Preset | None) -> None:
         setup = prepare(sliver, test, untrained_teacher(sliver, accelerator), accelerator)
         single = is_single(config.source[0])
         samples = config.epochs * config.budget * (config.patches if single else len(setup.source))
-        tell_rate(
-            lambda: method_of(config, setup),
-            setup.loader,
-            config.batch_size // accelerator.num_processes,
-            samples,
-            config.optim,
-            config.run,
-            accelerator,
-        )
+        tell_cost(lambda: method_of(config, setup), setup.loader, samples, config, accelerator)
 
     rehearse("distill", config, preset, open_all, sources.digests(config.source))
 

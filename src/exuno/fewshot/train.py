@@ -12,7 +12,6 @@ from exuno.engine import session
 from exuno.engine.devices import make_accelerator, reuse_memory
 from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Result, fit
-from exuno.engine.probe import tell_rate
 from exuno.engine.run import Run
 from exuno.fewshot.check import check_config, smoke
 from exuno.fewshot.classes import open_classes
@@ -26,7 +25,7 @@ from exuno.models.save import save_model
 from exuno.models.vit import Vit
 from exuno.presets import Preset
 from exuno.report.page import write_report
-from exuno.training import carry_out, rehearse, smoke_mark
+from exuno.training import carry_out, rehearse, smoke_mark, tell_cost
 
 
 def pretrain(config: PretrainConfig, preset: Preset | None = None) -> Run:
@@ -74,14 +73,8 @@ def look(verb: str, config: PretrainConfig, preset: Preset | None) -> None:
             plan, _, folder = phase_one(sliver)
             start = f"run:{folder}" if (folder / "result.json").is_file() else plan.model
         setup = prepare(sliver, start, accelerator)
-        tell_rate(
-            lambda: setup.method,
-            setup.loader,
-            config.batch_size // accelerator.num_processes,
-            config.epochs * config.budget * len(setup.training),
-            config.optim,
-            config.run,
-            accelerator,
+        tell_cost(
+            lambda: setup.method, setup.loader, config.epochs * config.budget * len(setup.training), config, accelerator
         )
 
     rehearse(verb, config, preset, open_all, smoke=smoke)

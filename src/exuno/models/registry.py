@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from exuno.engine.errors import ExunoError
+from exuno.models.card import MOST_OPTION
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,8 +26,6 @@ COMMON = (
     *("mobilenet_v1_025", "mobilenet_v2_100"),
     *("resnet18_cifar", "resnet50_cifar", "resnet8x4", "resnet32x4", "vgg16_cifar"),
 )
-MOST = 10_000
-"""Of any number in a name: a network of a billion layers would be written out before it could be measured."""
 X3D = r"x3d_(xs|s|m)(?:_w(\d+(?:\.\d+)?)_d(\d+(?:\.\d+)?))?"
 VIT = r"vit_(?:(tiny|small|base)|(\d+)_(\d+)_(\d+))_(\d+)"
 WRN = r"wrn_(\d+)_(\d+)(_tf)?"
@@ -194,8 +193,8 @@ def _check_depth(name: str, depth: int, offset: int) -> None:
 
 def _check_positive(name: str, **sizes: int) -> None:
     for what, size in sizes.items():
-        if not 1 <= size <= MOST:
-            raise ExunoError(f"exuno:{name} has a {what} of {size}", f"Give a {what} from 1 to {MOST:,}.")
+        if not 1 <= size <= MOST_OPTION:
+            raise ExunoError(f"exuno:{name} has a {what} of {size}", f"Give a {what} from 1 to {MOST_OPTION:,}.")
 
 
 def _check_vit(name: str, width: int, heads: int, patch: int, size: tuple[int, int]) -> None:

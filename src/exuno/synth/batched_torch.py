@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from exuno.data.constants import LUMA
+from exuno.engine.devices import send
 from exuno.synth.color import FLOOR, hue_shifts, saturation_matrices
 from exuno.synth.geometry import target_side
 from exuno.synth.image import Sampler
@@ -46,7 +47,7 @@ class TorchSampler:
         return patches.to(torch.uint8).permute(0, 3, 1, 2).contiguous()
 
     def _to(self, array: NDArray, dtype: torch.dtype) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, dtype)
+        return send(torch.from_numpy(np.ascontiguousarray(array)).to(dtype), self.device)
 
     def _warp(self, drawn: Parameters) -> Tensor:
         how, size = self.sampler.plan(drawn), self.sampler.options.size
@@ -91,7 +92,7 @@ class TorchMixture:
         which = indices % len(self.samplers)
         order = np.argsort(which, kind="stable")
         parts = [sampler(indices[which == number]) for number, sampler in enumerate(self.samplers)]
-        place = torch.from_numpy(np.argsort(order)).to(parts[0].device)
+        place = send(torch.from_numpy(np.argsort(order)), parts[0].device)
         return torch.cat(parts).index_select(0, place)
 
 
@@ -125,13 +126,14 @@ def _bilinear(
 
 def _jitter(patches: Tensor, drawn: Parameters) -> Tensor:
     """Colour jitter of float32 [N, size, size, 3] patches in [0, 255]; see ``exuno.synth.color``."""
-    factors = torch.from_numpy(drawn.factors).to(patches.device, torch.float32)[:, :, None, None, None]
-    shifts = torch.from_numpy(hue_shifts(drawn.factors[:, HUE])).to(patches.device, torch.int32)[:, None, None]
-    saturate = torch.from_numpy(saturation_matrices(drawn.factors[:, SATURATION])).to(patches.device)
+    factors = send(torch.from_numpy(drawn.factors).float(), patches.device)[:, :, None, None, None]
+    shifts = send(torch.from_numpy(hue_shifts(drawn.factors[:, HUE])).int(), patches.device)[:, None, None]
+    saturate = send(torch.from_numpy(saturation_matrices(drawn.factors[:, SATURATION])), patches.device)
     luma = torch.tensor(LUMA, device=patches.device)
     for turn in range(4):
         for step in (BRIGHTNESS, CONTRAST, SATURATION, HUE):
-            rows = torch.from_numpy(np.flatnonzero(drawn.jitter & (drawn.order[:, turn] == step))).to(patches.device)
+            chosen = np.flatnonzero(drawn.jitter & (drawn.order[:, turn] == step))
+            rows = send(torch.from_numpy(chosen), patches.device)
             if not len(rows):
                 continue
             old = patches[rows]

@@ -16,7 +16,6 @@ from exuno.engine.check import need
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Result, fit
-from exuno.engine.probe import tell_rate
 from exuno.engine.run import Run
 from exuno.evaluate.measure import matched, record, scores, top1
 from exuno.models.classifier import Classifier
@@ -36,6 +35,7 @@ from exuno.training import (
     size_of,
     smoke_mark,
     steps_of,
+    tell_cost,
     training_loader,
 )
 
@@ -61,15 +61,7 @@ def look(config: TeachConfig, preset: Preset | None) -> None:
     def open_all(sliver: TeachConfig, accelerator: Accelerator) -> None:
         setup = prepare(sliver, accelerator)
         samples = config.epochs * config.budget * len(setup.training)
-        tell_rate(
-            lambda: Supervised(setup.model, config.label_smoothing),
-            setup.loader,
-            config.batch_size // accelerator.num_processes,
-            samples,
-            config.optim,
-            config.run,
-            accelerator,
-        )
+        tell_cost(lambda: Supervised(setup.model, config.label_smoothing), setup.loader, samples, config, accelerator)
 
     rehearse("teach", config, preset, open_all)
 
