@@ -123,7 +123,7 @@ class Registry:
             ExunoError: no such thing, no such option, or a value of another type.
         """
         thing = self.get(name)
-        if not is_dataclass(thing):
+        if not (isinstance(thing, type) and is_dataclass(thing)):
             if settings:
                 raise ExunoError(f"{self.flag} {name} has no options", f"Leave out {' '.join(settings)}.")
             return thing
