@@ -26,14 +26,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from common import record, spread
+from exuno.data.audio.recording import load_recording
+from exuno.data.audio.recordings import open_recordings
 from exuno.data.loader import Loader
-from exuno.data.recording import load_recording
-from exuno.data.recordings import open_recordings
 from exuno.engine.options import Augment
-from exuno.synth.audio import QUIET, ExcerptSampler
-from exuno.synth.audio_options import AudioOptions
-from exuno.synth.audio_parameters import Cuts
-from exuno.synth.audio_vocoder import FRAME, sizes_of
+from exuno.synth.audio import QUIET, Cuts, ExcerptSampler
+from exuno.synth.options import AudioOptions
+from exuno.synth.vocoder import FRAME, sizes_of
 
 SOURCE = "sound:babble"
 REPEATS = 7

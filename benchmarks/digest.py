@@ -18,7 +18,7 @@ import torch
 
 from common import record, spread
 from exuno.engine import checkpoint
-from exuno.engine.sealed import SEAL
+from exuno.engine.digests import SEAL
 
 MEGABYTES = 100
 TURNS = 11

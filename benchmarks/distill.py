@@ -20,19 +20,18 @@ from torch import Tensor
 from torch.utils.data import SequentialSampler, TensorDataset
 
 from common import record, spread
+from exuno.data.images.photo import load_photo
 from exuno.data.loader import Loader
-from exuno.data.photo import load_photo
+from exuno.distill.distill import Loss, Mix
 from exuno.distill.losses import soft_target
 from exuno.distill.method import Distillation
-from exuno.distill.options import Loss, Mix
 from exuno.distill.source import FreshPatches
 from exuno.engine.devices import make_accelerator
 from exuno.engine.loop import fit
 from exuno.engine.method import Batch
 from exuno.engine.options import Augment, Optim, RunOptions
 from exuno.engine.run import open_run
-from exuno.models.classifier import Classifier
-from exuno.models.frozen import frozen
+from exuno.models.classifier import Classifier, fuse_batchnorm
 from exuno.models.load import load_model
 from exuno.synth.options import ImageOptions
 from exuno.synth.stream import PatchStream
@@ -85,7 +84,7 @@ def models(case: Case) -> tuple[Classifier, Classifier]:
 def bare(case: Case, images: Tensor) -> float:
     """Seconds of the loop that one writes by hand."""
     teacher, student = models(case)
-    teacher = frozen(teacher)
+    teacher = fuse_batchnorm(teacher)
     optimizer = torch.optim.Adam(student.parameters(), fused=True)
     student.train()
     started = time.perf_counter()

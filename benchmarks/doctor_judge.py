@@ -20,16 +20,16 @@ import yaml
 
 from common import table
 from exuno.data.open import open_data
-from exuno.distill.options import DistillConfig
+from exuno.distill.distill import DistillConfig
 from exuno.distill.source import open_source
 from exuno.doctor import measures
-from exuno.doctor.normalisation import candidates, under
-from exuno.doctor.smoothing import LEAST_ALPHA, MOST_SPREAD, Smoothing, smoothing
-from exuno.doctor.sources import diversity, judge, ranks, scores
+from exuno.doctor.examination import candidates, under
+from exuno.doctor.measures import LEAST_ALPHA, MOST_SPREAD, Smoothing, smoothing
+from exuno.doctor.sources import assess, diversity, ranks, scores
 from exuno.engine.devices import make_accelerator
 from exuno.engine.options import RunOptions
-from exuno.engine.session import Head
-from exuno.evaluate.measure import in_order, logits
+from exuno.engine.session import Subset
+from exuno.evaluate.measure import logits, ordered_batches
 from exuno.metrics import wilson_interval
 from exuno.models.load import load_model
 
@@ -129,7 +129,7 @@ def tell_normalisation(folder: Path) -> None:
         data: Any = open_data(t.config["data"], "test")
         device = make_accelerator(RunOptions(devices="cpu")).device
         listed = candidates(model.card, data.mean, data.std)
-        asked = [logits(under(model, each), in_order(data, data.image_size), device) for each in listed]
+        asked = [logits(under(model, each), ordered_batches(data, data.image_size), device) for each in listed]
         labels, answers, names = asked[0][1], [z for z, _ in asked], [each.name for each in listed]
         for card in range(len(listed)):
             order = [card, *(i for i in range(len(listed)) if i != card)]
@@ -187,12 +187,12 @@ def tell_sources(folder: Path, patches: int) -> None:
     model = load_model(config["teacher"], pretrained=True)
     data: Any = open_data(config["data"], "test")
     device, size = make_accelerator(RunOptions(devices="cpu")).device, data.image_size
-    unit = diversity(logits(model, in_order(Head(data, 2000), size), device)[0])
+    unit = diversity(logits(model, ordered_batches(Subset(data, 2000), size), device)[0])
     found = []
     for spec in students:
         plan = DistillConfig(config["teacher"], "none", config["data"], source=(spec,), patches=patches)
         seen = open_source(plan, data, size, max(model.card.in_chans, data.channels))
-        found.append(judge(spec, logits(model, in_order(seen, size), device)[0], unit))
+        found.append(assess(spec, logits(model, ordered_batches(seen, size), device)[0], unit))
     means = [float(np.mean(students[each.spec])) for each in found]
     near = [-float(np.mean(apart[each.spec])) for each in found]
     columns = {"score": scores(found)}

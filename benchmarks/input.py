@@ -34,7 +34,7 @@ def make_files(folder: Path) -> None:
     """JPEG files of two classes, quality 90."""
     from PIL import Image
 
-    from exuno.data.photo import load_photo
+    from exuno.data.images.photo import load_photo
 
     photos = [Image.fromarray(load_photo(f"photo:{name}")) for name in ("astronaut", "coffee", "cat", "rocket")]
     rng = np.random.default_rng(0)
@@ -64,7 +64,7 @@ def by_torchvision(folder: Path, jitter: bool) -> Iterator[int]:
 
 def by_exuno(folder: Path, jitter: bool, dali: bool) -> Iterator[int]:
     from exuno.data.dali import DaliLoader
-    from exuno.data.folder import open_folder
+    from exuno.data.images.folder import open_folder
     from exuno.data.loader import Loader
     from exuno.engine.options import Augment
 

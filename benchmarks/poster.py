@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from common import record, spread
 from exuno.engine.devices import reuse_memory
-from exuno.models.convnet import ConvNet
+from exuno.models.zoo.convnet import ConvNet
 from exuno.poster.inner import Adam
 from exuno.poster.network import as_function
 from exuno.poster.unroll import Training, unroll

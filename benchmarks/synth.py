@@ -22,13 +22,12 @@ import numpy as np
 from PIL import Image
 
 from common import record, shared, spread
-from exuno.data.photo import load_photo
-from exuno.synth.encode import PatchFiles
+from exuno.data.images.photo import load_photo
 from exuno.synth.image import Sampler
 from exuno.synth.job import Job
 from exuno.synth.mixture import Mixture
 from exuno.synth.options import ImageOptions
-from exuno.synth.writer import write_unit
+from exuno.synth.writer import PatchFiles, write_unit
 
 # The plain chain is the one that tests compare with, and a script sees its own folder only. It is imported where it is
 # used: it brings torchvision, and Linux counts the memory of who starts a process as a peak of that process.

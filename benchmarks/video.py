@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from common import record, shared, spread
-from exuno.data.photo import load_photo
+from exuno.data.images.photo import load_photo
 from exuno.synth.options import VideoOptions
 from exuno.synth.video import ClipSampler
 
@@ -143,7 +143,7 @@ def reading(folder: Path) -> list[dict[str, object]]:
     """Training batches of 8 clips, one process."""
     from exuno.data.loader import Loader
     from exuno.data.open import open_data
-    from exuno.data.video_data import VideoData
+    from exuno.data.video.clips import VideoData
     from exuno.engine.options import Augment
 
     kept = open_data(f"videos:{folder}@{FRAMES}/{SECONDS}s")

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 import exuno
-from exuno.data.photo import load_photo
+from exuno.data.images.photo import load_photo
 
 
 def made(folder: Path) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from exuno.engine.method import StepOutput
 from exuno.engine.options import RunOptions
 from exuno.engine.run import open_run
 from exuno.engine.session import seed_everything
-from exuno.teach.method import Supervised
+from exuno.teach.train import Supervised
 
 
 class Regression(Supervised):

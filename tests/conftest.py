@@ -43,10 +43,10 @@ def tiny_poster() -> Callable[..., Any]:
     patches, its values random; nothing was distilled."""
     import torch
 
-    from exuno.data.canvas import Layout
     from exuno.data.open import open_data
-    from exuno.data.poster import Poster, quantise
-    from exuno.data.whitening import fit
+    from exuno.data.poster.format import Poster, quantise
+    from exuno.data.poster.layout import Layout
+    from exuno.data.poster.whitening import fit
 
     def make(whitened: bool = False, learned: bool = False, **changes: Any) -> Poster:
         random = np.random.default_rng(0)

@@ -35,7 +35,7 @@ def test_import_is_without_torch_and_every_name_is_there() -> None:
 def test_a_verb_stays_its_package() -> None:
     import exuno.fewshot.evaluate
     from exuno.distill import losses
-    from exuno.fewshot.tables import numbers
+    from exuno.fewshot.eval_measure import numbers
 
     package: Any = sys.modules["exuno.distill"]
     assert exuno.distill is package

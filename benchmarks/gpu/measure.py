@@ -29,8 +29,8 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import record, spread
+from exuno.models.files import save_model
 from exuno.models.load import load_model
-from exuno.models.save import save_model
 
 LIMITS = {"students": 150, "clips": 45, "posters": 90, "views": 60, "patches": 40, "price": 60, "accuracy": 560}
 """Seconds that a part may take."""

@@ -1,22 +1,27 @@
-"""What a configuration names, looked at before anything is opened: data, models, photographs, recordings. No torch.
+"""What a configuration names, looked at before anything is opened, and what ``--dry-run`` rehearses. No torch.
+
+What a configuration names, looked at before anything is opened: data, models, photographs, recordings. No torch.
 
 A field means the same in every verb, so its name says what it holds. Pictures are decoded: a broken one is told at
 once, not when a teacher has been trained. What a study is still to make is not looked for.
+
+What ``--dry-run`` does beside printing: every check of the real run that needs no training and no download.
+
+No torch until a check needs it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from exuno.data.names import check_data
-from exuno.data.photo import load_photo
-from exuno.data.recording import check_recording, is_recording
-from exuno.distill.kinds import is_photo
+from exuno.data.audio.recording import check_recording, is_recording
+from exuno.data.images.photo import is_photo, load_photo
+from exuno.data.names import check_data, needs_root
 from exuno.engine.errors import ExunoError
-from exuno.models.names import PREFIXES, check_model
+from exuno.models.names import PREFIXES, NotAtHand, check_model, none_fetched
 
 MODELS = ("model", "models", "teacher", "student", "reference", "similar", "arch")
 PHOTOS = ("photos", "sources", "images")
@@ -108,3 +113,38 @@ def check_source(spec: str, root: Path | None) -> None:
         raise ExunoError(f"--source {spec} is a model", "Give --source a photograph, a folder or a data spec.")
     elif not Path(spec).is_dir():
         check_data(spec, root)
+
+
+def rehearse(config: Any, look: Callable[[], object]) -> None:
+    """Looks at everything that a run begins with, and prints a line that says how far that went.
+
+    Args:
+        config: the complete configuration.
+        look: opens data and models and holds them against each other, as the run does.
+
+    Raises:
+        ExunoError: what the run would raise.
+    """
+    try:
+        check_specs(config)
+    except ExunoError as error:  # of a preset: what was typed has been looked at
+        print(f"# not checked: whether all fits, since {error.what}")
+        return
+    data, root = getattr(config, "data", None), getattr(config, "data_root", None)
+    if data and root is None and needs_root(data):
+        print(f"# not checked: whether all fits, since {data} needs --data-root")
+    elif names_what_is_to_come(config):
+        print("# not checked: whether all fits, since it begins with the runs of earlier commands")
+    else:
+        attempt(look)
+
+
+def attempt(look: Callable[[], object]) -> None:
+    """Looks as far as nothing has to be fetched."""
+    try:
+        with none_fetched():
+            look()
+    except NotAtHand as gap:
+        print(f"# not checked: {gap}")
+    else:
+        print("# checked: what this names is there, and fits together")

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from accelerate import Accelerator
 
 from exuno.data.base import Data, modality
-from exuno.data.choose import batches
+from exuno.data.batches import batches
 from exuno.data.dali import DaliLoader, check_dali
 from exuno.data.loader import Loader, Source
 from exuno.engine import session
@@ -68,7 +68,7 @@ def check_training(config: TrainingConfig) -> None:
         check_dali()
 
 
-def carry_out(
+def run_training(
     verb: str,
     config: Config,
     preset: Preset | None,
@@ -215,7 +215,7 @@ def size_of(config: Sized, data: Data) -> tuple[int, int]:
     return (config.size, config.size) if config.size is not None else data.image_size
 
 
-def heard(size: tuple[int, int], *models: Classifier) -> tuple[int, int]:
+def loaded_size(size: tuple[int, int], *models: Classifier) -> tuple[int, int]:
     """The (H, W) that a loader has to deliver for models: ``size``, or (1, samples) of the longest that one of them
     hears; each takes the middle of it."""
     lengths = [model.card.hearing.length for model in models if model.card.hearing]

@@ -22,27 +22,27 @@ class Verb:
 
 VERBS = {
     "synth": Verb(
-        "exuno.synth.command",
+        "exuno.synth.synth",
         "one photograph -> a data set of patches",
         {
-            "": "exuno.synth.command:Synth",
-            "video": "exuno.synth.video_command:SynthVideo",
-            "audio": "exuno.synth.audio_command:SynthAudio",
+            "": "exuno.synth.synth:Synth",
+            "video": "exuno.synth.synth:SynthVideo",
+            "audio": "exuno.synth.synth:SynthAudio",
         },
     ),
-    "teach": Verb("exuno.teach.command", "train a model on labelled data", {"": "exuno.teach.options:TeachConfig"}),
+    "teach": Verb("exuno.teach.teach", "train a model on labelled data", {"": "exuno.teach.teach:TeachConfig"}),
     "distill": Verb(
-        "exuno.distill.command",
+        "exuno.distill.distill",
         "train a student to imitate a teacher on any source",
-        {"": "exuno.distill.options:DistillConfig"},
+        {"": "exuno.distill.distill:DistillConfig"},
     ),
     "poster": Verb(
-        "exuno.poster.command",
+        "exuno.poster.poster",
         "a labelled data set -> one small poster that trains a network",
-        {"": "exuno.poster.options:PosterConfig"},
+        {"": "exuno.poster.poster:PosterConfig"},
     ),
     "fewshot": Verb(
-        "exuno.fewshot.command",
+        "exuno.fewshot.fewshot",
         "recognise new classes from a few images: transformers, features",
         {
             "pretrain": "exuno.fewshot.options:PretrainConfig",
@@ -54,33 +54,31 @@ VERBS = {
         "exuno.study.command", "a grid over the verbs above, and its table", {"": "exuno.study.options:StudyConfig"}
     ),
     "doctor": Verb(
-        "exuno.doctor.command",
+        "exuno.doctor.doctor",
         "examine a teacher, and rank photographs, before any training",
-        {"": "exuno.doctor.options:DoctorConfig"},
+        {"": "exuno.doctor.doctor:DoctorConfig"},
     ),
     "explain": Verb(
-        "exuno.explain.command",
+        "exuno.explain.explain",
         "look inside a model",
         {
             "penultimate": "exuno.explain.options:PenultimateConfig",
-            "neurons": "exuno.explain.neuron_options:NeuronsConfig",
-            "attention": "exuno.explain.attention_options:AttentionConfig",
+            "neurons": "exuno.explain.options:NeuronsConfig",
+            "attention": "exuno.explain.options:AttentionConfig",
         },
     ),
-    "eval": Verb(
-        "exuno.evaluate.command", "measure a model on labelled data", {"": "exuno.evaluate.options:EvalConfig"}
-    ),
+    "eval": Verb("exuno.evaluate.eval", "measure a model on labelled data", {"": "exuno.evaluate.eval:EvalConfig"}),
     "import": Verb(
-        "exuno.importing.command",
+        "exuno.importing.importing",
         "say what a file of weights is, and make it a model of exuno",
-        {"": "exuno.importing.command:ImportConfig"},
+        {"": "exuno.importing.importing:ImportConfig"},
     ),
     "export": Verb(
-        "exuno.exporting.command",
+        "exuno.exporting.export",
         "hand a model or a poster on: weights, card, ONNX, the hub",
-        {"": "exuno.exporting.command:ExportConfig"},
+        {"": "exuno.exporting.export:ExportConfig"},
     ),
-    "report": Verb("exuno.report.command", "write the HTML page of a run", {"": "exuno.report.command:ReportOptions"}),
+    "report": Verb("exuno.report.page", "write the HTML page of a run", {"": "exuno.report.page:ReportOptions"}),
     "presets": Verb("exuno.presets", "list, show or copy the named configurations", words=("list", "show", "copy")),
 }
 

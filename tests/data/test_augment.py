@@ -6,12 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exuno.data import augment as augmentation
-from exuno.data import colour
-from exuno.data.augment import augment, finish
-from exuno.data.crop import crop_boxes, resized_crop
-from exuno.data.moves import affine, cutout, flip, pad_crop
-from exuno.data.resize import prepare
+from exuno.data.augmentation import augment as augmentation
+from exuno.data.augmentation import colour
+from exuno.data.augmentation.augment import affine, augment, cutout, finish, flip, pad_crop
+from exuno.data.augmentation.crop import crop_boxes, resized_crop
+from exuno.data.images.resize import prepare
 from exuno.engine.options import Augment
 
 EVERYTHING = Augment(

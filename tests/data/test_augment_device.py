@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from exuno.data.augment import augment
-from exuno.data.clips import augment_clips
-from exuno.data.colour import ORDERS, _orders
-from exuno.data.moves import flip, pad_crop, to_float
-from exuno.data.place import place
+from exuno.data.audio.mel import pad_or_trim
+from exuno.data.augmentation.augment import augment, flip, pad_crop, to_float
+from exuno.data.augmentation.clips import augment_clips
+from exuno.data.augmentation.colour import ORDERS, _orders
 from exuno.engine.options import Augment
 
 SIDE = (12, 13)
@@ -69,8 +68,8 @@ def test_clips_of_both_kinds_of_draws_agree(name: str, seed: int) -> None:
 def test_recordings_of_both_kinds_of_draws_are_equal(seed: int, have: int, length: int, shift: float) -> None:
     recordings, draws = torch.rand(5, 1, have), np.arange(5)
     for options in (Augment(shift=shift), None):
-        expected = place(recordings, length, options, seed, draws)
-        assert torch.equal(place(recordings, length, options, seed, torch.from_numpy(draws)), expected)
+        expected = pad_or_trim(recordings, length, options, seed, draws)
+        assert torch.equal(pad_or_trim(recordings, length, options, seed, torch.from_numpy(draws)), expected)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=5))
@@ -106,7 +105,7 @@ TRACED: dict[str, Callable[[], Tensor]] = {
         SIDE,
         torch.ones(3),
     ),
-    "recordings": lambda: place(torch.zeros(4, 1, 30), 20, Augment(shift=0.3), 3, torch.arange(4)),
+    "recordings": lambda: pad_or_trim(torch.zeros(4, 1, 30), 20, Augment(shift=0.3), 3, torch.arange(4)),
 }
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from exuno.data import augmix as module
-from exuno.data import augmix_reference
-from exuno.data.augment import augment
-from exuno.data.augmix import OPERATIONS, apply, augmix
-from exuno.data.clips import augment_clips
+from exuno.data.augmentation import augmix as augmix_reference
+from exuno.data.augmentation import augmix as module
+from exuno.data.augmentation.augment import augment
+from exuno.data.augmentation.augmix import OPERATIONS, apply_paper, augmix
+from exuno.data.augmentation.clips import augment_clips
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
 
@@ -44,7 +44,7 @@ def test_an_operation_is_torchvisions(clips: torch.Tensor, name: str) -> None:
             wanted = theirs._apply_image_or_video_transform(
                 frames, their_name, size, interpolation=InterpolationMode.BILINEAR, fill={}
             )
-            ours = apply(frames.permute(0, 2, 3, 1).contiguous().numpy(), name, level, negative)
+            ours = apply_paper(frames.permute(0, 2, 3, 1).contiguous().numpy(), name, level, negative)
             gap = np.abs(ours.astype(int) - wanted.permute(0, 2, 3, 1).numpy().astype(int))
             if OPERATIONS.index(name) < 5:  # the edge of a warp falls between pixels
                 assert gap.mean() < 0.6, (level, negative, gap.mean())
@@ -78,7 +78,7 @@ def test_shares_of_the_mixture(monkeypatch: pytest.MonkeyPatch) -> None:
         done.append(level)
         return np.full_like(frames, 255)
 
-    monkeypatch.setattr(module, "apply", white)
+    monkeypatch.setattr(module, "apply_paper", white)
     black = torch.zeros((400, 1, 2, 2), dtype=torch.uint8)
     out = augmix(black, 3, 0, np.arange(400))
     values = torch.stack(list(out)).float()[:, 0, 0, 0] / 255
@@ -92,8 +92,8 @@ def test_gray_images_and_flat_ones() -> None:
     gray = torch.arange(64, dtype=torch.uint8).view(1, 1, 8, 8).repeat(20, 1, 1, 1)
     assert torch.stack(list(augmix(gray, 10, 0, np.arange(20)))).shape == gray.shape
     flat = np.full((1, 5, 5, 3), 7, np.uint8)
-    assert (apply(flat, "autocontrast", 0, False) == 7).all()
-    assert (apply(flat, "equalize", 0, False) == 7).all()
+    assert (apply_paper(flat, "autocontrast", 0, False) == 7).all()
+    assert (apply_paper(flat, "equalize", 0, False) == 7).all()
 
 
 PUBLISHED = {
@@ -153,7 +153,9 @@ def test_a_reference_operation_is_the_published_one(clips: torch.Tensor, name: s
         for level in (0.1, 1.7, 2.9, 9.3):
             for negative in (False, True) if OPERATIONS.index(name) < 5 else (False,):
                 wanted = published(frames, name, level, -1 if negative else 1).permute(0, 2, 3, 1)
-                mine = augmix_reference.apply(frames.permute(0, 2, 3, 1).contiguous().numpy(), name, level, negative)
+                mine = augmix_reference.apply_reference(
+                    frames.permute(0, 2, 3, 1).contiguous().numpy(), name, level, negative
+                )
                 gap = np.abs(mine - wanted.numpy())
                 if OPERATIONS.index(name) < 5:  # the edge of a warp falls between pixels
                     assert np.median(gap) < 1, (level, negative, np.median(gap))
@@ -167,7 +169,7 @@ def test_how_much_each_formula_changes() -> None:
     """Mean change in grey levels. pytorchvideo's own code made on clips of 64 px of the same photograph, 3,000 draws:
     51.6 ± 0.7 and 3.04 ± 0.27 % of the values below black, where it is given floats of 255, as published (exuno: 50.4 ±
     0.7 and 3.04 ± 0.27 %); 15.7 where it is given floats of 1, for which it is made."""
-    from exuno.data.photo import load_photo
+    from exuno.data.images.photo import load_photo
     from exuno.synth.options import VideoOptions
     from exuno.synth.video import ClipSampler
 

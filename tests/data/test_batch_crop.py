@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from exuno.data.batch_crop import blur_batch, crop_batch, resampling
+from exuno.data.augmentation.crop import blur_batch, crop_batch, resampling
 
 HEIGHT, WIDTH = 13, 17
 

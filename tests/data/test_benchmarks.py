@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exuno.data.benchmarks import BENCHMARKS
+from exuno.data.named.benchmarks import BENCHMARKS
 from exuno.data.open import open_data
 from exuno.engine.errors import ExunoError
 

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from exuno.data import choose
+from exuno.data import batches
 from exuno.data.base import ArrayData
-from exuno.data.drawn import Drawn
+from exuno.data.batches import Drawn, Resident
+from exuno.data.images.photo import load_photo
 from exuno.data.loader import Loader
-from exuno.data.photo import load_photo
-from exuno.data.resident import Resident
 from exuno.distill.source import FreshPatches, Patches
 from exuno.engine.options import Augment
 from exuno.synth.options import ImageOptions, VideoOptions
@@ -64,16 +63,16 @@ CLIPS = FreshPatches(ClipStream(PHOTOS, 4, VideoOptions(size=8, frames=2)), 3)
     ],
 )
 def test_the_choice(monkeypatch, data: Any, augment: Augment | None, device: torch.device, kind: type) -> None:
-    monkeypatch.setattr(choose, "free_memory", lambda device: 10**6)
-    assert type(choose.batches(data, 4, augment, device=device)) is kind
+    monkeypatch.setattr(batches, "free_memory", lambda device: 10**6)
+    assert type(batches.batches(data, 4, augment, device=device)) is kind
 
 
 def test_what_does_not_fit_stays_with_the_workers(monkeypatch, capsys) -> None:
     needed = 100 * 3 * 8 * 8
-    for free, kind in ((needed / choose.SHARE + 1, Resident), (needed / choose.SHARE - 1, Loader)):
-        monkeypatch.setattr(choose, "free_memory", lambda device, free=free: free)
-        monkeypatch.setattr("exuno.engine.tell._told", set())
-        assert type(choose.batches(IMAGES, 4, Augment(), device=META)) is kind
+    for free, kind in ((needed / batches.SHARE + 1, Resident), (needed / batches.SHARE - 1, Loader)):
+        monkeypatch.setattr(batches, "free_memory", lambda device, free=free: free)
+        monkeypatch.setattr("exuno.engine.errors._told", set())
+        assert type(batches.batches(IMAGES, 4, Augment(), device=META)) is kind
         told = capsys.readouterr().err
         assert told.count("\n") == 1
         assert ("lie on meta: 0.0 MB" in told) == (kind is Resident)
@@ -85,7 +84,7 @@ def test_fresh_patches_drawn_on_a_device_are_those_of_the_cpu(monkeypatch) -> No
     assert isinstance(data, FreshPatches)
     maker = data.drawn_on(CPU)
     assert maker is not None
-    monkeypatch.setattr("exuno.data.drawn.AT_ONCE", 2 * 3 * 64 * 8)  # two batches at once
+    monkeypatch.setattr("exuno.data.batches.AT_ONCE", 2 * 3 * 64 * 8)  # two batches at once
     drawn, fetched = Drawn(data, 8, augment, 1, maker=maker, device=CPU), Loader(data, 8, augment, 1)
     for epoch, start in ((0, 0), (3, 2)):
         for a, b in zip(drawn.epoch(epoch, start), fetched.epoch(epoch, start), strict=True):

@@ -8,7 +8,7 @@ import pytest
 from make_video import make_video
 from PIL import Image
 
-from exuno.data.folder import open_folder
+from exuno.data.images.folder import open_folder
 from exuno.data.open import open_data
 from exuno.engine.errors import ExunoError
 
@@ -45,7 +45,7 @@ def levels(root: Path, split: str = "test") -> dict[str, int]:
     ],
 )
 def test_names_in_order(names: list[str], wanted: list[str]) -> None:
-    from exuno.data.class_order import in_order
+    from exuno.data.classes import in_order
 
     assert in_order(names) == tuple(wanted)
 

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exuno.data.augment import augment
-from exuno.data.clips import augment_clips, prepare_clips, runs
-from exuno.data.crop import boxes_of_short_side
+from exuno.data.augmentation.augment import augment
+from exuno.data.augmentation.clips import augment_clips, prepare_clips, runs
+from exuno.data.augmentation.crop import boxes_of_short_side
 from exuno.engine.check import check_augment
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
@@ -87,7 +87,7 @@ def test_a_test_clip_is_resized_and_cut_out_of_the_centre() -> None:
     clips = noise(2, 3, 4, 40, 60)
     whole = prepare_clips(clips, (20, 20), 30)
     assert whole.shape == (2, 3, 4, 20, 20)
-    from exuno.data.resize import prepare
+    from exuno.data.images.resize import prepare
 
     assert torch.equal(whole[:, :, 2], prepare(clips[:, :, 2], (20, 20), 30))
 

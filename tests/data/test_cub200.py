@@ -8,14 +8,14 @@ import torch
 from PIL import Image, ImageEnhance
 
 from exuno.data import rng
-from exuno.data.augment import CROP, FLIP, GRAY, JITTER, ROTATE, STREAM, augment
-from exuno.data.colour import ORDERS
-from exuno.data.crop import crop_boxes
+from exuno.data.augmentation.augment import CROP, FLIP, GRAY, JITTER, ROTATE, STREAM, augment
+from exuno.data.augmentation.colour import ORDERS
+from exuno.data.augmentation.crop import crop_boxes
+from exuno.data.images.photo import load_photo
 from exuno.data.open import open_data
-from exuno.data.photo import load_photo
 from exuno.engine.errors import ExunoError
 from exuno.presets import read, resolve
-from exuno.teach.options import TeachConfig
+from exuno.teach.teach import TeachConfig
 
 LISTS = {
     "images.txt": "1 001.Finch/a.jpg\n2 002.Gull/b.jpg\n3 002.Gull/c.jpg\n",

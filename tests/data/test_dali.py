@@ -13,8 +13,7 @@ from PIL import Image
 from exuno.data import dali
 from exuno.data.base import ArrayData
 from exuno.data.dali import DaliLoader
-from exuno.data.files import FileData
-from exuno.data.folder import open_folder
+from exuno.data.images.folder import FileData, open_folder
 from exuno.data.loader import Batch, Loader
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment

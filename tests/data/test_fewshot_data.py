@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exuno.data.fewshot import FEWSHOT, PARTS, class_groups, class_lists
-from exuno.data.omniglot import open_runs
+from exuno.data.named.fewshot import FEWSHOT, PARTS, class_groups, class_lists
+from exuno.data.named.omniglot import open_runs
 from exuno.data.open import open_data
 from exuno.data.subset import SubsetData, choose
 from exuno.engine.errors import ExunoError

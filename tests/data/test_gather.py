@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exuno.data.canvas import Layout, boxes
-from exuno.data.gather import Canvas
+from exuno.data.poster.layout import Layout, boxes
+from exuno.data.poster.patches import Canvas
 
 
 @st.composite

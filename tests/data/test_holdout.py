@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from exuno.data.base import channel_stats
-from exuno.data.files import FileData
 from exuno.data.holdout import check_seen, hold_out, lineage_of, open_both, open_held, recorded
+from exuno.data.images.folder import FileData
 from exuno.data.open import check_apart, open_data
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Holdout

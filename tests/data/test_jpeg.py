@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exuno.data import picture
-from exuno.data.jpeg import plain_size
-from exuno.data.photo import load_photo
+from exuno.data.images import picture
+from exuno.data.images.photo import load_photo
+from exuno.data.images.picture import plain_size
 from exuno.engine.errors import ExunoError
 
 RNG = np.random.default_rng(0)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exuno.data.base import ArrayData
+from exuno.data.batches import in_memory
 from exuno.data.loader import Loader, rank_slice
-from exuno.data.memory import in_memory
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from exuno.data.log_mel import FLOOR, LogMel
+from exuno.data.audio.mel import FLOOR, LogMel
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Sound
 

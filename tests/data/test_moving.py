@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from exuno.data.base import ArrayData
-from exuno.data.digits import open_digits
-from exuno.data.moving import DIRECTIONS, open_moving, paint
+from exuno.data.images.digits import DIRECTIONS, open_digits, open_moving, paint
 from exuno.data.open import open_data
 from exuno.engine.errors import ExunoError
 

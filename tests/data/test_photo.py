@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exuno.data.photo import EMBEDDED, load_photo, photo_sha256
+from exuno.data.images.photo import EMBEDDED, load_photo, photo_sha256
 from exuno.engine.errors import ExunoError
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)

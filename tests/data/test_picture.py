@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from exuno.data.constants import PICTURES
-from exuno.data.deep import SUFFIXES, split_bits
+from exuno.data.images.deep import SUFFIXES, split_bits
+from exuno.data.images.photo import is_photo, load_photo, photo_sha256
+from exuno.data.images.picture import decode
 from exuno.data.open import open_data
-from exuno.data.photo import load_photo, photo_sha256
-from exuno.data.picture import decode
-from exuno.distill.kinds import is_photo
 from exuno.engine.errors import ExunoError
 
 SIDE = 64
@@ -308,7 +307,7 @@ def test_deep_suffixes_are_pictures() -> None:
 
 
 def test_images_of_torchvision_take_the_same_way() -> None:
-    from exuno.data.torchvision_data import _Decoded
+    from exuno.data.images.torchvision import _Decoded
 
     class Found:
         targets = (0, 1)

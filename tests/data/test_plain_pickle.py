@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exuno.data.cifar import open_cifar
-from exuno.data.plain_pickle import NotPlain, loads
+from exuno.data.images.cifar import NotPlain, loads, open_cifar
 from exuno.engine.errors import ExunoError
 
 PIXELS = np.arange(5 * 3072, dtype=np.uint8).reshape(5, 3072)

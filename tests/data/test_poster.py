@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from exuno.data.canvas import boxes
-from exuno.data.poster import Poster, ledger, load, quantise, save
+from exuno.data.poster.format import Poster, byte_breakdown, load, quantise, save
+from exuno.data.poster.layout import boxes
 from exuno.engine.errors import ExunoError
 
 Make = Callable[..., Poster]
@@ -111,13 +111,13 @@ def test_patches_are_cut_out_of_the_values_with_labels_that_sum_to_one(learned: 
 
 
 def test_the_ledger_counts_every_byte(tiny_poster: Make) -> None:
-    plain = ledger(tiny_poster())
+    plain = byte_breakdown(tiny_poster())
     assert plain["pixels"] == 320
     assert (plain["labels"], plain["whitening"], plain["order"], plain["normalisation"]) == (0, 0, 10, 16)
     assert plain["total"] == 346
     assert plain["ipc"] == 0.5
     assert 320 < plain["png"] < 500  # random pixels cannot be compressed
-    full = ledger(tiny_poster(whitened=True, learned=True))
+    full = byte_breakdown(tiny_poster(whitened=True, learned=True))
     assert (full["labels"], full["whitening"], full["normalisation"]) == (2 * 10 * 20, 4 * 64 * 64, 8)
     assert full["total"] == 320 + 400 + 16384 + 10 + 8
 

@@ -12,12 +12,12 @@ import torch.nn.functional as F
 
 from exuno.cli import main
 from exuno.data.base import classes_of, pictures
+from exuno.data.batches import in_memory
 from exuno.data.loader import Loader
-from exuno.data.memory import in_memory
 from exuno.data.open import open_data
-from exuno.data.poster import Poster, save
-from exuno.data.poster_data import PosterData, WhitenedData
-from exuno.data.whitening import Whitening
+from exuno.data.poster.data_set import PosterData, WhitenedData
+from exuno.data.poster.format import Poster, save
+from exuno.data.poster.whitening import Whitening
 from exuno.distill.losses import hard_label
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment

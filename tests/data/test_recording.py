@@ -8,8 +8,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exuno.data.made_sound import MADE, made_sound
-from exuno.data.recording import is_recording, load_recording, read_recording, recording_sha256, resample
+from exuno.data.audio.generated import MADE, made_sound
+from exuno.data.audio.recording import is_recording, load_recording, read_recording, recording_sha256, resample
 from exuno.engine.errors import ExunoError
 
 TONE = (0.5 * np.sin(2 * np.pi * 440 * np.arange(8000) / 16000)).astype(np.float32)

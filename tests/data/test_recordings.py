@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from exuno.data.audio.recording import read_recording
+from exuno.data.audio.recordings import RecordingData, in_folder
 from exuno.data.loader import Loader
 from exuno.data.open import check_apart, open_data
-from exuno.data.recording import read_recording
-from exuno.data.recordings import RecordingData, in_folder
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
 

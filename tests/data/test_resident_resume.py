@@ -9,14 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from exuno.data.base import ArrayData
+from exuno.data.batches import Resident
 from exuno.data.loader import Loader
-from exuno.data.resident import Resident
 from exuno.engine.devices import make_accelerator
 from exuno.engine.loop import fit
-from exuno.engine.method import Batch, Method, Numbers, StepOutput
+from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState
 from exuno.engine.options import Augment, Optim, RunOptions
 from exuno.engine.run import open_run
-from exuno.engine.schedule import Progress
 
 DATA = ArrayData(
     "noise", np.random.default_rng(0).integers(0, 256, (20, 3, 6, 6), np.uint8), np.arange(20, dtype=np.int64)
@@ -29,7 +28,7 @@ class Linear(Method):
         super().__init__()
         self.weight, self.fail_at = nn.Parameter(torch.ones(3, 6, 6)), fail_at
 
-    def numbers(self, at: Progress) -> dict[str, float]:
+    def numbers(self, at: TrainState) -> dict[str, float]:
         if at.step == self.fail_at:
             raise KeyboardInterrupt
         return {}

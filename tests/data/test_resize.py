@@ -8,12 +8,12 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from exuno.data.clips import prepare_clips
+from exuno.data.augmentation.clips import prepare_clips
 from exuno.data.dali import _Inputs
-from exuno.data.photo import load_photo
-from exuno.data.resize import cover, prepare
+from exuno.data.images.photo import load_photo
+from exuno.data.images.resize import cover, prepare
 from exuno.engine.options import Augment
-from exuno.features.images import crops
+from exuno.features.extract import crops
 
 SIDES = st.integers(1, 2000)
 

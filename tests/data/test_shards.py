@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from exuno.cli import main
-from exuno.data import picture
-from exuno.data.jpeg import plain_size
+from exuno.data.images import picture
+from exuno.data.images.picture import plain_size
 from exuno.data.open import open_data
-from exuno.data.shard_labels import NoLabel, parse
+from exuno.data.shards import NoLabel, parse
 from exuno.engine.errors import ExunoError
 
 

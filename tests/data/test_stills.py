@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from exuno.data.base import ArrayData
-from exuno.data.stills import shown
+from exuno.data.preview import shown
 
 
 def data(*shape: int, rate: int | None = None) -> ArrayData:

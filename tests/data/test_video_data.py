@@ -12,7 +12,7 @@ from make_video import STEP, make_sound_only, make_video
 from exuno.data.base import modality
 from exuno.data.loader import Loader
 from exuno.data.open import check_apart, open_data
-from exuno.data.video_data import CLIPS, Cut, VideoData
+from exuno.data.video.clips import CLIPS, Cut, VideoData
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
 
@@ -225,7 +225,7 @@ def test_a_file_that_breaks_later_is_named(tmp_path: Path) -> None:
 def test_no_answers_are_kept_of_random_clips(folder: Path, tmp_path: Path) -> None:
     from accelerate import Accelerator
 
-    from exuno.distill.cache import teacher_logits
+    from exuno.distill.teacher import teacher_logits
     from exuno.models.load import load_model
 
     teacher = load_model("exuno:x3d_xs_w0.5_d0.5", classes=2, input_size=(16, 16), pretrained=False)

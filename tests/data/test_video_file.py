@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from make_video import STEP, make_sound_only, make_video, turned
 
-from exuno.data.video_file import TOLERANCE, Unreadable, all_frames, frames_at, look
+from exuno.data.video.file import TOLERANCE, Unreadable, all_frames, frames_at, look
 
 
 def numbers(frames: np.ndarray) -> list[int]:

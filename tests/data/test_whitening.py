@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from exuno.data.whitening import Whitening, fit
+from exuno.data.poster.whitening import Whitening, fit
 from exuno.engine.errors import ExunoError
 
 
@@ -82,7 +82,7 @@ def test_the_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     images = torch.from_numpy(correlated(300, 1, 4))
     whole = fit(images)
     white = whole.apply(images)
-    monkeypatch.setattr("exuno.data.whitening.CHUNK", 7)
+    monkeypatch.setattr("exuno.data.poster.whitening.CHUNK", 7)
     torch.testing.assert_close(fit(images).matrix, whole.matrix)
     torch.testing.assert_close(whole.apply(images), white)
     assert whole.apply(images[:0]).shape == (0, 1, 4, 4)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from exuno.distill.distill import Loss, Mix
 from exuno.distill.losses import soft_target, standardise
 from exuno.distill.method import Distillation
-from exuno.distill.options import Loss, Mix
 from exuno.engine.method import Numbers
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model

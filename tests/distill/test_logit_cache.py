@@ -11,11 +11,11 @@ from PIL import Image
 
 from exuno.cli import main
 from exuno.data.base import ArrayData
-from exuno.data.folder import open_folder
+from exuno.data.images.folder import open_folder
 from exuno.data.open import open_data
-from exuno.distill.cache import file_key, teacher_logits
-from exuno.distill.options import DistillConfig
+from exuno.distill.distill import DistillConfig
 from exuno.distill.source import open_source
+from exuno.distill.teacher import file_key, teacher_logits
 from exuno.engine.options import RunOptions
 from exuno.engine.run import fingerprint
 from exuno.models.classifier import Classifier
@@ -46,7 +46,7 @@ def test_the_second_run_asks_nobody(tmp_path: Path, accelerator: Accelerator, mo
     with torch.no_grad():
         torch.testing.assert_close(first, teacher(source.images / 255))
     [file] = tmp_path.iterdir()
-    monkeypatch.setattr("exuno.distill.cache.logits", lambda *_: pytest.fail("the teacher was asked again"))
+    monkeypatch.setattr("exuno.distill.teacher.logits", lambda *_: pytest.fail("the teacher was asked again"))
     assert torch.equal(teacher_logits(network(), images(), (8, 8), accelerator, tmp_path), first)
     assert [*tmp_path.iterdir()] == [file]
 

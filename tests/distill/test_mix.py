@@ -6,11 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exuno.distill.mix import box, draw
-from exuno.distill.mix import mix as mix_by
-from exuno.distill.options import Mix
-from exuno.engine.method import Numbers
-from exuno.engine.numbers import Table
+from exuno.distill.distill import Mix
+from exuno.distill.method import box, draw
+from exuno.distill.method import mix as mix_by
+from exuno.engine.method import Numbers, Table
 
 
 def numbered(count: int, side: int = 8) -> torch.Tensor:

@@ -7,8 +7,8 @@ import pytest
 from exuno.cli import main
 from exuno.engine.session import seed_everything
 from exuno.engine.training import Training
+from exuno.models.files import save_model
 from exuno.models.load import load_model
-from exuno.models.save import save_model
 
 NETWORK = "exuno:x3d_xs_w0.5_d0.5"
 

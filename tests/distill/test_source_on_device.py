@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from exuno.data.drawn import Drawn
+from exuno.data.batches import Drawn
 from exuno.data.loader import Loader
 from exuno.distill.source import FreshPatches
 from exuno.engine.options import Augment

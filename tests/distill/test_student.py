@@ -7,12 +7,12 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from exuno.data.digits import open_digits
-from exuno.distill.options import DistillConfig
+from exuno.data.images.digits import open_digits
+from exuno.distill.distill import DistillConfig
 from exuno.distill.train import prepare
 from exuno.models.classifier import Classifier
+from exuno.models.files import save_model
 from exuno.models.load import load_model
-from exuno.models.save import save_model
 
 MEAN, STD = (0.125,), (0.375,)
 

@@ -11,11 +11,10 @@ import torch
 
 from exuno.cli import main
 from exuno.data.base import ArrayData, modality
-from exuno.data.digits import open_digits
+from exuno.data.images.digits import open_digits, open_moving
 from exuno.data.loader import Loader
-from exuno.data.moving import open_moving
 from exuno.distill.check import check_idle
-from exuno.distill.options import DistillConfig
+from exuno.distill.distill import DistillConfig
 from exuno.distill.source import open_source
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
@@ -55,7 +54,7 @@ def test_training_sees_half_of_a_glide_on_disk(tmp_path: Path, published: bool, 
     """Clips whose frame k has the gray 10 + 30 k: as exuno writes them, 8 frames, 12 a second, and as the published
     script does, 15 a second, where each fourth frame comes twice. The published loader shows 3.2 of the 7 steps."""
     pytest.importorskip("av")
-    from exuno.synth.mp4 import encode_clip
+    from exuno.synth.writer import encode_clip
 
     which, rate = ([0, 0, 1, 2, 3, 4, 4, 5, 6, 7], 15) if published else (range(8), 12)
     gray = [np.full((32, 32, 3), 10 + 30 * k, np.uint8) for k in which]

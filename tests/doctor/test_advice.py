@@ -3,13 +3,9 @@
 import pytest
 
 from exuno.doctor import words
-from exuno.doctor.advice import advise
-from exuno.doctor.claim import OTHER_DEVICE, SAME_DEVICE, Claim
-from exuno.doctor.measures import Calibrated, Normalised
-from exuno.doctor.paired import Difference
-from exuno.doctor.smoothing import Smoothing
+from exuno.doctor.measures import Calibrated, Difference, Fitted, Normalised, Smoothing, advise
 from exuno.doctor.sources import Candidate, Ranked
-from exuno.doctor.temperature import Fitted
+from exuno.doctor.words import OTHER_DEVICE, SAME_DEVICE, Claim
 
 SOFT = {1.0: 0.6, 2.0: 0.7, 4.0: 0.8, 8.0: 0.9, 16.0: 1.0}
 SHARP = {1.0: 0.05, 2.0: 0.2, 4.0: 0.55, 8.0: 0.9, 16.0: 1.0}

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from exuno.doctor.claim import OTHER_DEVICE, SAME_DEVICE, Claim, claimed
-from exuno.doctor.options import DoctorConfig
+from exuno.doctor.doctor import DoctorConfig
+from exuno.doctor.words import OTHER_DEVICE, SAME_DEVICE, Claim, claimed
 
 CONFIG = "config: {data: digits, size: null, smoke: false}"
 RESULT: dict[str, Any] = {"metrics": {"model/top1": 0.9}, "n": {"model/top1": 355}, "device": "cpu"}

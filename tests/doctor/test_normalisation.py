@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from exuno.data.constants import CIFAR, IMAGENET
+from exuno.doctor.examination import Candidate, candidates, under
 from exuno.doctor.measures import alike, better, calibrate, compare, constant, finite
-from exuno.doctor.normalisation import Candidate, candidates, under
 from exuno.engine.errors import ExunoError
 from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exuno.doctor.paired import difference, interval, level, mean_and_half
+from exuno.doctor.measures import difference, interval, level, mean_and_half
 from exuno.engine.errors import ExunoError
 from exuno.metrics import wilson_interval
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exuno.doctor.smoothing import LEAST_RIGHT, smoothing
+from exuno.doctor.measures import LEAST_RIGHT, smoothing
 from exuno.engine.errors import ExunoError
 
 

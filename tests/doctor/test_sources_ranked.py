@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from exuno.doctor.sources import (
     Candidate,
+    assess,
     balance,
     diversity,
     doubt,
     entropy,
-    judge,
     ranking,
     ranks,
     resampled,
@@ -103,13 +103,13 @@ def test_scores_by_hand() -> None:
 
 def test_judge() -> None:
     z = np.random.default_rng(0).normal(0, 3, (200, 5))
-    found = judge("x", z, unit=2.0)
+    found = assess("x", z, unit=2.0)
     assert found.spec == "x"
     assert found.diversity == pytest.approx(diversity(z) / 2)
     assert found.balance == balance(z.argmax(1), 5)
     assert found.doubt == doubt(z)
     assert found.entropy == pytest.approx(entropy(z, 1).mean())
-    assert judge("x", z, unit=0.0).diversity == 0
+    assert assess("x", z, unit=0.0).diversity == 0
 
 
 def patches(seed: int, spread: float, classes: int = 10, n: int = 600, used: int = 10) -> np.ndarray:
@@ -136,7 +136,7 @@ def test_the_spread_over_resamples_is_that_over_photographs_of_one_kind() -> Non
 
 
 def ranked(*logits: np.ndarray) -> list:
-    found = [judge(chr(97 + i), z, 1.0) for i, z in enumerate(logits)]
+    found = [assess(chr(97 + i), z, 1.0) for i, z in enumerate(logits)]
     return ranking(found, [resampled(z, i) for i, z in enumerate(logits)])
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from exuno.doctor.temperature import COLDEST, HOTTEST, best_temperature, nll, overconfidence
+from exuno.doctor.measures import COLDEST, HOTTEST, best_temperature, nll, overconfidence
 
 
 def answers(seed: int, scale: float, classes: int = 5) -> tuple[np.ndarray, np.ndarray]:

@@ -79,7 +79,7 @@ def test_from_one_file_and_from_a_folder(spec: str, teacher: Path, tmp_path: Pat
 
 
 def test_stopped_and_continued(spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from exuno.teach.method import Supervised
+    from exuno.teach.train import Supervised
 
     args = ["teach", "--model", "exuno:convnet_1_4", "--data", spec, "--epochs", "4", "--batch-size", "8", *CPU]
     args += ["--sound.seconds", "0.2", "--sound.mels", "8", "--augment.shift", "0.3", "--evaluations", "4"]

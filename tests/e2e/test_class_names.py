@@ -17,8 +17,8 @@ from PIL import Image
 import exuno
 from exuno.cli import main
 from exuno.models.classifier import Classifier
+from exuno.models.files import save_model
 from exuno.models.load import load_model
-from exuno.models.save import save_model
 
 NAMES = ("ship", "cat", "dog")
 CPU = ["--devices", "cpu"]

@@ -100,7 +100,7 @@ def test_nothing_is_written_for_a_mistake(folder: Path, fails) -> None:
 def test_every_known_form_is_one_that_is_opened() -> None:
     """The lists without torch are those of the functions that open."""
     from exuno.data import names as data
-    from exuno.data.benchmarks import BENCHMARKS
+    from exuno.data.named.benchmarks import BENCHMARKS
     from exuno.data.open import open_data
     from exuno.models import names as models
     from exuno.models.load import load_model

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from exuno.cli import main
 from exuno.data.open import open_data
 from exuno.models.classifier import Classifier
+from exuno.models.files import save_model
 from exuno.models.load import load_model
-from exuno.models.save import save_model
 
 WORD = ["explain", "penultimate"]
 CPU = ["--devices", "cpu", "--resamples", "20"]

@@ -13,8 +13,8 @@ from PIL import Image
 
 from exuno.cli import main
 from exuno.models.card import Hearing
+from exuno.models.files import save_model
 from exuno.models.load import load_model
-from exuno.models.save import save_model
 
 NEURONS, ATTENTION = ["explain", "neurons"], ["explain", "attention"]
 CPU = ["--devices", "cpu"]

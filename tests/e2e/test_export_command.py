@@ -21,13 +21,13 @@ import yaml
 from PIL import Image
 
 from exuno.cli import main
-from exuno.data.poster import load, save
+from exuno.data.poster.format import load, save
 from exuno.engine.options import Sound
 from exuno.engine.run import identity
-from exuno.exporting.origin import command_of
+from exuno.exporting.readme import command_of
 from exuno.models.card import Hearing
+from exuno.models.files import save_model
 from exuno.models.load import load_model
-from exuno.models.save import save_model
 from exuno.presets import parse, to_dict
 from exuno.study.grid import STAGES
 

@@ -13,8 +13,8 @@ import torch
 import yaml
 
 from exuno.cli import main
+from exuno.models.files import save_model
 from exuno.models.load import load_model
-from exuno.models.save import save_model
 
 FEW = ["--episodes", "40", "--devices", "cpu"]
 

@@ -21,11 +21,10 @@ from exuno.cli import main
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import RunOptions
 from exuno.engine.run import open_run
+from exuno.fewshot.network import Projection, load_projection, open_start
 from exuno.fewshot.options import Classes, DistillConfig, Head, PretrainConfig
-from exuno.fewshot.projection import Projection
-from exuno.fewshot.start import load_projection, open_start
 from exuno.models.load import load_model
-from exuno.models.vit import Vit
+from exuno.models.zoo.vit import Vit
 from exuno.presets import read
 
 SHORT = (

@@ -126,14 +126,14 @@ def test_the_recipes_are_those_of_the_published_code(
 
 def test_the_rate_falls_with_the_epoch() -> None:
     """Not a step before, for the number of batches of either data set."""
-    from exuno.engine.schedule import Progress, learning_rate
+    from exuno.engine.method import TrainState, learning_rate
     from exuno.presets import resolve
-    from exuno.teach.options import TeachConfig
+    from exuno.teach.teach import TeachConfig
 
     rate = learning_rate(resolve(TeachConfig, read("teach", "imagenet-resnet50")).optim)
     for batches in (23, 5004):
         total = 90 * batches
-        at = [rate(Progress(step, total, batches)) for step in (30 * batches - 1, 30 * batches, 60 * batches)]
+        at = [rate(TrainState(step, total, batches)) for step in (30 * batches - 1, 30 * batches, 60 * batches)]
         assert at == pytest.approx([0.1, 0.01, 0.001])
 
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays, scalar_dtypes
 
-from exuno.engine.arrays import Arrays
 from exuno.engine.errors import ExunoError
+from exuno.engine.untrusted import Arrays
 
 
 def member(header: str, body: bytes = b"") -> bytes:

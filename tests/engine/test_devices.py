@@ -10,13 +10,20 @@ import torch
 
 from exuno.cli import main
 from exuno.engine import devices
-from exuno.engine.devices import Way, choose_algorithms, make_accelerator, measuring, taken, way_of
+from exuno.engine.devices import (
+    DeviceSettings,
+    active_settings,
+    choose_algorithms,
+    make_accelerator,
+    measuring,
+    settings_of,
+)
 from exuno.engine.errors import ExunoError
 from exuno.engine.launch import wanted
 from exuno.engine.options import RunOptions
 from exuno.engine.run import fingerprint
 from exuno.presets import parse, to_dict
-from exuno.teach.options import TeachConfig
+from exuno.teach.teach import TeachConfig
 
 AUTO = RunOptions()
 
@@ -53,7 +60,7 @@ def algorithms() -> Iterator[None]:
 )
 def test_precision(asked: Any, kind: str, bf16: bool, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **options: bf16)
-    assert way_of(replace(AUTO, precision=asked), kind).precision == precision
+    assert settings_of(replace(AUTO, precision=asked), kind).precision == precision
 
 
 @pytest.mark.parametrize(
@@ -62,13 +69,13 @@ def test_precision(asked: Any, kind: str, bf16: bool, precision: str, monkeypatc
 )
 def test_determinism(asked: bool, kind: str, fixed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **options: True)
-    assert way_of(replace(AUTO, deterministic=asked), kind).deterministic == fixed
+    assert settings_of(replace(AUTO, deterministic=asked), kind).deterministic == fixed
 
 
 @pytest.mark.parametrize("fixed", [False, True])
 @pytest.mark.parametrize("tf32", [False, True])
 def test_algorithms_are_fast_or_repeatable(fixed: bool, tf32: bool, algorithms: None) -> None:
-    choose_algorithms(Way("no", tf32, fixed))
+    choose_algorithms(DeviceSettings("no", tf32, fixed))
     assert torch.are_deterministic_algorithms_enabled() == fixed
     assert torch.backends.cudnn.benchmark != fixed
     assert torch.backends.cuda.matmul.allow_tf32 == torch.backends.cudnn.allow_tf32 == tf32
@@ -85,7 +92,7 @@ def test_algorithms_are_fast_or_repeatable(fixed: bool, tf32: bool, algorithms: 
 def test_what_torch_says_of_algorithms_does_not_reach_the_screen(said: str, algorithms: None) -> None:
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
-        choose_algorithms(Way("bf16", False, True))
+        choose_algorithms(DeviceSettings("bf16", False, True))
         warnings.warn(said, UserWarning, stacklevel=1)
         warnings.warn("another thing", UserWarning, stacklevel=1)
     assert [str(each.message) for each in heard] == ["another thing"]
@@ -93,11 +100,11 @@ def test_what_torch_says_of_algorithms_does_not_reach_the_screen(said: str, algo
 
 def test_what_only_measures_is_plain_and_repeatable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **options: True)
-    assert way_of(measuring(RunOptions(devices="2")), "cuda") == Way("no", False, True)
+    assert settings_of(measuring(RunOptions(devices="2")), "cuda") == DeviceSettings("no", False, True)
 
 
 def test_a_processor_computes_as_before() -> None:
-    way = taken(make_accelerator(RunOptions(devices="cpu")))
+    way = active_settings(make_accelerator(RunOptions(devices="cpu")))
     assert (way.precision, way.deterministic) == ("no", True)
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from exuno.engine.arrays import read_npy
 from exuno.engine.documents import parse_yaml, read_bytes, read_text
 from exuno.engine.errors import ExunoError, as_mistake
+from exuno.engine.untrusted import read_npy
+from exuno.models.formats.weights import read_weights
 from exuno.models.load import load_model
-from exuno.models.weights import read_weights
 
 
 def test_a_mark_before_a_text_is_no_part_of_it(tmp_path: Path) -> None:

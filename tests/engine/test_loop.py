@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.loop import fit
-from exuno.engine.method import Batch, Method, Numbers, StepOutput
+from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState
 from exuno.engine.options import Optim, RunOptions
 from exuno.engine.run import Run, open_run
-from exuno.engine.schedule import Progress
 
 
 class Counting:
@@ -41,7 +40,7 @@ class Toy(Method):
         self.seen: list[tuple[int, float]] = []
         self.fail_at, self.nan_at = fail_at, nan_at
 
-    def numbers(self, at: Progress) -> dict[str, float]:
+    def numbers(self, at: TrainState) -> dict[str, float]:
         return {"step": at.step}
 
     def forward(self, batch: Batch, numbers: Numbers) -> StepOutput:
@@ -129,7 +128,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_checkpoint(tmp_
 
 
 def test_workers_leave_the_random_state_of_training_alone() -> None:
-    from exuno.data.digits import open_digits
+    from exuno.data.images.digits import open_digits
     from exuno.data.loader import Loader
 
     torch.manual_seed(0)

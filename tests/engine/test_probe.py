@@ -12,7 +12,7 @@ from exuno.engine.method import Batch, Numbers, StepOutput
 from exuno.engine.options import Optim, RunOptions
 from exuno.engine.probe import enlarged, samples_per_second, tell_rate
 from exuno.models.load import load_model
-from exuno.teach.method import Supervised
+from exuno.teach.train import Supervised
 from tape import Tape
 
 OPTIONS = RunOptions(devices="cpu")

@@ -13,10 +13,9 @@ from exuno.engine import training
 from exuno.engine.devices import make_accelerator
 from exuno.engine.graph import WARM
 from exuno.engine.loop import fit
-from exuno.engine.method import Batch, Method, Numbers, StepOutput
+from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState
 from exuno.engine.options import Optim, RunOptions
 from exuno.engine.run import open_run
-from exuno.engine.schedule import Progress
 from tape import Broken, Eager, Tape
 
 STEPS = 14
@@ -48,10 +47,10 @@ class Toy(Method):
         self.register_buffer("mean", torch.zeros(2, 4))
         self.careless, self.rest = careless, rest
 
-    def numbers(self, at: Progress) -> dict[str, float]:
+    def numbers(self, at: TrainState) -> dict[str, float]:
         return {"temperature": 1 + at.step / 10, "follow": 1 / (1 + at.step)}
 
-    def phase(self, at: Progress) -> Hashable:
+    def phase(self, at: TrainState) -> Hashable:
         return at.step < self.rest
 
     def forward(self, batch: Batch, numbers: Numbers) -> StepOutput:

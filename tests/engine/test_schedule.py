@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exuno.engine.method import TrainState, learning_rate
 from exuno.engine.options import Optim
-from exuno.engine.schedule import Progress, learning_rate
 
 
 def rates(optim: Optim, total: int = 100) -> list[float]:
     rate = learning_rate(optim)
-    return [rate(Progress(step, total, 10)) for step in range(total)]
+    return [rate(TrainState(step, total, 10)) for step in range(total)]
 
 
 def test_cosine_starts_at_the_peak_and_ends_near_zero() -> None:
@@ -45,6 +45,6 @@ def test_a_rate_is_never_negative_nor_above_the_peak(name: str, warmup: float, t
 def test_a_budget_keeps_the_shape(factor: int) -> None:
     long, short = (learning_rate(Optim(schedule="cosine", warmup=0.1)) for _ in range(2))
     at = [0.25, 0.5, 0.75]
-    a = [long(Progress(int(f * 400 * factor), 400 * factor, 1)) for f in at]
-    b = [short(Progress(int(f * 400), 400, 1)) for f in at]
+    a = [long(TrainState(int(f * 400 * factor), 400 * factor, 1)) for f in at]
+    b = [short(TrainState(int(f * 400), 400, 1)) for f in at]
     assert a == pytest.approx(b, rel=0.02)

@@ -9,9 +9,9 @@ from safetensors import safe_open
 from safetensors.torch import save, save_file
 
 from exuno.engine import checkpoint
+from exuno.engine.digests import Damaged, seal, seal_tensors, unseal
 from exuno.engine.errors import ExunoError
-from exuno.engine.sealed import Damaged, seal, seal_tensors, unseal
-from exuno.models.weights import read_weights
+from exuno.models.formats.weights import read_weights
 
 FLIPS = 300
 

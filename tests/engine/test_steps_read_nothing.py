@@ -20,34 +20,32 @@ from torch._subclasses.fake_tensor import (
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from exuno.data.canvas import Layout
-from exuno.data.patch_labels import fixed_labels
+from exuno.data.poster.layout import Layout
+from exuno.data.poster.patches import fixed_labels
+from exuno.distill.distill import Loss, Mix
 from exuno.distill.method import Distillation
-from exuno.distill.options import Loss, Mix
 from exuno.engine.devices import make_accelerator
-from exuno.engine.method import Batch, Method, Numbers, StepOutput
-from exuno.engine.numbers import Table
+from exuno.engine.method import Batch, Method, Numbers, StepOutput, Table, TrainState
 from exuno.engine.optim import Rates, make_optimizer
 from exuno.engine.options import Optim, RunOptions
-from exuno.engine.schedule import Progress
-from exuno.engine.step import Step
-from exuno.fewshot import mask, views
-from exuno.fewshot.losses import ibot, smkd_patch
+from exuno.engine.training import Step
+from exuno.fewshot import views
+from exuno.fewshot.losses import ibot, smkd
 from exuno.fewshot.method import MaskedDistillation
-from exuno.fewshot.options import Head, PretrainConfig, Views, Weights
-from exuno.fewshot.projection import Projection
+from exuno.fewshot.network import Projection
+from exuno.fewshot.options import Head, LossWeights, PretrainConfig, Views
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
-from exuno.models.vit import Vit
+from exuno.models.zoo.vit import Vit
 from exuno.poster.augment import Augmentation
-from exuno.poster.bench import Algorithm, Bench
+from exuno.poster.context import Algorithm, Bench
 from exuno.poster.dm import distribution_matching
-from exuno.poster.fresh import fresh_network
-from exuno.poster.labels import initial_label_array
 from exuno.poster.method import Distiller
-from exuno.poster.options import Inner, Unroll
+from exuno.poster.network import fresh_network
+from exuno.poster.poster import Inner, Unroll
 from exuno.poster.rat import rat_bptt
-from exuno.teach.method import Supervised
+from exuno.poster.start import initial_label_array
+from exuno.teach.train import Supervised
 
 PLAIN = Optim(name="adamw", weight_decay=0.1, weight_decay_end=0.2, clip=1.0)
 
@@ -107,7 +105,7 @@ def trace(
         step, table = Step(method, method, optimizer, rates, optim, accelerator), Table(cpu)
         there = {name: mode.from_tensor(x) for name, x in batch.items()}
         for number in range(steps):
-            at = Progress(number, 10, 5)
+            at = TrainState(number, 10, 5)
             numbers = Numbers(table.write({**rates.numbers(at), **method.numbers(at)}), method.phase(at))
             rates.place(numbers)
             step(there, numbers)
@@ -120,7 +118,7 @@ def forward_on_gpu(method: Method, batch: Batch) -> None:
         with mode:
             return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device="cuda")
 
-    mode, crossings, at = FakeTensorMode(), Crossings(), Progress(0, 10, 5)
+    mode, crossings, at = FakeTensorMode(), Crossings(), TrainState(0, 10, 5)
     swap(method.train(), fake)
     numbers = Numbers({name: fake(torch.zeros(())) for name in method.numbers(at)}, method.phase(at))
     there = {name: fake(x) for name, x in batch.items()}
@@ -197,16 +195,18 @@ def test_poster(algorithm: Algorithm, backend: Any, learned: bool) -> None:
     trace(Distiller(torch.randn(1, 8, 12), labels, LAYOUT, algorithm, bench), images(10), steps=1, gpu=False)
 
 
-IBOT = Weights(cls=1.0, masked=1.0)
-SMKD = Weights(class_level=1.0, patch_level=1.0, supervised=1.0, by_attention=True)
+IBOT = LossWeights(cls=1.0, masked=1.0)
+SMKD = LossWeights(class_level=1.0, patch_level=1.0, supervised=1.0, by_attention=True)
 
 
-@pytest.mark.parametrize(("weights", "mode"), [(IBOT, "paper"), (SMKD, "paper"), (Weights(1, 1, 1, 1, 1), "reference")])
-def test_fewshot(weights: Weights, mode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("weights", "mode"), [(IBOT, "paper"), (SMKD, "paper"), (LossWeights(1, 1, 1, 1, 1), "reference")]
+)
+def test_fewshot(weights: LossWeights, mode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the processor, too, as if it were not to be asked; there the sizes may be."""
-    for module in (mask, views, ibot, smkd_patch):
+    for module in (views, views, ibot, smkd):
         monkeypatch.setattr(module, "reads_are_free", lambda device: False)
-    monkeypatch.setattr(mask, "STEPS", 3)
+    monkeypatch.setattr(views, "STEPS", 3)
     config = PretrainConfig(
         data="digits",
         size=8,

@@ -12,10 +12,9 @@ from torch import nn
 
 from exuno.engine.devices import make_accelerator
 from exuno.engine.loop import fit
-from exuno.engine.method import Batch, Method, Numbers, StepOutput
+from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState, learning_rate
 from exuno.engine.options import Optim, RunOptions
 from exuno.engine.run import open_run
-from exuno.engine.schedule import Progress, learning_rate
 
 STEPS = 10
 
@@ -86,7 +85,7 @@ def test_weight_decay_is_constant_by_default(tmp_path: Path) -> None:
 
 def test_a_resumed_training_has_the_weight_decay_of_its_moment(tmp_path: Path) -> None:
     class Breaking(Pair):
-        def numbers(self, at: Progress) -> dict[str, float]:
+        def numbers(self, at: TrainState) -> dict[str, float]:
             if at.step == 6:
                 raise KeyboardInterrupt
             return super().numbers(at)
@@ -102,7 +101,7 @@ def test_a_resumed_training_has_the_weight_decay_of_its_moment(tmp_path: Path) -
 
 def test_the_learning_rate_ends_where_it_should() -> None:
     rate = learning_rate(Optim(lr=0.5, lr_end=0.1, warmup=0.2))
-    found = [rate(Progress(step, 1000, 10)) for step in range(1001)]
+    found = [rate(TrainState(step, 1000, 10)) for step in range(1001)]
     assert found[0] == pytest.approx(0.5 / 201)
     assert max(found) == found[200] == pytest.approx(0.5)
     assert found[600] == pytest.approx(0.3)

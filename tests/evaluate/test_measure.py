@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from exuno.data.base import ArrayData
-from exuno.engine.session import Head
+from exuno.engine.session import Subset
 from exuno.evaluate.measure import GALLERY, record, scores
 
 
@@ -51,7 +51,7 @@ def test_a_clip_without_an_answer_leaves_its_video_without_one() -> None:
 
 
 def test_a_smoke_run_counts_the_groups_that_it_has() -> None:
-    head = Head(clips([0, 0, 1, 1, 0, 0], [0, 0, 1, 1, 2, 2]), limit=2)
+    head = Subset(clips([0, 0, 1, 1, 0, 0], [0, 0, 1, 1, 2, 2]), limit=2)
     assert head.groups.tolist() == [0, 1]
     assert head.fetch(np.arange(2))[1].tolist() == [0, 1]
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from exuno.engine.errors import ExunoError
-from exuno.explain import ascent, fourier, views
-from exuno.explain.ascent import Recipe, activations, maximise, similarity, watched
+from exuno.explain import ascent
+from exuno.explain.ascent import Recipe, activations, capture, maximise, similarity
 from exuno.explain.units import layer_of, name_of, numbers_of
 from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
@@ -44,13 +44,13 @@ def test_the_activation_told_is_that_of_the_network() -> None:
 
 
 def test_a_step_sees_the_picture_moved(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fourier, "START", 1.0)  # more than the faint noise of a real start
+    monkeypatch.setattr(ascent, "START", 1.0)  # more than the faint noise of a real start
     model = network()
     layer = layer_of(model, None, 12)
     found = maximise(model, layer, [4, 2], Recipe(12, 2))
-    start = fourier.pixels(fourier.start(0, [4 * ascent.MOST, 2 * ascent.MOST], 3, 12))
-    maps = views.draw(0, [4 * ascent.MOST, 2 * ascent.MOST], 0, 12)
-    torch.testing.assert_close(found.course[0], model(views.view(start, maps))[[0, 1], [4, 2]])
+    start = ascent.pixels(ascent.start(0, [4 * ascent.MOST, 2 * ascent.MOST], 3, 12))
+    maps = ascent.draw(0, [4 * ascent.MOST, 2 * ascent.MOST], 0, 12)
+    torch.testing.assert_close(found.course[0], model(ascent.view(start, maps))[[0, 1], [4, 2]])
     assert (found.course[0] - found.before).abs().min() > 1e-3
 
 
@@ -88,7 +88,7 @@ def test_diversity_makes_pictures_of_a_unit_differ() -> None:
 
     def alike(diversity: float) -> float:
         found = maximise(model, layer, [1], replace(RECIPE, pictures=3, diversity=diversity, steps=40))
-        with watched(layer.module) as seen:
+        with capture(layer.module) as seen:
             model(found.images)
         return float(similarity(seen[layer.module], 3))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from exuno.explain.drawing import COLOURS, LEFT, SIDE, TOP, Panel, box_of, matrix, projection
-from exuno.explain.plane import plane_of
+from exuno.explain.geometry import plane_of
 
 
 def panel(title: str = "", shift: float = 0.0) -> Panel:

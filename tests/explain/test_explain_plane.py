@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exuno.engine.errors import ExunoError
+from exuno.explain.geometry import answers, plane_of
 from exuno.explain.options import Projection
-from exuno.explain.plane import answers, plane_of
 
 SEEDS = st.integers(0, 2**32 - 1)
 KINDS = st.sampled_from(["templates", "pca"])

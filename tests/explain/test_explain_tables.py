@@ -7,8 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from exuno.explain.penultimate import (
+    MOST,
+    Measured,
+    geometry_rows,
+    neighbours,
+    numbers,
+    signed,
+    write_distances,
+    write_points,
+)
 from exuno.explain.similar import nearest
-from exuno.explain.tables import MOST, Measured, geometry, neighbours, numbers, signed, write_distances, write_points
 
 NAMES = ("cat", "dog", "wolf", "ship", "truck")
 PLACES = np.array([0.0, 4.0, 5.0, 20.0, 22.5])
@@ -28,11 +37,11 @@ def test_signed(value: float, text: str) -> None:
 
 def test_a_row_for_each_model_and_split() -> None:
     rows = [measured("a"), measured("b", 0.05)]
-    table = geometry(rows, several=False, note="how")
+    table = geometry_rows(rows, several=False, note="how")
     assert table["rows"][0] == ["a", "90.0 %", "0.400", "0.800", "0.200", "0.100", "reference"]
     assert table["rows"][1][-1] == "+5.0 ± 5.0"
     assert len(table["head"]) == 7
-    both = geometry([*rows, measured("a", split="train")], several=True, note="how")
+    both = geometry_rows([*rows, measured("a", split="train")], several=True, note="how")
     assert [row[1] for row in both["rows"]] == ["test", "test", "train"]
     assert both["head"][1] == "split"
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from exuno.data.base import ArrayData
 from exuno.engine.errors import ExunoError
-from exuno.explain.last_layer import check_logits, last_layer
+from exuno.explain.readings import check_logits, last_layer
 from exuno.features.extract import extract
 from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier

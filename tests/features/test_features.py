@@ -12,14 +12,12 @@ from PIL import Image
 from torch import Tensor
 
 from exuno.data.base import ArrayData
-from exuno.data.files import FileData
-from exuno.data.folder import open_folder
+from exuno.data.images.folder import FileData, open_folder
+from exuno.data.named.omniglot import TurnedData
 from exuno.data.subset import labels_of
-from exuno.data.turned import TurnedData
 from exuno.engine.errors import ExunoError
 from exuno.features.cache import cached, default_folder, key_of
-from exuno.features.extract import extract
-from exuno.features.images import crops, few_of_each, raw_pixels, raw_size, short_side
+from exuno.features.extract import crops, extract, few_of_each, raw_pixels, raw_size, short_side
 from exuno.fewshot.eval_measure import Plan, View, measure
 from exuno.fewshot.eval_models import Subject
 from exuno.models.classifier import Classifier

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from exuno.engine.errors import ExunoError
-from exuno.features.hdf5 import FeatureData, read_features
+from exuno.features.cache import FeatureData, read_features
 
 WITHOUT = "h5py is not installed: pip install 'exuno[hdf5]', or the group dev"
 

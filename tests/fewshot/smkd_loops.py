@@ -98,7 +98,7 @@ def patch_level_published(
     labels: Tensor,
     attention: Tensor | None = None,
 ) -> Tensor:
-    """What the published code computes; see ``exuno.fewshot.losses.smkd_patch``."""
+    """What the published code computes; see ``exuno.fewshot.losses.smkd``."""
     total, count, (views, _, patches) = student.sum() * 0, 0, student.shape[:3]
     log_student = rows_of(student.log_softmax(-1))
     ours, theirs = F.normalize(student_features, dim=-1).sum(-1), F.normalize(teacher_features, dim=-1).sum(-1)

@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from exuno.fewshot.clusters import ari, contingency, nmi
+from exuno.fewshot.validate import ari, contingency, nmi
 
 PAIRS = st.lists(st.tuples(st.integers(0, 4), st.integers(-2, 3)), min_size=1, max_size=40)
 

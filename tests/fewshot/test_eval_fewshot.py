@@ -12,16 +12,15 @@ from exuno.data.base import ArrayData
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import RunOptions
 from exuno.fewshot import figures
-from exuno.fewshot.eval_measure import Plan, View, check_data, measure
+from exuno.fewshot.eval_measure import Cell, Plan, Row, View, check_data, measure, numbers, show, tables
 from exuno.fewshot.eval_models import Subject, corpus, names_of_specs, open_subjects, random_network, seen
 from exuno.fewshot.eval_options import complete, queries_of, split_seed
 from exuno.fewshot.evaluate import conclude_training
 from exuno.fewshot.options import Classes, EvalConfig, PretrainConfig
-from exuno.fewshot.tables import Cell, Row, numbers, show, tables
 from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
+from exuno.models.files import save_model
 from exuno.models.load import load_model
-from exuno.models.save import save_model
 from exuno.report.figures import add
 from exuno.report.headline import is_accuracy
 from exuno.report.html import pretty

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from exuno.engine.errors import ExunoError
-from exuno.fewshot.check import check_config, smoke
+from exuno.fewshot.fewshot import check_config, smoke
 from exuno.fewshot.options import DistillConfig, PretrainConfig
 
 GOOD = PretrainConfig(data="digits")

@@ -11,7 +11,7 @@ import tyro
 import yaml
 
 from exuno.cli import main
-from exuno.fewshot.check import check_config
+from exuno.fewshot.fewshot import check_config
 from exuno.fewshot.options import DistillConfig, EvalConfig, PretrainConfig
 from exuno.presets import parse, read
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from exuno.engine.errors import ExunoError
 from exuno.fewshot.losses import Pairs, Term, class_level, dino, find_pairs, masked, patch_level, sharpen
-from exuno.fewshot.losses.soft import soft_cross_entropy
+from exuno.fewshot.losses.shared import soft_cross_entropy
 from exuno.fewshot.options import Mode
 
 MODES: list[Mode] = ["paper", "reference"]

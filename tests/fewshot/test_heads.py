@@ -10,7 +10,7 @@ from torch import Tensor
 from exuno.engine.errors import ExunoError
 from exuno.fewshot.episodes import Episodes, draw
 from exuno.fewshot.heads import HEADS, accuracies
-from exuno.fewshot.heads.score import Table, gathered, largest, right, whole
+from exuno.fewshot.heads.score import Table, gathered, largest, num_correct, whole
 
 
 def clusters(classes: int, images: int, wide: int = 16, seed: int = 0) -> tuple[Tensor, np.ndarray]:
@@ -89,7 +89,7 @@ def test_both_ways_of_scoring_agree(ordered: bool):
     for b in (None, bias):
         found = gathered(table, weights, b, query)
         assert torch.equal(found, whole(table, weights, b, query))
-        assert torch.equal(found, right(table, weights, b, query))
+        assert torch.equal(found, num_correct(table, weights, b, query))
     plain = (features[query[9].flatten()] @ weights[9].T + bias[9]).argmax(1)
     assert found[9] == (plain == torch.arange(4).repeat_interleave(25)).sum()
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from test_fewshot_losses import MODES, problem
 from torch import Tensor
 
-from exuno.fewshot.losses import Term, ibot, masked, patch_level, smkd_patch
+from exuno.fewshot.losses import Term, ibot, masked, patch_level, smkd
 from exuno.fewshot.options import Mode
 
 LABELS = st.lists(st.integers(-1, 2), min_size=1, max_size=7)
@@ -20,7 +20,7 @@ def both(loss: Callable[[Tensor], Term], student: Tensor) -> None:
     found = []
     for free in (True, False):
         with pytest.MonkeyPatch.context() as patch:
-            for module in (ibot, smkd_patch):
+            for module in (ibot, smkd):
                 patch.setattr(module, "reads_are_free", lambda device, free=free: free)
             leaf = student.detach().clone().requires_grad_()
             term = loss(leaf)

@@ -11,17 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from exuno.engine.method import Numbers, StepOutput
-from exuno.engine.numbers import numbers_at
+from exuno.engine.method import Numbers, StepOutput, TrainState, numbers_at
 from exuno.engine.options import Optim
-from exuno.engine.schedule import Progress
 from exuno.fewshot.method import MaskedDistillation, Outputs
-from exuno.fewshot.options import Head, Mask, PretrainConfig, Teacher, Views, Weights
-from exuno.fewshot.projection import Projection
-from exuno.models.vit import Vit
+from exuno.fewshot.network import Projection
+from exuno.fewshot.options import Head, LossWeights, Mask, PretrainConfig, Teacher, Views
+from exuno.models.zoo.vit import Vit
 
 NAMES = ("cls", "masked", "class_level", "patch_level", "supervised")
-ALL = Weights(1.0, 1.0, 1.0, 1.0, 1.0)
+ALL = LossWeights(1.0, 1.0, 1.0, 1.0, 1.0)
 CONFIG = PretrainConfig(
     data="digits",
     size=8,
@@ -31,7 +29,7 @@ CONFIG = PretrainConfig(
     head=Head(outputs=12, patch_outputs=10, hidden=16, bottleneck=8),
 )
 IMAGES = 20
-AT = Progress(0, 40, 4)
+AT = TrainState(0, 40, 4)
 
 
 def make(config: PretrainConfig = CONFIG, **changes: Any) -> MaskedDistillation:
@@ -50,17 +48,17 @@ def batch(labels: tuple[int, ...] = (0, 1, 2, 0, 1, 1)) -> dict[str, Tensor]:
     return {"images": images, "labels": torch.tensor(labels), "index": torch.arange(len(labels)) * 3}
 
 
-def told(method: MaskedDistillation, at: Progress = AT) -> Numbers:
+def told(method: MaskedDistillation, at: TrainState = AT) -> Numbers:
     """What the loop tells a method."""
     return numbers_at(method, at, torch.device("cpu"))
 
 
-def ran(method: MaskedDistillation, at: Progress = AT) -> StepOutput:
+def ran(method: MaskedDistillation, at: TrainState = AT) -> StepOutput:
     """A forward pass."""
     return method(batch(), told(method, at))
 
 
-def step(method: MaskedDistillation, at: Progress = AT, lr: float = 0.1) -> dict[str, Tensor]:
+def step(method: MaskedDistillation, at: TrainState = AT, lr: float = 0.1) -> dict[str, Tensor]:
     """One step as the loop takes it, by plain gradient descent."""
     numbers = told(method, at)
     out = method(batch(), numbers)
@@ -89,7 +87,7 @@ def state(module: torch.nn.Module) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_weight_alone_gives_its_term_alone(name: str) -> None:
-    method = make(weights=replace(Weights(), **{name: 2.0}))
+    method = make(weights=replace(LossWeights(), **{name: 2.0}))
     out = method(batch(), told(method))
     assert list(out.logs) == [f"train/{name}"]
     assert not out.logs[f"train/{name}"].requires_grad
@@ -105,13 +103,13 @@ def test_a_weight_alone_gives_its_term_alone(name: str) -> None:
 
 @pytest.mark.parametrize("mode", ["paper", "reference"])
 def test_weighted_terms_add_up(mode) -> None:
-    weights = Weights(0.5, 2.0, 1.5, 3.0, 0.25)
+    weights = LossWeights(0.5, 2.0, 1.5, 3.0, 0.25)
     out = ran(make(weights=weights, mode=mode))
     assert list(out.logs) == [f"train/{name}" for name in NAMES]
     total = sum(getattr(weights, name) * out.logs[f"train/{name}"].item() for name in NAMES)
     assert out.loss.item() == pytest.approx(total, rel=1e-6)
     for name in NAMES:
-        alone = ran(make(weights=replace(Weights(), **{name: 1.0}), mode=mode)).logs[f"train/{name}"]
+        alone = ran(make(weights=replace(LossWeights(), **{name: 1.0}), mode=mode)).logs[f"train/{name}"]
         if name != "supervised":  # whose layer is drawn anew
             torch.testing.assert_close(alone, out.logs[f"train/{name}"])
 
@@ -131,13 +129,13 @@ def test_a_batch_without_two_images_of_a_class_is_finite(labels: tuple[int, ...]
 def test_a_step_is_a_function_of_the_draws() -> None:
     first, again = (ran(make(weights=ALL)).loss for _ in range(2))
     assert torch.equal(first, again)
-    assert not torch.equal(ran(make(weights=ALL), Progress(4, 40, 4)).loss, first)  # the next epoch
-    assert torch.equal(ran(make(), Progress(3, 40, 4)).loss, ran(make(), Progress(2, 40, 4)).loss) is False
+    assert not torch.equal(ran(make(weights=ALL), TrainState(4, 40, 4)).loss, first)  # the next epoch
+    assert torch.equal(ran(make(), TrainState(3, 40, 4)).loss, ran(make(), TrainState(2, 40, 4)).loss) is False
 
 
 def test_the_teacher_follows_the_student_along_a_cosine() -> None:
     for number in (0, 10, 30):
-        method, at = make(teacher=Teacher(momentum=0.6)), Progress(number, 40, 4)
+        method, at = make(teacher=Teacher(momentum=0.6)), TrainState(number, 40, 4)
         before = state(method.teacher)
         step(method, at)
         keep = 1 - (1 - 0.6) * (math.cos(math.pi * number / 40) + 1) / 2
@@ -211,7 +209,7 @@ def test_the_centres_follow_the_teacher() -> None:
     assert not method.centre.any()
     expected, patches = torch.zeros(12), torch.zeros(10)
     for number in range(3):
-        step(method, Progress(number, 40, 4))
+        step(method, TrainState(number, 40, 4))
         expected = 0.8 * expected + 0.2 * said[-1].cls.mean((0, 1))
         patch = said[-1].patch
         assert patch is not None
@@ -225,11 +223,11 @@ def test_outputs_are_centred_and_have_the_temperatures_of_their_moment() -> None
     """The [CLS] term recomputed from the networks' outputs."""
     options = Teacher(temperature=(0.04, 0.08), warmup=0.5, student_temperature=0.2)
     for number, temperature in ((0, 0.04), (10, 0.06), (20, 0.08), (39, 0.08)):
-        method = make(teacher=options, weights=Weights(cls=1.0))
+        method = make(teacher=options, weights=LossWeights(cls=1.0))
         with torch.no_grad():
             method.centre.normal_(std=0.05)
         said = listen(method.teacher, method.student)
-        found = method(batch(), told(method, Progress(number, 40, 4))).loss
+        found = method(batch(), told(method, TrainState(number, 40, 4))).loss
         target = ((said[0].cls - method.centre) / temperature).softmax(-1)
         guess = (said[1].cls / 0.2).log_softmax(-1)
         terms = [-(target[q] * guess[v]).sum(-1).mean() for q in range(2) for v in range(3) if v != q]
@@ -238,7 +236,7 @@ def test_outputs_are_centred_and_have_the_temperatures_of_their_moment() -> None
 
 def test_temperatures_rise_linearly_over_the_warm_up() -> None:
     method = make(teacher=Teacher(warmup=0.25))
-    found = [method._temperature((0.04, 0.08), Progress(number, 40, 4)) for number in (0, 5, 10, 30)]
+    found = [method._temperature((0.04, 0.08), TrainState(number, 40, 4)) for number in (0, 5, 10, 30)]
     assert found == pytest.approx([0.04, 0.06, 0.08, 0.08])
     assert make(teacher=Teacher(warmup=0.0))._temperature((0.04, 0.08), AT) == 0.08
 
@@ -253,7 +251,7 @@ def test_the_patch_temperature_is_one_of_its_own() -> None:
 
 
 def test_the_supervised_layer_reads_the_students_global_tokens() -> None:
-    method = make(weights=Weights(supervised=1.0))
+    method = make(weights=LossWeights(supervised=1.0))
     said = listen(method.student)
     found = method(batch(), told(method)).loss
     assert method.layer is not None
@@ -267,13 +265,13 @@ def test_the_last_layer_rests_at_first(shared: bool) -> None:
     method = make(freeze_last=0.5, head=replace(CONFIG.head, shared=shared))
     before = state(method.student.projection)
     for number in range(2):  # 4 steps are an epoch
-        step(method, Progress(number, 40, 4))
+        step(method, TrainState(number, 40, 4))
     now = state(method.student.projection)
     last = [name for name in before if name.startswith("last")]
     assert len(last) == (2 if shared else 4)
     for name in before:
         assert torch.equal(before[name], now[name]) == (name in last), name
-    step(method, Progress(2, 40, 4))
+    step(method, TrainState(2, 40, 4))
     assert not any(torch.equal(before[name], value) for name, value in state(method.student.projection).items())
 
 
@@ -310,8 +308,8 @@ def test_a_continued_method_goes_on_where_it_was() -> None:
     step(method)
     again = make(weights=ALL)
     again.load_state_dict(state(method))
-    step(method, Progress(1, 40, 4))
-    step(again, Progress(1, 40, 4))
+    step(method, TrainState(1, 40, 4))
+    step(again, TrainState(1, 40, 4))
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in method.state_dict().items())
 
 
@@ -319,7 +317,7 @@ def test_a_continued_method_goes_on_where_it_was() -> None:
 @pytest.mark.parametrize("names", [(name,) for name in NAMES] + [("cls", "masked"), NAMES])
 def test_every_parameter_that_learns_has_a_gradient(names: tuple[str, ...], shared: bool) -> None:
     """Processes that wait for the gradient of an unused parameter would stop."""
-    weights = replace(Weights(), **dict.fromkeys(names, 1.0))
+    weights = replace(LossWeights(), **dict.fromkeys(names, 1.0))
     method = make(weights=weights, head=replace(CONFIG.head, shared=shared))
     method(batch((0, 1, 2)), told(method)).loss.backward()
     learning = {id(p) for group in method.parameter_groups(Optim()) for p in group["params"]}
@@ -378,7 +376,7 @@ def test_two_processes_that_gather_compute_the_loss_of_one(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("mode", ["paper", "reference"])
 def test_patches_count_by_attention(mode: Any) -> None:
-    weights = Weights(patch_level=1.0)
+    weights = LossWeights(patch_level=1.0)
     plain, weighed = (make(mode=mode, weights=replace(weights, by_attention=by)) for by in (False, True))
     said = listen(plain.student, plain.teacher, weighed.student, weighed.teacher)
     values = [step(method)["train/patch_level"] for method in (plain, weighed)]
@@ -392,7 +390,7 @@ def test_patches_count_by_attention(mode: Any) -> None:
 
 
 def test_patches_that_no_loss_reads_are_not_projected() -> None:
-    method = make(weights=Weights(cls=1.0))
+    method = make(weights=LossWeights(cls=1.0))
     said = listen(method.student, method.teacher)
     step(method)
     assert all(out.patch is None for out in said)

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from exuno.cli import main
-from exuno.data.omniglot import BACKGROUND, open_runs
+from exuno.data.named.omniglot import BACKGROUND, open_runs
 from exuno.data.open import open_data
 from exuno.engine.errors import ExunoError
 from exuno.fewshot.classes import PARTS, open_classes

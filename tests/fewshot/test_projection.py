@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from exuno.fewshot.network import Projection, Prototypes
 from exuno.fewshot.options import Head
-from exuno.fewshot.projection import Projection, Prototypes
 
 SMALL = Head(outputs=12, patch_outputs=7, hidden=10, bottleneck=6)
 

@@ -11,7 +11,7 @@ from test_heads import clusters
 
 from exuno.fewshot.episodes import Episodes, draw
 from exuno.fewshot.heads import accuracies, prototype
-from exuno.fewshot.heads.score import Table, right
+from exuno.fewshot.heads.score import Table, num_correct
 
 fused = pytest.importorskip(
     "exuno.fewshot.heads.fused", reason="needs numba: pip install 'exuno[numba]'", exc_type=ImportError
@@ -81,7 +81,7 @@ def used(monkeypatch, features, labels, drawn) -> int:
     for chunk in chunks:
         query = torch.tensor(chunk.query)
         weights = prototype.prototypes(features, torch.tensor(chunk.support))
-        plain.append(right(table, weights, None, query) / query[0].numel())
+        plain.append(num_correct(table, weights, None, query) / query[0].numel())
     np.testing.assert_allclose(found, torch.cat(plain), atol=1e-6)
     return len(calls)
 

@@ -19,7 +19,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import save
 
-from exuno.engine.sealed import seal, seal_tensors
+from exuno.engine.digests import seal, seal_tensors
 from exuno.models.load import load_model
 
 from .readers import WEIGHTS_FOLLOW

@@ -14,20 +14,20 @@ import numpy as np
 from PIL import Image
 
 from exuno import presets
-from exuno.data.cifar import FILES, open_cifar
-from exuno.data.class_order import read_classes
+from exuno.data.audio.recording import read_recording
+from exuno.data.classes import read_classes
+from exuno.data.images.cifar import FILES, open_cifar
+from exuno.data.images.photo import load_photo
 from exuno.data.open import open_data
-from exuno.data.photo import load_photo
-from exuno.data.poster import load as load_poster
-from exuno.data.recording import read_recording
+from exuno.data.poster.format import load as load_poster
 from exuno.engine import checkpoint
 from exuno.engine.errors import ExunoError, as_mistake
 from exuno.exporting.model import export_model
-from exuno.fewshot.class_file import read_class_file
+from exuno.fewshot.classes import read_class_file
+from exuno.models.files import save_model
+from exuno.models.formats.tensorflow import read_bundle
+from exuno.models.formats.weights import read_weights
 from exuno.models.load import load_model
-from exuno.models.save import save_model
-from exuno.models.tensorflow import read_bundle
-from exuno.models.weights import read_weights
 from exuno.report.page import write_report
 from exuno.study.gather import measured
 from exuno.study.grid import Cell

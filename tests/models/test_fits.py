@@ -5,7 +5,7 @@ import re
 import pytest
 
 from exuno.engine.errors import ExunoError
-from exuno.models.fits import memory
+from exuno.models.build import memory
 from exuno.models.load import load_model
 
 

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from exuno.engine.errors import ExunoError
+from exuno.models.files import save_model
 from exuno.models.load import load_model
-from exuno.models.save import save_model
 
 TIMM = "test_resnet"
 VISION = "squeezenet1_1"

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from exuno.models.classifier import Classifier
-from exuno.models.frozen import frozen
+from exuno.models.classifier import Classifier, fuse_batchnorm
 from exuno.models.load import load_model
 
 
@@ -22,7 +21,7 @@ def trained_looking(spec: str) -> Classifier:
 def test_the_logits_are_the_same_and_the_model_is_untouched(spec: str) -> None:
     model, pixels = trained_looking(spec), torch.rand(4, 3, 32, 32)
     state = {name: value.clone() for name, value in model.net.state_dict().items()}
-    copy = frozen(model)
+    copy = fuse_batchnorm(model)
     with torch.no_grad():
         torch.testing.assert_close(copy(pixels), model(pixels), rtol=1e-4, atol=1e-4)
     assert all(torch.equal(value, state[name]) for name, value in model.net.state_dict().items())
@@ -31,5 +30,5 @@ def test_the_logits_are_the_same_and_the_model_is_untouched(spec: str) -> None:
 
 
 def test_batch_normalisations_after_a_convolution_are_gone() -> None:
-    copy = frozen(trained_looking("exuno:resnet20"))
+    copy = fuse_batchnorm(trained_looking("exuno:resnet20"))
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in copy.net.modules())

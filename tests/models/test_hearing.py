@@ -9,8 +9,8 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.options import Sound
 from exuno.models.card import Hearing, ModelCard
 from exuno.models.classifier import Classifier
+from exuno.models.files import save_model
 from exuno.models.load import load_model
-from exuno.models.save import save_model
 
 SMALL = Hearing(8000, 6000, Sound(mels=24, hop=0.02))
 
@@ -91,8 +91,8 @@ def test_in_mixed_precision() -> None:
 
 
 def test_a_loader_delivers_what_the_longest_hears() -> None:
-    from exuno.training import heard
+    from exuno.training import loaded_size
 
     long = build("exuno:resnet8", Hearing(8000, 9000, Sound(mels=8)))
-    assert heard((1, 8000), build("exuno:resnet8"), long) == (1, 9000)
-    assert heard((32, 32), load_model("exuno:resnet8", classes=3, pretrained=False)) == (32, 32)
+    assert loaded_size((1, 8000), build("exuno:resnet8"), long) == (1, 9000)
+    assert loaded_size((32, 32), load_model("exuno:resnet8", classes=3, pretrained=False)) == (32, 32)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from exuno.engine.errors import ExunoError
+from exuno.models.files import save_model
 from exuno.models.load import load_model
-from exuno.models.save import save_model
 
 
 def refused(spec: str) -> ExunoError:

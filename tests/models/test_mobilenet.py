@@ -16,8 +16,8 @@ from torch import Tensor
 
 from exuno.engine.errors import ExunoError
 from exuno.models.load import load_model
-from exuno.models.mobilenet import MobileNet, name_of
-from exuno.models.same import SameConv
+from exuno.models.zoo.mobilenet import MobileNet, name_of
+from exuno.models.zoo.wide_resnet import SameConv
 
 
 def quantised(net: MobileNet) -> dict[str, Tensor]:

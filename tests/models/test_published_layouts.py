@@ -22,9 +22,9 @@ from torch.nn import functional as F
 
 from exuno.engine.errors import ExunoError
 from exuno.models.classifier import Classifier
+from exuno.models.formats.recognise import torchvision_of
+from exuno.models.formats.tensorflow import read_bundle
 from exuno.models.load import load_model
-from exuno.models.tensorflow import read_bundle
-from exuno.models.torchvision_names import torchvision_of
 
 Bundle = dict[str, np.ndarray | bytes]
 

@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 
 from exuno.engine.errors import ExunoError
 from exuno.models.classifier import Classifier
+from exuno.models.files import save_model
 from exuno.models.load import load_model
-from exuno.models.save import save_model
 
 
 def small(arch: str = "exuno:resnet8", **wish) -> Classifier:

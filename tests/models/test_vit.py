@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from exuno.engine.errors import ExunoError
 from exuno.evaluate.measure import check_classes
 from exuno.models.classifier import Classifier
+from exuno.models.files import save_model
 from exuno.models.load import load_model
 from exuno.models.registry import build_exuno
-from exuno.models.save import save_model
-from exuno.models.vit import SIZES, Vit
+from exuno.models.zoo.vit import SIZES, Vit
 
 PATCH, SIZE, WIDTH = 4, 16, 24
 
@@ -187,7 +187,7 @@ def test_what_cannot_be_built_is_told(name: str, size: tuple[int, int], words: s
 
 
 def test_a_feature_extractor_names_no_classes() -> None:
-    from exuno.data.digits import open_digits
+    from exuno.data.images.digits import open_digits
 
     model = load_model("exuno:vit_24_1_3_4", classes=0, in_chans=1, input_size=(8, 8), pretrained=False)
     assert isinstance(model, Classifier)

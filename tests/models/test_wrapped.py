@@ -22,8 +22,8 @@ from torch import Tensor
 
 from exuno.engine.errors import ExunoError
 from exuno.models.classifier import Classifier
+from exuno.models.formats.weights import read_contents
 from exuno.models.load import load_model
-from exuno.models.weights import read_contents
 
 State = dict[str, Tensor]
 
@@ -67,7 +67,7 @@ def test_prefixes_are_stripped(prefix: str, arch: str, suffix: str, tmp_path: Pa
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.sampled_from(["module", "_orig_mod", "model", "net", "backbone", "x", "my_net"]), max_size=5))
 def test_any_prefixes_in_any_order(parts: list[str]) -> None:
-    from exuno.models.wrapped import bare, stripped
+    from exuno.models.formats.wrapped import bare, stripped
 
     state = {"conv.weight": torch.ones(1), "fc.bias": torch.ones(1)}
     content = {".".join([*parts, key]): value for key, value in state.items()}

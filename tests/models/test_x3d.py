@@ -8,7 +8,7 @@ import torch
 from exuno.engine.errors import ExunoError
 from exuno.models.classifier import subsample
 from exuno.models.load import load_model
-from exuno.models.x3d import DEPTHS, X3D, factors_of, round_width, stage_widths
+from exuno.models.zoo.x3d import DEPTHS, X3D, factors_of, round_width, stage_widths
 
 # First logits of pytorchvideo 0.1.5's create_x3d(model_num_class=5, input_clip_length=4, input_crop_size=32,
 # dropout_rate=0, head_activation=None, width_factor=w, depth_factor=d), in float64 and eval mode, with the weights of

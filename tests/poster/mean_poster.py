@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from exuno.data.canvas import Layout
-from exuno.data.digits import open_digits
-from exuno.data.poster import Poster, quantise
-from exuno.poster.options import Inner
-from exuno.poster.recipe import Recipe
+from exuno.data.images.digits import open_digits
+from exuno.data.poster.format import Poster, quantise
+from exuno.data.poster.layout import Layout
+from exuno.poster.poster import Inner
+from exuno.poster.protocol import Recipe
 
 LAYOUT = Layout(size=(16, 40), image=(8, 8), patch=(8, 8), patches=(2, 5), grid=(2, 5), area=(8, 8))
 RECIPE = Recipe("exuno:convnet_2_16", Inner(lr=1e-2, augment="none"), steps=20, tested=(10, 20, 30))

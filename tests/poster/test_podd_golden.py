@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from exuno.data.canvas import Layout, boxes, offsets
-from exuno.data.patch_labels import array_labels, fixed_labels
-from exuno.poster.areas import faded
-from exuno.poster.labels import initial_label_array
+from exuno.data.poster.layout import Layout, boxes, offsets
+from exuno.data.poster.patches import array_labels, fixed_labels
 from exuno.poster.order import arrange
+from exuno.poster.start import faded, initial_label_array
 
 GOLDEN = json.loads((Path(__file__).parent / "golden/podd.json").read_text())
 

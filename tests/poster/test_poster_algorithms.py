@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from exuno.engine.errors import ExunoError
 from exuno.poster.augment import Augmentation
-from exuno.poster.bench import Algorithm, Bench
+from exuno.poster.context import Algorithm, Bench
 from exuno.poster.dm import distribution_matching
-from exuno.poster.fresh import fresh_network
 from exuno.poster.gm import gradient_matching
-from exuno.poster.options import Inner, Unroll
+from exuno.poster.network import fresh_network
+from exuno.poster.poster import Inner, Unroll
 from exuno.poster.rat import warm_up
 
 CLASSES = 4

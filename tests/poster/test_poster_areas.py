@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exuno.data.canvas import Layout, offsets
-from exuno.poster.areas import faded, noise_areas, placement
+from exuno.data.poster.layout import Layout, offsets
+from exuno.poster.start import faded, noise_areas, placement
 
 
 @settings(max_examples=150, deadline=None)

@@ -10,14 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from exuno.data.canvas import Layout
-from exuno.data.gather import Canvas
 from exuno.data.open import open_data
-from exuno.data.poster import Poster, quantise
-from exuno.poster.animation import write_animation
-from exuno.poster.drawing import LABEL, enlarged, fitted, overlay, samples, unwhitened
-from exuno.poster.figures import write_figures
-from exuno.report.grid import save_png
+from exuno.data.poster.format import Poster, quantise
+from exuno.data.poster.layout import Layout
+from exuno.data.poster.patches import Canvas
+from exuno.poster.drawing import LABEL, enlarged, fitted, overlay, samples, unwhitened, write_animation, write_figures
+from exuno.report.images import save_png
 from exuno.report.record import read_record
 
 Make = Callable[..., Poster]

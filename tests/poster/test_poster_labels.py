@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exuno.data.canvas import Layout, boxes, offsets
-from exuno.data.patch_labels import array_labels, fixed_labels
-from exuno.poster.labels import initial_label_array
+from exuno.data.poster.layout import Layout, boxes, offsets
+from exuno.data.poster.patches import array_labels, fixed_labels
+from exuno.poster.start import initial_label_array
 
 SMALL = Layout((12, 20), (6, 6), (6, 6), (3, 4), (2, 3), (7, 8))
 

@@ -11,12 +11,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from exuno.data.canvas import Layout, boxes
-from exuno.data.patch_labels import fixed_labels
+from exuno.data.poster.layout import Layout, boxes
+from exuno.data.poster.patches import fixed_labels
 from exuno.engine.errors import ExunoError
-from exuno.poster.budget import label_bytes, label_shape, read_pair
-from exuno.poster.layout import class_grid, plan
-from exuno.poster.options import PosterConfig
+from exuno.poster.layout import class_grid, label_bytes, label_shape, plan, read_pair
+from exuno.poster.poster import PosterConfig
 
 CIFAR10 = ((32, 32), 10, 3)
 
@@ -181,7 +180,7 @@ def test_one_patch_on_an_axis_is_allowed() -> None:
     assert plan(config(canvas="80x33", patches="9x1"), *CIFAR10).patches == (1, 9)
 
 
-@pytest.mark.parametrize("module", ["layout", "order", "budget"])
+@pytest.mark.parametrize("module", ["layout", "order"])
 def test_planning_needs_no_torch(module: str) -> None:
     code = f"import sys, exuno.poster.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,18 +11,16 @@ import yaml
 from mean_poster import RECIPE, digits, mean_poster
 
 from exuno.cli import main
-from exuno.data.digits import open_digits
-from exuno.data.poster import Poster, save
-from exuno.data.whitening import fit
+from exuno.data.images.digits import open_digits
+from exuno.data.poster.format import Poster, save
+from exuno.data.poster.whitening import fit
 from exuno.engine.errors import ExunoError
 from exuno.metrics import mean_interval
-from exuno.poster.fresh import fresh_network
-from exuno.poster.measure import Measured, measure
-from exuno.poster.options import Inner, Proof
-from exuno.poster.protocol import prove
-from exuno.poster.recipe import Recipe
-from exuno.poster.space import Space
-from exuno.poster.tables import accuracy_table, plain
+from exuno.poster.measure import Measured, accuracy_table, measure, plain
+from exuno.poster.network import fresh_network
+from exuno.poster.poster import Inner, Proof
+from exuno.poster.protocol import Recipe, train_and_test
+from exuno.poster.real import Space
 
 CPU = torch.device("cpu")
 ARCH = "exuno:convnet_1_8-none"
@@ -46,7 +44,7 @@ def test_the_poster_is_tested_as_its_protocol_says(poster: Poster, measured: Mea
     def nets(seed: int) -> torch.nn.Module:
         return fresh_network(RECIPE.model, 10, 1, (8, 8), seed)
 
-    again = prove(*poster.patches(), nets, RECIPE.inner, {"test": digits("test")}, (5, 20, 30), 3, 7, CPU)
+    again = train_and_test(*poster.patches(), nets, RECIPE.inner, {"test": digits("test")}, (5, 20, 30), 3, 7, CPU)
     np.testing.assert_array_equal(measured.poster, again.accuracies["test"])
     assert measured.metrics == {"poster/top1": pytest.approx(measured.poster[:, 1].mean())}
     assert measured.metrics["poster/top1"] > 0.6  # class means teach much

@@ -4,19 +4,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from exuno.data.canvas import Layout
-from exuno.data.gather import Canvas
-from exuno.data.patch_labels import array_labels, fixed_labels
+from exuno.data.poster.layout import Layout
+from exuno.data.poster.patches import Canvas, array_labels, fixed_labels
 from exuno.engine.errors import ExunoError
-from exuno.engine.method import Numbers
-from exuno.engine.numbers import numbers_at
+from exuno.engine.method import Numbers, TrainState, numbers_at
 from exuno.engine.options import Optim
-from exuno.engine.schedule import Progress
 from exuno.poster.augment import Augmentation
-from exuno.poster.bench import Bench
-from exuno.poster.labels import initial_label_array
+from exuno.poster.context import Bench
 from exuno.poster.method import Distiller
-from exuno.poster.options import Inner, Unroll
+from exuno.poster.poster import Inner, Unroll
+from exuno.poster.start import initial_label_array
 
 LAYOUT = Layout(size=(8, 12), image=(4, 4), patch=(4, 4), patches=(3, 4), grid=(2, 3), area=(4, 4))
 ORDER = torch.arange(6).view(2, 3).numpy()
@@ -29,7 +26,7 @@ def at(step: int) -> Numbers:
 
 
 def told(method: Distiller, step: int) -> Numbers:
-    return numbers_at(method, Progress(step, 100, 10), torch.device("cpu"))
+    return numbers_at(method, TrainState(step, 100, 10), torch.device("cpu"))
 
 
 def toy(bench: Bench, images: Tensor, labels: Tensor, real: Tensor, classes: Tensor, number: int) -> Tensor:

@@ -7,9 +7,9 @@ from torch import nn
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.progress import ProgressBar
-from exuno.poster.fresh import fresh_network, seeded
-from exuno.poster.options import Inner
-from exuno.poster.protocol import batch_size, prove, subset, train
+from exuno.poster.network import fresh_network, seeded
+from exuno.poster.poster import Inner
+from exuno.poster.protocol import batch_size, subset, train, train_and_test
 
 CPU = torch.device("cpu")
 PLAIN = Inner(augment="none")
@@ -48,12 +48,12 @@ class Watched(nn.Module):
 
 def test_an_easy_problem_is_learned() -> None:
     images, labels = stripes(4)[0], torch.eye(2).repeat(2, 1)
-    found = prove(images, labels, small, Inner(), {"test": stripes(700)}, (1, 40), 2, 0, CPU)
+    found = train_and_test(images, labels, small, Inner(), {"test": stripes(700)}, (1, 40), 2, 0, CPU)
     assert found.steps == (1, 40)
     assert found.accuracies["test"].shape == (2, 2)
     assert (found.accuracies["test"][:, 1] > 0.98).all()
     # Exchanged labels teach the opposite: what is learned comes from the poster.
-    swapped = prove(images, labels.flip(1), small, Inner(), {"test": stripes(700)}, (40,), 1, 0, CPU)
+    swapped = train_and_test(images, labels.flip(1), small, Inner(), {"test": stripes(700)}, (40,), 1, 0, CPU)
     assert (swapped.accuracies["test"] < 0.02).all()
 
 
@@ -63,7 +63,9 @@ def test_networks_are_a_function_of_seed_and_number() -> None:
 
     def accuracies(networks: int, seed: int) -> np.ndarray:
         torch.rand(seed + networks)  # the state of the global generator says nothing
-        found = prove(images, labels, small, inner, {"test": stripes(400, 3.0)}, (5,), networks, seed, CPU, keep=5)
+        found = train_and_test(
+            images, labels, small, inner, {"test": stripes(400, 3.0)}, (5,), networks, seed, CPU, keep=5
+        )
         assert found.logits is not None
         return found.logits
 
@@ -81,7 +83,7 @@ def test_dropout_is_a_function_of_the_seed_too_and_the_global_generator_goes_on(
         def nets(seed: int) -> nn.Module:
             return nn.Sequential(nn.Dropout(0.5), small(seed))
 
-        found = prove(images, labels, nets, PLAIN, {"test": stripes(50)}, (4,), 1, 0, CPU, keep=4)
+        found = train_and_test(images, labels, nets, PLAIN, {"test": stripes(50)}, (4,), 1, 0, CPU, keep=4)
         assert found.logits is not None
         return found.logits
 
@@ -98,7 +100,7 @@ def test_steps_and_batches_are_counted_right() -> None:
     images, labels = stripes(7)[0], torch.full((7, 2), 0.5)
     net = Watched()
     with ProgressBar("test", 9, "steps", quiet=True) as bar:
-        prove(
+        train_and_test(
             images,
             labels,
             lambda seed: net,
@@ -151,7 +153,7 @@ def test_a_test_is_in_evaluation_mode_and_training_goes_on_after_it() -> None:
     images, labels = stripes(4)[0], torch.eye(2).repeat(2, 1)
     norm = nn.BatchNorm1d(64)
     net = nn.Sequential(nn.Flatten(), norm, nn.Linear(64, 2))
-    prove(images, labels, lambda seed: net, PLAIN, {"test": stripes(600)}, (3, 6), 1, 0, CPU)
+    train_and_test(images, labels, lambda seed: net, PLAIN, {"test": stripes(600)}, (3, 6), 1, 0, CPU)
     assert norm.num_batches_tracked is not None
     assert norm.num_batches_tracked.item() == 6  # training steps only, and all of them
 
@@ -166,7 +168,7 @@ def test_answers_that_are_not_finite_are_wrong() -> None:
             return torch.full((len(x), 2), torch.nan) * self.weight
 
     images, labels = stripes(4)[0], torch.eye(2).repeat(2, 1)
-    found = prove(images, labels, lambda seed: Broken(), PLAIN, {"test": stripes(10)}, (1,), 1, 0, CPU)
+    found = train_and_test(images, labels, lambda seed: Broken(), PLAIN, {"test": stripes(10)}, (1,), 1, 0, CPU)
     assert found.accuracies["test"] == 0
 
 
@@ -216,4 +218,4 @@ def test_trained_networks_are_refused(spec: str) -> None:
 @pytest.mark.parametrize(("steps", "networks"), [((), 1), ((0, 5), 1), ((5,), 0)])
 def test_nothing_to_do(steps: tuple[int, ...], networks: int) -> None:
     with pytest.raises(ExunoError, match="Give at least 1"):
-        prove(stripes(2)[0], torch.eye(2), small, PLAIN, {"test": stripes(2)}, steps, networks, 0, CPU)
+        train_and_test(stripes(2)[0], torch.eye(2), small, PLAIN, {"test": stripes(2)}, steps, networks, 0, CPU)

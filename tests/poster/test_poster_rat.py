@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from exuno.poster import rat
 from exuno.poster.augment import Augmentation
-from exuno.poster.bench import Bench
-from exuno.poster.fresh import fresh_network, seeded
-from exuno.poster.options import Inner, Unroll
+from exuno.poster.context import Bench
+from exuno.poster.network import fresh_network, seeded
+from exuno.poster.poster import Inner, Unroll
 
 CLASSES = 3
 

@@ -10,12 +10,12 @@ from exuno.engine.graph import Recordings
 from exuno.poster import rat
 from exuno.poster import unroll as module
 from exuno.poster.augment import Augmentation
-from exuno.poster.bench import Algorithm, Bench, Pieces
-from exuno.poster.fresh import fresh_network
+from exuno.poster.context import Algorithm, Bench, Pieces
 from exuno.poster.gm import gradient_matching
-from exuno.poster.options import Inner, Unroll
+from exuno.poster.network import fresh_network
+from exuno.poster.poster import Inner, Unroll
 from exuno.poster.rat import in_pieces, rat_bptt
-from exuno.poster.recorded import Shelf
+from exuno.poster.recorded import RecordedSteps
 from tape import Broken, Eager, Tape
 
 CLASSES = 3
@@ -32,7 +32,7 @@ def batched(seed: int) -> nn.Module:
 
 def outer_steps(recorder: Any, algorithm: Algorithm, inner: Inner, net: Any = network, learned: bool = True) -> Any:
     """Losses and gradients of some outer steps on a poster that changes, and how many recordings were made."""
-    shelf = None if recorder is None else Shelf(Recordings(recorder, lambda line: None))
+    shelf = None if recorder is None else RecordedSteps(Recordings(recorder, lambda line: None))
     augment = Augmentation("flip_rotate")
     bench = Bench(net, inner, Unroll(window=4, total=9), Augmentation("none"), augment, 1, shelf)
     generator = torch.Generator().manual_seed(0)

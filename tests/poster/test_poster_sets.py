@@ -8,11 +8,11 @@ import pytest
 import torch
 from tiny_images import make, write
 
-from exuno.data.whitening import fit
+from exuno.data.poster.whitening import fit
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Optim, RunOptions
-from exuno.poster.options import Inner, PosterConfig, Proof, Unroll
-from exuno.poster.sets import Images, Sets, hold_out, open_splits, read_sets
+from exuno.poster.poster import Inner, PosterConfig, Proof, Unroll
+from exuno.poster.real import Images, Sets, hold_out, open_splits, read_sets
 from exuno.poster.train import make_poster
 
 

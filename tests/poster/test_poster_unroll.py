@@ -11,18 +11,16 @@ import torch.nn.functional as F
 from plain_unroll import plain_unroll
 from torch import Tensor, nn
 
-from exuno.data.canvas import Layout
-from exuno.data.gather import Canvas
-from exuno.data.patch_labels import array_labels
+from exuno.data.poster.layout import Layout
+from exuno.data.poster.patches import Canvas, array_labels
 from exuno.engine.errors import ExunoError
 from exuno.poster import rat
 from exuno.poster import unroll as module
 from exuno.poster.augment import Augmentation
-from exuno.poster.bench import Bench
-from exuno.poster.fresh import fresh_network
+from exuno.poster.context import Bench
 from exuno.poster.inner import Adam, Optimizer, Sgd
-from exuno.poster.network import Function, as_function
-from exuno.poster.options import Inner, Unroll
+from exuno.poster.network import Function, as_function, fresh_network
+from exuno.poster.poster import Inner, Unroll
 from exuno.poster.unroll import Training, unroll
 
 LAYOUT = Layout(size=(12, 20), image=(8, 8), patch=(8, 8), patches=(3, 4), grid=(2, 3), area=(6, 7))

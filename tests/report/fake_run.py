@@ -7,7 +7,7 @@ import numpy as np
 import yaml
 
 from exuno.metrics import summarise
-from exuno.report.grid import save_png
+from exuno.report.images import save_png
 
 
 def make_run(run_dir: Path, names: list[str], n: int = 60, finished: bool = True, evil: str = "") -> Path:

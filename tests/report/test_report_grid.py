@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from exuno.engine.errors import ExunoError
-from exuno.report.grid import image_grid, save_png
+from exuno.report.images import image_grid, save_png
 
 
 def test_grid_places_every_picture() -> None:

@@ -9,9 +9,9 @@ import pytest
 import soundfile
 
 from exuno.cli import main
-from exuno.data.recording import load_recording, recording_sha256
+from exuno.data.audio.recording import load_recording, recording_sha256
 from exuno.synth.audio import ExcerptSampler
-from exuno.synth.audio_options import AudioOptions
+from exuno.synth.options import AudioOptions
 
 BASE = ["synth", "audio", "sound:noise", "--count", "20", "--group", "6", "--seconds", "0.25", "--workers", "1"]
 OPTIONS = AudioOptions(seconds=0.25)

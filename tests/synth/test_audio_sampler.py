@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exuno.data.recording import load_recording
+from exuno.data.audio.recording import load_recording
 from exuno.engine.errors import ExunoError
 from exuno.synth.audio import ExcerptSampler
-from exuno.synth.audio_options import AudioOptions
-from exuno.synth.audio_vocoder import FRAME, SIZES, sizes_of
+from exuno.synth.options import AudioOptions
+from exuno.synth.vocoder import FRAME, SIZES, sizes_of
 
 BABBLE = load_recording("sound:babble", 16000)
 PLAIN = {"stretch": (1.0, 1.0), "pitch": (0.0, 0.0), "gain": (0.0, 0.0), "filter": 0.0, "mix": 0.0, "noise": 0.0}

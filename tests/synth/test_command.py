@@ -17,15 +17,15 @@ import pytest
 from PIL import Image
 
 from exuno.cli import main
-from exuno.data.folder import open_folder
-from exuno.data.photo import load_photo
+from exuno.data.images.folder import open_folder
+from exuno.data.images.photo import load_photo
 from exuno.synth import job as jobs
 from exuno.synth import writer
-from exuno.synth.command import parse, resolve
-from exuno.synth.encode import PatchFiles
 from exuno.synth.image import Sampler
 from exuno.synth.mixture import Mixture
 from exuno.synth.options import ImageOptions
+from exuno.synth.synth import parse, resolve
+from exuno.synth.writer import PatchFiles
 
 BASE = ["synth", "photo:coffee", "--count", "50", "--group", "8", "--size", "16"]
 
@@ -307,9 +307,9 @@ def test_a_mistake_in_a_process_reaches_the_user(tmp_path, monkeypatch, capsys):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(writer, "write_bytes", full)
-    from exuno.synth import pool
+    from exuno.synth import work
 
-    monkeypatch.setattr(pool, "get_context", lambda _: __import__("multiprocessing").get_context("fork"))
+    monkeypatch.setattr(work, "get_context", lambda _: __import__("multiprocessing").get_context("fork"))
     assert "disk is full" in mistake(capsys, *BASE[1:], "--out", str(tmp_path / "x"), "--workers", "2")
 
 

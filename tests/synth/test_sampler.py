@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from exuno.data.photo import load_photo
+from exuno.data.images.photo import load_photo
 from exuno.engine.errors import ExunoError
 from exuno.synth.geometry import rotate_shear_flip_crop, target_side
 from exuno.synth.image import Sampler

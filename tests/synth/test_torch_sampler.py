@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from exuno.data.photo import load_photo
+from exuno.data.images.photo import load_photo
 from exuno.synth.batched_torch import TorchSampler
 from exuno.synth.image import Sampler
 from exuno.synth.options import ImageOptions

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from exuno.data.photo import load_photo
+from exuno.data.images.photo import load_photo
 from exuno.engine.errors import ExunoError
 from exuno.synth import parameters
 from exuno.synth.image import Sampler

@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from exuno.cli import main
-from exuno.data.photo import load_photo
-from exuno.synth.mp4 import encode_clip
+from exuno.data.images.photo import load_photo
 from exuno.synth.options import VideoOptions
 from exuno.synth.video import ClipSampler
+from exuno.synth.writer import encode_clip
 
 av = pytest.importorskip("av")
 SIZES = ["--size", "48", "--frames", "5"]

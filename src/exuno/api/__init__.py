@@ -35,7 +35,7 @@ def train(verb: str, plan: Plan[Any], work: Callable[[Any, Any], "Run"]) -> Path
 @as_keywords()
 def teach(preset: str | Path | None = None, /, **options: Any) -> Trained:
     """Trains a model on labelled data: ``exuno teach``; keywords are the fields of ``exuno.TeachConfig``."""
-    from exuno.teach.options import TeachConfig
+    from exuno.teach.teach import TeachConfig
 
     plan = configure("teach", TeachConfig, options, preset)
     from exuno.teach.train import teach as work
@@ -46,7 +46,7 @@ def teach(preset: str | Path | None = None, /, **options: Any) -> Trained:
 @as_keywords()
 def distill(preset: str | Path | None = None, /, **options: Any) -> Trained:
     """Trains a student to imitate a teacher on any source: ``exuno distill``; keywords: ``exuno.DistillConfig``."""
-    from exuno.distill.options import DistillConfig
+    from exuno.distill.distill import DistillConfig
 
     plan = configure("distill", DistillConfig, options, preset)
     from exuno.distill.train import distill as work
@@ -57,8 +57,7 @@ def distill(preset: str | Path | None = None, /, **options: Any) -> Trained:
 @as_keywords()
 def poster(preset: str | Path | None = None, /, **options: Any) -> Distilled:
     """Distils a labelled data set into one poster: ``exuno poster``; keywords: ``exuno.PosterConfig``."""
-    from exuno.poster.command import with_budget
-    from exuno.poster.options import PosterConfig
+    from exuno.poster.poster import PosterConfig, with_budget
 
     plan = configure("poster", PosterConfig, options, preset, with_budget)
     from exuno.poster.train import make_poster
@@ -102,8 +101,8 @@ class Fewshot:
         from exuno.fewshot.options import EvalConfig
 
         config = complete(configure("fewshot eval", EvalConfig, {"models": models, **options})[0])
+        from exuno.fewshot.eval_measure import numbers
         from exuno.fewshot.evaluate import evaluate as work
-        from exuno.fewshot.tables import numbers
 
         return numbers(work(config))
 
@@ -116,9 +115,11 @@ class Explain:
     def penultimate(*models: Spec, **options: Any) -> Outcome:
         """The features before the last layer: ``exuno explain penultimate``; keywords:
         ``explain.options.PenultimateConfig``."""
-        from exuno.explain.options import PenultimateConfig, complete
+        from exuno.explain.options import PenultimateConfig, complete_penultimate
 
-        config = complete(configure("explain penultimate", PenultimateConfig, {"models": models, **options})[0])
+        config = complete_penultimate(
+            configure("explain penultimate", PenultimateConfig, {"models": models, **options})[0]
+        )
         from exuno.explain.penultimate import explain_penultimate as work
 
         return Outcome(work(config).dir)
@@ -128,9 +129,9 @@ class Explain:
     def neurons(*models: Spec, **options: Any) -> Outcome:
         """Pictures that please logits or channels: ``exuno explain neurons``; keywords:
         ``explain.neuron_options.NeuronsConfig``."""
-        from exuno.explain.neuron_options import NeuronsConfig, complete
+        from exuno.explain.options import NeuronsConfig, complete_neurons
 
-        config = complete(configure("explain neurons", NeuronsConfig, {"models": models, **options})[0])
+        config = complete_neurons(configure("explain neurons", NeuronsConfig, {"models": models, **options})[0])
         from exuno.explain.neurons import explain_neurons as work
 
         return Outcome(work(config).dir)
@@ -140,10 +141,10 @@ class Explain:
     def attention(model: Spec, *images: str | Path, **options: Any) -> Outcome:
         """Where a transformer looks in pictures: ``exuno explain attention``; keywords:
         ``explain.attention_options.AttentionConfig``."""
-        from exuno.explain.attention_options import AttentionConfig, complete
+        from exuno.explain.options import AttentionConfig, complete_attention
 
         given = {"model": model, "images": images, **options}
-        config = complete(configure("explain attention", AttentionConfig, given)[0])
+        config = complete_attention(configure("explain attention", AttentionConfig, given)[0])
         from exuno.explain.attention import explain_attention as work
 
         return Outcome(work(config).dir)
@@ -156,8 +157,8 @@ class Synth:
     @as_keywords()
     def __call__(self, *photos: str | Path, out: str | Path, **options: Any) -> Path:
         """Patches of photographs; keywords: ``synth.command.Synth``."""
-        from exuno.synth.command import Synth as Options
-        from exuno.synth.command import main
+        from exuno.synth.synth import Synth as Options
+        from exuno.synth.synth import main
 
         main(configure("synth", Options, {"photos": photos, "out": out, **options})[2])
         return Path(out)
@@ -165,17 +166,17 @@ class Synth:
     @as_keywords()
     def video(self, *photos: str | Path, out: str | Path, **options: Any) -> Path:
         """Clips of photographs; keywords: ``synth.video_command.SynthVideo``."""
-        from exuno.synth.video_command import SynthVideo, main
+        from exuno.synth.synth import SynthVideo, main_video
 
-        main(configure("synth video", SynthVideo, {"photos": photos, "out": out, **options})[2])
+        main_video(configure("synth video", SynthVideo, {"photos": photos, "out": out, **options})[2])
         return Path(out)
 
     @as_keywords()
     def audio(self, *recordings: str | Path, out: str | Path, **options: Any) -> Path:
         """Excerpts of recordings; keywords: ``synth.audio_command.SynthAudio``."""
-        from exuno.synth.audio_command import SynthAudio, main
+        from exuno.synth.synth import SynthAudio, main_audio
 
-        main(configure("synth audio", SynthAudio, {"recordings": recordings, "out": out, **options})[2])
+        main_audio(configure("synth audio", SynthAudio, {"recordings": recordings, "out": out, **options})[2])
         return Path(out)
 
 
@@ -201,8 +202,7 @@ def study(preset: str | Path | None = None, /, **options: Any) -> Outcome:
 def doctor(teacher: Spec = "teach:digits", **options: Any) -> Outcome:
     """Examines a teacher, or ranks photographs for it: ``exuno doctor``; keywords:
     ``doctor.options.DoctorConfig``."""
-    from exuno.doctor.command import complete
-    from exuno.doctor.options import DoctorConfig
+    from exuno.doctor.doctor import DoctorConfig, complete
 
     config = complete(configure("doctor", DoctorConfig, {"teacher": teacher, **options})[0])
     from exuno.doctor.examine import doctor as work
@@ -216,24 +216,24 @@ def evaluate(model: Spec, **options: Any) -> dict[str, Any]:
     Prints what was measured; returns the metrics."""
     from dataclasses import replace
 
-    from exuno.evaluate import command
-    from exuno.evaluate.options import EvalConfig
+    from exuno.evaluate import eval
+    from exuno.evaluate.eval import EvalConfig
 
     config = configure("eval", EvalConfig, {"model": model, **options})[0]
-    config = command.complete(replace(config, model=command.spec_of(config.model)))
-    if config.model.startswith(command.POSTER):
+    config = eval.complete(replace(config, model=eval.spec_of(config.model)))
+    if config.model.startswith(eval.POSTER):
         from exuno.poster.evaluate import evaluate as work
 
         measured = work(config)
         return measured.metrics if measured else {}
-    return command.evaluate(config)
+    return eval.evaluate(config)
 
 
 @as_keywords()
 def export(model: Spec, to: str | Path, **options: Any) -> Path:
     """Writes a model or a poster as a folder to hand on, which it returns: ``exuno export``; keywords:
     ``exporting.command.ExportConfig``."""
-    from exuno.exporting.command import ExportConfig, main
+    from exuno.exporting.export import ExportConfig, main
 
     main(configure("export", ExportConfig, {"model": model, "to": to, **options})[2])
     return Path(to)
@@ -259,7 +259,7 @@ def load_model(spec: Spec, **wishes: Any) -> "Classifier":
 
     Keywords are those of ``exuno.models.load.load_model``; ``pretrained`` is True except for ``exuno:NAME``.
     """
-    from exuno.evaluate.command import spec_of
+    from exuno.evaluate.eval import spec_of
     from exuno.models.load import load_model as load
 
     name = spec.spec if isinstance(spec, Outcome) else spec_of(str(spec))

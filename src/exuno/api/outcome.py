@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from exuno.data.base import Images
-    from exuno.data.poster import Poster
+    from exuno.data.poster.format import Poster
     from exuno.models.classifier import Classifier
 
 SHOWN = 6
@@ -67,7 +67,7 @@ class Trained(Outcome):
         images of any sizes; without gradients. Of clips and recordings likewise."""
         import torch
 
-        from exuno.data.moves import to_float
+        from exuno.data.augmentation.augment import to_float
 
         if isinstance(images, list):
             return torch.cat([self(image[None]) for image in images])
@@ -87,7 +87,7 @@ class Distilled(Outcome):
     @cached_property
     def poster(self) -> "Poster":
         """Its pixels, layout, labels and protocol."""
-        from exuno.data.poster import load
+        from exuno.data.poster.format import load
 
         return load(self.dir)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from exuno.data.whitening import Whitening
+from exuno.data.poster.whitening import Whitening
 
 Images = Tensor | list[Tensor]
 """uint8 [B, C, H, W], or a list of B uint8 [C, h, w] of varying size; of a poster float [B, C, H, W].

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from exuno.data import rng
 from exuno.data.base import ArrayData, Data, Images, Positions, channel_stats
-from exuno.data.files import FileData
+from exuno.data.images.folder import FileData
 from exuno.data.open import lacks_split, open_data, same_samples
 from exuno.data.subset import SubsetData, names_of
 from exuno.engine.check import need

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from exuno.data.subset import some
-from exuno.engine.errors import ExunoError
-from exuno.engine.limits import CLASSES
-from exuno.engine.tell import tell
+from exuno.data.subset import abbreviated
+from exuno.engine.errors import ExunoError, tell
+from exuno.engine.untrusted import CLASSES
 
 MOST, USED = 1000, 0.1
 """Beyond ``MOST`` classes without names, at least this share of them must have a label: else labels are no numbers of
@@ -67,7 +66,7 @@ def numbered(labels: NDArray[Any], names: Sequence[str] | None, what: str) -> ND
     if len(bad := np.flatnonzero(found < 0)):
         raise ExunoError(
             f"row {bad[0]} of {what} is '{labels[bad[0]]}', which is no class",
-            f"The classes are {some(list(names or ()), 8)}." if names else "Give whole numbers from 0.",
+            f"The classes are {abbreviated(list(names or ()), 8)}." if names else "Give whole numbers from 0.",
         )
     return found
 
@@ -134,7 +133,7 @@ def tell_unused(labels: NDArray[np.int64], classes: int, names: Sequence[str] | 
     unused = np.flatnonzero(~there).tolist()
     if not unused or not there.any():
         return
-    shown = some([names[number] if names else str(number) for number in unused])
+    shown = abbreviated([names[number] if names else str(number) for number in unused])
     why = ""
     if not names and classes == IGNORED + 1 and not there[IGNORED - 1]:
         why = f"; if {IGNORED} stands for no class, leave these images out"
@@ -149,7 +148,9 @@ def _typed(found: NDArray[Any], what: str) -> NDArray[Any]:
     kinds = {type(value).__name__ for value in found.ravel().tolist()}
     if kinds <= {"str"} or kinds <= {"int", "bool"} or kinds <= {"float", "int"}:
         return np.array(found.tolist())
-    raise ExunoError(f"{what} holds Python objects ({some(sorted(kinds))})", "Give whole numbers, or text alone.")
+    raise ExunoError(
+        f"{what} holds Python objects ({abbreviated(sorted(kinds))})", "Give whole numbers, or text alone."
+    )
 
 
 def _whole(found: NDArray[Any], what: str) -> NDArray[np.int64]:

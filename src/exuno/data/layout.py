@@ -1,15 +1,121 @@
-"""How a folder of data is laid out: which of its folders are splits, which are classes, and where both begin."""
+"""Folders of data: the files in them, and which folders are splits and which classes.
 
-from collections.abc import Collection, Sequence
+How a folder of data is laid out: which of its folders are splits, which are classes, and where both begin.
+
+Files of one kind in a folder and below it, and what else lies there. No torch.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from exuno.data.split_words import STANDS_IN, splits_among
-from exuno.data.subset import some
-from exuno.data.tree import holds, subfolders
-from exuno.engine.errors import ExunoError
-from exuno.engine.tell import tell
+from exuno.data.names import STANDS_IN, splits_among
+from exuno.data.subset import abbreviated
+from exuno.engine.errors import ExunoError, tell
+
+CLUTTER = frozenset(
+    (
+        *("__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "lost+found", "$recycle.bin"),
+        *("system volume information", "icon\r", "__pycache__"),
+    )
+)
+"""What systems leave in folders, in lower case; like hidden files and folders, it is passed over without a word."""
+LINKS = "broken links"
+
+
+def ignored(name: str) -> bool:
+    """Whether a file or folder is nobody's data: hidden, or left there by a system."""
+    return name.startswith(".") or name.lower() in CLUTTER
+
+
+def entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """What a folder holds, but for what is ignored, in no order; read as far as it is asked for.
+
+    Raises:
+        ExunoError: the folder cannot be read.
+    """
+    try:
+        with os.scandir(folder) as found:
+            for entry in found:
+                if not ignored(entry.name):
+                    yield entry
+    except OSError as error:
+        raise ExunoError(f"the folder {folder} cannot be read: {error.strerror}", "Check its permissions.") from None
+
+
+def subfolders(folder: Path) -> list[str]:
+    """Names of the folders in a folder, links to folders too, sorted."""
+    return sorted(entry.name for entry in entries(folder) if is_folder(entry))
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one; a link to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def wanted(name: str, suffixes: Collection[str]) -> bool:
+    """Whether a file is of the kind, by its suffix in upper or lower case."""
+    return os.path.splitext(name)[1].lower() in suffixes  # noqa: PTH122
+
+
+def files_below(
+    folder: Path, suffixes: Collection[str], left: Counter[str] | None = None, *, deep: bool = True
+) -> list[str]:
+    """The files that end in one of ``suffixes``, as POSIX paths relative to ``folder``, sorted; links are followed.
+
+    Args:
+        folder: where to look.
+        suffixes: in lower case.
+        left: counts the other files by their suffix.
+        deep: also in the folders below.
+
+    Raises:
+        ExunoError: a folder that cannot be read.
+    """
+    found = []
+    for name, whole in _walk(folder, "", deep, _around(folder)):
+        if whole and wanted(name, suffixes):
+            found.append(name)
+        elif left is not None:
+            left[(os.path.splitext(name)[1].lower() or "without a suffix") if whole else LINKS] += 1  # noqa: PTH122
+    return sorted(found)
+
+
+def holds(folder: Path, suffixes: Collection[str], *, deep: bool = True) -> bool:
+    """Whether a file that ends in one of ``suffixes`` lies in a folder or below it."""
+    return any(whole and wanted(name, suffixes) for name, whole in _walk(folder, "", deep, _around(folder)))
+
+
+def _around(folder: Path) -> frozenset[tuple[int, int]]:
+    """The folders that a folder lies in, by device and number."""
+    status = [parent.stat() for parent in folder.absolute().parents]
+    return frozenset((each.st_dev, each.st_ino) for each in status)
+
+
+def _walk(folder: Path, prefix: str, deep: bool, above: frozenset[tuple[int, int]]) -> Iterator[tuple[str, bool]]:
+    """Relative paths of all files, and whether each is one and no broken link; a folder's own before those below it.
+    ``above``: the folders that this one lies in, to which a link may lead back."""
+    try:
+        status = folder.stat()
+    except OSError as error:
+        raise ExunoError(f"the folder {folder} cannot be read: {error.strerror}", "Check its permissions.") from None
+    here = above | {(status.st_dev, status.st_ino)}
+    if len(here) == len(above):
+        return
+    below = []
+    for entry in entries(folder):
+        if is_folder(entry):
+            below.append(entry.name)
+        else:
+            yield f"{prefix}{entry.name}", Path(entry.path).is_file() if entry.is_symlink() else entry.is_file()
+    for name in below if deep else ():
+        yield from _walk(folder / name, f"{prefix}{name}/", deep, here)
 
 
 @dataclass(frozen=True)
@@ -29,7 +135,7 @@ class Layout:
 def layout_of(path: Path, suffixes: Collection[str], what: str) -> Layout:
     """What the folders in ``path`` are.
 
-    Two folders or more that are called like different splits (:mod:`exuno.data.split_words`) are splits, and so is one
+    Two folders or more that are called like different splits (:mod:`exuno.data.names`) are splits, and so is one
     beside which nothing lies. A lone one among several others that hold files is a class like them, and so are all if
     none has folders in its turn. A folder in which all files are in one other folder, which has classes or splits, is
     passed through. Whatever could be meant otherwise is told.
@@ -69,12 +175,16 @@ def _splits(root: Path, suffixes: Collection[str]) -> dict[str, Path]:
         deep = any(_has_folders(root / name, suffixes) for name in mine)
         if not deep or (not several and (len(others) > 1 or _has_folders(root / others[0], suffixes))):
             kind = "classes" if len(mine) > 1 else "a class"
-            tell(f"{root}: {some(mine)} {'are' if len(mine) > 1 else 'is'} taken for {kind}, beside {some(others)}")
+            tell(
+                f"{root}: {abbreviated(mine)} {'are' if len(mine) > 1 else 'is'} taken for {kind}, beside {abbreviated(others)}"
+            )
             return {}
-        tell(f"{root}: its splits are {some(mine)}; left out: {some(others)}")
+        tell(f"{root}: its splits are {abbreviated(mine)}; left out: {abbreviated(others)}")
     if rest and len(groups) > 1 and len(groups[1][1]) > 1:
         second = sorted(name for each in groups[1][1].values() for name in each)
-        raise ExunoError(f"{root} has two sets of splits: {some(mine)}; {some(second)}", "Give a folder for each.")
+        raise ExunoError(
+            f"{root} has two sets of splits: {abbreviated(mine)}; {abbreviated(second)}", "Give a folder for each."
+        )
     return {split: root / _one(root, split, each, full) for split, each in found.items()}
 
 
@@ -82,7 +192,7 @@ def _one(root: Path, split: str, names: Sequence[str], full: Collection[str]) ->
     there = [name for name in names if name in full] or names[:1]
     if len(there) > 1:
         raise ExunoError(
-            f"{root} has {len(there)} folders that mean its split '{split}': {some(there)}",
+            f"{root} has {len(there)} folders that mean its split '{split}': {abbreviated(there)}",
             "Put their files into one of them, or rename the others.",
         )
     return there[0]

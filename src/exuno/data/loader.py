@@ -1,4 +1,7 @@
-"""Batches of training or test images: the same ones whatever the number of workers and processes."""
+"""Batches of training or test images: the same ones whatever the number of workers and processes.
+
+Batches on their way to a GPU: one is copied there on a stream of its own while another is used.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -10,17 +13,49 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from exuno.data import rng
-from exuno.data.augment import Fill, augment
+from exuno.data.audio.mel import pad_or_trim
+from exuno.data.augmentation.augment import Fill, augment, to_float
+from exuno.data.augmentation.clips import augment_clips, prepare_clips
 from exuno.data.base import Draws, Images, Positions, modality
-from exuno.data.clips import augment_clips, prepare_clips
-from exuno.data.moves import to_float
-from exuno.data.place import place
-from exuno.data.prefetch import ahead
-from exuno.data.resize import prepare
+from exuno.data.images.resize import prepare
 from exuno.engine.errors import ExunoError, as_mistake
 from exuno.engine.options import Augment
 
 Batch = dict[str, Tensor]
+
+
+def ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+    """The batches on ``device``, in their order. Where that is no CUDA device, they pass as they are.
+
+    The copy of the next batch is asked for before this one is handed out. It is asynchronous: from pinned memory, into
+    which a batch that is not there yet is brought first.
+    """
+    return _copied(batches, device) if device.type == "cuda" else batches
+
+
+def _copied(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+    side = torch.cuda.Stream(device)
+
+    def start() -> tuple[Batch, Batch] | None:
+        batch = next(batches, None)
+        if batch is None:
+            return None
+        pinned = {name: x if x.is_cuda or x.is_pinned() else x.pin_memory() for name, x in batch.items()}
+        with torch.cuda.stream(side):
+            return {name: x.to(device, non_blocking=True) for name, x in pinned.items()}, pinned
+
+    coming = start()
+    while coming is not None:
+        batch, _ = coming
+        current = torch.cuda.current_stream(device)
+        current.wait_stream(side)
+        for x in batch.values():
+            x.record_stream(current)  # its memory is not given away while the training's stream may read it
+        following = start()
+        yield batch
+        coming = following
+
+
 Key = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Positions and draw numbers of the samples of a batch."""
 
@@ -161,7 +196,7 @@ class Loader:
                 generator=torch.Generator(),  # its own: the workers' seed must not be drawn from the training's
             )
         self._keys.current = keys
-        return told(iter(self._pool))
+        return raising(iter(self._pool))
 
 
 def rank_slice(count: int, rank: int, world: int) -> NDArray[np.int64]:
@@ -215,7 +250,7 @@ class InWorker(Dataset["Batch | ExunoError"]):
             return mistake
 
 
-def told(batches: Iterator[Batch | ExunoError]) -> Iterator[Batch]:
+def raising(batches: Iterator[Batch | ExunoError]) -> Iterator[Batch]:
     """Batches of workers; raises the mistake that one of them answered."""
     for batch in batches:
         if isinstance(batch, ExunoError):
@@ -254,7 +289,7 @@ class Preparer(Dataset[Batch]):
     def pixels(self, images: Images, draws: Draws) -> Tensor:
         """What the network sees of images that were fetched; with draws in a tensor, made on its device."""
         if self.kind == "recording":
-            return place(images, self.size[1], self.options, self.seed, draws)
+            return pad_or_trim(images, self.size[1], self.options, self.seed, draws)
         if self.options is None:
             pixels = (prepare_clips if self.kind == "clip" else prepare)(images, self.size, self.resize)
             return pixels if self.raw else to_float(pixels)

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from exuno.data.base import Data
-from exuno.data.files import FileData
-from exuno.data.names import FORMS, no_data, unknown_prefix
-from exuno.data.split_words import HOLD_OUT
+from exuno.data.images.folder import FileData
+from exuno.data.names import FORMS, HOLD_OUT, no_data, unknown_prefix
 from exuno.engine.errors import ExunoError
 
 
@@ -29,31 +28,31 @@ def open_data(spec: str, split: str = "train", *, root: Path | None = None) -> D
     if not rest:
         raise ExunoError(f"'{spec}' names nothing after the colon", f"The forms are {FORMS}.")
     if prefix == "folder":
-        from exuno.data.folder import open_folder
+        from exuno.data.images.folder import open_folder
 
         return open_folder(Path(rest), split)
     if prefix == "npz":
-        from exuno.data.npz import open_npz
+        from exuno.data.images.npz import open_npz
 
         return open_npz(Path(rest), split)
     if prefix == "wds":
-        from exuno.data.shard_data import open_shards
+        from exuno.data.images.shards import open_shards
 
         return open_shards(rest, split)
     if prefix == "poster":
-        from exuno.data.poster_data import open_poster
+        from exuno.data.poster.data_set import open_poster
 
         return open_poster(Path(rest), split, root)
     if prefix == "recordings":
-        from exuno.data.recordings import open_recordings
+        from exuno.data.audio.recordings import open_recordings
 
         return open_recordings(rest, split)
     if prefix == "videos":
-        from exuno.data.video_open import open_videos
+        from exuno.data.video.open import open_videos
 
         return open_videos(rest, split)
     if prefix == "torchvision":
-        from exuno.data.torchvision_data import open_torchvision
+        from exuno.data.images.torchvision import open_torchvision
 
         return open_torchvision(rest, split, root)
     raise unknown_prefix(spec)
@@ -86,14 +85,14 @@ def lacks_split(error: ExunoError, split: str) -> bool:
 
 def _named(name: str, split: str, root: Path | None) -> Data:
     if name == "digits":
-        from exuno.data.digits import open_digits
+        from exuno.data.images.digits import open_digits
 
         return open_digits(split)
     if name.partition("@")[0] == "moving-digits":
-        from exuno.data.moving import open_moving
+        from exuno.data.images.digits import open_moving
 
         return open_moving(split, name.partition("@")[2] or "direction")
-    from exuno.data.benchmarks import BENCHMARKS, open_benchmark
+    from exuno.data.named.benchmarks import BENCHMARKS, open_benchmark
 
     if name in BENCHMARKS:
         return open_benchmark(name, split, root)

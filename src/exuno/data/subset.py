@@ -126,10 +126,12 @@ def choose(name: str, parents: Sequence[Data], classes: Sequence[str], stats: St
     joint = np.concatenate(labels)
     if lacking := set(range(len(number))) - set(np.unique(joint).tolist()):
         names = [classes[label] for label in sorted(lacking)]
-        raise ExunoError(f"{name} has no images of {some(names)}", "Check the names of the classes and the files.")
+        raise ExunoError(
+            f"{name} has no images of {abbreviated(names)}", "Check the names of the classes and the files."
+        )
     return SubsetData(name, parents, np.concatenate(sources), np.concatenate(positions), joint, tuple(classes), stats)
 
 
-def some(names: Sequence[str], shown: int = 5) -> str:
+def abbreviated(names: Sequence[str], shown: int = 5) -> str:
     """The first names, and how many more there are."""
     return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")

@@ -2,14 +2,14 @@
 
 from dataclasses import fields, replace
 
+from exuno.data.audio.recording import is_recording
 from exuno.data.base import Data, modality
-from exuno.data.recording import is_recording
-from exuno.distill.kinds import is_photo, is_single
-from exuno.distill.options import DistillConfig
+from exuno.data.images.photo import is_photo, is_single
+from exuno.distill.distill import DistillConfig
 from exuno.engine.check import need
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
-from exuno.synth import audio_options, options
+from exuno.synth import options
 from exuno.training import check_training
 
 GROUPS = {"image": "synth", "clip": "video", "recording": "audio"}
@@ -65,7 +65,7 @@ def check_source(config: DistillConfig, test: Data) -> None:
                 f"--audio.rate is {config.audio.rate}, and {test.name} has {test.rate:,} samples a second",
                 "Leave it out.",
             )
-        audio_options.check(replace(config.audio, rate=test.rate, seconds=config.audio.seconds or 1), "audio.")
+        options.check_audio(replace(config.audio, rate=test.rate, seconds=config.audio.seconds or 1), "audio.")
     else:
         made = config.synth if kind == "image" else replace(config.video, frames=config.video.frames or 1)
         options.check(replace(made, size=made.size or 1), f"{GROUPS[kind]}.")

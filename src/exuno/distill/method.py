@@ -1,4 +1,13 @@
-"""Distillation as a method of the loop: mix the pixels, ask teacher and student, compare."""
+"""Distillation as a method of the loop, and its mixing of pixels.
+
+Distillation as a method of the loop: mix the pixels, ask teacher and student, compare.
+
+CutMix and MixUp as the single-image papers use them: one box or share for a whole batch, partner = the batch
+reversed.
+
+A loader gives each process a mirrored slice of the batch, so that the same pairs meet on any number of processes. What
+is drawn is known before the step and goes to the device as numbers, so that a step is the same work whatever is drawn.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,14 +15,83 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from exuno.data.rng import generator
+from exuno.distill.distill import Loss, Mix
 from exuno.distill.losses import argmax_target, hard_label, soft_target, standardise
-from exuno.distill.mix import draw, mix
-from exuno.distill.options import Loss, Mix
-from exuno.engine.method import Batch, Method, Numbers, StepOutput
+from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState
 from exuno.engine.options import Optim
-from exuno.engine.schedule import Progress
-from exuno.models.classifier import Classifier
-from exuno.models.frozen import frozen
+from exuno.models.classifier import Classifier, fuse_batchnorm
+
+
+def draw(options: Mix, seed: int, step: int, size: tuple[int, int]) -> dict[str, float]:
+    """What happens to the batch of a step: a pure function of (seed, step).
+
+    CutMix: Yun et al. (ICCV 2019); a box of area 1 - λ with a uniform centre, cut off at the border, comes from the
+    partner. MixUp: Zhang et al. (ICLR 2018); λ x + (1 - λ) partner.
+
+    Args:
+        options: what to do.
+        seed: the run's seed.
+        step: number of the optimizer step.
+        size: (H, W) of the images or frames; of recordings (1, S), in which the box is a stretch of time.
+
+    Returns:
+        ``top``, ``bottom``, ``left``, ``right``: the box in pixels, empty for none; ``keep``: λ of MixUp, 1 for none;
+        ``own`` and ``other``: the shares of the image and of its partner (after the box was cut off), which sum to 1.
+    """
+    found = dict.fromkeys(("top", "bottom", "left", "right"), 0.0) | {"keep": 1.0, "own": 1.0, "other": 0.0}
+    active = [name for name in ("cutmix", "mixup") if getattr(options, name) > 0]
+    numbers = generator(seed, "mix", step)
+    if not active or numbers.random() >= options.probability:
+        return found
+    name = active[int(numbers.integers(len(active)))]
+    alpha = getattr(options, name)
+    share = float(numbers.beta(alpha, alpha))
+    if name == "mixup":
+        return found | {"keep": share, "own": share, "other": 1 - share}
+    height, width = size
+    y, x = float(numbers.random()), float(numbers.random())
+    if height == 1:
+        (top, bottom), (_, _, left, right) = (0, 1), box(1, width, 1 - (1 - share) ** 2, y, x)
+    else:
+        top, bottom, left, right = box(height, width, share, y, x)
+    own = 1.0 - (bottom - top) * (right - left) / (height * width)
+    return found | {"top": top, "bottom": bottom, "left": left, "right": right, "own": own, "other": 1 - own}
+
+
+def mix(images: Tensor, options: Mix, numbers: Numbers) -> Tensor:
+    """Mixes each image of a batch with its mirror image in the order of the batch.
+
+    Args:
+        images: [B, C, H, W]; clips [B, C, T, H, W], in which the box goes through all frames; recordings [B, 1, S].
+        options: what may happen.
+        numbers: what happens, of :func:`draw`.
+    """
+    if not options.cutmix and not options.mixup:
+        return images
+    partner = images.flip(0)
+    mixed = torch.lerp(partner, images, numbers["keep"]) if options.mixup else images
+    if not options.cutmix:
+        return mixed
+    column = torch.arange(images.shape[-1], device=images.device)
+    inside = (column >= numbers["left"]) & (column < numbers["right"])
+    if images.ndim > 3:
+        row = torch.arange(images.shape[-2], device=images.device)
+        inside = ((row >= numbers["top"]) & (row < numbers["bottom"]))[:, None] & inside
+    return torch.where(inside, partner, mixed)
+
+
+def box(height: int, width: int, share: float, y: float, x: float) -> tuple[int, int, int, int]:
+    """CutMix's box (top, bottom, left, right): sides ``sqrt(1 - share)`` of the image's, centre at (y, x) in [0, 1)."""
+    ratio = (1.0 - share) ** 0.5
+    half_height, half_width = int(height * ratio) // 2, int(width * ratio) // 2
+    row, column = int(y * height), int(x * width)
+    return (
+        max(0, row - half_height),
+        min(height, row + half_height),
+        max(0, column - half_width),
+        min(width, column + half_width),
+    )
 
 
 class Distillation(Method):
@@ -45,7 +123,7 @@ class Distillation(Method):
         self.student, self.loss, self.mixing, self.seed, self.size = student, loss, mixing, seed, size
         self.precision = precision
         # In a tuple, so that neither checkpoints nor DDP carry what never changes.
-        self.frozen = (frozen(teacher),)
+        self.frozen = (fuse_batchnorm(teacher),)
         self.cached = cached
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Distillation":
@@ -54,7 +132,7 @@ class Distillation(Method):
             self.cached = fn(self.cached)
         return super()._apply(fn, recurse)
 
-    def numbers(self, at: Progress) -> dict[str, float]:
+    def numbers(self, at: TrainState) -> dict[str, float]:
         """What is mixed in this step."""
         return draw(self.mixing, self.seed, at.step, self.size) if self.mixing.cutmix or self.mixing.mixup else {}
 

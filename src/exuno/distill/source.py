@@ -1,4 +1,9 @@
-"""What a student sees: patches or clips of photographs, excerpts of recordings, or any data set."""
+"""What a student sees, and the pictures of it.
+
+What a student sees: patches or clips of photographs, excerpts of recordings, or any data set.
+
+The pictures of a distillation: the source, and what the student saw of it.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -11,23 +16,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from exuno.data.base import Data, Modality, modality
-from exuno.data.deep import split_bits
-from exuno.data.drawn import Maker
+from exuno.data.audio.recording import is_recording, load_recording, recording_sha256
+from exuno.data.base import Data, Modality, modality, pictures
+from exuno.data.batches import Maker, in_memory
 from exuno.data.holdout import without_held
-from exuno.data.memory import in_memory
+from exuno.data.images.deep import split_bits
+from exuno.data.images.photo import is_photo, is_single, load_photo, photo_sha256
 from exuno.data.open import open_data
-from exuno.data.photo import photo_sha256
-from exuno.data.recording import recording_sha256
+from exuno.data.preview import shown, spectrograms
 from exuno.distill.check import check_source
-from exuno.distill.kinds import is_photo, is_single
-from exuno.distill.options import DistillConfig
+from exuno.distill.distill import DistillConfig
 from exuno.engine.errors import ExunoError
+from exuno.engine.files import atomic, write_json
 from exuno.models.classifier import match_channels
-from exuno.synth.audio_options import AudioOptions
+from exuno.report.images import image_grid, loop, save_png
 from exuno.synth.batched_torch import TorchMixture
 from exuno.synth.image import Sampler
-from exuno.synth.options import ClipFileOptions, ImageOptions, VideoOptions
+from exuno.synth.options import AudioOptions, ClipFileOptions, ImageOptions, VideoOptions
 from exuno.synth.stream import ClipStream, PatchStream, SoundStream, Stream
 
 
@@ -155,3 +160,53 @@ def digests(specs: Sequence[str]) -> dict[str, str]:
 def lineage(config: DistillConfig, source: Any, digests: Mapping[str, str]) -> list[dict[str, str]]:
     """What the student saw: each spec with its sha256; ``digests`` are those of the photographs."""
     return [{"spec": spec, "sha256": digests.get(spec) or source.fingerprint()} for spec in config.source]
+
+
+SHOWN, FEW = 64, 24
+RATE, SECONDS = 16000, 12  # of the spectrogram of a source
+WIDEST = 900  # pixels; the page carries its pictures inside
+
+
+def write_figures(folder: Path, config: DistillConfig, loader: Any) -> None:
+    """Writes pictures of the source and of the samples, and ``figures.json`` for the report."""
+    figures = [figure for i, spec in enumerate(config.source[:4]) if (figure := source(folder, i, spec))]
+    write_json(folder / "figures.json", [*figures, samples(folder, loader)])
+
+
+def source(folder: Path, number: int, spec: str) -> dict[str, str] | None:
+    """A photograph, shrunk where it is large, or a stretch of a recording as a spectrogram; nothing of a data set."""
+    path = folder / f"source{number}.png"
+    if is_photo(spec):
+        import cv2
+
+        photo = load_photo(spec)
+        scale = min(1.0, WIDEST / max(photo.shape[:2]))
+        width, height = (max(1, round(side * scale)) for side in (photo.shape[1], photo.shape[0]))
+        save_png(np.asarray(cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA), np.uint8), path)
+        what = f"{spec}, {photo.shape[1]} x {photo.shape[0]} pixels"
+    elif is_recording(spec):
+        sound = load_recording(spec, RATE)
+        shown = torch.from_numpy(sound[: RATE * SECONDS]).reshape(1, 1, -1)
+        save_png(spectrograms(shown, RATE)[0, :, :, 0], path)
+        what = f"{spec}, {len(sound) / RATE:.0f} seconds, of which these are the first {shown.shape[-1] / RATE:.0f}"
+    else:
+        return None
+    caption = f"{what}: all that the student has seen or heard comes from here."
+    return {"file": path.name, "title": "The source", "caption": caption}
+
+
+def samples(folder: Path, loader: Any) -> dict[str, str]:
+    """What the student learned from, as it entered training: images, clips that move, or spectrograms."""
+    kind = modality(loader.data)
+    batch = next(loader.epoch(0))["images"][: SHOWN if kind == "image" else FEW].cpu()
+    if kind == "clip":
+        pixels = pictures(loader.data, batch)
+        with atomic(folder / "samples.gif") as temporary:
+            temporary.write_bytes(loop(pixels, scale=max(1, 64 // pixels.shape[2])))
+    else:
+        pixels, columns = shown(loader.data, batch), 16 if kind == "image" else 8
+        save_png(image_grid(pixels, columns, max(1, 48 // pixels.shape[1])), folder / "samples.png")
+    caption = f"{len(batch)} of the {kind}s that the student learned from, as they entered training (before mixing)."
+    name = "samples.gif" if kind == "clip" else "samples.png"
+    title = "What the student heard" if kind == "recording" else "What the student saw"
+    return {"file": name, "title": title, "caption": caption}

@@ -12,37 +12,35 @@ from torch import Tensor
 
 from exuno.data.holdout import check as check_holdout
 from exuno.data.holdout import check_seen, lineage_of, open_held
+from exuno.data.images.photo import is_single
 from exuno.data.loader import Loader
 from exuno.distill import source as sources
-from exuno.distill.cache import teacher_logits
 from exuno.distill.check import check, check_idle, check_source
-from exuno.distill.doubts import doubts
-from exuno.distill.figures import write_figures
-from exuno.distill.kinds import is_single
+from exuno.distill.distill import DistillConfig
 from exuno.distill.method import Distillation
-from exuno.distill.options import DistillConfig
+from exuno.distill.source import write_figures
+from exuno.distill.teacher import doubts, teacher_logits
 from exuno.engine import session
 from exuno.engine.devices import dtype_of, make_accelerator
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import ExunoError, tell
 from exuno.engine.loop import Result, fit
 from exuno.engine.run import Run
-from exuno.engine.tell import tell
-from exuno.evaluate.measure import matched, record, scores, top1
+from exuno.evaluate.measure import match_labels, record, scores, top1
 from exuno.metrics import Summary, agreement
 from exuno.models.classifier import Classifier
+from exuno.models.files import save_model, weights_sha256
 from exuno.models.load import load_model
-from exuno.models.save import save_model, weights_sha256
 from exuno.presets import Preset, read, resolve
 from exuno.report.page import write_report
-from exuno.teach.options import TeachConfig
+from exuno.teach.teach import TeachConfig
 from exuno.teach.train import check as check_teacher
 from exuno.teach.train import prepare as prepare_teacher
 from exuno.teach.train import teach
 from exuno.training import (
-    carry_out,
-    heard,
+    loaded_size,
     model_for,
     rehearse,
+    run_training,
     size_of,
     smoke_mark,
     steps_of,
@@ -61,7 +59,7 @@ def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
     check_holdout(config.held)
     stated = stated_by(config, preset)
     work = partial(train, stated=session.smoke(stated) if config.run.smoke else stated)
-    return carry_out("distill", config, preset, work, sources.digests(config.source))
+    return run_training("distill", config, preset, work, sources.digests(config.source))
 
 
 def look(config: DistillConfig, preset: Preset | None) -> None:
@@ -128,12 +126,12 @@ class Setup:
 def prepare(config: DistillConfig, test: Any, teacher: Classifier, accelerator: Accelerator) -> Setup:
     """Opens source and student, and checks that all fit each other."""
     check_seen(config.teacher, teacher.card.lineage, config.data, config.data_root, config.held)
-    test = matched(teacher, test, "the teacher", config.classes)
+    test = match_labels(teacher, test, "the teacher", config.classes)
     size = size_of(config, test)
     session.seed_everything(config.run.seed)
     classes = (teacher.card.classes, teacher.card.class_names or test.classes)
     student = model_for(config.student, config.pretrained, test, size, config.sound, *classes, config.classes)
-    size = heard(size, teacher, student)
+    size = loaded_size(size, teacher, student)
     channels = max(teacher.card.in_chans, student.card.in_chans)
     frames = max(teacher.card.frames or 0, student.card.frames or 0)
     source = sources.open_source(config, test, size, channels, frames)
@@ -147,9 +145,9 @@ def prepare(config: DistillConfig, test: Any, teacher: Classifier, accelerator: 
             raise ExunoError(
                 f"--loss.hard {config.loss.hard} needs true labels, which {config.source[0]} has not", "Leave it out."
             )
-        source = matched(teacher, source, "the teacher", config.classes)
+        source = match_labels(teacher, source, "the teacher", config.classes)
     loader = training_loader(source, config, size, accelerator)
-    return Setup(teacher, student, session.Head(test) if config.run.smoke else test, source, loader, size)
+    return Setup(teacher, student, session.Subset(test) if config.run.smoke else test, source, loader, size)
 
 
 def method_of(config: DistillConfig, setup: Setup, cached: Tensor | None = None) -> Distillation:

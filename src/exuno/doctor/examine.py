@@ -1,47 +1,83 @@
-"""``exuno doctor`` from top to bottom."""
+"""``exuno doctor`` from top to bottom, and its pictures.
+
+``exuno doctor`` from top to bottom.
+
+The pictures of an examination: patches of each photograph, and what the teacher takes them for.
+"""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exuno.distill.source import digests as source_digests
 from exuno.distill.train import untrained_teacher
 from exuno.doctor import sources, words
-from exuno.doctor.advice import TEMPERATURES, advise
-from exuno.doctor.claim import claimed
-from exuno.doctor.command import photos
-from exuno.doctor.figures import write_figures
-from exuno.doctor.measures import Labels, calibrate, compare, constant, finite
-from exuno.doctor.normalisation import candidates, under
-from exuno.doctor.options import DoctorConfig
-from exuno.doctor.patient import (
+from exuno.doctor.doctor import DoctorConfig, photos
+from exuno.doctor.examination import (
+    Examination,
     Logits,
-    Patient,
-    admit,
+    candidates,
+    check_compatible,
     count,
     counted,
     digests,
-    fit,
     open_images,
     patches,
     plan,
+    prepare_examination,
     size_of,
     trained,
+    under,
 )
-from exuno.doctor.smoothing import smoothing
-from exuno.engine.arrays import Arrays
+from exuno.doctor.measures import TEMPERATURES, Labels, advise, calibrate, compare, constant, finite, smoothing
+from exuno.doctor.words import claimed
 from exuno.engine.devices import make_accelerator, measuring
+from exuno.engine.files import write_json
 from exuno.engine.options import EXECUTION, RunOptions
 from exuno.engine.progress import ProgressBar, peak_memory
 from exuno.engine.run import Run, open_run
-from exuno.engine.session import Head
+from exuno.engine.session import Subset
+from exuno.engine.untrusted import Arrays
 from exuno.evaluate.measure import record
 from exuno.presets import to_args, to_dict
+from exuno.report.images import image_grid, save_png
 from exuno.report.page import write_report
+
+SHOWN = 32  # patches of each photograph
+MOST = 12  # photographs
+
+
+def write_figures(
+    folder: Path, sources: Mapping[str, tuple[Any, NDArray[np.floating[Any]]]], names: Sequence[str]
+) -> None:
+    """Writes ``patches0.png``, … and ``figures.json`` for the report.
+
+    Args:
+        folder: figures/ of the run.
+        sources: spec of a photograph -> its patches (a data set) and the teacher's logits for them [N, C].
+        names: of the classes.
+    """
+    figures = []
+    for i, (spec, (patches, logits)) in enumerate(list(sources.items())[:MOST]):
+        images, _ = patches.fetch(np.arange(min(SHOWN, len(patches)), dtype=np.int64))
+        pixels = images.permute(0, 2, 3, 1).contiguous().numpy()
+        save_png(image_grid(pixels, columns=16, scale=max(1, 48 // pixels.shape[1])), folder / f"patches{i}.png")
+        figures.append({"file": f"patches{i}.png", "title": spec, "caption": answers(logits, names)})
+    write_json(folder / "figures.json", figures)
+
+
+def answers(logits: NDArray[np.floating[Any]], names: Sequence[str]) -> str:
+    """``The teacher's answers: cat 31 %, …``: the five most frequent classes of logits [N, C]."""
+    counts = np.bincount(logits.argmax(1), minlength=logits.shape[1])
+    first = np.argsort(-counts, kind="stable")[:5]
+    told = ", ".join(f"{names[i]} {100 * counts[i] / len(logits):.0f}\u202f%" for i in first if counts[i])
+    return f"The teacher's answers to {len(logits):,} patches: {told}."
+
 
 COMPARED = 2000
 """Images on which normalisations are compared."""
@@ -59,12 +95,12 @@ def doctor(config: DoctorConfig) -> Run:
     pictures = source_digests(photos(config))  # a photograph that is missing is told before a teacher is trained
     test, model = open_images(config), trained(config)
     if model is not None:
-        test = fit(config, model, test)  # a mistake is told before there is a run directory
+        test = check_compatible(config, model, test)  # a mistake is told before there is a run directory
     run = open_doctor(config, pictures | digests(config, test, model))
     try:
         if run.result is None:
             started = time.monotonic()
-            patient = admit(config, test, model, run)
+            patient = prepare_examination(config, test, model, run)
             content = rank(config, patient, run) if config.sources else examine(config, patient, run)
             run.finish(
                 **content,
@@ -85,7 +121,9 @@ def look(config: DoctorConfig) -> None:
     test, options = open_images(config), RunOptions(devices=config.devices)
     sliver, accelerator = replace(config, smoke=True), make_accelerator(measuring(options))
     model = trained(config) or untrained_teacher(plan(sliver, "", Path()), accelerator)
-    patient = Patient(model, fit(config, model, test), size_of(config, test), accelerator.device, config.workers)
+    patient = Examination(
+        model, check_compatible(config, model, test), size_of(config, test), accelerator.device, config.workers
+    )
     for spec in photos(config):
         patches(sliver, patient, spec, Path())
 
@@ -102,12 +140,12 @@ def open_doctor(config: DoctorConfig, inputs: dict[str, str]) -> Run:
     return open_run("doctor", None, values, about, options, inputs, replay)
 
 
-def examine(config: DoctorConfig, patient: Patient, run: Run) -> dict[str, Any]:
+def examine(config: DoctorConfig, patient: Examination, run: Run) -> dict[str, Any]:
     """What result.json says of a teacher; writes evaluation/ and figures/."""
     folder, test, model = run.dir / "evaluation", patient.test, patient.model
     [source] = photos(config)
     seen = patches(config, patient, source, run.dir)
-    some, listed = Head(test, COMPARED), candidates(model.card, test.mean, test.std)
+    some, listed = Subset(test, COMPARED), candidates(model.card, test.mean, test.std)
     total = len(test) + (len(listed) - 1) * len(some) + len(seen)
     with ProgressBar("examination", total, "images") as bar:
         with counted(model, bar):
@@ -168,9 +206,9 @@ def of_answers(
     }
 
 
-def rank(config: DoctorConfig, patient: Patient, run: Run) -> dict[str, Any]:
+def rank(config: DoctorConfig, patient: Examination, run: Run) -> dict[str, Any]:
     """What result.json says of photographs; writes figures/."""
-    some = Head(patient.test, COMPARED)
+    some = Subset(patient.test, COMPARED)
     found: list[sources.Candidate] = []
     draws: list[np.ndarray] = []
     shown: dict[str, tuple[Any, Logits]] = {}
@@ -180,7 +218,7 @@ def rank(config: DoctorConfig, patient: Patient, run: Run) -> dict[str, Any]:
         for spec in config.sources:
             seen = patches(config, patient, spec, run.dir)
             answers = finite(patient.ask(seen, bar), f"the patches of {spec}")
-            found.append(sources.judge(spec, answers, unit))
+            found.append(sources.assess(spec, answers, unit))
             draws.append(sources.resampled(answers, len(draws)))
             shown[spec] = (seen, answers)
     ranked = sources.ranking(found, draws)

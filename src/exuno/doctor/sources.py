@@ -89,7 +89,7 @@ class Candidate:
     """Mean relative entropy of the teacher's answers at T = 1."""
 
 
-def judge(spec: str, logits: NDArray[np.floating], unit: float) -> Candidate:
+def assess(spec: str, logits: NDArray[np.floating], unit: float) -> Candidate:
     """The numbers of one photograph from the logits of its patches [N, C]; ``unit`` is the diversity of test images."""
     answers, classes = logits.argmax(1), logits.shape[1]
     spread = diversity(logits) / unit if unit > 0 else 0.0

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from exuno.engine.digests import Damaged, seal, unseal
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
-from exuno.engine.sealed import Damaged, seal, unseal
-from exuno.engine.zipped import Swollen, refuse_swollen
+from exuno.engine.untrusted import Swollen, refuse_swollen
 
 KEEP = 2
 

@@ -40,7 +40,7 @@ def make_accelerator(options: RunOptions) -> Accelerator:
             f"{processes} processes were asked for, but this machine has {torch.cuda.device_count()} GPUs",
             f"Give --devices {torch.cuda.device_count()}, or --devices cpu:{processes}.",
         )
-    way = way_of(options, kind)
+    way = settings_of(options, kind)
     if kind == "cuda":
         choose_algorithms(way)
     # Accelerate keeps one state a process; a second run in it may want another precision or device.
@@ -69,7 +69,7 @@ def device_kind(options: RunOptions) -> Literal["cpu", "cuda", "mps"]:
 
 
 @dataclass(frozen=True)
-class Way:
+class DeviceSettings:
     """How a run computes: what its options ask for, on the device at hand."""
 
     autocast: Literal["no", "bf16", "fp16"]
@@ -85,26 +85,26 @@ class Way:
         return "tf32" if self.tf32 and self.autocast == "no" else self.autocast
 
 
-def way_of(options: RunOptions, kind: str) -> Way:
+def settings_of(options: RunOptions, kind: str) -> DeviceSettings:
     """How ``options`` compute on a kind of device: see :class:`Way`."""
     auto, cuda = options.precision == "auto", kind == "cuda"
     half = "bf16" if auto and cuda and torch.cuda.is_bf16_supported(including_emulation=False) else "no"
     asked = options.precision if options.precision != "auto" else half
-    return Way(asked, auto and cuda and half == "no", options.deterministic or not cuda)
+    return DeviceSettings(asked, auto and cuda and half == "no", options.deterministic or not cuda)
 
 
-def taken(accelerator: Accelerator) -> Way:
+def active_settings(accelerator: Accelerator) -> DeviceSettings:
     """How this process computes."""
     cuda = accelerator.device.type == "cuda"
     half: Any = accelerator.mixed_precision
-    return Way(
+    return DeviceSettings(
         half,
         cuda and torch.backends.cuda.matmul.allow_tf32,
         not cuda or torch.are_deterministic_algorithms_enabled(),
     )
 
 
-def choose_algorithms(way: Way) -> None:
+def choose_algorithms(way: DeviceSettings) -> None:
     """Sets torch's algorithms on CUDA, and keeps to itself what it has to say about them: the run record says it."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = way.tf32
     torch.backends.cudnn.benchmark = not way.deterministic

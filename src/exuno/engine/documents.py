@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from exuno.engine.errors import ExunoError
-from exuno.engine.limits import SMALL, UNPACKED, Limit
+from exuno.engine.untrusted import SMALL, UNPACKED, Limit
 
 MOST_NODES = 1_000_000
 """Values of a YAML document with its aliases written out."""

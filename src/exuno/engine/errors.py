@@ -1,6 +1,12 @@
-"""A user's mistake, told in one short paragraph: what is wrong, and what to do about it."""
+"""What a user is told: mistakes, in one short paragraph each, and what is no mistake but should be known.
+
+A user's mistake, told in one short paragraph: what is wrong, and what to do about it.
+
+What a user should know and is no mistake: one line on standard error, once in a process.
+"""
 
 import errno
+import sys
 
 
 class ExunoError(Exception):
@@ -109,3 +115,20 @@ def as_mistake(error: BaseException) -> ExunoError | None:
     if kind.__module__.split(".")[0] in DECODERS or isinstance(error, EOFError | OSError):
         return ExunoError(f"a file is damaged ({kind.__name__}: {error})"[:300], "Copy or write it again.")
     return None
+
+
+_told: set[str] = set()
+
+
+def tell(text: str, about: str | None = None) -> None:
+    """Prints a line on standard error, unless something was told about the same thing before.
+
+    Args:
+        text: the line.
+        about: what must not be spoken of twice, such as a data set of which both splits are opened; by default the
+            line itself.
+    """
+    about = about or text
+    if about not in _told:
+        _told.add(about)
+        print(text, file=sys.stderr)

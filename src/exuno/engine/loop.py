@@ -8,12 +8,11 @@ from typing import Protocol
 import torch
 from accelerate import Accelerator
 
-from exuno.engine.devices import taken
-from exuno.engine.method import Batch, Method
+from exuno.engine.devices import active_settings
+from exuno.engine.method import Batch, Method, TrainState
 from exuno.engine.options import Optim
 from exuno.engine.progress import ProgressBar, peak_memory
 from exuno.engine.run import Run
-from exuno.engine.schedule import Progress
 from exuno.engine.training import Evaluator, Training
 
 LOG_POINTS = 200
@@ -56,7 +55,7 @@ def fit(
     evaluators: Sequence[Evaluator] = (),
     evaluations: int = 10,
     title: str = "training",
-    thrift: str = "Lower --batch-size, or give --precision bf16.",
+    oom_hint: str = "Lower --batch-size, or give --precision bf16.",
 ) -> Result:
     """Trains ``method`` for ``steps`` optimizer steps, continuing from the newest checkpoint of ``run``.
 
@@ -72,12 +71,12 @@ def fit(
         evaluators: each yields (name, value) and is called ``evaluations`` times, evenly spread, and at the end.
         evaluations: see above.
         title: what the progress bar says.
-        thrift: what to do where memory does not suffice.
+        oom_hint: what to do where memory does not suffice.
 
     Raises:
         ExunoError: the loss is not finite any more, or the device is out of memory.
     """
-    training = Training(method, optim, run, accelerator, thrift)
+    training = Training(method, optim, run, accelerator, oom_hint)
     per_epoch, size = len(batches), batches.batch_size
     log_every = max(1, steps // LOG_POINTS)
     evaluate_every = max(1, math.ceil(steps / max(1, evaluations)))
@@ -86,7 +85,7 @@ def fit(
         while training.step < steps:
             epoch, first = divmod(training.step, per_epoch)
             for batch in batches.epoch(epoch, first):
-                at = Progress(training.step, steps, per_epoch)
+                at = TrainState(training.step, steps, per_epoch)
                 training.advance(batch, at)
                 step, note = training.step, None
                 if step % log_every == 0 or step == steps:
@@ -102,5 +101,5 @@ def fit(
     device = accelerator.device
     memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else peak_memory()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    way, recorded = taken(accelerator), training.recordings.made > 0 or method.records
+    way, recorded = active_settings(accelerator), training.recordings.made > 0 or method.records
     return Result(steps, steps * size, training.clock(), memory, name, way.precision, way.deterministic, recorded)

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from exuno.engine.errors import ExunoError
-from exuno.engine.method import Numbers
+from exuno.engine.method import Numbers, TrainState, cosine, learning_rate
 from exuno.engine.options import Optim
-from exuno.engine.schedule import Progress, cosine, learning_rate
 
 _torch: Any = torch
 """With its operations on lists of tensors, a few kernels for all of them; torch's optimizers use them and its stubs
@@ -119,7 +118,7 @@ class Rates:
             for number in self.decaying:
                 optimizer.param_groups[number]["weight_decay"] = 0.0
 
-    def numbers(self, at: Progress) -> dict[str, float]:
+    def numbers(self, at: TrainState) -> dict[str, float]:
         """Sets the rates of a step; returns those that have to be on the device, by name."""
         lr, end = self.rate(at), self.optim.weight_decay_end
         decay = 0.0 if end is None else cosine(self.optim.weight_decay, end, at.fraction)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 ClassOrder = Literal["auto", "by-name", "by-number"]
-"""How the classes of data are matched with those of a model: see ``exuno.data.class_match``."""
+"""How the classes of data are matched with those of a model: see ``exuno.data.classes``."""
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,11 @@ import torch
 from accelerate import Accelerator
 
 from exuno.engine.graph import WARM, Recordings, Replay
-from exuno.engine.method import Batch, Method, Numbers
-from exuno.engine.numbers import Table
+from exuno.engine.method import Batch, Method, Numbers, Table, TrainState
 from exuno.engine.optim import Rates, make_optimizer
 from exuno.engine.options import Optim, RunOptions
 from exuno.engine.progress import clock
-from exuno.engine.schedule import Progress
-from exuno.engine.step import Step
-from exuno.engine.training import recorder_for
+from exuno.engine.training import Step, recorder_for
 
 SECONDS = 1.0
 
@@ -84,7 +81,7 @@ def samples_per_second(
     there = {name: x.to(device) for name, x in batch.items()}
 
     def once(number: int) -> None:
-        at = Progress(number, 2**20, 2**20)
+        at = TrainState(number, 2**20, 2**20)
         values = table.write({**rates.numbers(at), **method.numbers(at)})
         numbers = Numbers(values, method.phase(at))
         rates.place(numbers)

@@ -21,12 +21,12 @@ from typing import IO, Any
 
 import yaml
 
+from exuno.engine.digests import check_tensors
 from exuno.engine.documents import mapping, read_json, read_result, read_text, read_yaml
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import append_line, disk_errors, remove, sweep, write_json, write_text
 from exuno.engine.options import EXECUTION, RunOptions
-from exuno.engine.sealed import check_tensors
-from exuno.engine.track import Sink, tracker
+from exuno.engine.progress import Sink, tracker
 from exuno.renamed import LATER, modern
 from exuno.version import __version__
 
@@ -224,7 +224,7 @@ def open_run(
     options: RunOptions,
     inputs: dict[str, str] | None = None,
     replay: list[str] | None = None,
-    loose: Sequence[str] = (),
+    ignored_fields: Sequence[str] = (),
 ) -> Run:
     """Opens a new run directory, or one that the same configuration left unfinished or finished.
 
@@ -236,17 +236,17 @@ def open_run(
         options: where the run lives and how it is executed.
         inputs: sha256 of the files that the configuration names; the same names with other content are another run.
         replay: the command that repeats the run; default: its config.yaml in the place of a preset.
-        loose: fields of the configuration that may be others when the run goes on; config.yaml holds the last ones.
+        ignored_fields: fields of the configuration that may be others when the run goes on; config.yaml holds the last ones.
 
     Raises:
         ExunoError: the directory holds something else, or cannot be written, or another process works in it.
     """
-    folder = options.run_dir or default_folder(verb, preset, without(config, loose))
+    folder = options.run_dir or default_folder(verb, preset, without(config, ignored_fields))
     run = Run(folder, verb, preset, config, about, options, inputs or {})
     if rank() != 0:
         return run
     with disk_errors(folder):
-        marked = check_folder(run, loose)
+        marked = check_folder(run, ignored_fields)
         folder.mkdir(parents=True, exist_ok=True)
         try:
             run.lock = (folder / ".lock").open("w")
@@ -261,12 +261,12 @@ def open_run(
             sweep(each, again=True)
         if not (folder / "command.txt").is_file():
             describe(run, replay)
-        elif loose or not marked:
+        elif ignored_fields or not marked:
             write_config(run)
     return run
 
 
-def check_folder(run: Run, loose: Sequence[str] = ()) -> bool:
+def check_folder(run: Run, ignored_fields: Sequence[str] = ()) -> bool:
     """What :func:`check_same` says of a folder that holds a run; else True.
 
     Raises:
@@ -276,7 +276,7 @@ def check_folder(run: Run, loose: Sequence[str] = ()) -> bool:
     if folder.exists() and not folder.is_dir():
         raise ExunoError(f"{folder} is a file, not a folder", "Choose another --run-dir.")
     if (folder / "config.yaml").is_file():
-        return check_same(run, loose)
+        return check_same(run, ignored_fields)
     if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
         raise ExunoError(
             f"{folder} is not empty and holds no run", "Choose another --run-dir; nothing there was touched."
@@ -289,7 +289,7 @@ def without(config: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in names}
 
 
-def check_same(run: Run, loose: Sequence[str] = ()) -> bool:
+def check_same(run: Run, ignored_fields: Sequence[str] = ()) -> bool:
     """Whether config.yaml says already whether images may be written; a run that began without them goes on without.
 
     Raises:
@@ -300,11 +300,11 @@ def check_same(run: Run, loose: Sequence[str] = ()) -> bool:
     before = read_yaml(folder / "config.yaml", todo="Choose another --run-dir.")
     try:
         verb, then = before["verb"], mapping(before["config"])
-        then = without({**{key: LATER[key] for key in LATER if key in config}, **modern(verb, then)}, loose)
+        then = without({**{key: LATER[key] for key in LATER if key in config}, **modern(verb, then)}, ignored_fields)
         files, bare = mapping(before.get("inputs") or {}), bool(before.get("no_images"))
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise ExunoError(f"{folder / 'config.yaml'} is damaged ({error})", "Choose another --run-dir.") from error
-    config = without(config, loose)
+    config = without(config, ignored_fields)
     if verb != run.verb or identity(then) != identity(config):
         raise ExunoError(
             f"{folder} holds a run of another configuration ({differences(then, config) or verb})",

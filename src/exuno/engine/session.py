@@ -37,7 +37,7 @@ def smoke(config: Config) -> Config:
 
 
 @dataclass(frozen=True)
-class Head:
+class Subset:
     """The first ``limit`` samples of a data set, spread over it: what a smoke run tests on."""
 
     data: Any
@@ -117,7 +117,7 @@ def summary_of(verb: str, config: Mapping[str, Any]) -> str:
     return ""
 
 
-def explain(config: dict[str, Any], preset: Any, cost: list[str]) -> None:
+def print_plan(config: dict[str, Any], preset: Any, cost: list[str]) -> None:
     """What ``--dry-run`` prints: the resolved configuration as YAML, what is known of it, and what it would cost."""
     import yaml
 

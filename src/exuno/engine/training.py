@@ -1,7 +1,15 @@
-"""A training at one moment: what moves from step to step, and what a checkpoint holds of it."""
+"""A training at one moment, one optimizer step as work for the device alone, and the means of what steps report.
+
+A training at one moment: what moves from step to step, and what a checkpoint holds of it.
+
+One optimizer step as work for the device alone: nothing in it is read back.
+
+Means of what the steps report.
+"""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -10,16 +18,114 @@ from torch import Tensor, nn
 
 from exuno.engine import checkpoint
 from exuno.engine.devices import share_buffers
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import ExunoError, tell
 from exuno.engine.graph import CudaRecorder, Recorder, Recordings, Replay
-from exuno.engine.method import Batch, Method, Numbers
-from exuno.engine.numbers import Table
+from exuno.engine.method import Batch, Method, Numbers, StepOutput, Table, TrainState
 from exuno.engine.optim import Rates, make_optimizer
 from exuno.engine.options import Optim, RunOptions
 from exuno.engine.run import Run, Stopwatch
-from exuno.engine.schedule import Progress
-from exuno.engine.step import Step
-from exuno.engine.tell import tell
+
+
+class Meter:
+    """Means of the logs since the last log line, summed on the device so that no step waits for the host.
+
+    The sums are changed in place, so that a recorded step adds to them; who counts is the host.
+    """
+
+    def __init__(self) -> None:
+        self.names: tuple[str, ...] = ()
+        self.sums: Tensor | None = None
+        self.count = 0
+
+    def add(self, logs: Mapping[str, Tensor]) -> None:
+        """Adds the detached scalars of one step, always of the same names; whoever calls raises ``count``."""
+        values = torch.stack([value.float() for value in logs.values()])
+        if self.sums is None:
+            self.names, self.sums = tuple(logs), torch.zeros_like(values)
+        assert tuple(logs) == self.names
+        self.sums += values
+
+    def pop(self) -> dict[str, float]:
+        """The means, in one read from the device, and begins anew."""
+        assert self.sums is not None
+        means = dict(zip(self.names, (self.sums / self.count).tolist(), strict=True))
+        self.sums.zero_()
+        self.count = 0
+        return means
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        sums = {} if self.sums is None else dict(zip(self.names, self.sums.clone().unbind(), strict=True))
+        return {"sums": sums if self.count else {}, "count": self.count}
+
+    def restore(self, state: dict[str, Any], device: torch.device) -> None:
+        """From a checkpoint."""
+        self.count = state["count"]
+        if state["sums"]:
+            self.names = tuple(state["sums"])
+            self.sums = torch.stack([value.float() for value in state["sums"].values()]).to(device)
+
+
+class Step:
+    """Forward, backward, clipping, optimizer, and what the method does before and after it.
+
+    Args:
+        method: what learns.
+        module: the method as Accelerate has wrapped it.
+        optimizer: likewise.
+        rates: its learning rates and weight decay.
+        optim: how gradients are clipped.
+        accelerator: of the backward pass.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        rates: Rates,
+        optim: Optim,
+        accelerator: Accelerator,
+    ) -> None:
+        self.method, self.module, self.optimizer, self.rates = method, module, optimizer, rates
+        self.optim, self.accelerator = optim, accelerator
+        self.meter = Meter()
+        self.loss = torch.zeros((), device=accelerator.device)
+        """Of the last step."""
+
+    def __call__(self, batch: Batch, numbers: Numbers) -> None:
+        """Changes weights, the state of the optimizer, the meter and ``loss``, all in place.
+
+        Args:
+            batch: on the device.
+            numbers: of the method and of the rates.
+        """
+        out: StepOutput = self.module(batch, numbers)
+        self.accelerator.backward(out.loss)
+        if self.optim.clip is not None:
+            self._clip(self.optim.clip)
+        self.method.before_step(numbers)
+        self.rates.decay(numbers)
+        self.optimizer.step()
+        self.clear()
+        self.method.after_step(numbers)
+        loss = out.loss.detach()
+        self.loss.copy_(loss)
+        self.meter.add({"train/loss": loss, **out.logs})
+
+    def clear(self) -> None:
+        """Drops the gradients."""
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _clip(self, largest: float) -> None:
+        self.accelerator.unscale_gradients()
+        parameters = [p for p in self.method.parameters() if p.grad is not None]
+        if not self.optim.clip_each:
+            torch.nn.utils.clip_grad_norm_(parameters, largest)
+            return
+        for parameter in parameters:
+            torch.nn.utils.clip_grad_norm_(parameter, largest)
+
 
 CHECKPOINT_SECONDS = 60.0
 Evaluator = Callable[[nn.Module, Accelerator], Iterable[tuple[str, float]]]
@@ -40,11 +146,11 @@ class Training:
         optim: optimizer and schedules.
         run: the run directory; the training goes on from its newest checkpoint.
         accelerator: devices and precision.
-        thrift: what to do where memory does not suffice.
+        oom_hint: what to do where memory does not suffice.
     """
 
-    def __init__(self, method: Method, optim: Optim, run: Run, accelerator: Accelerator, thrift: str) -> None:
-        self.thrift = thrift
+    def __init__(self, method: Method, optim: Optim, run: Run, accelerator: Accelerator, oom_hint: str) -> None:
+        self.oom_hint = oom_hint
         self.method, self.optim, self.run, self.accelerator = method, optim, run, accelerator
         method.to(accelerator.device)
         groups = method.parameter_groups(optim)
@@ -75,7 +181,7 @@ class Training:
         self.saved = self.clock()
         self.module.train()
 
-    def advance(self, batch: Batch, at: Progress) -> None:
+    def advance(self, batch: Batch, at: TrainState) -> None:
         """One optimizer step; nothing waits for it."""
         try:
             values = self.table.write({**self.rates.numbers(at), **self.method.numbers(at)})
@@ -84,19 +190,19 @@ class Training:
             self.steps(batch, numbers)
         except torch.OutOfMemoryError as error:
             raise ExunoError(
-                f"the memory of {self.accelerator.device} does not hold this batch", self.thrift
+                f"the memory of {self.accelerator.device} does not hold this batch", self.oom_hint
             ) from error
         self.work.meter.count += 1
         self.step += 1
 
-    def log(self, at: Progress) -> float:
+    def log(self, at: TrainState) -> float:
         """Writes the means since the last line; returns that of the loss."""
         means = self.work.meter.pop()
         self.check(means["train/loss"])
         self.run.log({**self._when(at), "lr": self.rates.rate(at), **means})
         return means["train/loss"]
 
-    def evaluate(self, evaluators: Sequence[Evaluator], at: Progress) -> None:
+    def evaluate(self, evaluators: Sequence[Evaluator], at: TrainState) -> None:
         """Asks every evaluator and writes what they say."""
         share_buffers(self.method)
         self.module.eval()
@@ -105,7 +211,7 @@ class Training:
         if metrics:
             self.run.log({**self._when(at), **metrics})
 
-    def _when(self, at: Progress) -> dict[str, float]:
+    def _when(self, at: TrainState) -> dict[str, float]:
         return {"step": self.step, "epoch": self.step / at.per_epoch, "time": self.clock()}
 
     def save_is_due(self, every: int) -> bool:

@@ -11,11 +11,10 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from exuno.data.base import classes_of, modality
-from exuno.data.choose import TEST_SHARE, batches
-from exuno.data.class_match import Side
+from exuno.data.batches import TEST_SHARE, batches
+from exuno.data.classes import Side, relabelled
 from exuno.data.loader import Loader
-from exuno.data.relabelled import relabelled
-from exuno.data.stills import shown
+from exuno.data.preview import shown
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
 from exuno.engine.options import ClassOrder
@@ -29,7 +28,7 @@ GALLERY = 48
 """Test images kept for the page, at most."""
 
 
-def matched(model: Classifier, data: Any, what: str, order: ClassOrder = "auto") -> Any:
+def match_labels(model: Classifier, data: Any, what: str, order: ClassOrder = "auto") -> Any:
     """``data`` with labels that are the numbers of the model's classes, matched by name or number (``match``): itself
     where they are already.
 
@@ -61,7 +60,7 @@ def check_classes(model: Classifier, data: Any, what: str) -> None:
         )
 
 
-def gallery(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def choose_shown(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Places of the test samples whose images are kept, rising: mistakes first, the classes in turn, up to half of the
     room; then right answers, spread over the test set, which is often sorted.
 
@@ -76,7 +75,7 @@ def gallery(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.sort(np.concatenate([kept, right[spread]]))
 
 
-def in_order(
+def ordered_batches(
     data: Any,
     size: tuple[int, int],
     workers: int = 0,
@@ -120,7 +119,7 @@ def top1(name: str, model: Classifier, data: Any, size: tuple[int, int], workers
     def run(method: nn.Module, accelerator: Accelerator) -> Iterator[tuple[str, float]]:
         if not loaders:
             share = (accelerator.process_index, accelerator.num_processes)
-            loaders.append(in_order(data, size, workers, *share, accelerator.device))
+            loaders.append(ordered_batches(data, size, workers, *share, accelerator.device))
         right = torch.zeros((), device=accelerator.device)
         for batch in loaders[0].epoch(0):
             if len(batch["labels"]):
@@ -149,7 +148,7 @@ def record(
     Returns:
         The summary and the logits [N, C]: one row a sample, or a group of samples where the data have groups.
     """
-    tests = in_order(data, size, workers, device=device)
+    tests = ordered_batches(data, size, workers, device=device)
     found, labels = logits(model, tests, device)
     alone, first = None, np.arange(len(data))
     if data.groups is not None:
@@ -160,7 +159,7 @@ def record(
     if folder:
         content = {"logits": found, "labels": labels, "class_names": names}
         if images:
-            index = gallery(predict(found), labels)
+            index = choose_shown(predict(found), labels)
             pictures = shown(data, tests.preparer[first[index], first[index]]["images"])
             content |= {"index": index, "images": pictures}
         with atomic(folder / f"{name}.npz") as temporary, temporary.open("wb") as file:

@@ -1,17 +1,96 @@
 """Activation maximisation: pictures that please one unit each, all of them in one batch (Olah, Mordvintsev, Schubert:
-Feature Visualization, Distill 2017)."""
+Feature Visualization, Distill 2017).
+
+Pictures as spectra: what is optimised is the Fourier transform of a picture in decorrelated colours (Olah,
+Mordvintsev, Schubert: Feature Visualization, Distill 2017, doi 10.23915/distill.00007).
+
+N pictures of C channels and S x S pixels; their spectra are float32 [N, C, S, S // 2 + 1, 2], real and imaginary part.
+
+Pictures moved a little before each step, so that no unit can be pleased by single pixels: pad, jitter, scale,
+rotate, jitter (the transformations of Distill 2017), composed to one map and one interpolation.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exuno.explain import fourier, views
-from exuno.explain.neuron_options import Objective
+from exuno.data import rng
+from exuno.explain.options import Objective
 from exuno.explain.units import Layer
 from exuno.models.classifier import Classifier
+
+STREAM = "explain neurons"
+START = 0.01
+"""Standard deviation of a spectrum at the start."""
+LOUDNESS = 4.0
+"""What the pictures are divided by, so that a step of the optimizer is small before the sigmoid."""
+COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
+"""A root of the covariance of RGB values in ImageNet, as Lucid states it: row for row what red, green and blue are made
+of. The columns are brightness, and the two directions in which colours differ."""
+
+
+def start(seed: int, pictures: Sequence[int], channels: int, size: int) -> Tensor:
+    """Spectra of noise; that of a picture depends on the seed and its number alone."""
+    shape = (channels, size, size // 2 + 1, 2)
+    drawn = [rng.generator(seed, f"{STREAM}, start", number).normal(0, START, shape) for number in pictures]
+    return torch.from_numpy(np.stack(drawn)).float()
+
+
+def envelope(size: int, device: torch.device | None = None) -> Tensor:
+    """What a spectrum of noise is multiplied by to have the amplitudes of natural pictures, 1 / frequency: [S, S // 2 +
+    1]. The mean counts as the lowest frequency."""
+    rows, columns = torch.fft.fftfreq(size, device=device), torch.fft.rfftfreq(size, device=device)
+    frequency = (rows[:, None] ** 2 + columns**2).sqrt()
+    return 1 / frequency.clamp_min(1 / size)
+
+
+def correlation(device: torch.device | None = None) -> Tensor:
+    """Decorrelated colours -> RGB before the sigmoid, [3, 3]; the longest column has length 1."""
+    matrix = torch.tensor(COLOURS, device=device)
+    return matrix / matrix.norm(dim=0).max()
+
+
+def pixels(spectra: Tensor) -> Tensor:
+    """Spectra -> pictures [N, C, S, S] in (0, 1). Gray ones have no colours to decorrelate."""
+    size = spectra.shape[2]
+    scaled = torch.view_as_complex(spectra.contiguous()) * envelope(size, spectra.device)
+    waves = torch.fft.irfft2(scaled, s=(size, size), norm="ortho") / LOUDNESS
+    if waves.shape[1] == 3:
+        waves = torch.einsum("rc,nchw->nrhw", correlation(spectra.device), waves)
+    return waves.sigmoid()
+
+
+SCALE, ROTATION = 0.25, 15.0
+"""Largest change of scale, as a fraction; largest rotation, in degrees."""
+JITTER = (1 / 12, 1 / 32)
+"""Largest shift before and after these, as fractions of the side, but at least JITTER_PIXELS."""
+JITTER_PIXELS = (1.0, 0.5)
+PAD = 0.5
+"""Gray value around a picture."""
+
+
+def draw(seed: int, pictures: Sequence[int], step: int, size: int) -> Tensor:
+    """Maps from the place in a view to the place in its picture, both from -1 to 1: [N, 2, 3]. The draws of a picture
+    depend on the seed, its number and the step alone."""
+    values = torch.from_numpy(rng.uniforms(seed, f"{STREAM}, view", pictures, 6, first=6 * step)).float() * 2 - 1
+    first, second = (2 * max(share, least / size) for share, least in zip(JITTER, JITTER_PIXELS, strict=True))
+    angle = values[:, 0] * torch.pi * ROTATION / 180
+    turned = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(-1, 2, 2)
+    linear = turned / (1 + SCALE * values[:, 1]).view(-1, 1, 1)
+    shift = linear @ (second * values[:, 2:4, None]) + first * values[:, 4:6, None]
+    return torch.cat([linear, shift], 2)
+
+
+def view(images: Tensor, maps: Tensor) -> Tensor:
+    """Pictures [N, C, S, S] as the maps [N, 2, 3] show them, of the same size; gray where a picture ends."""
+    grid = F.affine_grid(maps, list(images.shape), align_corners=False)
+    return F.grid_sample(images - PAD, grid, mode="bilinear", padding_mode="zeros", align_corners=False) + PAD
+
 
 RATE = 0.05
 """Learning rate of Adam."""
@@ -96,7 +175,7 @@ def similarity(output: Tensor, pictures: int) -> Tensor:
 
 
 @contextmanager
-def watched(*modules: nn.Module | None) -> Iterator[dict[nn.Module, Tensor]]:
+def capture(*modules: nn.Module | None) -> Iterator[dict[nn.Module, Tensor]]:
     """What the modules gave in the last pass; copies, because the next layer may work in place."""
     seen: dict[nn.Module, Tensor] = {}
     found = dict.fromkeys(module for module in modules if module is not None)
@@ -138,22 +217,22 @@ def _maximise(model: Classifier, layer: Layer, units: Sequence[int], recipe: Rec
     device = model.mean.device
     numbers = [unit * MOST + picture for unit in units for picture in range(recipe.pictures)]
     wanted = torch.tensor(units, device=device).repeat_interleave(recipe.pictures)
-    spectra = fourier.start(recipe.seed, numbers, model.card.in_chans, recipe.size).to(device).requires_grad_()
+    spectra = start(recipe.seed, numbers, model.card.in_chans, recipe.size).to(device).requires_grad_()
     optim = torch.optim.Adam([spectra], RATE)
     course = torch.zeros(recipe.steps, len(numbers))
     diverse = layer.compared if recipe.diversity else None
-    with watched(layer.module, diverse) as seen:
+    with capture(layer.module, diverse) as seen:
 
         def plain() -> tuple[Tensor, Tensor]:
             with torch.no_grad():
-                images = fourier.pixels(spectra)
+                images = pixels(spectra)
                 model(images)
             return images.cpu(), activations(seen[layer.module], wanted, recipe.objective).cpu()
 
         before = plain()[1]
         for step in range(recipe.steps):
-            maps = views.draw(recipe.seed, numbers, step, recipe.size).to(device)
-            model(views.view(fourier.pixels(spectra), maps))
+            maps = draw(recipe.seed, numbers, step, recipe.size).to(device)
+            model(view(pixels(spectra), maps))
             reached = activations(seen[layer.module], wanted, recipe.objective)
             loss = -reached.sum()
             if diverse is not None:

@@ -6,21 +6,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from exuno.data.photo import load_photo, photo_sha256
+from exuno.data.images.photo import load_photo, photo_sha256
 from exuno.engine.check import need
 from exuno.engine.run import Run
-from exuno.explain.attention_options import AttentionConfig
-from exuno.explain.carry_out import carry_out
-from exuno.explain.models import open_models
-from exuno.explain.options import replay, values_of
-from exuno.explain.sheet import least_of, sheet
+from exuno.explain.neurons import least_of, sheet
+from exuno.explain.options import AttentionConfig, replay, values_of
+from exuno.explain.work import open_models, run_word
 from exuno.features.attention import attention, check_attention, overlay
 from exuno.features.cache import weights_digest
-from exuno.features.extract import check_size
-from exuno.features.images import crops
-from exuno.fewshot.tables import Table
+from exuno.features.extract import check_size, crops
+from exuno.fewshot.eval_measure import Table
 from exuno.report import figures
-from exuno.report.grid import save_png
+from exuno.report.images import save_png
 
 PAPER = "Caron et al.: Emerging Properties in Self-Supervised Vision Transformers, ICCV 2021, arXiv 2104.14294"
 MOST = 128**2
@@ -62,9 +59,7 @@ def explain_attention(config: AttentionConfig) -> Run:
     about = {"summary": f"Where {name} looks in {len(pictures)} picture{'s' * (len(pictures) != 1)}", "paper": PAPER}
     known = {config.model: weights_digest(model.net)} | {spec: photo_sha256(spec) for spec in config.images}
     values = values_of(config)
-    return carry_out(
-        "attention", values, config.run, about, known, replay("attention", values, "model", "images"), work
-    )
+    return run_word("attention", values, config.run, about, known, replay("attention", values, "model", "images"), work)
 
 
 def names_of(specs: tuple[str, ...]) -> dict[str, str]:

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from exuno.explain.geometry import Floats, Ints, Mask
-from exuno.explain.plane import Plane, answers
+from exuno.explain.geometry import Floats, Ints, Mask, Plane, answers
 from exuno.poster.drawing import INK, PAPER, SOFT, fitted
 from exuno.report.plot import short, ticks
 

@@ -1,4 +1,9 @@
-"""``exuno explain neurons``: from model specs to sheets of pictures, numbers and a page."""
+"""``exuno explain neurons``: from model specs to sheets of pictures, numbers and a page.
+
+``exuno explain neurons``: from model specs to sheets of pictures, numbers and a page.
+
+A sheet of pictures: a column for each unit, a row for each model and picture.
+"""
 
 import time
 from collections.abc import Sequence
@@ -7,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from exuno.engine.errors import ExunoError
@@ -14,17 +21,61 @@ from exuno.engine.options import ClassOrder
 from exuno.engine.progress import ProgressBar
 from exuno.engine.run import Run
 from exuno.explain.ascent import Drawn, Recipe, maximise
-from exuno.explain.carry_out import carry_out
-from exuno.explain.models import in_one_order, open_models
-from exuno.explain.neuron_options import SMOKE_UNITS, NeuronsConfig, steps_of
-from exuno.explain.options import replay, values_of
-from exuno.explain.sheet import least_of, sheet
+from exuno.explain.options import SMOKE_UNITS, NeuronsConfig, replay, steps_of, values_of
 from exuno.explain.units import Layer, layer_of, name_of, numbers_of
+from exuno.explain.work import in_one_order, open_models, run_word
 from exuno.features.cache import weights_digest
-from exuno.fewshot.tables import Table
+from exuno.fewshot.eval_measure import Table
 from exuno.models.classifier import Classifier, match_channels
+from exuno.poster.drawing import CLEAR, LABEL, fitted
 from exuno.report import figures
-from exuno.report.grid import save_png
+from exuno.report.images import save_png
+
+Bytes = NDArray[np.uint8]
+CELL, COLUMNS = 128, 10
+"""Least side of a picture on a sheet, in pixels; units beside each other."""
+LEFT, HEAD, GAP, BLOCK = 150, 30, 4, 18
+
+
+def least_of(drawn: Bytes) -> int:
+    """Width in pixels of the page below which the names on a sheet are too small to be read."""
+    return round(0.65 * drawn.shape[1])
+
+
+def sheet(images: Bytes, rows: Sequence[str], columns: Sequence[str]) -> Bytes:
+    """Pictures with the names of their rows and columns, on a transparent ground; more than COLUMNS columns go on
+    below.
+
+    Args:
+        images: uint8 [R, N, S, S, C], C = 1 or 3; small ones are enlarged with sharp pixels.
+        rows: names, [R].
+        columns: names, [N].
+
+    Returns:
+        uint8 [H, W, 4]
+    """
+    scale = max(1, -(-CELL // images.shape[2]))
+    side = images.shape[2] * scale
+    blocks = [range(first, min(first + COLUMNS, len(columns))) for first in range(0, len(columns), COLUMNS)]
+    tall = HEAD + len(rows) * (side + GAP) + BLOCK
+    size = (LEFT + min(COLUMNS, len(columns)) * (side + GAP), len(blocks) * tall - BLOCK)
+    picture = Image.new("RGBA", size, CLEAR)
+    draw = ImageDraw.Draw(picture)
+    for number, block in enumerate(blocks):
+        top = number * tall
+        for place, column in enumerate(block):
+            left = LEFT + place * (side + GAP)
+            text, font = fitted(columns[column], side - 4)
+            draw.text((left + side / 2, top + HEAD / 2), text, LABEL, font, anchor="mm")
+            for row in range(len(rows)):
+                cell = images[row, column].repeat(scale, 0).repeat(scale, 1)
+                tile = Image.fromarray(np.broadcast_to(cell, (side, side, 3)).copy())
+                picture.paste(tile, (left, top + HEAD + row * (side + GAP)))
+        for row, name in enumerate(rows):
+            text, font = fitted(name, LEFT - 12)
+            draw.text((LEFT - 8, top + HEAD + row * (side + GAP) + side / 2), text, LABEL, font, anchor="rm")
+    return np.asarray(picture)
+
 
 PAPER = "Olah, Mordvintsev, Schubert: Feature Visualization, Distill 2017; of teacher and student: arXiv 2112.00725"
 POINTS = 32
@@ -67,7 +118,7 @@ def explain_neurons(config: NeuronsConfig) -> Run:
 
     def work(run: Run, device: torch.device) -> dict[str, Any]:
         drawn = draw(run, models, layers, units, recipe, device)
-        said = {} if config.layer else judge(models, drawn, units, recipe.pictures, device)
+        said = {} if config.layer else classify(models, drawn, units, recipe.pictures, device)
         names = [name_of(unit, first.card, config.layer) for unit in units]
         show(run, drawn, names, recipe)
         return {
@@ -81,7 +132,7 @@ def explain_neurons(config: NeuronsConfig) -> Run:
     about = {"summary": f"Pictures that please the {what} of {' and '.join(models)}", "paper": PAPER}
     known = {spec: weights_digest(model.net) for spec, model in zip(config.models, models.values(), strict=True)}
     values = values_of(config)
-    return carry_out("neurons", values, config.run, about, known, replay("neurons", values, "models"), work)
+    return run_word("neurons", values, config.run, about, known, replay("neurons", values, "models"), work)
 
 
 def check_same_classes(models: dict[str, Classifier], order: ClassOrder) -> None:
@@ -123,7 +174,7 @@ def draw(
 
 
 @torch.inference_mode()
-def judge(
+def classify(
     models: dict[str, Classifier],
     drawn: dict[str, Drawn],
     units: Sequence[int],

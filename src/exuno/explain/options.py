@@ -1,5 +1,12 @@
-"""What all words of ``exuno explain`` take; the configuration of ``penultimate``, checked and completed. Plain frozen
-dataclasses; no torch."""
+"""The configurations of ``exuno explain``, checked and completed. No torch.
+
+What all words of ``exuno explain`` take; the configuration of ``penultimate``, checked and completed. Plain frozen
+dataclasses; no torch.
+
+The configuration of ``exuno explain neurons``, checked and completed. Plain frozen dataclasses; no torch.
+
+The configuration of ``exuno explain attention``, checked. Plain frozen dataclasses; no torch.
+"""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +17,7 @@ import tyro
 from exuno.engine.check import need
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import EXECUTION, ClassOrder, Holdout
-from exuno.evaluate.command import held_by, spec_of
+from exuno.evaluate.eval import held_by, spec_of
 from exuno.fewshot.eval_options import first_config
 from exuno.presets import to_args, to_dict
 from exuno.specs import check_learner, check_specs
@@ -107,7 +114,7 @@ class PenultimateConfig:
         return self.three[1:] if self.three and self.three[0] in ORDERS else self.three
 
 
-def complete(config: PenultimateConfig) -> PenultimateConfig:
+def complete_penultimate(config: PenultimateConfig) -> PenultimateConfig:
     """The configuration with model specs for folders, the reference in front, and data, their root and the size of
     images of the first run where the options leave them open.
 
@@ -177,3 +184,112 @@ def replay(word: str, values: dict[str, Any], *positional: str) -> list[str]:
     first = [given.pop(name) for name in positional]
     bare = [item for each in first for item in (each if isinstance(each, list) else [each])]
     return ["exuno", "explain", word, *bare, *to_args(given)]
+
+
+Objective = Literal["channel", "neuron"]
+STEPS, STEPS_SMALL, SMALL = 512, 128, 32
+"""Steps by default, and of pictures of up to so many pixels."""
+LARGEST = 2048
+"""Side of a picture, in pixels: one takes a gigabyte then."""
+SMOKE_STEPS, SMOKE_UNITS = 3, 2
+
+
+@dataclass(frozen=True)
+class NeuronsConfig:
+    """Pictures that please a unit most, by activation maximisation: of several models, a teacher and its student, side
+    by side, with what each model answers to the pictures of the others."""
+
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno explain neurons runs/mine",
+        "exuno explain neurons runs/mine runs/other --units 3 5",
+        "exuno explain neurons runs/mine --layer blocks.1 --pictures 2 --diversity 1",
+    )
+
+    models: tyro.conf.Positional[tuple[str, ...]]
+    """Model specs or folders of runs."""
+    units: tuple[str, ...] = ()
+    """Logits, by the name of the class or by number, or channels of the layer by number; default: the first ten."""
+    layer: str | None = None
+    """Name of a layer as in named_modules, such as blocks.3; default: the logits."""
+    classes: ClassOrder = "auto"
+    """How the classes of several models are matched: by their names where they have names (auto, by-name), or by
+    number."""
+    objective: Objective = "channel"
+    """channel: the mean of a channel over all places; neuron: its place in the middle of a map."""
+    pictures: int = 1
+    """Pictures of each unit."""
+    diversity: float = 0.0
+    """Weight of the similarity of the pictures of one unit, which is subtracted."""
+    size: int | None = None
+    """Side of the pictures in pixels; default: the input size of the first model."""
+    steps: int | None = None
+    """Steps of Adam; default 512, of pictures of up to 32 pixels 128."""
+    seed: int = 0
+    """Seed of the noise at the start and of the transformations."""
+    run: tyro.conf.OmitArgPrefixes[Execution] = field(default_factory=Execution)
+
+
+def complete_neurons(config: NeuronsConfig) -> NeuronsConfig:
+    """The configuration with model specs for folders.
+
+    Raises:
+        ExunoError: numbers that make no pictures, no model, a path that is not there.
+    """
+    if not config.models:
+        raise ExunoError("no model was given", "Name one or more: exuno explain neurons runs/NAME.")
+    config = replace(config, models=tuple(dict.fromkeys(map(spec_of, config.models))))
+    need(config.size is None or 2 <= config.size <= LARGEST, "--size", config.size, f"2 to {LARGEST:,} pixels")
+    need(config.steps is None or config.steps >= 1, "--steps", config.steps, "at least 1")
+    need(1 <= config.pictures <= 64, "--pictures", config.pictures, "1 to 64")
+    need(config.diversity >= 0, "--diversity", config.diversity, "0 or more")
+    good = config.diversity == 0 or config.pictures > 1
+    need(good, "--diversity", config.diversity, "--pictures 2 or more with it: one picture has none to differ from")
+    good = config.layer is not None or config.objective == "channel"
+    need(good, "--objective", config.objective, "a --layer of maps with it: a logit has one place only")
+    check_specs(config)
+    if config.run.smoke:
+        config = replace(config, steps=min(config.steps or SMOKE_STEPS, SMOKE_STEPS))
+    return config
+
+
+def steps_of(config: NeuronsConfig, size: int) -> int:
+    """Steps for pictures of ``size`` pixels."""
+    return config.steps or (STEPS_SMALL if size <= SMALL else STEPS)
+
+
+SMOKE_MAPS = 1
+
+
+@dataclass(frozen=True)
+class AttentionConfig:
+    """Where a vision transformer looks: the attention that [CLS] pays the patches of some pictures."""
+
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno explain attention runs/mine photo:cat",
+        "exuno explain attention timm:vit_small_patch16_224.dino my-photo.jpg",
+        "exuno explain attention runs/mine a.jpg b.jpg --block 0",
+    )
+
+    model: tyro.conf.Positional[str]
+    """Model spec or folder of a run, a transformer."""
+    images: tyro.conf.Positional[tuple[str, ...]]
+    """Pictures: PATH[@BITSbit], photo:NAME or noise:SEED."""
+    block: int = -1
+    """Number of the block, from 0, or from the end, -1 being the last."""
+    size: int | None = None
+    """Side at which the network sees the pictures, whose middle is cut out; default: its input size."""
+    run: tyro.conf.OmitArgPrefixes[Execution] = field(default_factory=Execution)
+
+
+def complete_attention(config: AttentionConfig) -> AttentionConfig:
+    """The configuration with a model spec for a folder.
+
+    Raises:
+        ExunoError: no picture, a size that makes no sense, a path that is not there.
+    """
+    if not config.images:
+        raise ExunoError("no picture was given", "Name one or more: exuno explain attention MODEL photo:cat.")
+    need(config.size is None or config.size >= 1, "--size", config.size, "at least 1 pixel")
+    config = replace(config, model=spec_of(config.model))
+    check_specs(config)
+    return replace(config, images=config.images[:SMOKE_MAPS]) if config.run.smoke else config

@@ -1,23 +1,29 @@
-"""``exuno explain penultimate``: from model specs to numbers, pictures and a page."""
+"""``exuno explain penultimate``: from model specs to numbers, tables, pictures and a page.
 
+``exuno explain penultimate``: from model specs to numbers, pictures and a page.
+
+What was measured: tables for the page and the terminal, numbers for result.json, files of distances and points.
+"""
+
+import csv
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from exuno.engine.files import atomic
 from exuno.engine.progress import ProgressBar
 from exuno.engine.run import Run
-from exuno.explain import drawing, geometry, tables
-from exuno.explain.carry_out import carry_out
-from exuno.explain.geometry import Floats, Mask
-from exuno.explain.last_layer import LastLayer
-from exuno.explain.models import open_models
+from exuno.explain import drawing, geometry
+from exuno.explain.geometry import Floats, Mask, plane_of
 from exuno.explain.options import PenultimateConfig, is_groups, replay, values_of
-from exuno.explain.plane import plane_of
 from exuno.explain.readings import (
     Images,
+    LastLayer,
     Reading,
     distances_of,
     match_classes,
@@ -28,12 +34,126 @@ from exuno.explain.readings import (
     within_heads,
 )
 from exuno.explain.similar import grouped, nearest, three_of
-from exuno.explain.tables import Measured
+from exuno.explain.work import open_models, run_word
 from exuno.features.cache import weights_digest
+from exuno.fewshot.eval_measure import Table
 from exuno.models.classifier import Classifier
 from exuno.models.files import sha256
 from exuno.report import figures
-from exuno.report.grid import save_png
+from exuno.report.images import save_png
+
+MOST = 20
+"""Classes that a table shows."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The numbers of one model on one split."""
+
+    name: str
+    split: str
+    images: int
+    top1: float
+    within: float
+    """Distance of an image from the centroid of its class."""
+    near: float
+    """Mean distance of similar classes."""
+    spread_near: float
+    """Standard deviation of a class along the way to a similar one, as a share of the way."""
+    spread_far: float
+    """The same to the other classes."""
+    distances: Floats
+    """[C, C]"""
+    eta: float | None
+    """Diffusion index; None for the reference."""
+    interval: tuple[float, float]
+    eta_of_classes: Floats
+    """[C]"""
+
+    @property
+    def key(self) -> str:
+        """In result.json and in the head of a table."""
+        return f"{self.name}/{self.split}"
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """``-0.013`` -> ``−1.3``, in percent; a dash for NaN."""
+    return "–" if math.isnan(value) else f"{100 * value:+.{digits}f}".replace("-", "−")
+
+
+def geometry_rows(rows: Sequence[Measured], several: bool, note: str) -> Table:
+    """Models x numbers; the split only where there are several."""
+    lines = []
+    for row in rows:
+        half = (row.interval[1] - row.interval[0]) / 2
+        index = "reference" if row.eta is None else f"{signed(row.eta)} ± {100 * half:.1f}"
+        told = [row.name, row.split] if several else [row.name]
+        numbers = [f"{value:.3f}" for value in (row.within, row.near, row.spread_near, row.spread_far)]
+        lines.append([*told, f"{100 * row.top1:.1f} %", *numbers, index])
+    head = ["model", *(["split"] if several else []), "top-1", "within", "near", "spread near", "spread far", "η in %"]
+    return {"title": "Geometry of the features", "head": head, "rows": lines, "note": note}
+
+
+def neighbours(rows: Sequence[Measured], names: Sequence[str], similar: Mask, similarity: Floats) -> Table:
+    """Each class with its similar ones, nearest first, and the index of each model; of many classes those that moved
+    most, or, of a single model, those with the nearest neighbours."""
+    moved = [row for row in rows if row.eta is not None]
+    has = similar.any(1)
+    if moved:
+        size = np.nanmax(np.where(has, np.abs([row.eta_of_classes for row in moved]), -1), 0)
+    else:
+        size = -np.where(similar, similarity, np.inf).min(1)
+    chosen = np.flatnonzero(has)
+    if len(chosen) > MOST:
+        chosen = np.sort(chosen[np.argsort(-size[chosen], kind="stable")[:MOST]])
+    lines = []
+    for i in chosen.tolist():
+        near = [j for j in similarity[i].argsort(kind="stable").tolist() if similar[i, j]]
+        told = ", ".join(f"{names[j]} {similarity[i, j]:.2f}" for j in near[:8])
+        told += f" and {len(near) - 8} more" if len(near) > 8 else ""
+        lines.append([names[i], told, *(signed(float(row.eta_of_classes[i])) for row in moved)])
+    several = len({row.split for row in rows}) > 1
+    head = ["class", "similar classes", *(f"η, {row.key if several else row.name}" for row in moved)]
+    note = "Beside each similar class its distance; 1 is the mean distance of two classes."
+    if len(names) > MOST:
+        note += f" {len(chosen)} of {len(names):,} classes, those that " + (
+            "moved most; all distances are in distances.csv." if moved else "have the nearest neighbours."
+        )
+    return {"title": "Classes", "head": head, "rows": lines, "note": note}
+
+
+def numbers(rows: Sequence[Measured]) -> dict[str, Any]:
+    """metrics, intervals and n of result.json, and everything else under ``geometry``."""
+    moved = [row for row in rows if row.eta is not None]
+    fields = ("top1", "within", "near", "spread_near", "spread_far", "eta", "images")
+    return {
+        "metrics": {f"{row.key}/eta": row.eta for row in moved},
+        "intervals": {f"{row.key}/eta": list(row.interval) for row in moved},
+        "n": {f"{row.key}/eta": row.images for row in moved},
+        "geometry": {row.key: {field: getattr(row, field) for field in fields} for row in rows},
+    }
+
+
+def write_distances(path: Path, rows: Sequence[Measured], names: Sequence[str], similar: Mask) -> None:
+    """A line for each pair of classes, with its distance in each model; ``similar`` where one counts as similar to the
+    other."""
+    with atomic(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["class", "other", "similar", *(row.key for row in rows)])
+        for i in range(len(names)):
+            for j in range(i + 1, len(names)):
+                either = int(similar[i, j] or similar[j, i])
+                writer.writerow([names[i], names[j], either, *(f"{row.distances[i, j]:.5f}" for row in rows)])
+
+
+def write_points(path: Path, points: dict[str, tuple[Floats, Sequence[str]]]) -> None:
+    """A line for each projected image: model and split, class, x, y."""
+    with atomic(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["model", "class", "x", "y"])
+        for key, (places, classes) in points.items():
+            writer.writerows([key, name, f"{x:.5f}", f"{y:.5f}"] for (x, y), name in zip(places, classes, strict=True))
+
 
 PAPER = "Müller, Kornblith, Hinton: When Does Label Smoothing Help? NeurIPS 2019, arXiv 1906.02629"
 Readings = dict[str, list[Reading]]
@@ -73,19 +193,19 @@ def explain_penultimate(config: PenultimateConfig) -> Run:
         three = three_of(images.names, config.asked, similarity)
         rows = measure(config, inside, distances, images, similar)
         contents = [
-            tables.geometry(rows, len(config.split) > 1, _note(config, images, three, near_chance(readings))),
-            tables.neighbours(rows, images.names, similar, similarity),
+            geometry_rows(rows, len(config.split) > 1, _note(config, images, three, near_chance(readings))),
+            neighbours(rows, images.names, similar, similarity),
         ]
         draw(run, config, readings, distances, layers, images, three)
         draw_distances(run, rows, images, similar)
-        tables.write_distances(run.dir / "distances.csv", rows, images.names, similar)
+        write_distances(run.dir / "distances.csv", rows, images.names, similar)
         told = {"tables": contents, "lineage": {name: model.card.lineage for name, model in models.items()}}
-        return {**tables.numbers(rows), **told, "projected": [images.names[label] for label in three]}
+        return {**numbers(rows), **told, "projected": [images.names[label] for label in three]}
 
     about = {"summary": f"Penultimate features of {_count(specs)} on {config.data}", "paper": PAPER}
     known = digests(config, {spec: models[name] for name, spec in specs.items()}, judge, images)
     values = values_of(config)
-    return carry_out("penultimate", values, config.run, about, known, replay("penultimate", values, "models"), work)
+    return run_word("penultimate", values, config.run, about, known, replay("penultimate", values, "models"), work)
 
 
 def digests(
@@ -186,7 +306,7 @@ def draw(
         caption = f"The classes {', '.join(names[:2])} and {names[2]}; lengths are relative, 1 is the mean distance of "
         caption += "two class centroids of the model."
         figures.add(run.dir / "figures", file, name, caption, "numbers", drawing.least_of(picture))
-    tables.write_points(run.dir / "projection.csv", points)
+    write_points(run.dir / "projection.csv", points)
 
 
 def draw_distances(run: Run, rows: Sequence[Measured], images: Images, similar: Mask) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from exuno.data.subset import some
+from exuno.data.subset import abbreviated
 from exuno.engine.documents import read_json
 from exuno.engine.errors import ExunoError
 from exuno.explain.geometry import Floats, Mask
@@ -107,4 +107,6 @@ def unknown(name: str, names: Sequence[str], where: str = "") -> ExunoError:
     """The mistake of a class that does not exist."""
     near = get_close_matches(name, names, 1)
     hint = f"Did you mean '{near[0]}'? " if near else ""
-    return ExunoError(f"there is no class '{name}'{f' {where}' if where else ''}", f"{hint}Some are: {some(names)}.")
+    return ExunoError(
+        f"there is no class '{name}'{f' {where}' if where else ''}", f"{hint}Some are: {abbreviated(names)}."
+    )

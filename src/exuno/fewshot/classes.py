@@ -1,16 +1,27 @@
-"""Which classes are trained on, which choose, and which are new: ``--split``."""
+"""Which classes are trained on, which choose, and which are new: ``--split``, also of a CSV file.
 
+Which classes are trained on, which choose, and which are new: ``--split``.
+
+``--split FILE.csv``: which class, or which file, is in which part.
+"""
+
+import csv
+import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from exuno.data import rng
 from exuno.data.base import Data
-from exuno.data.deep import split_bits
-from exuno.data.fewshot import FEWSHOT
-from exuno.data.files import SUFFIXES
-from exuno.data.omniglot import RUNS
+from exuno.data.images.deep import split_bits, tell_depth
+from exuno.data.images.folder import SUFFIXES, FileData
+from exuno.data.named.fewshot import FEWSHOT
+from exuno.data.named.omniglot import RUNS
 from exuno.data.open import lacks_split, open_data, same_samples
-from exuno.data.subset import choose, present, some
+from exuno.data.subset import abbreviated, choose, present
+from exuno.engine.documents import read_text
 from exuno.engine.errors import ExunoError
 from exuno.fewshot.options import Classes
 
@@ -67,7 +78,7 @@ def open_classes(spec: str, part: Part, classes: Classes, root: Path | None, see
     if found.num_classes < 2 and part != "train":
         raise ExunoError(f"{found.name} has {found.num_classes} class", "Give a test 2 classes or more.")
     if (classes.turns or classes.mirrored) and part == "train":
-        from exuno.data.turned import TurnedData
+        from exuno.data.named.omniglot import TurnedData
 
         return TurnedData(found, classes.turns, classes.mirrored)
     return found
@@ -99,7 +110,7 @@ def _all(spec: str, root: Path | None) -> Data:
 def _omniglot(part: Part, root: Path | None, seed: int) -> Data | None:
     """Background and evaluation set; without the latter, whole alphabets of the former, so that new characters are of
     unseen alphabets in either case."""
-    from exuno.data.omniglot import has_evaluation
+    from exuno.data.named.omniglot import has_evaluation
 
     if root is not None and has_evaluation(root):
         return None if part == "val" else open_data("omniglot", part, root=root)
@@ -131,7 +142,7 @@ def drawn(names: tuple[str, ...], seed: int) -> Split:
 def _folder_parts(path: Path) -> dict[Part, Data | None] | None:
     """The parts of a folder whose split folders share no class; None if it has no such folders, or all have the classes
     of train."""
-    from exuno.data.folder import class_folders, open_folder, split_folders
+    from exuno.data.images.folder import class_folders, open_folder, split_folders
 
     folders = split_folders(Path(split_bits(str(path))[0]))
     if "train" not in folders or len(folders) < 2:
@@ -143,7 +154,7 @@ def _folder_parts(path: Path) -> dict[Part, Data | None] | None:
     for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
         if both := sorted(names.get(one, set()) & names.get(other, set())):
             raise ExunoError(
-                f"{path} has the classes {some(both)} for {one} and for {other}",
+                f"{path} has the classes {abbreviated(both)} for {one} and for {other}",
                 "Give each part classes of its own, or say by --split, a CSV file, which class is in which.",
             )
     return {part: open_folder(path, part, own_classes=True) if part in folders else None for part in PARTS}
@@ -169,7 +180,7 @@ def _named_alike(data: Data, first: Data) -> Data:
     label 0 of one and the class that it is of the other would be two classes."""
     if (data.classes is None) == (first.classes is None) or data.num_classes != first.num_classes:
         return data
-    from exuno.data.relabelled import Relabelled
+    from exuno.data.classes import Relabelled
 
     return Relabelled(data, range(data.num_classes), first.classes, first.num_classes)
 
@@ -177,7 +188,7 @@ def _named_alike(data: Data, first: Data) -> Data:
 def _open(spec: str, split: str, root: Path | None) -> Data:
     prefix, _, path = spec.partition(":")
     if prefix == "folder":
-        from exuno.data.folder import open_folder
+        from exuno.data.images.folder import open_folder
 
         return open_folder(Path(path), split, own_classes=True)
     return open_data(spec, split, root=root)
@@ -191,7 +202,6 @@ def _labelled(data: Data) -> Data:
 
 
 def _listed(spec: str, part: Part, split: str, root: Path | None) -> Data | None:
-    from exuno.fewshot.class_file import files_of, read_class_file
 
     table = read_class_file(Path(split))
     if table.files:
@@ -203,7 +213,81 @@ def _listed(spec: str, part: Part, split: str, root: Path | None) -> Data | None
     names = present(parents)
     if unknown := sorted(set(table.part_of) - set(names)):
         raise ExunoError(
-            f"{split} names classes that {spec} has not: {some(unknown)}", f"Its classes are {some(names, 8)}."
+            f"{split} names classes that {spec} has not: {abbreviated(unknown)}",
+            f"Its classes are {abbreviated(names, 8)}.",
         )
     chosen = tuple(name for name in names if table.part_of.get(name) == part)
     return choose(f"{spec}/{part}", parents, chosen) if chosen else None
+
+
+@dataclass(frozen=True)
+class ClassFile:
+    """What the file says."""
+
+    path: Path
+    part_of: dict[str, str]
+    """Class -> part."""
+    files: tuple[tuple[str, str], ...]
+    """File and class of each line; () if the file names classes only."""
+
+
+def read_class_file(path: Path) -> ClassFile:
+    """Read a CSV file with the columns ``class,split`` or ``file,class,split`` (and perhaps others).
+
+    Raises:
+        ExunoError: if there is none, columns are missing, a split is unknown, or a class is in two.
+    """
+    if not path.is_file():
+        raise ExunoError(f"there is no file '{path}'", "--split is auto or a CSV file with the columns class,split.")
+    try:
+        reader = csv.DictReader(io.StringIO(read_text(path), newline=""), skipinitialspace=True)
+        columns = reader.fieldnames or ()
+        rows = list(reader)
+    except csv.Error as error:
+        raise ExunoError(f"{path} is not a CSV file: {error}", "Write it with the columns class,split.") from error
+    if missing := [column for column in ("class", "split") if column not in columns]:
+        raise ExunoError(
+            f"{path} has no column {' and no column '.join(missing)}; its first line is {','.join(columns)}",
+            "Its first line must be class,split or file,class,split.",
+        )
+    part_of: dict[str, str] = {}
+    files = []
+    for number, row in enumerate(rows, 2):
+        name, part = (row["class"] or "").strip(), (row["split"] or "").strip()
+        if part not in PARTS or not name:
+            raise ExunoError(
+                f"line {number} of {path} has the class '{name}' and the split '{part}'",
+                "Name a class, and train, val or test.",
+            )
+        if part_of.setdefault(name, part) != part:
+            raise ExunoError(
+                f"line {number} of {path} puts the class {name} into {part}, an earlier one into {part_of[name]}",
+                "A class is in one part only.",
+            )
+        if "file" in columns:
+            files.append(((row["file"] or "").strip(), name))
+    if not part_of:
+        raise ExunoError(f"{path} names no class", "Add a line for each class.")
+    return ClassFile(path, part_of, tuple(files))
+
+
+def files_of(table: ClassFile, part: str, folder: Path, name: str) -> FileData | None:
+    """The files of one part, with paths inside ``folder`` (``PATH@12bit``, too); classes are sorted by name.
+
+    Raises:
+        ExunoError: for a file that is not there.
+    """
+    bare, bits = split_bits(str(folder))
+    folder = Path(bare)
+    chosen = [(file, label) for file, label in table.files if table.part_of[label] == part]
+    lost = next((file for file, _ in chosen if not (folder / file).is_file()), None)
+    if lost is not None:
+        raise ExunoError(f"{table.path} names '{lost}', which is not in {folder}", "Give paths inside the folder.")
+    if not chosen:
+        return None
+    classes = tuple(sorted({label for _, label in chosen}))
+    number = {each: i for i, each in enumerate(classes)}
+    labels = np.array([number[label] for _, label in chosen], np.int64)
+    data = FileData(f"{name}/{part}", folder, [file for file, _ in chosen], labels, classes, bits=bits)
+    tell_depth(f"folder:{folder}", bits, data.files, data.read)
+    return data

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from exuno.data.base import Data
-from exuno.data.class_match import plain
-from exuno.data.omniglot import BACKGROUND, RUNS
+from exuno.data.classes import plain
+from exuno.data.named.omniglot import BACKGROUND, RUNS
 from exuno.data.subset import labels_of
 from exuno.engine.documents import read_bytes
 from exuno.engine.errors import ExunoError
-from exuno.engine.limits import SMALL
-from exuno.features.hdf5 import FeatureData
+from exuno.engine.untrusted import SMALL
+from exuno.features.cache import FeatureData
 from exuno.fewshot.eval_options import FEATURES, PIXELS
 from exuno.fewshot.options import EvalConfig
 from exuno.models.build import build_net

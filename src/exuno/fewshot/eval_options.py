@@ -9,7 +9,7 @@ from exuno.engine.check import need
 from exuno.engine.documents import mapping, read_yaml
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import EXECUTION
-from exuno.evaluate.command import spec_of
+from exuno.evaluate.eval import spec_of
 from exuno.features import SIGNATURE
 from exuno.fewshot.options import Classes, EvalConfig
 from exuno.presets import to_args, to_dict

@@ -15,12 +15,23 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.options import RunOptions
 from exuno.engine.progress import peak_memory
 from exuno.engine.run import Run, open_run
-from exuno.features.cache import default_folder
-from exuno.features.hdf5 import FeatureData
-from exuno.features.images import few_of_each
+from exuno.features.cache import FeatureData, default_folder
+from exuno.features.extract import few_of_each
 from exuno.fewshot import figures
 from exuno.fewshot.classes import ALL, open_classes
-from exuno.fewshot.eval_measure import EPISODES, SHOTS, Plan, View, check_data, measure_all, seen_as
+from exuno.fewshot.eval_measure import (
+    EPISODES,
+    SHOTS,
+    Plan,
+    Row,
+    View,
+    check_data,
+    measure_all,
+    numbers,
+    seen_as,
+    show,
+    tables,
+)
 from exuno.fewshot.eval_models import NOTHING, Subject, lineages, open_subjects, random_network, seen
 from exuno.fewshot.eval_options import (
     FEATURES,
@@ -33,7 +44,6 @@ from exuno.fewshot.eval_options import (
     values_of,
 )
 from exuno.fewshot.options import EvalConfig, PretrainConfig
-from exuno.fewshot.tables import Row, numbers, show, tables
 from exuno.models.classifier import Classifier
 from exuno.report.page import write_report
 

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from exuno.data.base import pictures
 from exuno.data.subset import labels_of, names_of
 from exuno.features.attention import attention, overlay
-from exuno.features.extract import is_transformer
-from exuno.features.images import Crops, short_side
+from exuno.features.extract import Crops, is_transformer, short_side
 from exuno.models.classifier import Classifier
 from exuno.report.figures import add, slug
-from exuno.report.grid import image_grid, save_png
+from exuno.report.images import image_grid, save_png
 
 SHOWN = 8
 """Images, one of each class."""

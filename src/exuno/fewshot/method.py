@@ -7,16 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exuno.engine.method import Batch, Method, Numbers, StepOutput
+from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState, cosine
 from exuno.engine.options import Optim
-from exuno.engine.schedule import Progress, cosine
-from exuno.fewshot.gather import gathered, mean_of_all
 from exuno.fewshot.losses import Term, class_level, dino, find_pairs, masked, patch_level, sharpen
-from exuno.fewshot.mask import make_masks, most_masked
-from exuno.fewshot.options import PretrainConfig, Weights
-from exuno.fewshot.projection import Projection
-from exuno.fewshot.views import GLOBAL, make_views
-from exuno.models.vit import Vit
+from exuno.fewshot.losses.shared import gathered, mean_of_all
+from exuno.fewshot.network import Projection
+from exuno.fewshot.options import LossWeights, PretrainConfig
+from exuno.fewshot.views import GLOBAL, make_masks, make_views, most_masked
+from exuno.models.zoo.vit import Vit
 
 _torch: Any = torch
 """With its operations on lists of tensors, which its stubs leave out."""
@@ -46,7 +44,7 @@ class Network(nn.Module):
         weights: of the losses; what none of them reads is not computed.
     """
 
-    def __init__(self, backbone: Vit, projection: Projection, weights: Weights) -> None:
+    def __init__(self, backbone: Vit, projection: Projection, weights: LossWeights) -> None:
         super().__init__()
         self.backbone, self.projection = backbone, projection
         self.reads_patches = bool(weights.masked or weights.patch_level)
@@ -119,7 +117,7 @@ class MaskedDistillation(Method):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
         self.seen: tuple[Tensor, Tensor] | None = None
 
-    def numbers(self, at: Progress) -> dict[str, float]:
+    def numbers(self, at: TrainState) -> dict[str, float]:
         """The epoch, the teacher's temperatures, and how far it follows the student."""
         options = self.config.teacher
         return {
@@ -129,7 +127,7 @@ class MaskedDistillation(Method):
             "follow": 1 - cosine(options.momentum, 1.0, at.fraction),
         }
 
-    def phase(self, at: Progress) -> bool:
+    def phase(self, at: TrainState) -> bool:
         """Whether the last layer of the head rests."""
         return at.epoch < self.config.freeze_last
 
@@ -198,7 +196,7 @@ class MaskedDistillation(Method):
     def _normalised(self, pixels: Tensor) -> Tensor:
         return (pixels - self.mean) / self.std
 
-    def _temperature(self, ends: tuple[float, float], at: Progress) -> float:
+    def _temperature(self, ends: tuple[float, float], at: TrainState) -> float:
         done = min(1.0, at.fraction / self.config.teacher.warmup) if self.config.teacher.warmup else 1.0
         return ends[0] + (ends[1] - ends[0]) * done
 

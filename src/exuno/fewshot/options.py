@@ -122,7 +122,7 @@ class Teacher:
 
 
 @dataclass(frozen=True)
-class Weights:
+class LossWeights:
     """Weights of the loss terms."""
 
     cls: float = 0.0
@@ -200,7 +200,7 @@ class PretrainConfig:
     mask: Mask = field(default_factory=Mask)
     head: Head = field(default_factory=Head)
     teacher: Teacher = field(default_factory=Teacher)
-    weights: Weights = field(default_factory=lambda: Weights(cls=1.0, masked=1.0))
+    weights: LossWeights = field(default_factory=lambda: LossWeights(cls=1.0, masked=1.0))
     validation: Validation = field(default_factory=Validation)
     optim: Optim = field(
         default_factory=lambda: Optim(
@@ -224,7 +224,7 @@ class DistillConfig(PretrainConfig):
     """Where to start: pretrain:PRESET (trained first, if it is not there), run:DIR of phase 1, or file:PATH."""
     epochs: int = 150
     """Times the training set is seen."""
-    weights: Weights = field(default_factory=lambda: Weights(class_level=1.0, patch_level=1.0))
+    weights: LossWeights = field(default_factory=lambda: LossWeights(class_level=1.0, patch_level=1.0))
 
 
 @dataclass(frozen=True)

@@ -6,26 +6,25 @@ from typing import Any, cast
 from accelerate import Accelerator
 
 from exuno.data.base import Data
-from exuno.data.choose import batches
+from exuno.data.batches import batches
 from exuno.data.loader import Loader
 from exuno.engine import session
 from exuno.engine.devices import make_accelerator, reuse_memory
 from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Result, fit
 from exuno.engine.run import Run
-from exuno.fewshot.check import check_config, smoke
 from exuno.fewshot.classes import open_classes
+from exuno.fewshot.fewshot import check_config, smoke
 from exuno.fewshot.method import MaskedDistillation
+from exuno.fewshot.network import PREFIX, Projection, load_projection, open_start, phase_one, save_projection
 from exuno.fewshot.options import DistillConfig, PretrainConfig
-from exuno.fewshot.projection import Projection
-from exuno.fewshot.start import PREFIX, load_projection, open_start, phase_one, save_projection
 from exuno.fewshot.validate import Validator
 from exuno.models.classifier import Classifier
-from exuno.models.save import save_model
-from exuno.models.vit import Vit
+from exuno.models.files import save_model
+from exuno.models.zoo.vit import Vit
 from exuno.presets import Preset
 from exuno.report.page import write_report
-from exuno.training import carry_out, rehearse, smoke_mark, tell_cost
+from exuno.training import rehearse, run_training, smoke_mark, tell_cost
 
 
 def pretrain(config: PretrainConfig, preset: Preset | None = None) -> Run:
@@ -35,7 +34,7 @@ def pretrain(config: PretrainConfig, preset: Preset | None = None) -> Run:
         ExunoError: anything the user can put right.
     """
     check_config(config)
-    return carry_out("fewshot pretrain", config, preset, lambda plan, run: train(plan, run, plan.model), smoke=smoke)
+    return run_training("fewshot pretrain", config, preset, lambda plan, run: train(plan, run, plan.model), smoke=smoke)
 
 
 def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
@@ -49,7 +48,7 @@ def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
     def work(plan: DistillConfig, run: Run) -> None:
         train(plan, run, open_start(plan, run, pretrain))
 
-    return carry_out("fewshot distill", config, preset, work, smoke=smoke)
+    return run_training("fewshot distill", config, preset, work, smoke=smoke)
 
 
 def check_start(config: PretrainConfig) -> None:
@@ -196,7 +195,7 @@ def train(config: PretrainConfig, run: Run, start: str) -> None:
         evaluators=[validator],
         evaluations=config.evaluations,
         title=run.verb,
-        thrift="Lower --batch-size or --views.local, or give --precision bf16.",
+        oom_hint="Lower --batch-size or --views.local, or give --precision bf16.",
     )
     if accelerator.is_main_process:
         conclude(config, run, setup, validator, outcome, accelerator)

@@ -1,4 +1,9 @@
-"""What is measured on the way of a few-shot training: clusters of training images, episodes of validation classes."""
+"""What is measured on the way of a few-shot training: clusters of training images, episodes of validation classes.
+
+What is measured on the way of a few-shot training: clusters of training images, episodes of validation classes.
+
+How well clusters agree with classes: normalised mutual information and the adjusted Rand index. NumPy only.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
+from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from exuno.data.base import Data
@@ -14,17 +20,55 @@ from exuno.engine.documents import read_json
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import write_json
 from exuno.engine.run import Run
-from exuno.engine.session import Head
-from exuno.evaluate.measure import in_order
-from exuno.fewshot.clusters import ari, nmi
+from exuno.engine.session import Subset
+from exuno.evaluate.measure import ordered_batches
 from exuno.fewshot.eval_options import QUERIES
 from exuno.fewshot.method import MaskedDistillation
+from exuno.fewshot.network import FILE as HEAD
+from exuno.fewshot.network import save_projection
 from exuno.fewshot.options import PretrainConfig
-from exuno.fewshot.start import FILE as HEAD
-from exuno.fewshot.start import save_projection
 from exuno.models.classifier import Classifier
-from exuno.models.save import WEIGHTS, save_model
-from exuno.models.weights import read_weights
+from exuno.models.files import WEIGHTS, save_model
+from exuno.models.formats.weights import read_weights
+
+
+def contingency(labels: ArrayLike, clusters: ArrayLike) -> NDArray[np.float64]:
+    """Counts [classes, clusters] of samples, empty ones left out."""
+    _, rows = np.unique(np.asarray(labels), return_inverse=True)
+    _, columns = np.unique(np.asarray(clusters), return_inverse=True)
+    table = np.zeros((rows.max() + 1, columns.max() + 1))
+    np.add.at(table, (rows, columns), 1)
+    return table
+
+
+def nmi(labels: ArrayLike, clusters: ArrayLike) -> float:
+    """Mutual information over the mean of both entropies, in [0, 1] (Strehl and Ghosh, JMLR 2002, arithmetic mean as in
+    scikit-learn). One class in one cluster counts as 1.
+
+    Args:
+        labels: class of each sample, [N].
+        clusters: its cluster, [N].
+    """
+    joint = contingency(labels, clusters) / np.size(labels)
+    rows, columns = joint.sum(1), joint.sum(0)
+    both = joint > 0
+    mutual = (joint[both] * np.log(joint[both] / np.outer(rows, columns)[both])).sum()
+    entropies = -(rows * np.log(rows)).sum() - (columns * np.log(columns)).sum()
+    return float(max(0.0, 2 * mutual / entropies)) if entropies > 0 else 1.0
+
+
+def ari(labels: ArrayLike, clusters: ArrayLike) -> float:
+    """Share of pairs on which both agree, 0 at chance and 1 if they are the same (Hubert and Arabie, 1985)."""
+
+    def pairs(counts: NDArray[np.float64]) -> float:
+        return float((counts * (counts - 1) / 2).sum())
+
+    table = contingency(labels, clusters)
+    together, rows, columns = pairs(table), pairs(table.sum(1)), pairs(table.sum(0))
+    chance = rows * columns / max(1.0, pairs(np.array([table.sum()])))
+    most = (rows + columns) / 2
+    return (together - chance) / (most - chance) if most > chance else 1.0
+
 
 CLUSTERED = 2000  # training images whose clusters are looked at, spread over the set
 
@@ -69,7 +113,7 @@ class Validator:
                     "Give a smaller one, so that images are left to test.",
                 )
         self.config, self.model, self.method, self.size, self.run = config, model, method, size, run
-        self.training, self.validation = Head(training, 64 if config.run.smoke else CLUSTERED), validation
+        self.training, self.validation = Subset(training, 64 if config.run.smoke else CLUSTERED), validation
 
     def __call__(self, method: nn.Module, accelerator: Accelerator) -> Iterator[tuple[str, float]]:
         """Measures in the main process; the others have nothing to say."""
@@ -88,7 +132,7 @@ class Validator:
     def clusters(self, device: torch.device) -> Iterator[tuple[str, float]]:
         """Agreement of the teacher's clusters with the classes of training images."""
         network, found, labels = self.method.teacher, [], []
-        for batch in in_order(self.training, self.size, self.config.run.workers).epoch(0):
+        for batch in ordered_batches(self.training, self.size, self.config.run.workers).epoch(0):
             pixels = self.model.prepare(batch["images"].to(device))
             found.append(network.projection(network.backbone.tokens(pixels)[:, 0]).argmax(1).cpu())
             labels.append(batch["labels"])

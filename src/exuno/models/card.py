@@ -10,8 +10,8 @@ from typing import Any, Self
 from exuno.engine.check import need
 from exuno.engine.documents import number
 from exuno.engine.errors import ExunoError
-from exuno.engine.limits import CLASSES, PIXELS, SMALL
 from exuno.engine.options import Sound
+from exuno.engine.untrusted import CLASSES, PIXELS, SMALL
 
 MOST_CHANNELS = 1024
 MOST_OPTION = 10_000

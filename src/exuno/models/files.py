@@ -1,20 +1,99 @@
-"""``file:PATH``, ``run:DIR``: models from files."""
+"""Models from files and to files: ``file:PATH``, ``run:DIR``, strict loading, ``model.safetensors`` with its card.
+
+``file:PATH``, ``run:DIR``: models from files.
+
+Putting weights into a network: all of them, or an error that says what does not fit.
+
+Writing a model: ``model.safetensors`` (weights, with the card in its metadata) and ``model.json`` (the card).
+"""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from exuno.engine.digests import seal_tensors
 from exuno.engine.documents import read_bytes
 from exuno.engine.errors import ExunoError
-from exuno.engine.limits import SMALL
+from exuno.engine.files import atomic
+from exuno.engine.untrusted import SMALL
 from exuno.models.build import build_net
 from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
-from exuno.models.ibot import with_mask_token, with_training
+from exuno.models.formats.ibot import with_mask_token, with_training
+from exuno.models.formats.weights import CARD, State, read_contents
+from exuno.models.formats.wrapped import stripped
 from exuno.models.names import WEIGHTS, check_run
-from exuno.models.strict import ANOTHER, fitting, load_strictly, refuse_not_finite
-from exuno.models.weights import CARD, State, read_contents
-from exuno.models.wrapped import stripped
+
+SHOWN = 4
+ANOTHER = (
+    "Name the architecture that they belong to, file:PATH@timm:NAME or @torchvision:NAME; where they have no last "
+    "layer, @timm:NAME?num_classes=0."
+)
+
+
+def load_strictly(net: nn.Module, state: State, arch: str, source: str, todo: str = ANOTHER) -> None:
+    """Load ``state`` into ``net``; both must have the same keys and shapes.
+
+    Args:
+        net: the network of architecture ``arch``.
+        state: weights.
+        arch: what the network is, for the message.
+        source: where the weights come from, for the message (path, and architecture if recognised).
+        todo: what to do where they do not fit.
+
+    Raises:
+        ExunoError: naming the first keys and shapes that differ. The network is then unchanged.
+    """
+    own = net.state_dict()
+    # Checkpoints from before torch 0.4.1 lack this counter, which no result depends on.
+    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
+    extra = [key for key in state if key not in own and not key.endswith("num_batches_tracked")]
+    shapes = [
+        f"{key} is {tuple(state[key].shape)} in the file, {tuple(own[key].shape)} in the model"
+        for key in own
+        if key in state and own[key].shape != state[key].shape
+    ]
+    if missing or extra or shapes:
+        parts = [f"missing {_some(missing)}"] if missing else []
+        parts += [f"unknown {_some(extra)}"] if extra else []
+        parts += [_some(shapes)] if shapes else []
+        raise ExunoError(
+            f"the weights of {source} do not fit {arch}: {'; '.join(parts)}",
+            todo,
+        )
+    net.load_state_dict(state, strict=False)
+
+
+def fitting(state: State, own: Mapping[str, Tensor]) -> State:
+    """``state`` without the first parts of its names, as far as all share them and none is a name of ``own``."""
+    return next((each for each in stripped(state) if own.keys() & each.keys()), state)
+
+
+def refuse_not_finite(state: State, path: Path) -> None:
+    """Raises ExunoError, naming the first, if a tensor holds NaN or infinite numbers (masks may) or none that can be
+    read."""
+    for key, value in state.items():
+        if value.layout != torch.strided or value.is_quantized or value.is_meta:
+            raise ExunoError(
+                f"{path} holds {key} as a sparse, quantised or empty tensor",
+                "Save it as plain numbers: tensor.to_dense().",
+            )
+        if value.is_floating_point() and not key.endswith("mask") and not value.isfinite().all():
+            kind = "NaN" if value.isnan().any() else "infinite numbers"
+            raise ExunoError(
+                f"{path} holds {kind} in {key}", "Its training diverged, or it is damaged: take an earlier checkpoint."
+            )
+
+
+def _some(items: list[str]) -> str:
+    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    return ", ".join(items[:SHOWN]) + more
+
 
 REWRITE = "Its model.json is another model's, or one of the two was changed: write them again, or move model.json away."
 MALFORMED = (LookupError, ValueError, ArithmeticError, StopIteration, TypeError, RuntimeError)
@@ -72,8 +151,8 @@ def load_file(
 def _foreign_card(state: State, path: Path, arch: str | None) -> tuple[State, ModelCard]:
     """The weights in the names of the network that they are of, and its card."""
     from exuno.models.foreign import first_line
-    from exuno.models.layouts import translated
-    from exuno.models.recognise import described, recognise
+    from exuno.models.formats.layouts import translated
+    from exuno.models.formats.recognise import described, recognise
 
     first: ExunoError | None = None
     for each in stripped(state):
@@ -115,3 +194,36 @@ def _own_card(path: Path, arch: str | None, metadata: dict[str, str]) -> ModelCa
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def weights_sha256(module: nn.Module) -> str:
+    """SHA-256 of the names, shapes and values of all parameters and buffers, hexadecimal."""
+    digest = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def save_model(classifier: Classifier, folder: Path) -> Path:
+    """Write the network's weights and card into ``folder``; each file appears whole or not at all.
+
+    Returns:
+        The path of the weights.
+
+    Raises:
+        ExunoError: if the folder cannot be written.
+    """
+    text = classifier.card.to_json()
+    # Clones, because tied parameters share memory and safetensors stores each tensor by itself.
+    state = {key: value.detach().cpu().contiguous().clone() for key, value in classifier.net.state_dict().items()}
+    try:
+        with atomic(folder / WEIGHTS) as temporary:
+            temporary.write_bytes(seal_tensors(save(state), {CARD: text}))
+        with atomic(folder / CARD) as temporary:
+            temporary.write_bytes(text.encode())
+    except OSError as error:
+        raise ExunoError(
+            f"cannot write the model to {folder}: {error.strerror or error}", "Free or choose a folder."
+        ) from error
+    return folder / WEIGHTS

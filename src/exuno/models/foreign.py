@@ -1,9 +1,18 @@
-"""``timm:NAME``, ``torchvision:NAME``, ``hf-hub:ORG/NAME``: architectures and published weights of other libraries."""
+"""Networks and published weights of other libraries: timm, torchvision (images and clips), the Hugging Face hub.
+
+``timm:NAME``, ``torchvision:NAME``, ``hf-hub:ORG/NAME``: architectures and published weights of other libraries.
+
+``hf-hub:ORG/NAME``: a model of exuno on the Hugging Face hub (model.safetensors and model.json), or one in timm's
+format.
+
+``torchvision:r3d_18`` and the like: torchvision's networks for clips.
+"""
 
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -11,7 +20,43 @@ from torch import nn
 from exuno.data.constants import IMAGENET
 from exuno.engine.errors import ExunoError
 from exuno.models.card import OPTIONS, ModelCard
-from exuno.models.torchvision_video import build_video, video_card, video_names
+from exuno.models.classifier import Classifier
+from exuno.models.files import WEIGHTS, load_file
+from exuno.models.formats.weights import CARD
+
+FRAMES = 16
+"""Frames of a clip: the networks with positions are made for so many, the others were trained on them or take any."""
+
+
+def video_names() -> list[str]:
+    """Names of torchvision's networks for clips."""
+    import torchvision
+
+    return torchvision.models.list_models(module=torchvision.models.video)
+
+
+def build_video(name: str, classes: int, options: dict[str, Any]) -> nn.Module:
+    """A network of torchvision for clips [B, 3, T, H, W], with random weights."""
+    import torchvision
+
+    return torchvision.models.get_model(name, weights=None, num_classes=classes, **options)
+
+
+def video_card(
+    name: str, classes: int | None, size: tuple[int, int] | None, class_names: tuple[str, ...] | None
+) -> ModelCard:
+    """The card of one of them, with the frame size, mean and std of its published weights; it takes RGB.
+
+    MViT and S3D need frames of 224 pixels, to which clips are resized, whatever ``size`` is; the others take any.
+    """
+    import torchvision
+
+    weights = torchvision.models.get_model_weights(name)["DEFAULT"]
+    transform = weights.transforms()
+    own = (transform.crop_size[0], transform.crop_size[-1])
+    fitted = own if size is None or name.startswith(("mvit", "s3d")) else size
+    mean, std = tuple(transform.mean), tuple(transform.std)
+    return ModelCard(f"torchvision:{name}", classes or 400, 3, fitted, mean, std, class_names, frames=FRAMES)
 
 
 def build_timm(name: str, classes: int, in_chans: int, options: dict[str, Any]) -> nn.Module:
@@ -22,7 +67,7 @@ def build_timm(name: str, classes: int, in_chans: int, options: dict[str, Any]) 
     try:
         return timm.create_model(name, num_classes=classes, in_chans=in_chans, **options)
     except Exception as error:  # each network checks its options in its own way
-        if set(options) <= set(SIZES):  # a size that does not fit: exuno.models.fits finds another
+        if set(options) <= set(SIZES):  # a size that does not fit: exuno.models.build finds another
             raise
         raise _cannot_be_built(f"timm:{name}", options, error) from error
 
@@ -213,3 +258,60 @@ def suggestion(prefix: str, name: str, known: Sequence[str]) -> str:
 
 def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def load_hub(repo: str) -> Classifier:
+    """Fetch (or take from the cache) and load a model of the hub.
+
+    Raises:
+        ExunoError: if it cannot be fetched, or is in neither format.
+    """
+    import huggingface_hub
+    from huggingface_hub.errors import EntryNotFoundError
+
+    if repo.count("/") != 1:
+        raise ExunoError(f"'{repo}' is no repository of the hub", "Give hf-hub:ORG/NAME.")
+    try:
+        huggingface_hub.hf_hub_download(repo, CARD)
+        return load_file(Path(huggingface_hub.hf_hub_download(repo, WEIGHTS)))
+    except ExunoError:
+        raise
+    except EntryNotFoundError:  # the repository has no card of exuno, or without a network the cache has none
+        net, card = _timm_format(repo)
+        return Classifier(net, card)
+    except Exception as error:  # no network, no such repository, no access
+        raise _unreachable(repo, error) from error
+
+
+def _timm_format(repo: str) -> tuple[nn.Module, ModelCard]:
+    import timm
+    from timm.data.config import resolve_model_data_config
+
+    net: Any  # a plain Module for the type checker, which does not know timm's attributes
+    try:
+        net = timm.create_model(f"hf-hub:{repo}", pretrained=True)
+    except Exception as error:
+        raise _unreachable(repo, error) from error
+    config = resolve_model_data_config(net)
+    chans, height, width = config["input_size"]
+    # The architecture alone rebuilds the network from a saved file; the repository only gave the weights.
+    arch = f"timm:{net.pretrained_cfg['architecture']}"
+    names = net.pretrained_cfg.get("label_names")
+    card = ModelCard(
+        arch,
+        net.num_classes,
+        chans,
+        (height, width),
+        tuple(config["mean"]),
+        tuple(config["std"]),
+        tuple(names) if names and len(names) == net.num_classes else None,
+        lineage={"hub": repo},
+    )
+    return net, card
+
+
+def _unreachable(repo: str, error: Exception) -> ExunoError:
+    return ExunoError(
+        f"hf-hub:{repo} cannot be loaded: {first_line(error)}",
+        f"Check the name and the network; hf download {repo} fetches it into the cache.",
+    )

@@ -5,10 +5,9 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from exuno.data.class_match import Side, match
-from exuno.engine.errors import ExunoError
+from exuno.data.classes import Side, match
+from exuno.engine.errors import ExunoError, tell
 from exuno.engine.options import ClassOrder
-from exuno.engine.tell import tell
 from exuno.models.build import build_net
 from exuno.models.classifier import Classifier
 

@@ -5,18 +5,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from exuno.engine.errors import ExunoError
-from exuno.models.build import build_net
+from exuno.models.build import build_net, check_fits
 from exuno.models.card import Hearing, ModelCard
 from exuno.models.classifier import Classifier
-from exuno.models.fits import check_fits
-from exuno.models.ibot import PARTS
-from exuno.models.names import no_model, unknown_prefix
-from exuno.models.published import NotAtHand, may_fetch
+from exuno.models.formats.ibot import PARTS
+from exuno.models.names import NotAtHand, may_fetch, no_model, unknown_prefix
 from exuno.models.registry import clip_of
 
 
 @dataclass(frozen=True)
-class Wish:
+class Overrides:
     """What the caller asks of a model; None leaves it to the model."""
 
     classes: int | None = None
@@ -69,7 +67,7 @@ def load_model(
     """
     if hearing:
         in_chans, input_size, mean, std = 1, hearing.input_size, (0.0,), (1.0,)
-    wish = Wish(
+    wish = Overrides(
         classes,
         tuple(class_names) if class_names is not None else None,
         in_chans,
@@ -91,7 +89,7 @@ def load_model(
     if prefix == "hf-hub":
         if not may_fetch():
             raise NotAtHand(f"whether {spec} is there, and fits")
-        from exuno.models.hub import load_hub
+        from exuno.models.foreign import load_hub
 
         return _fitted(load_hub(name), spec, wish)
     if prefix == "run":
@@ -117,7 +115,7 @@ def split_file(name: str) -> tuple[Path, str | None, str | None]:
     return Path(path), None, arch or None
 
 
-def _exuno(spec: str, wish: Wish, pretrained: bool) -> Classifier:
+def _exuno(spec: str, wish: Overrides, pretrained: bool) -> Classifier:
     if pretrained:
         raise ExunoError(
             f"{spec} names an architecture without weights",
@@ -141,7 +139,7 @@ def _exuno(spec: str, wish: Wish, pretrained: bool) -> Classifier:
     return Classifier(build_net(card), card)
 
 
-def _timm(spec: str, name: str, wish: Wish, pretrained: bool) -> Classifier:
+def _timm(spec: str, name: str, wish: Overrides, pretrained: bool) -> Classifier:
     from exuno.models.foreign import load_timm, timm_card
 
     if pretrained:
@@ -153,7 +151,7 @@ def _timm(spec: str, name: str, wish: Wish, pretrained: bool) -> Classifier:
     return _random(card, wish)
 
 
-def _torchvision(spec: str, name: str, wish: Wish, pretrained: bool) -> Classifier:
+def _torchvision(spec: str, name: str, wish: Overrides, pretrained: bool) -> Classifier:
     from exuno.models.foreign import load_torchvision, torchvision_card
 
     name, _, weights = name.partition("@")
@@ -168,7 +166,7 @@ def _torchvision(spec: str, name: str, wish: Wish, pretrained: bool) -> Classifi
     return _random(card, wish)
 
 
-def _random(card: ModelCard, wish: Wish) -> Classifier:
+def _random(card: ModelCard, wish: Overrides) -> Classifier:
     if wish.hearing:
         blank = ((0.0,) * card.in_chans, (1.0,) * card.in_chans)
         card = replace(card, mean=blank[0], std=blank[1], hearing=wish.hearing)
@@ -183,7 +181,7 @@ def _needed(spec: str, classes: int | None) -> int:
     return classes
 
 
-def _fitted(model: Classifier, spec: str, wish: Wish) -> Classifier:
+def _fitted(model: Classifier, spec: str, wish: Overrides) -> Classifier:
     """A trained model, checked against the number of classes that the caller needs."""
     have = model.card.classes
     if wish.classes is not None and wish.classes != have:

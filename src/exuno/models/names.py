@@ -1,7 +1,14 @@
-"""What models are called: the forms of a model spec, and what is wrong with one, told without building it. No torch."""
+"""What models are called: the forms of a model spec, what is wrong with one, and whether weights may be fetched. No torch.
+
+What models are called: the forms of a model spec, and what is wrong with one, told without building it. No torch.
+
+Whether published weights may be fetched. A dry run fetches none: it gives such a network random ones. No torch.
+"""
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from difflib import get_close_matches
 from functools import cache
 from importlib.util import find_spec
@@ -111,3 +118,26 @@ def _functions(package: str) -> Iterator[str]:
     marked = re.compile(r"^@register_model\b.*\n(?:@.*\n)*def ([a-z]\w+)\(", re.MULTILINE)
     for file in (Path(found.origin).parent / "models").rglob("*.py"):
         yield from marked.findall(file.read_text(encoding="utf-8", errors="ignore"))
+
+
+_fetched: ContextVar[bool] = ContextVar("fetched", default=True)
+
+
+class NotAtHand(Exception):
+    """What cannot be known without fetching; the text names it."""
+
+
+@contextmanager
+def none_fetched() -> Iterator[None]:
+    """Meanwhile ``load_model`` gives networks of timm and torchvision random weights, and refuses those of the hub by
+    NotAtHand, since only their files tell what they are."""
+    token = _fetched.set(False)
+    try:
+        yield
+    finally:
+        _fetched.reset(token)
+
+
+def may_fetch() -> bool:
+    """Whether published weights are wanted."""
+    return _fetched.get()

@@ -64,7 +64,7 @@ def clip_of(arch: str) -> tuple[int, int] | None:
     match = re.fullmatch(f"exuno:{X3D}", arch)
     if not match:
         return None
-    from exuno.models.x3d import CLIPS
+    from exuno.models.zoo.x3d import CLIPS
 
     return CLIPS[match[1]]
 
@@ -82,8 +82,7 @@ def build_exuno(name: str, classes: int, in_chans: int, input_size: tuple[int, i
         ExunoError: for an unknown name (with the nearest known one), or a depth that the family does not have.
     """
     if match := re.fullmatch(WRN, name):
-        from exuno.models.wide_resnet import WideResNet
-        from exuno.models.wide_resnet_tf import WideResNetTF
+        from exuno.models.zoo.wide_resnet import WideResNet, WideResNetTF
 
         depth, width = int(match[1]), int(match[2])
         _check_depth(name, depth, 4)
@@ -95,27 +94,27 @@ def build_exuno(name: str, classes: int, in_chans: int, input_size: tuple[int, i
             )
         return (WideResNetTF if match[3] else WideResNet)(depth, width, classes, in_chans)
     if match := re.fullmatch(RESNET, name):
-        from exuno.models.cifar_resnet import CifarResNet
+        from exuno.models.zoo.cifar import CifarResNet
 
         _check_depth(name, int(match[1]), 2)
         return CifarResNet(int(match[1]), classes, in_chans)
     if match := re.fullmatch(CIFAR, name):
         return _cifar(name, match[1], int(match[2]), classes, in_chans)
     if match := re.fullmatch(WIDE, name):
-        from exuno.models.cifar_nets import STEMS, resnet_wide
+        from exuno.models.zoo.cifar import STEMS, resnet_wide
 
         depth, width = int(match[1]), int(match[2])
         _check_depth(name, depth, 2)
         _check_known(name, "width", width, STEMS)
         return resnet_wide(depth, width, classes, in_chans)
     if match := re.fullmatch(CONVNET, name):
-        from exuno.models.convnet import ConvNet
+        from exuno.models.zoo.convnet import ConvNet
 
         depth, width = int(match[1] or 3), int(match[2] or 128)
         _check_positive(name, depth=depth, width=width)
         return ConvNet(depth, width, classes, in_chans, input_size, match[3] or "instance", doubling=bool(match[4]))
     if match := re.fullmatch(VIT, name):
-        from exuno.models.vit import SIZES, Vit
+        from exuno.models.zoo.vit import SIZES, Vit
 
         width, depth, heads = SIZES[match[1]] if match[1] else (int(match[i]) for i in (2, 3, 4))
         patch = int(match[5])
@@ -123,15 +122,15 @@ def build_exuno(name: str, classes: int, in_chans: int, input_size: tuple[int, i
         _check_vit(name, width, heads, patch, input_size)
         return Vit(width, depth, heads, patch, classes, in_chans, input_size)
     if match := re.fullmatch(X3D, name):
-        from exuno.models.x3d import CLIPS, DEPTH, WIDTH
-        from exuno.models.x3d import X3D as Network
+        from exuno.models.zoo.x3d import CLIPS, DEPTH, WIDTH
+        from exuno.models.zoo.x3d import X3D as Network
 
         width, depth = float(match[2] or WIDTH), float(match[3] or DEPTH)
         if not (0.2 <= width <= 20 and 0.2 <= depth <= 20):
             raise ExunoError(f"exuno:{name} has factors of {width:g} and {depth:g}", "Give factors from 0.2 to 20.")
         return Network(classes, in_chans, CLIPS[match[1]][0], input_size, width, depth)
     if match := re.fullmatch(MOBILENET, name):
-        from exuno.models.mobilenet import MobileNet
+        from exuno.models.zoo.mobilenet import MobileNet
 
         _check_positive(name, width=int(match[2]))
         return MobileNet(int(match[1]), int(match[2]), classes, in_chans)
@@ -162,7 +161,7 @@ def unknown(name: str) -> ExunoError:
 
 
 def _cifar(name: str, family: str, depth: int, classes: int, in_chans: int) -> "nn.Module":
-    from exuno.models.cifar_nets import BLOCKS, VGG, CifarVGG, resnet_cifar
+    from exuno.models.zoo.cifar import BLOCKS, VGG, CifarVGG, resnet_cifar
 
     _check_known(name, "depth", depth, VGG if family == "vgg" else BLOCKS)
     return (CifarVGG if family == "vgg" else resnet_cifar)(depth, classes, in_chans)

@@ -4,5 +4,5 @@
 - ``layout``, ``areas``, ``labels``, ``order``: where the classes lie (PoDD, PoDDL, PoCO).
 - ``rat`` (RaT-BPTT, on ``unroll``), ``dm``, ``gm``: the algorithms; ``method.Distiller``: one outer step.
 - ``measure``: training from a poster and testing; ``baselines``: real images at the same budget.
-- ``command``: ``exuno poster``; the file of a poster is ``exuno.data.poster``.
+- ``command``: ``exuno poster``; the file of a poster is ``exuno.data.poster.format``.
 """

@@ -5,13 +5,13 @@ import torch
 from torch import Tensor
 
 from exuno.engine.errors import ExunoError
-from exuno.poster.bench import Bench
+from exuno.poster.context import Bench
 
 
 def distribution_matching(
     bench: Bench, images: Tensor, labels: Tensor, real: Tensor, classes: Tensor, number: int
 ) -> Tensor:
-    """See :class:`exuno.poster.bench.Algorithm`; equation 6 of the paper.
+    """See :class:`exuno.poster.context.Algorithm`; equation 6 of the paper.
 
     A patch counts for each class with its share of that class's labels, so that hard labels give the paper's mean.
     """

@@ -1,4 +1,14 @@
-"""Pictures of a poster, drawn with Pillow: enlarged, with its classes on it, unwhitened, and some of its patches."""
+"""Pictures of a poster: enlarged, unwhitened, as an animation, on the page of its run.
+
+Pictures of a poster, drawn with Pillow: enlarged, with its classes on it, unwhitened, and some of its patches.
+
+A poster as it grew: its pictures on the way, as an animated GIF file of bounded size.
+
+The pictures of a poster for the page of its run.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -7,10 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from exuno.data.canvas import boxes, offsets
-from exuno.data.gather import Canvas
-from exuno.data.poster import Poster
-from exuno.data.whitening import RANGE
+from exuno.data.poster.format import Poster, picture
+from exuno.data.poster.layout import boxes, offsets
+from exuno.data.poster.patches import Canvas
+from exuno.data.poster.whitening import RANGE
+from exuno.engine.files import atomic, write_json
+from exuno.report.images import gif, save_png
 
 Bytes = NDArray[np.uint8]
 INK, PAPER, SOFT, BAR = (29, 28, 26), (255, 255, 255), (222, 219, 212), (70, 110, 190)
@@ -119,3 +131,87 @@ def samples(poster: Poster, count: int = 12, columns: int = 3, classes: int = 3)
             draw.rectangle((x, y + 19, x + TEXT, y + 24), fill=(*LABEL, 70))
             draw.rectangle((x, y + 19, x + share * TEXT, y + 24), fill=BAR)
     return sheet
+
+
+FRAMES = 60  # at most
+SMALLEST = 240  # pixels of the longer side, below which frames are left out instead
+SECONDS = 6.0  # of one round, without the last frame, which stays for two more
+
+
+def write_animation(path: Path, frames: Sequence[Path], longest: int = 480, limit: int = 4 << 20) -> bool:
+    """Write a GIF file that repeats for ever.
+
+    Args:
+        path: of the GIF file.
+        frames: PNG files of one size, gray or RGB, in order; at most 60 of them are taken, spread evenly.
+        longest: longer side in pixels, which small pictures reach by whole factors.
+        limit: bytes. A file that would be larger is enlarged less, then gets fewer frames.
+
+    Returns:
+        Whether there was anything that moves; if not, nothing is written.
+    """
+    chosen = np.linspace(0, len(frames) - 1, min(FRAMES, len(frames))).round().astype(np.int64)
+    pictures = [picture(frames[number]) for number in chosen.tolist()]
+    if len({picture.tobytes() for picture in pictures}) < 2:
+        return False
+    content = encode(pictures, longest)
+    while len(content) > limit and (longest > SMALLEST or len(pictures) > 2):
+        if longest > SMALLEST:
+            longest = longest * 3 // 4
+        else:
+            pictures = [*pictures[:-1:2], pictures[-1]]
+        content = encode(pictures, longest)
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+    return True
+
+
+def encode(pictures: Sequence[np.ndarray], longest: int) -> bytes:
+    """Pictures uint8 [C, H, W], enlarged or shrunk to ``longest``, as the content of a GIF file."""
+    frames = [enlarged(picture, longest) for picture in pictures]
+    for frame in frames:
+        frame.thumbnail((longest, longest))
+    each = max(40, round(1000 * SECONDS / len(pictures)))
+    return gif(frames, [each] * (len(frames) - 1) + [each + 2000])
+
+
+LONGEST = 960  # pixels
+
+
+def least_of(picture: Image.Image) -> int:
+    """Width in pixels of the page at which the letters of a drawing, most of them 13 high or more, are read."""
+    return round(0.75 * picture.width)
+
+
+def write_figures(folder: Path, poster: Poster, frames: Sequence[Path] = ()) -> None:
+    """Write ``poster.png``, ``classes.png``, ``patches.png``, where whitened ``unwhitened.png``, where there are frames
+    ``progress.gif``, and ``figures.json`` for the report.
+
+    Args:
+        folder: where to.
+        poster: the poster.
+        frames: picture files of it on the way, in order.
+    """
+    layout, figures = poster.layout, []
+
+    def add(file: str, title: str, caption: str, least: int = 0) -> None:
+        figures.append({"file": file, "title": title, "caption": caption, "least": least})
+
+    save_png(np.asarray(enlarged(poster.pixels, LONGEST)), folder / "poster.png")
+    caption = f"All that a network learns {poster.classes} classes from: {layout.size[1]} x {layout.size[0]} pixels, "
+    caption += f"{poster.ipc:.3g} images per class, here enlarged. Each channel spans its own range of values."
+    add("poster.png", "The poster", caption)
+    if poster.whitening is not None:
+        save_png(np.asarray(enlarged(unwhitened(poster), LONGEST)), folder / "unwhitened.png")
+        caption = "Its whitening undone, patch by patch, and averaged where patches overlap: the colours of the data."
+        add("unwhitened.png", "The poster, unwhitened", caption)
+    classes, patches = overlay(poster, LONGEST), samples(poster)
+    save_png(np.asarray(classes), folder / "classes.png")
+    learned = "where the labels began to be learned" if poster.labels is not None else "from which the labels follow"
+    add("classes.png", "Its classes", f"The areas of the classes, {learned}.", least_of(classes))
+    save_png(np.asarray(patches), folder / "patches.png")
+    caption = f"Some of its {layout.count} overlapping patches of {layout.patch[1]} x {layout.patch[0]} pixels, with "
+    add("patches.png", "Its patches", caption + "the likeliest classes of their soft labels.", least_of(patches))
+    if write_animation(folder / "progress.gif", frames):
+        add("progress.gif", "How it grew", "The poster from its start to the end of the distillation.")
+    write_json(folder / "figures.json", figures)

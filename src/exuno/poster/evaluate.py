@@ -9,25 +9,22 @@ import torch
 from torch import Tensor
 
 from exuno.data.base import Data
-from exuno.data.class_match import Side
+from exuno.data.classes import Side, relabelled
 from exuno.data.holdout import open_held, recorded
-from exuno.data.poster import Poster, ledger, load
-from exuno.data.relabelled import relabelled
+from exuno.data.poster.format import Poster, byte_breakdown, load
 from exuno.engine.check import need
 from exuno.engine.devices import make_accelerator, measuring
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
 from exuno.engine.options import Holdout, RunOptions
-from exuno.engine.session import Head
-from exuno.evaluate.command import POSTER, open_eval
-from exuno.evaluate.measure import gallery
-from exuno.evaluate.options import EvalConfig
+from exuno.engine.session import Subset
+from exuno.evaluate.eval import POSTER, EvalConfig, open_eval
+from exuno.evaluate.measure import choose_shown
 from exuno.metrics import guessing, predict
-from exuno.poster.measure import Measured, measure
-from exuno.poster.options import Proof
-from exuno.poster.recipe import Recipe
-from exuno.poster.space import Space, memory_limit, pixels
-from exuno.poster.tables import plain
+from exuno.poster.measure import Measured, measure, plain
+from exuno.poster.poster import Proof
+from exuno.poster.protocol import Recipe
+from exuno.poster.real import Space, memory_limit, pixels
 from exuno.report.page import write_report
 
 SMOKE = Proof(networks=2, steps=(2, 4), baselines=1)
@@ -51,8 +48,8 @@ def evaluate(config: EvalConfig) -> Measured | None:
     original = config.smoke or train.fingerprint() == poster.data_sha256
     test, train = relabelled(test, known, config.classes), relabelled(train, known, config.classes)
     if config.smoke:
-        test, train, poster = Head(test), Head(train), replace(poster, protocol=shortened(poster))
-    proof = proof_of(config, Recipe.of(poster.protocol))
+        test, train, poster = Subset(test), Subset(train), replace(poster, protocol=shortened(poster))
+    proof = evaluation_of(config, Recipe.of(poster.protocol))
     if config.dry_run:
         return None
     run = open_eval(replace(config, data=spec, held=held)) if config.run_dir else None
@@ -73,7 +70,7 @@ def evaluate(config: EvalConfig) -> Measured | None:
     return measured
 
 
-def proof_of(config: EvalConfig, recipe: Recipe) -> Proof:
+def evaluation_of(config: EvalConfig, recipe: Recipe) -> Proof:
     """How to test: the options, else the defaults, and the steps that the poster was tested with.
 
     Raises:
@@ -108,7 +105,7 @@ def content(measured: Measured, poster: Poster, labels: Tensor) -> dict[str, Any
         "n": {"poster/top1": len(labels)},
         "training_steps": {"chosen": measured.chosen, "tested": list(measured.steps)},
         "networks": {name: each.tolist() for name, each in curves.items()},
-        "ledger": ledger(poster),
+        "ledger": byte_breakdown(poster),
         "tables": measured.tables,
         "lineage": {"poster": {"sha256": poster.fingerprint, **poster.lineage}},
     }
@@ -123,7 +120,7 @@ def record(folder: Path, measured: Measured, data: Data, labels: Tensor, poster:
         "class_names": np.array(poster.class_names),
     }
     if images:
-        index = gallery(predict(measured.logits), arrays["labels"])
+        index = choose_shown(predict(measured.logits), arrays["labels"])
         shown = pixels(data, poster.layout.image, index)["images"].mul(255).round().to(torch.uint8)
         arrays |= {"index": index, "images": shown.permute(0, 2, 3, 1).numpy()}
     with atomic(folder / "one_network.npz") as temporary, temporary.open("wb") as file:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from exuno.poster.bench import Bench
+from exuno.poster.context import Bench
 from exuno.poster.network import Function
 from exuno.poster.rat import warm_up
 from exuno.poster.taken import taken
@@ -16,7 +16,7 @@ from exuno.poster.taken import taken
 def gradient_matching(
     bench: Bench, images: Tensor, labels: Tensor, real: Tensor, classes: Tensor, number: int
 ) -> Tensor:
-    """See :class:`exuno.poster.bench.Algorithm`; equation 9 of the paper, summed over the classes of the real batch.
+    """See :class:`exuno.poster.context.Algorithm`; equation 9 of the paper, summed over the classes of the real batch.
 
     The loss of a patch is split into its classes, sum over c of y_c (-log p_c), and the part of class c is matched with
     the real images of c, so that hard labels give the paper's classes.

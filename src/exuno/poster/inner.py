@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from exuno.poster.options import Inner
+from exuno.poster.poster import Inner
 
 State = tuple[Tensor, ...]
 

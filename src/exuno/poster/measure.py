@@ -1,22 +1,151 @@
-"""The final measurement: fresh networks on the poster, real images at the same number of pixels, other networks."""
+"""A poster measured: on the way, at the end, and as tables.
 
-from collections.abc import Sequence
+The final measurement: fresh networks on the poster, real images at the same number of pixels, other networks.
+
+The poster on the way: judged on held-out data as it would be stored, the best one kept, a picture of each.
+
+The tables of a measured poster: text in cells, for the terminal and for the page.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from exuno.data.poster import Poster
+from exuno.data import rng
+from exuno.data.poster.format import Poster, byte_breakdown, png
+from exuno.engine.files import atomic
 from exuno.engine.progress import ProgressBar
+from exuno.engine.training import Evaluator
 from exuno.metrics import mean_interval
 from exuno.poster.baselines import baselines
-from exuno.poster.fresh import fresh_network
-from exuno.poster.options import Proof
-from exuno.poster.protocol import Proven, prove
-from exuno.poster.recipe import Recipe
-from exuno.poster.sets import Set
-from exuno.poster.tables import Table, accuracy_table, ledger_table
+from exuno.poster.context import Bench
+from exuno.poster.method import Distiller
+from exuno.poster.network import fresh_network
+from exuno.poster.poster import Proof
+from exuno.poster.protocol import Recipe, Tested, train_and_test
+from exuno.poster.real import Set
+
+Press = Callable[[Tensor, Tensor], Poster]
+"""Pixels [C, H, W] and labels (of patches, or the array) -> the poster as it is stored, rounded."""
+
+
+def validate(
+    held: Set, bench: Bench, press: Press, steps: Sequence[int], networks: int, frames: Path | None
+) -> Evaluator:
+    """An evaluator of the loop that yields ``held/top1``, the mean accuracy of fresh networks on held-out data.
+
+    Args:
+        held: images and labels of the distilled space.
+        bench: networks and inner options.
+        press: see :data:`Press`.
+        steps: training steps after which they are tested; the most accurate of them counts.
+        networks: how many.
+        frames: folder for a picture of each poster that was judged; None for no pictures.
+    """
+
+    def run(method: nn.Module, accelerator: Accelerator) -> Iterator[tuple[str, float]]:
+        assert isinstance(method, Distiller)
+        if accelerator.is_main_process:
+            poster = press(method.pixels, method.labels)
+            if frames:
+                save_frame(poster, frames, method.done)
+            best = float(score(poster, held, bench, steps, networks, accelerator.device).max())
+            method.remember(best)
+            yield "held/top1", best
+
+    return run
+
+
+def score(
+    poster: Poster, held: Set, bench: Bench, steps: Sequence[int], networks: int, device: torch.device
+) -> np.ndarray:
+    """Mean accuracy on held-out data after each number of steps; not of the networks of the test at the end."""
+    images, labels = poster.patches()
+    seed = rng.seed_of(bench.seed, "poster/judge")
+    proven = train_and_test(images, labels, bench.network, bench.inner, {"held": held}, steps, networks, seed, device)
+    return proven.accuracies["held"].mean(0)
+
+
+def save_frame(poster: Poster, frames: Path, done: int) -> None:
+    """Writes a poster as ``frames/STEPS.png``."""
+    with atomic(frames / f"{done:09d}.png") as temporary:
+        temporary.write_bytes(png(poster.pixels))
+
+
+PARTS = {
+    "pixels": "pixels, 8 bits",
+    "labels": "labels",
+    "order": "order of the classes",
+    "normalisation": "normalisation",
+    "whitening": "whitening matrix",
+    "total": "all of these",
+    "png": "the pixels as PNG",
+}
+
+
+class Table(TypedDict):
+    """All strings; every row as long as the head; ``note``, a sentence on it."""
+
+    title: str
+    head: list[str]
+    rows: list[list[str]]
+    note: NotRequired[str]
+
+
+def accuracy_table(
+    title: str, first: str, curves: Mapping[str, NDArray[np.float64]], steps: Sequence[int], chosen: int
+) -> Table:
+    """Mean accuracy in percent with the half width of its 95 % Student t interval.
+
+    Args:
+        title: of the table; the number of steps that counts is marked by ``*``.
+        first: head of the first column.
+        curves: name of a row -> accuracies [networks, S], fractions.
+        steps: S numbers of training steps.
+        chosen: the one that counts.
+    """
+    head = [first, "networks", *(f"{count:,} steps" + " *" * (count == chosen) for count in steps)]
+    rows = [[name, str(len(each)), *(_cell(column) for column in each.T)] for name, each in curves.items()]
+    return Table(title=f"{title} (* steps chosen on held-out data)", head=head, rows=rows)
+
+
+def _cell(values: NDArray[np.float64]) -> str:
+    mean = f"{100 * values.mean():.1f}"
+    if len(values) == 1:
+        return mean
+    low, high = mean_interval(values)
+    return f"{mean} ± {50 * (high - low):.1f}"
+
+
+def byte_table(poster: Poster) -> Table:
+    """What it takes to learn from the poster, in bytes."""
+    spent = byte_breakdown(poster)
+    rows = [[text, f"{spent[part]:,}"] for part, text in PARTS.items() if spent[part]]
+    return Table(
+        title=f"Bytes, at {poster.ipc:.3g} images per class", head=["part", "bytes"], rows=rows, note=spent["code"]
+    )
+
+
+def plain(table: Table) -> str:
+    """The table as lines of text: the first column to the left, the others to the right."""
+    lines = [table["head"], *table["rows"]]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = [
+        "  ".join(
+            f"{cell:{'<' if i == 0 else '>'}{width}}" for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    ]
+    note = [table["note"]] if "note" in table else []
+    return "\n".join([table["title"], *(line.rstrip() for line in text), *note])
+
 
 Curves = NDArray[np.float64]
 """Accuracies [networks, S] after each of S numbers of steps, as fractions."""
@@ -104,11 +233,11 @@ def measure(
     networks = proof.networks * (1 + len(archs)) + sum(map(len, draws))
     with ProgressBar("networks", networks * steps[-1], "steps", quiet=quiet) as bar:
 
-        def run(images: Set, spec: str, networks: int, seed: int, keep: int | None = None) -> Proven:
+        def run(images: Set, spec: str, networks: int, seed: int, keep: int | None = None) -> Tested:
             def nets(own: int) -> torch.nn.Module:
                 return fresh_network(spec, poster.classes, len(poster.pixels), poster.layout.image, own)
 
-            return prove(*images, nets, recipe.inner, {"test": test}, steps, networks, seed, device, bar, keep)
+            return train_and_test(*images, nets, recipe.inner, {"test": test}, steps, networks, seed, device, bar, keep)
 
         own = run(patches, recipe.model, proof.networks, seed, recipe.steps)
         found = [
@@ -124,7 +253,7 @@ def measure(
     if archs:
         title = "Other networks on the poster, percent"
         tables.append(accuracy_table(title, "network", {recipe.model: curves, **others}, steps, recipe.steps))
-    tables.append(ledger_table(poster))
+    tables.append(byte_table(poster))
     at = curves[:, steps.index(recipe.steps)]
     assert own.logits is not None
     nearest = own.logits[int(np.abs(at - at.mean()).argmin())]

@@ -7,14 +7,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from exuno.data.canvas import Layout
-from exuno.data.gather import Canvas
-from exuno.data.patch_labels import array_labels
+from exuno.data.poster.layout import Layout
+from exuno.data.poster.patches import Canvas, array_labels
 from exuno.engine.errors import ExunoError
-from exuno.engine.method import Batch, Method, Numbers, StepOutput
+from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState
 from exuno.engine.options import Optim
-from exuno.engine.schedule import Progress
-from exuno.poster.bench import Algorithm, Bench
+from exuno.poster.context import Algorithm, Bench
 
 
 class Distiller(Method):
@@ -69,11 +67,11 @@ class Distiller(Method):
     def records(self) -> bool:
         return self.bench.shelf is not None and self.bench.shelf.recordings.made > 0
 
-    def numbers(self, at: Progress) -> dict[str, float]:
+    def numbers(self, at: TrainState) -> dict[str, float]:
         """How far the moving average of the norm follows: at first all the way."""
         return {"follow": 1 - self.bench.unroll.clip_decay if at.step else 1.0}
 
-    def phase(self, at: Progress) -> int:
+    def phase(self, at: TrainState) -> int:
         """The number of the outer step, to which all draws belong."""
         return at.step
 

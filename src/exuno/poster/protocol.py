@@ -1,7 +1,13 @@
-"""Training from a poster, and testing: fresh networks learn from its patches alone and answer for real test images."""
+"""Training from a poster, and testing; and how a poster's file says it.
+
+Training from a poster, and testing: fresh networks learn from its patches alone and answer for real test images.
+
+How a network learns from a poster, as its file says it.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +20,8 @@ from exuno.engine.devices import send
 from exuno.engine.errors import ExunoError
 from exuno.engine.progress import ProgressBar
 from exuno.poster.augment import Augmentation
-from exuno.poster.fresh import seeded
-from exuno.poster.options import Inner
+from exuno.poster.network import seeded
+from exuno.poster.poster import Inner, Proof
 
 BATCH = 128  # the most patches of a step, unless the options say otherwise
 CHUNK = 500  # test images at a time
@@ -25,7 +31,7 @@ Nets = Callable[[int], nn.Module]
 
 
 @dataclass(frozen=True)
-class Proven:
+class Tested:
     """What networks that learned from a poster answered."""
 
     steps: tuple[int, ...]
@@ -48,7 +54,7 @@ def subset(patches: int, batch: int, seed: int, stream: str, index: int) -> Tens
     return torch.from_numpy(np.sort(rng.generator(seed, stream, index).permutation(patches)[:batch]))
 
 
-def prove(
+def train_and_test(
     images: Tensor,
     labels: Tensor,
     nets: Nets,
@@ -60,7 +66,7 @@ def prove(
     device: torch.device,
     progress: ProgressBar | None = None,
     keep: int | None = None,
-) -> Proven:
+) -> Tested:
     """Train fresh networks on a poster and test each of them after several numbers of steps.
 
     One network after the other: a vmap over all of them is slower by 14 % on 8x8 patches and by 43 % on 32x32 ones
@@ -100,7 +106,7 @@ def prove(
                     found[name][number, column] = right.double().mean().item()
                     if count == keep and name == next(iter(tests)):
                         kept.append(logits.float().cpu().numpy())
-    return Proven(steps, found, np.stack(kept) if kept else None)
+    return Tested(steps, found, np.stack(kept) if kept else None)
 
 
 def train(
@@ -148,3 +154,35 @@ def answers(net: nn.Module, images: Tensor) -> Tensor:
     """Logits [N, K] for images [N, C, h, w] on the network's device; leaves it in the mode for testing."""
     net.eval()
     return torch.cat([net(part) for part in images.split(CHUNK)])
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The protocol of a poster."""
+
+    model: str
+    """Network: a model spec without weights."""
+    inner: Inner
+    """Optimizer, batch and augmentation."""
+    steps: int
+    """Training steps chosen on held-out data, never on test data: the accuracy that counts is the one after them."""
+    tested: tuple[int, ...] = Proof().steps
+    """Numbers of steps among which they were chosen."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for ``Poster.protocol``."""
+        return {"model": self.model, "inner": asdict(self.inner), "steps": self.steps, "tested": list(self.tested)}
+
+    @classmethod
+    def of(cls, protocol: Mapping[str, Any]) -> "Recipe":
+        """Read ``Poster.protocol``. Raises ExunoError where it is none."""
+        try:
+            known = {field.name for field in fields(Inner)}
+            inner = Inner(**{key: value for key, value in protocol["inner"].items() if key in known})
+            tested = tuple(int(count) for count in protocol.get("tested", Proof().steps))
+            return cls(str(protocol["model"]), inner, int(protocol["steps"]), tested)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise ExunoError(
+                f"the poster's protocol makes no sense: {dict(protocol)}",
+                "Take its poster.json from where it was made.",
+            ) from None

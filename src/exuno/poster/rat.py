@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from exuno.data import rng
 from exuno.engine.errors import ExunoError
-from exuno.poster.bench import Bench, Pieces
+from exuno.poster.context import Bench, Pieces
 from exuno.poster.network import as_function
 from exuno.poster.taken import taken
 from exuno.poster.unroll import unroll
@@ -19,7 +19,7 @@ PIECE = 250  # real images at a time on a processor, whose memory for the outer 
 
 
 def rat_bptt(bench: Bench, images: Tensor, labels: Tensor, real: Tensor, classes: Tensor, number: int) -> Tensor:
-    """See :class:`exuno.poster.bench.Algorithm`."""
+    """See :class:`exuno.poster.context.Algorithm`."""
     options = bench.unroll
     before = warm_up(options.least, options.total - options.window, bench.seed, number)
     net = bench.fresh(number).train()

@@ -23,7 +23,7 @@ Plan = Callable[[int], tuple[Tensor | None, Draw]]
 
 
 @dataclass
-class Shelf:
+class RecordedSteps:
     """Tensors that stay, and what is done with them."""
 
     recordings: Recordings
@@ -58,7 +58,7 @@ class RecordedTraining(Training):
         labels: their labels [P, K].
     """
 
-    shelf: Shelf = field(kw_only=True)
+    shelf: RecordedSteps = field(kw_only=True)
     plan: Plan = field(kw_only=True)
     images: Tensor = field(kw_only=True)
     labels: Tensor = field(kw_only=True)

@@ -10,11 +10,11 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from exuno.data.canvas import Layout
-from exuno.data.choose import batches
+from exuno.data.batches import batches
 from exuno.data.holdout import check as check_holdout
 from exuno.data.holdout import lineage_of
-from exuno.data.poster import SUFFIX, Poster, quantise, save
+from exuno.data.poster.format import SUFFIX, Poster, quantise, save
+from exuno.data.poster.layout import Layout
 from exuno.engine import session
 from exuno.engine.check import check_optim, check_run, need
 from exuno.engine.devices import make_accelerator, reuse_memory
@@ -23,23 +23,22 @@ from exuno.engine.launch import wanted
 from exuno.engine.loop import Result, fit
 from exuno.engine.run import Run
 from exuno.engine.training import recorder_for
-from exuno.poster.bench import Algorithm, Bench, make_bench
+from exuno.poster.context import Algorithm, Bench, make_bench
 from exuno.poster.dm import distribution_matching
+from exuno.poster.drawing import write_figures
 from exuno.poster.evaluate import SMOKE, content, record
-from exuno.poster.figures import write_figures
 from exuno.poster.gm import gradient_matching
-from exuno.poster.judge import judge, save_frame, score
 from exuno.poster.layout import plan
-from exuno.poster.measure import measure
+from exuno.poster.measure import measure, save_frame, score, validate
 from exuno.poster.method import Distiller
-from exuno.poster.options import PosterConfig
+from exuno.poster.poster import PosterConfig
+from exuno.poster.protocol import Recipe
 from exuno.poster.rat import rat_bptt
-from exuno.poster.recipe import Recipe
-from exuno.poster.sets import Images, Sets, open_splits, read_sets
+from exuno.poster.real import Images, Sets, open_splits, read_sets
 from exuno.poster.start import first_labels, first_poster, order_of
 from exuno.presets import Preset
 from exuno.report.page import write_report
-from exuno.training import carry_out, rehearse, smoke_mark
+from exuno.training import rehearse, run_training, smoke_mark
 
 FRAMES = "frames"
 ALGORITHMS: dict[str, Algorithm] = {"rat-bptt": rat_bptt, "dm": distribution_matching, "gm": gradient_matching}
@@ -52,7 +51,7 @@ def make_poster(config: PosterConfig, preset: Preset | None = None) -> Run:
         ExunoError: anything the user can put right.
     """
     check(config)
-    return carry_out("poster", config, preset, train, smoke=smoke)
+    return run_training("poster", config, preset, train, smoke=smoke)
 
 
 def look(config: PosterConfig, preset: Preset | None) -> None:
@@ -200,10 +199,10 @@ def train(config: PosterConfig, run: Run) -> None:
         steps=session.steps(config.steps, config.budget, 1, config.run.smoke),
         run=run,
         accelerator=accelerator,
-        evaluators=[judge(setup.sets.held, setup.bench, setup.press, (first,), config.proof.trials, frames)],
+        evaluators=[validate(setup.sets.held, setup.bench, setup.press, (first,), config.proof.trials, frames)],
         evaluations=config.evaluations,
         title="poster",
-        thrift="Lower --inner.batch or --batch-size, and keep --unroll.backend checkpointed.",
+        oom_hint="Lower --inner.batch or --batch-size, and keep --unroll.backend checkpointed.",
     )
     if accelerator.is_main_process:
         conclude(run, setup, method, outcome, accelerator.device)

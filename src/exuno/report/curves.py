@@ -1,9 +1,17 @@
-"""How the training went: one chart for each kind of metric."""
+"""Charts of the page: how the training went, and those that a command put into result.json.
+
+How the training went: one chart for each kind of metric.
+
+Charts that a command has put into result.json: a title, the places of the x axis by name, lines over them (dashed
+ones are for comparison), the names of the axes, and whether the values are shares, shown in percent.
+"""
+
+from typing import Any
 
 from exuno.report.headline import EPISODES, guesses, scores
 from exuno.report.html import hue, pretty, section
 from exuno.report.plot import Line, line_chart
-from exuno.report.record import Record
+from exuno.report.record import Record, mapping
 
 IN_PERCENT = ("top1", "top5", "accuracy", "agreement")
 TITLES = {"loss": "Loss", "accuracy": "Accuracy", "clusters": "Clusters and classes", "lr": "Learning rate"}
@@ -69,3 +77,34 @@ def _label(name: str, kind: str) -> str:
     if last not in (kind, "top1"):
         rest.append(last.replace("top5", "top-5"))
     return ", ".join(filter(None, (" ".join(rest).replace("_", " "), side))) or last
+
+
+COLOURS = ("student", "teacher", "third", "fourth", "fifth", "sixth")
+
+
+def charts(record: Record) -> str:
+    """One section with all charts of result.json; one that makes no sense becomes a note."""
+    listed = (record.result or {}).get("charts") or []
+    drawn = [_own_chart(record, each) for each in (listed if isinstance(listed, list) else [listed])]
+    return section("At a glance", f'<div class="charts">{"".join(drawn)}</div>' if any(drawn) else "")
+
+
+def _own_chart(record: Record, content: Any) -> str:
+    content = mapping(content)
+    try:
+        places = [str(name) for name in content["places"]]
+        lines = [
+            Line(
+                str(line["name"]),
+                [(float(x), float(y)) for x, y in line["points"]],
+                "other" if line.get("dashed") else COLOURS[number % len(COLOURS)],
+                bool(line.get("dashed")),
+            )
+            for number, line in enumerate(content["lines"])
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        record.notes.append("A chart of result.json makes no sense.")
+        return ""
+    title, percent = str(content.get("title") or "Chart"), bool(content.get("percent"))
+    names = {"x_name": str(content.get("x") or ""), "y_name": str(content.get("y") or "")}
+    return line_chart(title, lines, percent, may_log=False, places=places, **names)

@@ -1,4 +1,7 @@
-"""Small functions that return HTML. Every text goes through ``esc``; nothing else writes user data into the page."""
+"""Small functions that return HTML. Every text goes through ``esc``; nothing else writes user data into the page.
+
+Tables that a command has put into result.json as text: a title, a head, rows, and perhaps a note.
+"""
 
 import base64
 import html
@@ -11,6 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from exuno.report.record import Record, mapping
 
 LARGEST = 1600  # longest side of an embedded figure in pixels; more only makes the page heavy
 
@@ -159,7 +164,7 @@ def array_uri(image: NDArray[np.uint8]) -> str:
     from PIL import Image
 
     if image.ndim == 4:
-        from exuno.report.loop import loop
+        from exuno.report.images import loop
 
         return f"data:image/gif;base64,{base64.b64encode(loop(image[None])).decode()}"
     picture = Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[2] in (1, 2) else image)
@@ -173,3 +178,20 @@ def _uri(picture: Any, kind: str) -> str:
     stream = io.BytesIO()
     picture.save(stream, format=kind, **({"optimize": True} if kind == "PNG" else {"quality": 85}))
     return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def tables(record: Record) -> str:
+    """A section for each table of result.json; one that makes no sense becomes a note."""
+    listed = (record.result or {}).get("tables") or []
+    return "".join(_section(record, each) for each in (listed if isinstance(listed, list) else [listed]))
+
+
+def _section(record: Record, content: Any) -> str:
+    content = mapping(content)
+    head, rows = content.get("head"), content.get("rows")
+    good = isinstance(head, list) and head and isinstance(rows, list)
+    if not good or any(not isinstance(row, list) or len(row) != len(head) for row in rows):
+        record.notes.append("A table of result.json makes no sense.")
+        return ""
+    body = table([str(cell) for cell in head], [[esc(cell) for cell in row] for row in rows])
+    return section(str(content.get("title") or "Table"), body, str(content.get("note") or ""))

@@ -1,16 +1,29 @@
-"""``write_report``: a run directory -> RUN_DIR/report.html, one file without scripts or outside requests."""
+"""``exuno report``: the page of a run, and what a command says when it is done.
 
+``write_report``: a run directory -> RUN_DIR/report.html, one file without scripts or outside requests.
+
+``exuno report RUN_DIR…``: write the page of a run, or one that compares several.
+
+What a command says when it is done: the result in a small table, and where to look.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Annotated, ClassVar
 
+import tyro
+
+from exuno.commandline import parsed
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import write_text
-from exuno.report import curves, headline, mistakes, pictures, setup
-from exuno.report.charts import charts
-from exuno.report.html import esc
-from exuno.report.private import private
-from exuno.report.record import Record, read_record
-from exuno.report.tables import tables
+from exuno.engine.run import Run, rank
+from exuno.report import curves, figures, headline, mistakes
+from exuno.report.curves import charts
+from exuno.report.html import esc, tables
+from exuno.report.record import Record, private, read_record
 from exuno.version import __version__
 
 STAMP = "<!doctype html><!-- exuno report -->"
@@ -41,22 +54,22 @@ def render(record: Record) -> str:
     check(record)
     body = [
         headline.top(record),
-        setup.remarks(record),
+        headline.remarks(record),
         charts(record),
         tables(record),
-        pictures.figures(record),
-        pictures.test_samples(record),
+        figures.figures_section(record),
+        figures.test_samples(record),
         curves.curves(record),
         mistakes.confusion(record),
         mistakes.reliability(record),
         mistakes.classes(record),
         headline.origin(record),
-        setup.replay(record),
-        setup.configuration(record),
-        setup.environment(record),
-        setup.lineage(record),
+        headline.replay(record),
+        headline.configuration(record),
+        headline.environment(record),
+        headline.lineage(record),
     ]
-    return document(headline.title(record), "".join(body) + setup.notes(record))
+    return document(headline.title(record), "".join(body) + headline.notes(record))
 
 
 def check(record: Record) -> None:
@@ -94,3 +107,84 @@ def save(path: Path, page: str) -> Path:
                 raise ExunoError(f"{path} exists and is no page of exuno", "Choose another name; it was not touched.")
     write_text(path, page)
     return path
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Write the HTML page of a run, or a table that compares several."""
+
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno report runs/mine",
+        "exuno report runs/mine runs/other",
+        "exuno report runs/mine --out page.html",
+    )
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN_DIR [RUN_DIR ...]")]
+    """Run directories."""
+    out: Path | None = None
+    """File to write. Default: RUN_DIR/report.html for one run, comparison.html for several."""
+    no_images: bool = False
+    """Show no image of the data or of a source, and paths by their last names."""
+    debug: bool = False
+    """Show tracebacks."""
+
+
+def main(args: Sequence[str]) -> None:
+    """Parse, write, and print the path.
+
+    Raises:
+        ExunoError: no directory given, a directory that is missing or no run, or a file in the way.
+    """
+    options = parsed("report", ReportOptions, args)
+    from exuno.engine.errors import ExunoError
+
+    if not options.runs:
+        raise ExunoError("no run directory was given", "exuno report RUN_DIR writes RUN_DIR/report.html.")
+    if len(options.runs) == 1:
+        print(write_report(options.runs[0], options.out, options.no_images))
+    else:
+        from exuno.report.compare import write_comparison
+
+        print(write_comparison(options.runs, options.out or Path("comparison.html"), options.no_images))
+
+
+def show(run: Run) -> None:
+    """Prints accuracies of a finished run with n and 95 % interval, and the path of its page."""
+    result = run.result
+    if result is None or rank() != 0:
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from exuno.report.headline import EPISODES, is_accuracy
+    from exuno.report.html import pretty
+
+    table = Table()
+    few_shot = any(map(EPISODES.search, result["metrics"]))
+    for name, side in (
+        ("", "left"),
+        ("accuracy" if few_shot else "top-1", "right"),
+        ("95 % interval", "right"),
+        ("episodes" if few_shot else "n", "right"),
+        ("published", "right"),
+    ):
+        table.add_column(name, justify=side)  # pyright: ignore[reportArgumentType]
+    published = result.get("published") or {}
+    for key, value in {**result["metrics"], **result.get("baselines", {})}.items():
+        if not is_accuracy(key) or value is None:
+            continue
+        low, high = result.get("intervals", {}).get(key, (None, None))
+        interval = f"{100 * low:.2f} – {100 * high:.2f}" if low is not None else ""
+        count = result.get("n", {}).get(key)
+        paper = f"{100 * published[key]:.2f} %" if key in published else ""
+        name = pretty(key) if EPISODES.search(key) else key.removesuffix("/top1")
+        table.add_row(name, f"{100 * value:.2f} %", interval, f"{count:,}" if count else "", paper)
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100)
+    console.print(run.about.get("summary") or f"exuno {run.verb}", soft_wrap=True)
+    if table.row_count:
+        console.print(table)
+    if budget := run.about.get("budget"):
+        console.print(f"trained with {100 * budget:g} % of the preset's budget")
+    console.print(
+        f"{result['wall_seconds']:.0f} s on {result['device']}.  Look at: {run.dir / 'report.html'}", soft_wrap=True
+    )

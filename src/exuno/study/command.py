@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from exuno.engine.run import Run, default_folder, without
-from exuno.engine.session import explain
+from exuno.engine.session import print_plan
 from exuno.presets import Preset, parse, to_dict
 from exuno.study.options import LAYOUT, StudyConfig
 
@@ -20,7 +20,7 @@ def main(args: Sequence[str]) -> None:
     from exuno.study.study import plan, rehearse, study
 
     if config.run.dry_run:
-        explain(to_dict(config), preset, cost(config, preset))
+        print_plan(to_dict(config), preset, cost(config, preset))
         rehearse(plan(config), config)
         print("# checked: the first command of each stage, as far as it does not build on earlier ones")
         return

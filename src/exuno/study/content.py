@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from exuno.data.constants import PICTURES
-from exuno.data.deep import split_bits
+from exuno.data.images.deep import split_bits
 from exuno.engine.errors import ExunoError
 from exuno.presets import read
 
@@ -32,7 +32,7 @@ def content(verb: str, words: Sequence[str]) -> str:
 
 
 def _sha256(spec: str) -> str:
-    from exuno.data.photo import photo_sha256
+    from exuno.data.images.photo import photo_sha256
 
     try:
         return photo_sha256(spec)

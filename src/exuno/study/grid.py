@@ -18,13 +18,13 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.options import RunOptions
 
 STAGES = {
-    "teach": "exuno.teach.options:TeachConfig",
-    "distill": "exuno.distill.options:DistillConfig",
-    "poster": "exuno.poster.options:PosterConfig",
+    "teach": "exuno.teach.teach:TeachConfig",
+    "distill": "exuno.distill.distill:DistillConfig",
+    "poster": "exuno.poster.poster:PosterConfig",
     "fewshot pretrain": "exuno.fewshot.options:PretrainConfig",
     "fewshot distill": "exuno.fewshot.options:DistillConfig",
     "fewshot eval": "exuno.fewshot.options:EvalConfig",
-    "eval": "exuno.evaluate.options:EvalConfig",
+    "eval": "exuno.evaluate.eval:EvalConfig",
 }
 """What a stage may be, the verbs that leave a run directory with a result, and their configurations."""
 OF_RUNS = tuple(field.name for field in fields(RunOptions))

@@ -118,9 +118,9 @@ def study(config: StudyConfig, preset: Preset | None = None) -> Run:
     rehearse(made, config)
     about = session.about_of(preset, values, to_dict(resolve(StudyConfig, preset)) if preset else {})
     about = {"summary": session.summary_of("study", values), **about}
-    run = open_run("study", name, values, about, config.run.options, loose=LAYOUT)
+    run = open_run("study", name, values, about, config.run.options, ignored_fields=LAYOUT)
     try:
-        carry_out(config, made, need, run)
+        run_cells(config, made, need, run)
     finally:
         run.close()
     return run
@@ -140,7 +140,7 @@ def rehearse(made: Plan, config: StudyConfig) -> None:
             run_verb([*job_of(cell, config, Path("study")).args, "--dry-run"])
 
 
-def carry_out(config: StudyConfig, made: Plan, need: Need, run: Run) -> None:
+def run_cells(config: StudyConfig, made: Plan, need: Need, run: Run) -> None:
     """Runs the cells in an open run directory."""
     before = run.result
     folder, begun = run.dir / "cells", time.monotonic()

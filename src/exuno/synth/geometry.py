@@ -1,9 +1,13 @@
-"""From drawn parameters to two affine maps for each patch, for a whole batch at once.
+"""From drawn parameters to two affine maps for each patch, and the photograph in the sizes that they read.
+
+From drawn parameters to two affine maps for each patch, for a whole batch at once.
 
 The chain of the paper is crop, resize to a square of ``int(sqrt(2) * size)`` (the *intermediate square*), rotate and
 shear, flip, centre crop. Here the crop and the resize are one axis-aligned map that reads a level of the pyramid, and
 all the rest is a second affine map that reads the intermediate square. Two maps and not one: the paper's chain samples
 twice, and reproducing its second sampling on the same pixel grid is worth 4 dB.
+
+A photograph in many sizes, each filtered before it is made smaller: made once, read by every patch.
 """
 
 import math
@@ -13,7 +17,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exuno.synth.parameters import FILTERS, Parameters
-from exuno.synth.pyramid import PER_OCTAVE
+
+PER_OCTAVE = 2
+"""Levels from one size to half of it. Four gain 0.3 dB over two and take nearly twice the memory."""
+
+
+def pyramid(photo: NDArray[np.uint8], largest: float) -> list[NDArray[np.uint8]]:
+    """Levels of ``photo``, uint8 [h, w, 4] each: level i is smaller by a factor of about 2 ** (i / PER_OCTAVE).
+
+    The fourth channel is empty: OpenCV warps four channels twice as fast as three.
+
+    All levels together have at most twice the pixels of the photograph.
+
+    Args:
+        photo: uint8 [H, W, 3].
+        largest: the largest reduction that will be asked for; no level far beyond it is made.
+    """
+    import cv2
+    from PIL import Image
+
+    levels = [np.ascontiguousarray(photo)]
+    height, width = photo.shape[:2]
+    while 2 ** ((len(levels) - 1) / PER_OCTAVE) < largest and max(levels[-1].shape[:2]) > 1:
+        factor = 2 ** (len(levels) / PER_OCTAVE)
+        # Filtering from four times the size is as good as from the photograph, and spares most of the time.
+        source = levels[max(0, len(levels) - 2 * PER_OCTAVE)]
+        size = max(1, round(width / factor)), max(1, round(height / factor))
+        levels.append(np.asarray(Image.fromarray(source).resize(size, Image.Resampling.BICUBIC)))
+    return [np.asarray(cv2.cvtColor(level, cv2.COLOR_RGB2RGBA), np.uint8) for level in levels]
+
 
 _BIAS = np.array([{"lanczos": -0.6, "bilinear": -0.1, "bicubic": -0.5}[name] for name in FILTERS])
 """How many octaves finer than the exact reduction the level is that, read bilinearly, is nearest to PIL's filter."""

@@ -1,15 +1,60 @@
-"""Several photographs as one source of patches or clips."""
+"""Several photographs or samplers as one source.
+
+Several photographs as one source of patches or clips.
+
+Several samplers as one.
+"""
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from exuno.synth.image import Sampler
-from exuno.synth.interleave import Interleaved
+from exuno.synth.image import PhotoSampler, Sampler
 from exuno.synth.options import ImageOptions, VideoOptions
-from exuno.synth.sampler import PhotoSampler
 from exuno.synth.video import ClipSampler
+
+
+class Sampling(Protocol):
+    """A sampler of one photograph or recording."""
+
+    def __call__(self, indices: ArrayLike) -> NDArray[Any]:
+        """The samples with these indices, [N, …]."""
+        ...
+
+    def prepare(self) -> None:
+        """Make now what is otherwise made on first use, so that forked processes share it."""
+        ...
+
+
+class Interleaved:
+    """Sample i comes from sampler i mod n, with the parameters of sample i. Called like a sampler.
+
+    Args:
+        samplers: their samples are of one shape and type.
+    """
+
+    def __init__(self, samplers: Sequence[Sampling]) -> None:
+        if not samplers:
+            raise ValueError("no photograph or recording given")
+        self.samplers = samplers
+
+    def __call__(self, indices: ArrayLike) -> NDArray[Any]:
+        indices = np.asarray(indices, np.int64).reshape(-1)
+        if len(self.samplers) == 1:
+            return self.samplers[0](indices)
+        none = self.samplers[0](indices[:0])
+        samples = np.empty((len(indices), *none.shape[1:]), none.dtype)
+        which = indices % len(self.samplers)
+        for number, sampler in enumerate(self.samplers):
+            if len(rows := np.flatnonzero(which == number)):
+                samples[rows] = sampler(indices[rows])
+        return samples
+
+    def prepare(self) -> None:
+        for sampler in self.samplers:
+            sampler.prepare()
 
 
 class Mixture(Interleaved):

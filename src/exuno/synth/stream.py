@@ -9,13 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from exuno.data.photo import load_photo
-from exuno.data.recording import load_recording
+from exuno.data.audio.recording import load_recording
+from exuno.data.images.photo import load_photo
 from exuno.synth.audio import ExcerptSampler
-from exuno.synth.audio_options import AudioOptions
-from exuno.synth.interleave import Interleaved
-from exuno.synth.mixture import Mixture
-from exuno.synth.options import ImageOptions, VideoOptions
+from exuno.synth.mixture import Interleaved, Mixture
+from exuno.synth.options import AudioOptions, ImageOptions, VideoOptions
 
 Photo = NDArray[np.uint8] | str | Path
 Photos = Photo | Sequence[Photo]

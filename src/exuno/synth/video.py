@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from exuno.data.rng import uniforms
 from exuno.synth import color
 from exuno.synth.geometry import read_boxes
+from exuno.synth.image import PhotoSampler
 from exuno.synth.options import VideoOptions
 from exuno.synth.parameters import SLOTS, Colours, colours, first_crops, inner_boxes
-from exuno.synth.sampler import PhotoSampler
 
 STREAM, LAST = "clip", "clip, last box"
 

@@ -1,18 +1,29 @@
-"""What ``exuno synth`` does for every kind of sample: check, share out, write, continue, tell the cost."""
+"""What ``exuno synth`` does for every kind of sample, shared among processes.
+
+What ``exuno synth`` does for every kind of sample: check, share out, write, continue, tell the cost.
+
+Shares the units of a job among processes. Which process writes a unit has no influence on its bytes.
+"""
 
 import os
+import signal
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing import connection, get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import tyro
 
-from exuno.data.photo import photo_sha256
-from exuno.engine.errors import ExunoError
+from exuno.data.images.photo import photo_sha256
+from exuno.engine.errors import ExunoError, as_mistake
 from exuno.engine.progress import ProgressBar, clock
 from exuno.synth.job import Container, Job, What, claim, is_there
-from exuno.synth.writer import Maker
+from exuno.synth.writer import Maker, write_unit
 
 SMOKE = 64
 TRIAL, TRIAL_SECONDS = 16, 0.3
@@ -91,7 +102,7 @@ def within(name: str, value: int, low: int, high: int) -> None:
         raise ExunoError(f"--{name} is {value}", f"It has to be from {low:,} to {high:,}.")
 
 
-def carry_out(work: Work, job: Job, make: Maker) -> Path | None:
+def run_job(work: Work, job: Job, make: Maker) -> Path | None:
     """Write the samples, and return the folder; for a dry run tell what would be written, and return None.
 
     Raises:
@@ -113,7 +124,6 @@ def carry_out(work: Work, job: Job, make: Maker) -> Path | None:
 
 
 def _write(out: Path, job: Job, make: Maker, units: Sequence[int], workers: int) -> None:
-    from exuno.synth.pool import writing
 
     todo = [unit for unit in units if not job.place(out, unit).exists()]
     total, left = _samples(job, units), _samples(job, todo)
@@ -169,3 +179,93 @@ def _explain(work: Work, job: Job, make: Maker, units: Sequence[int], workers: i
 
 def _samples(job: Job, units: Sequence[int]) -> int:
     return sum(len(job.indices(unit)) for unit in units)
+
+
+_REPORT_EVERY = 0.1
+"""Seconds between two messages of a process; a process also looks then whether it still has a parent."""
+
+
+@contextmanager
+def writing(job: Job, make: Maker, out: Path, units: Sequence[int], workers: int) -> Iterator[Iterator[int]]:
+    """Write these units, which the caller has claimed, with ``workers`` processes, which have started when the block
+    begins.
+
+    Yields:
+        An iterator of the numbers of samples newly written, to be followed to its end. It raises ExunoError for the
+        first mistake of any process, or when one was killed.
+    """
+    workers = min(workers, len(units))
+    if workers <= 1:
+        yield (1 for unit in units for _ in write_unit(job, make, out, unit))
+        return
+    make.prepare()
+    # A fork shares what is prepared and costs nothing; but it is not safe beside torch's threads.
+    forks = sys.platform == "linux" and "torch" not in sys.modules
+    context: Any = get_context("fork" if forks else "spawn")
+    position = context.Value("q", 0)
+    processes, readers = [], []
+    try:
+        for _ in range(workers):
+            reader, writer = context.Pipe(duplex=False)
+            arguments = (job, make, out, units, position, writer, os.getpid())
+            process = context.Process(target=_work, args=arguments, daemon=True)
+            process.start()
+            writer.close()  # so that a dead process shows as the end of its pipe
+            processes.append(process)
+            readers.append(reader)
+        yield _amounts(readers)
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
+
+
+def _amounts(readers: list[Connection]) -> Iterator[int]:
+    open_readers = list(readers)
+    while open_readers:
+        for reader in connection.wait(open_readers):
+            assert isinstance(reader, Connection)
+            try:
+                message = reader.recv()
+            except EOFError:
+                raise ExunoError(
+                    "a process that made samples was killed, perhaps for lack of memory",
+                    "Give the same command again: it continues where it stopped. Fewer --workers need less memory.",
+                ) from None
+            if message is None:
+                open_readers.remove(reader)
+            elif isinstance(message, int):
+                yield message
+            else:
+                raise message
+
+
+def _work(
+    job: Job, make: Maker, out: Path, units: Sequence[int], position: Any, writer: Connection, parent: int
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears of it, and ends its children
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an exit, so that half-written units are removed
+    waiting, told = 0, time.monotonic()
+    try:
+        while (turn := _next(position)) < len(units):
+            for _ in write_unit(job, make, out, units[turn]):
+                waiting += 1
+                if (now := time.monotonic()) - told >= _REPORT_EVERY:
+                    if os.getppid() != parent:
+                        sys.exit(1)
+                    writer.send(waiting)
+                    waiting, told = 0, now
+        writer.send(waiting)
+        writer.send(None)
+    except Exception as error:
+        mistake = as_mistake(error)
+        if mistake is None:
+            raise
+        writer.send(mistake)
+
+
+def _next(position: Any) -> int:
+    with position.get_lock():
+        position.value += 1
+        return position.value - 1

@@ -1,12 +1,18 @@
-"""``exuno teach`` from top to bottom."""
+"""Supervised training: the method, and ``exuno teach`` from top to bottom.
+
+``exuno teach`` from top to bottom.
+
+Supervised training as a method of the loop.
+"""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 
-from exuno.data.base import Data
+from exuno.data.base import Data, classes_of
 from exuno.data.holdout import check as check_holdout
 from exuno.data.holdout import check_seen, lineage_of, open_both
 from exuno.data.loader import Loader
@@ -16,28 +22,52 @@ from exuno.engine.check import need
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Result, fit
+from exuno.engine.method import Batch, Method, Numbers, StepOutput
+from exuno.engine.options import Optim
 from exuno.engine.run import Run
-from exuno.evaluate.measure import matched, record, scores, top1
+from exuno.evaluate.measure import match_labels, record, scores, top1
 from exuno.models.classifier import Classifier
-from exuno.models.save import save_model
+from exuno.models.files import save_model
 from exuno.presets import Preset
 from exuno.report.page import write_report
-from exuno.teach.method import Supervised
-from exuno.teach.options import TeachConfig
+from exuno.teach.teach import TeachConfig
 from exuno.training import (
-    carry_out,
     changed,
     check_training,
     has_weights,
-    heard,
+    loaded_size,
     model_for,
     rehearse,
+    run_training,
     size_of,
     smoke_mark,
     steps_of,
     tell_cost,
     training_loader,
 )
+
+
+class Supervised(Method):
+    """Cross-entropy with label smoothing: (1 - a) NLL + a mean(-log p) (Szegedy et al., CVPR 2016).
+
+    Args:
+        model: the network that learns.
+        label_smoothing: a in [0, 1).
+    """
+
+    def __init__(self, model: Classifier, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.model, self.label_smoothing = model, label_smoothing
+
+    def forward(self, batch: Batch, numbers: Numbers) -> StepOutput:
+        """One step. ``batch``: images [B, C, H, W] in [0, 1]; labels int64 [B], or soft ones float32 [B, K]."""
+        logits, labels = self.model(batch["images"]).float(), batch["labels"]
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        return StepOutput(loss, {"train/top1": (logits.detach().argmax(1) == classes_of(labels)).float().mean()})
+
+    def parameter_groups(self, optim: Optim) -> list[dict[str, Any]]:
+        """All parameters, alike."""
+        return [{"params": list(self.model.parameters())}]
 
 
 def teach(config: TeachConfig, preset: Preset | None = None) -> Run:
@@ -51,7 +81,7 @@ def teach(config: TeachConfig, preset: Preset | None = None) -> Run:
         ExunoError: anything the user can put right.
     """
     check(config)
-    return carry_out("teach", config, preset, train)
+    return run_training("teach", config, preset, train)
 
 
 def look(config: TeachConfig, preset: Preset | None) -> None:
@@ -105,10 +135,10 @@ def prepare(config: TeachConfig, accelerator: Accelerator) -> Setup:
     classes = (training.num_classes, training.classes)
     model = model_for(config.model, config.pretrained, training, size, config.sound, *classes, config.classes)
     check_seen(config.model, model.card.lineage, config.data, config.data_root, config.held)
-    test = matched(model, test, "the model", config.classes)
-    size = heard(size, model)
+    test = match_labels(model, test, "the model", config.classes)
+    size = loaded_size(size, model)
     loader = training_loader(training, config, size, accelerator)
-    return Setup(model, training, session.Head(test) if config.run.smoke else test, loader, size)
+    return Setup(model, training, session.Subset(test) if config.run.smoke else test, loader, size)
 
 
 def train(config: TeachConfig, run: Run) -> None:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from exuno.engine.errors import ExunoError
-from exuno.fewshot.heads.score import Table, right
+from exuno.fewshot.heads.score import Table, num_correct
 
 _STEPS, _CLOSE, _GRAM = 60, 1e-9, 2**22
 
@@ -27,7 +27,7 @@ def classify(table: Table, support: Tensor, query: Tensor) -> Tensor:
     some = max(1, _GRAM // (support[0].numel() ** 2 + support.shape[1] * table.features.shape[1]))
     for near, far in zip(support.split(some), query.split(some), strict=True):
         weights, bias = fit(table.features[near.flatten(1)], near.shape[1])
-        found.append(right(table, weights.to(table.features), bias.to(table.features), far))
+        found.append(num_correct(table, weights.to(table.features), bias.to(table.features), far))
     return torch.cat(found)
 
 

@@ -7,7 +7,7 @@ distance, as in the published evaluation of SMKD. Features are used as they come
 import torch.nn.functional as F
 from torch import Tensor
 
-from exuno.fewshot.heads.score import Table, dense, right
+from exuno.fewshot.heads.score import Table, dense, num_correct
 
 _LARGE = 2**35  # multiplications from which importing numba pays: 240,000 episodes of 5 x 15 queries of 384 numbers
 
@@ -35,4 +35,4 @@ def classify(table: Table, support: Tensor, query: Tensor, total: int = 0) -> Te
             pass
         else:
             return fused.classify(table.features, support, query)
-    return right(table, prototypes(table.features, support), None, query)
+    return num_correct(table, prototypes(table.features, support), None, query)

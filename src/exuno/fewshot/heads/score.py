@@ -51,7 +51,7 @@ class Table:
         return self.features[where]
 
 
-def right(table: Table, weights: Tensor, bias: Tensor | None, query: Tensor) -> Tensor:
+def num_correct(table: Table, weights: Tensor, bias: Tensor | None, query: Tensor) -> Tensor:
     """Queries whose largest score is that of their own class; the first counts where several are equal.
 
     Args:

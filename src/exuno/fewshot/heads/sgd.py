@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from exuno.data import rng
-from exuno.fewshot.heads.score import Table, right
+from exuno.fewshot.heads.score import Table, num_correct
 
 PASSES, BATCH, RATE, MOMENTUM, DAMPENING, DECAY, SCALE = 301, 4, 0.01, 0.9, 0.9, 0.001, 2.0
 _GRAM = 2**24  # numbers of the Gram matrices of the episodes that train together
@@ -47,7 +47,7 @@ def classify(table: Table, support: Tensor, query: Tensor, episode: Tensor, kind
     some = max(1, _GRAM // (support[0].numel() ** 2 + support.shape[1] * table.features.shape[1]))
     for near, far, numbers in zip(support.split(some), query.split(some), episode.split(some), strict=True):
         weights, bias = train(table.features[near.flatten(1)], near.shape[1], numbers, kind, seed)
-        found.append(right(table, weights, bias, far))
+        found.append(num_correct(table, weights, bias, far))
     return torch.cat(found)
 
 

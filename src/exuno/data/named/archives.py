@@ -1,0 +1,189 @@
+"""Readers of published archives, as they are after unpacking: each returns one split.
+
+``ROOT`` may be the folder that holds the archive's folder, or that folder itself; see :mod:`exuno.data.named.packed`.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from exuno.data.base import ArrayData, Data
+from exuno.data.constants import IMAGENET
+from exuno.data.images.folder import FileData
+from exuno.data.labels import count_classes
+from exuno.data.named.packed import absent, command, inside, still_packed
+from exuno.engine.documents import read_text
+from exuno.engine.errors import ExunoError
+
+LOOKED = 20_000
+"""Files of a split, at most, of which it is checked that they exist."""
+
+
+def split_of(name: str, split: str, known: tuple[str, ...]) -> str:
+    if split not in known:
+        raise ExunoError(f"{name} has no split '{split}'", f"Its splits are {', '.join(known)}.")
+    return split
+
+
+def flowers102(root: Path, split: str) -> Data:
+    """Oxford Flowers 102 (Nilsback and Zisserman, 2008): 1,020 training, 1,020 validation, 6,149 test images."""
+    split_of("flowers102", split, ("train", "val", "test"))
+    base = inside(root, "flowers-102", "imagelabels.mat", "flowers102", "102flowers", "flowers102")
+    from scipy.io import loadmat
+
+    numbers = loadmat(base / "setid.mat")[{"train": "trnid", "val": "valid", "test": "tstid"}[split]][0]
+    labels = loadmat(base / "imagelabels.mat")["labels"][0].astype(np.int64) - 1
+    files = [f"jpg/image_{number:05}.jpg" for number in numbers]
+    names = tuple(f"flower {i + 1}" for i in range(102))
+    _check_files("flowers102", root, base, files, "102flowers")
+    return FileData(f"flowers102/{split}", base, files, labels[numbers.astype(np.int64) - 1], names)
+
+
+def pets37(root: Path, split: str) -> Data:
+    """Oxford-IIIT Pet (Parkhi et al., 2012): 3,680 training, 3,669 test images of 37 breeds."""
+    split_of("pets37", split, ("train", "test"))
+    base = inside(root, "oxford-iiit-pet", "annotations", "pets37", "annotations.tar", "oxford-iiit-pet")
+    rows = _rows(base / "annotations" / {"train": "trainval.txt", "test": "test.txt"}[split])
+    files = [f"images/{row[0]}.jpg" for row in rows]
+    labels = np.array([int(row[1]) - 1 for row in rows], np.int64)
+    names = {label: row[0].rpartition("_")[0] for row, label in zip(rows, labels.tolist(), strict=True)}
+    classes = tuple(names.get(i, f"breed {i + 1}") for i in range(37))
+    _check_files("pets37", root, base, files, "images.tar")
+    return FileData(f"pets37/{split}", base, files, labels, classes)
+
+
+def cub200(root: Path, split: str) -> Data:
+    """Caltech-UCSD Birds 200 (Wah et al., 2011): 5,994 training, 5,794 test images. Bounding boxes are not used, as in
+    the published fine-grained experiments."""
+    split_of("cub200", split, ("train", "test"))
+    base = inside(root, "CUB_200_2011", "images.txt", "cub200")
+    wanted = "1" if split == "train" else "0"
+    try:
+        path = dict(_rows(base / "images.txt"))
+        label = {number: int(text) - 1 for number, text in _rows(base / "image_class_labels.txt")}
+        chosen = [number for number, flag in _rows(base / "train_test_split.txt") if flag == wanted]
+        files, labels = [f"images/{path[n]}" for n in chosen], np.array([label[n] for n in chosen], np.int64)
+        classes = tuple(text.partition(".")[2] for _, text in _rows(base / "classes.txt"))
+    except (ValueError, KeyError) as error:
+        raise ExunoError(f"the lists in {base} do not belong together: {error}", "Unpack the archive again.") from error
+    _check_files("cub200", root, base, files)
+    return FileData(f"cub200/{split}", base, files, labels, classes)
+
+
+def stl10(root: Path, split: str) -> Data:
+    """STL-10 (Coates et al., 2011), binary files: 5,000 training, 8,000 test, 100,000 unlabelled images of 96
+    pixels."""
+    split_of("stl10", split, ("train", "test", "unlabeled"))
+    base = inside(root, "stl10_binary", "test_X.bin", "stl10")
+    pixels = np.fromfile(_there(base / f"{split}_X.bin"), np.uint8)
+    images = pixels.reshape(-1, 3, 96, 96).swapaxes(2, 3)  # stored column by column
+    if split == "unlabeled":
+        labels, classes = np.full(len(images), -1, np.int64), None
+    else:
+        labels = np.fromfile(_there(base / f"{split}_y.bin"), np.uint8).astype(np.int64) - 1
+        classes = tuple(read_text(_there(base / "class_names.txt")).split())
+        count_classes(labels, classes, f"the labels of stl10 in {base}")
+    return ArrayData(f"stl10/{split}", images, labels, classes, stats=IMAGENET)
+
+
+def tiny_imagenet(root: Path, split: str) -> Data:
+    """Tiny ImageNet (Stanford CS231n): 100,000 training, 10,000 validation images of 64 pixels; ``test`` is the
+    validation set, in ``val/images`` as published, or moved into ``val/WNID``."""
+    from exuno.data.images.folder import list_classes
+
+    split_of("tiny-imagenet", split, ("train", "test", "val"))
+    base = inside(root, "tiny-imagenet-200", "wnids.txt", "tiny-imagenet")
+    wnids = tuple(sorted(read_text(_there(base / "wnids.txt")).split()))
+    folder = base / ("train" if split == "train" else "val")
+    files, _ = list_classes(folder, tuple(wnid for wnid in wnids if (folder / wnid).is_dir()))
+    label = {wnid: i for i, wnid in enumerate(wnids)}
+    labels = [label[file.partition("/")[0]] for file in files]
+    if split != "train" and ((folder / "images").is_dir() or not files):
+        moved = {Path(file).name for file in files}
+        rows = [row for row in _rows(folder / "val_annotations.txt") if row[0] not in moved]
+        files += [f"images/{row[0]}" for row in rows]
+        labels += [label[row[1]] for row in rows]
+    files = [f"{folder.name}/{file}" for file in files]
+    if not files:
+        raise ExunoError(f"there are no images in {folder}", "Unpack the archive completely.")
+    _check_files("tiny-imagenet", root, base, files)
+    words = dict(line.split("\t")[:2] for line in read_text(_there(base / "words.txt")).splitlines() if "\t" in line)
+    classes = tuple(words.get(wnid, wnid).partition(",")[0] for wnid in wnids)
+    return FileData(f"tiny-imagenet/{split}", base, files, np.array(labels, np.int64), classes)
+
+
+def places365(root: Path, split: str) -> Data:
+    """Places365-Standard (Zhou et al., 2017): 1,803,460 training and 36,500 validation images; ``test`` is the
+    validation set.
+
+    Either layout: the folders of ``places365standard_easyformat.tar``, or the lists with ``data_256`` and ``val_256``.
+    """
+    split_of("places365", split, ("train", "test", "val"))
+    if (root / "categories_places365.txt").exists():
+        classes = tuple(row[0].removeprefix("/")[2:] for row in _rows(root / "categories_places365.txt"))
+        listed, folder = (
+            ("places365_train_standard.txt", "data_256") if split == "train" else ("places365_val.txt", "val_256")
+        )
+        rows = _rows(root / listed)
+        files = [f"{folder}/{row[0].removeprefix('/')}" for row in rows]
+        _check_files("places365", root, root, files, folder.replace("data", "train"))
+        return FileData(f"places365/{split}", root, files, np.array([int(row[1]) for row in rows], np.int64), classes)
+    from exuno.data.images.folder import open_folder
+
+    base = inside(root, "places365_standard", "train", "places365", "places365", "filelist_places365")
+    return open_folder(base, split, "places365")
+
+
+def imagenet(root: Path, split: str, name: str = "imagenet", count: int = 1000) -> Data:
+    """ImageNet (ILSVRC 2012) or a part of it: ``train/WNID`` and ``val/WNID``; labels are those of the sorted wnids.
+
+    ``in100`` is a folder of 100 wnids, or the whole of ImageNet with the list ``imagenet100.txt`` (one wnid a line)
+    beside it.
+    """
+    from exuno.data.images.folder import class_folders, list_classes
+
+    split_of(name, split, ("train", "test", "val"))
+    places = (root, root / name, root / "ILSVRC/Data/CLS-LOC")
+    base = next((place for place in places if (place / "train").is_dir() or (place / "val").is_dir()), None)
+    if base is None:
+        if packed := still_packed((root,), "ILSVRC2012_img"):
+            raise ExunoError(
+                f"{packed} is still packed",
+                "Its images belong into folders of their class: the script imagenet/extract_ILSVRC.sh of "
+                "github.com/pytorch/examples makes them.",
+            )
+        raise absent(name, root, "train/WNID/*.JPEG and val/WNID/*.JPEG", name, "imagenet")
+    folder = base / ("train" if split == "train" else "val")
+    wnids = class_folders(folder) if folder.is_dir() else ()
+    chosen = root / "imagenet100.txt"
+    if name == "in100" and len(wnids) > count and chosen.exists():
+        wnids = tuple(sorted(read_text(chosen).split()))
+    if len(wnids) != count:
+        more = (
+            " The 50,000 validation images must be sorted into folders of their class." if folder.name == "val" else ""
+        )
+        raise ExunoError(f"{folder} has {len(wnids)} class folders, {name} has {count}", "Unpack it completely." + more)
+    files, labels = list_classes(folder, wnids)
+    return FileData(f"{name}/{split}", folder, files, np.array(labels, np.int64), wnids)
+
+
+def _check_files(name: str, root: Path, base: Path, files: list[str], *archives: str) -> None:
+    """Raises ExunoError if files of a split, relative to ``base``, are not there; ``archives`` may hold them."""
+    looked = files[:: 1 + len(files) // LOOKED]
+    missing = [file for file in looked if not (base / file).exists()]
+    if missing:
+        packed = still_packed((base, root), *archives) if archives else None
+        raise ExunoError(
+            f"{len(missing)} of {len(looked)} images of {name} are not in {base}, such as {missing[0]}",
+            f"Unpack {packed} there: {command(packed)}" if packed else "Unpack the archive completely.",
+        )
+
+
+def _rows(path: Path) -> list[list[str]]:
+    return [line.split() for line in read_text(_there(path)).splitlines() if line.strip() and not line.startswith("#")]
+
+
+def _there(path: Path) -> Path:
+    if not path.exists():
+        raise ExunoError(f"there is no file {path}", "Unpack the archive completely.")
+    return path

@@ -1,0 +1,113 @@
+"""``poster:PATH``: a poster as a data set. Its patches are for training, the data that it stands for for testing."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from exuno.data.augmentation.augment import to_float
+from exuno.data.base import Data, Positions, Rows
+from exuno.data.classes import Side, relabelled
+from exuno.data.images.resize import prepare
+from exuno.data.poster.format import Poster, load
+from exuno.data.poster.whitening import Whitening
+from exuno.engine.errors import ExunoError
+
+
+class PosterData(Rows, Data):
+    """The patches of a poster with their soft labels, float32 [B, K].
+
+    Images are float32 in units of [0, 1] and may leave that range a little, so that models meet them as they meet the
+    data that was distilled; those of a whitened poster stay whitened, with mean 0 and deviation 1.
+
+    Args:
+        poster: the poster.
+        name: what to call it.
+    """
+
+    def __init__(self, poster: Poster, name: str) -> None:
+        self.poster, self.name = poster, name
+        self.images, self.labels = poster.patches()
+        self.classes, self.num_classes = poster.class_names, poster.classes
+        self.channels, self.image_size = len(poster.pixels), poster.layout.image
+        self.whitening, self.mean, self.std = poster.whitening, poster.mean, poster.std
+        if self.whitening is None:
+            mean, std = (torch.tensor(numbers).view(-1, 1, 1) for numbers in (self.mean, self.std))
+            self.images = self.images * std + mean
+        else:
+            self.mean, self.std = plain_stats(self.channels)
+
+    def fingerprint(self) -> str:
+        return self.poster.fingerprint
+
+
+class WhitenedData(Data):
+    """A data set whose images are brought to one size and whitened: float32 of mean 0 and deviation 1.
+
+    Args:
+        data: uint8 images, with labels.
+        whitening: fitted on the training split.
+    """
+
+    def __init__(self, data: Data, whitening: Whitening) -> None:
+        self.data, self.name, self.whitening = data, f"{data.name}, whitened", whitening
+        self.classes, self.num_classes = data.classes, data.num_classes
+        self.channels, *size = whitening.shape
+        self.image_size = (size[0], size[1])
+        self.mean, self.std = plain_stats(self.channels)
+        # The short side before the centre crop, in proportion, as the loader has it.
+        self.short = data.resize and round(data.resize * min(self.image_size) / min(data.image_size))
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def fetch(self, positions: Positions) -> tuple[Tensor, Tensor]:
+        """Images float32 [B, C, h, w] and the labels of the data set."""
+        assert self.whitening is not None
+        images, labels = self.data.fetch(positions)
+        return self.whitening.apply(to_float(prepare(images, self.image_size, self.short))), labels
+
+    def fingerprint(self) -> str:
+        assert self.whitening is not None
+        digest = hashlib.sha256(self.data.fingerprint().encode())
+        digest.update(self.whitening.matrix.numpy().data)
+        return digest.hexdigest()
+
+
+def plain_stats(channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of images that need no normalisation."""
+    return (0.0,) * channels, (1.0,) * channels
+
+
+def open_poster(path: Path, split: str, root: Path | None) -> Data:
+    """A split of a poster: ``train`` is its patches, any other that of the data set that was distilled, whitened
+    likewise.
+
+    Args:
+        path: a ``.poster`` folder, or the run that made one.
+        split: see above.
+        root: folder in which the files of a named data set lie.
+
+    Raises:
+        ExunoError: no poster, a damaged one, or data that cannot be opened or are others.
+    """
+    from exuno.data.holdout import open_held, recorded
+
+    poster = load(path)
+    if split == "train":
+        return PosterData(poster, f"poster:{path}/train")
+    try:
+        data = open_held(poster.data, split, root, recorded(poster.lineage))
+    except ExunoError as error:
+        raise ExunoError(f"{path} is tested on {poster.data}: {error.what}", error.todo) from error
+    if data.num_classes != poster.classes:
+        raise ExunoError(
+            f"{poster.data} has {data.num_classes} classes and {path}, which was distilled from it, {poster.classes}",
+            "Give the --data-root of the data that were distilled.",
+        )
+    try:
+        data = relabelled(data, Side(f"poster:{path}", poster.classes, poster.class_names))
+    except ExunoError as error:
+        raise ExunoError(error.what, "Give the --data-root of the data that were distilled.") from error
+    return data if poster.whitening is None else WhitenedData(data, poster.whitening)

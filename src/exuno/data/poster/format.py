@@ -1,0 +1,421 @@
+"""The ``.poster`` folder: what is in it, written and read without trusting it.
+
+A poster: one small picture that stands for a data set (PoDD, arXiv 2403.12040), with all it takes to learn from it.
+
+On disk it is a folder ``NAME.poster`` of ``poster.png`` (8 bits a channel, lossless), ``poster.json`` and, where there
+are any, ``labels.safetensors`` and ``whitening.safetensors``.
+
+Reading a ``.poster`` folder without trusting it: what is missing, damaged or contradictory is told in a sentence.
+
+Whether the parts of a poster fit each other: held by every poster, made or read.
+"""
+
+import hashlib
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from exuno.data.poster.layout import Layout
+from exuno.data.poster.patches import Canvas, array_labels, fixed_labels
+from exuno.data.poster.whitening import Whitening
+from exuno.engine.documents import read_text
+from exuno.engine.errors import ExunoError
+from exuno.engine.files import atomic_folder
+
+MOST = 1 << 32
+"""Numbers in the patches of a poster, and bytes of its parts; more is a damaged file and not a small data set."""
+
+
+def check(poster: "Poster") -> None:
+    """Raises ExunoError, saying which parts of a poster contradict each other."""
+    layout, shape = poster.layout, poster.pixels.shape
+    if poster.pixels.dtype != np.uint8 or poster.pixels.ndim != 3 or shape[0] not in (1, 3):
+        raise wrong(f"pixels are {poster.pixels.dtype} {list(shape)}, not uint8 [1 or 3, H, W]")
+    check_layout(layout, shape[0])
+    if shape[1:] != layout.size:
+        raise wrong(f"the picture has {shape[2]}x{shape[1]} pixels, the layout {layout.size[1]}x{layout.size[0]}")
+    for name in ("low", "high", "mean", "std"):
+        check_numbers(name, getattr(poster, name), shape[0])
+    if any(low > high for low, high in zip(poster.low, poster.high, strict=True)) or min(poster.std) <= 0:
+        raise wrong(f"low {poster.low}, high {poster.high} and std {poster.std} are no ranges")
+    if not poster.classes:
+        raise wrong("no classes are named")
+    if poster.order.shape != layout.grid or sorted(poster.order.ravel().tolist()) != list(range(poster.classes)):
+        raise wrong(f"the order does not place each of the {poster.classes} classes once in a grid of {layout.grid}")
+    check_labels(poster)
+    if poster.whitening is not None and poster.whitening.shape != (shape[0], *layout.image):
+        raise wrong(f"the whitening is one of images of {poster.whitening.shape}, not {(shape[0], *layout.image)}")
+
+
+def check_layout(layout: Layout, channels: int) -> None:
+    """Raises ExunoError for a layout that no poster can have."""
+    pairs = (layout.size, layout.image, layout.patch, layout.patches, layout.grid, layout.area)
+    if any(len(pair) != 2 or min(pair) < 1 for pair in pairs):
+        raise wrong(f"{layout} has a side below 1")
+    for name, part in (("patch", layout.patch), ("class area", layout.area)):
+        if any(side > full for side, full in zip(part, layout.size, strict=True)):
+            raise wrong(f"a {name} of {part} does not fit into a poster of {layout.size}")
+    places = [full - side + 1 for full, side in zip(layout.size, layout.patch, strict=True)]
+    if any(count > most for count, most in zip(layout.patches, places, strict=True)):
+        raise wrong(f"there are no {layout.patches} different patches of {layout.patch} in {layout.size}")
+    if layout.count * channels * math.prod(layout.image) > MOST:
+        raise wrong(f"{layout.count} patches of {layout.image} are more than a poster can mean")
+
+
+def check_numbers(name: str, numbers: Sequence[float], channels: int) -> None:
+    """Raises ExunoError unless there is a finite number for each channel."""
+    if len(numbers) != channels or not all(map(math.isfinite, numbers)):
+        raise wrong(f"{name} {tuple(numbers)} is not a finite number for each of {channels} channels")
+
+
+def check_labels(poster: "Poster") -> None:
+    """Raises ExunoError for label parts that cannot be."""
+    if poster.label_formula not in ("paper", "reference"):
+        raise wrong(f"the label formula '{poster.label_formula}' is neither paper nor reference")
+    labels = poster.labels
+    if labels is None:
+        return
+    if labels.dtype != np.float16 or labels.ndim != 3 or len(labels) != poster.classes or not labels.size:
+        raise wrong(f"the label array is {labels.dtype} {list(labels.shape)}, not float16 [{poster.classes}, h, w]")
+    if poster.layout.count * labels[0].size > MOST:
+        raise wrong(f"a label array of {list(labels.shape)} is more than a poster can mean")
+    if not np.isfinite(labels).all() or labels.min() < 0:
+        raise wrong("the label array holds numbers that are negative or not finite")
+
+
+def wrong(what: str) -> ExunoError:
+    """The error for parts that do not fit."""
+    return ExunoError(f"this is no poster: {what}", "Make or fetch it anew.")
+
+
+VERSION = 1
+"""Of the format; what reads it refuses newer ones."""
+SUFFIX = ".poster"
+CODE = "Besides, code that reads a PNG file and cuts patches and labels out as poster.json says: exuno, for instance."
+
+
+@dataclass(frozen=True, eq=False)
+class Poster:
+    """A distilled data set of K classes, its pixels rounded to 8 bits.
+
+    Raises:
+        ExunoError: parts that do not fit each other.
+    """
+
+    pixels: NDArray[np.uint8]
+    """[C, H, W]"""
+    low: tuple[float, ...]
+    """Value of pixel 0, of each channel, in the space in which it was distilled: normalised or whitened."""
+    high: tuple[float, ...]
+    """Value of pixel 255, of each channel."""
+    layout: Layout
+    order: NDArray[np.int64]
+    """Class in each cell of the grid, [rows, columns]."""
+    class_names: tuple[str, ...]
+    data: str
+    """Spec of the data set that was distilled."""
+    data_sha256: str
+    """Its fingerprint (of the training split)."""
+    mean: tuple[float, ...]
+    """Of each channel, for pixels in [0, 1]; what the images were normalised by unless they were whitened."""
+    std: tuple[float, ...]
+    labels: NDArray[np.float16] | None = None
+    """Learned label array [K, lh, lw]; None for labels by the class areas."""
+    label_formula: Literal["paper", "reference"] = "paper"
+    """How labels follow from class areas; see exuno.data.poster.patches."""
+    whitening: Whitening | None = None
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    """How a network learns from it: network, optimizer, batch, augmentation, steps."""
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+    """Where it comes from: seed and algorithm."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def classes(self) -> int:
+        """K, the number of classes."""
+        return len(self.class_names)
+
+    @property
+    def ipc(self) -> float:
+        """Images per class: pixels of the poster / (classes x pixels of an image)."""
+        return self.layout.pixels / (self.classes * self.layout.image[0] * self.layout.image[1])
+
+    @property
+    def values(self) -> Tensor:
+        """The poster in the space in which it was distilled: float32 [C, H, W]."""
+        low, high = (np.array(bound)[:, None, None] for bound in (self.low, self.high))
+        return torch.from_numpy((low + self.pixels / 255 * (high - low)).astype(np.float32))
+
+    def patches(self) -> tuple[Tensor, Tensor]:
+        """All P patches, float32 [P, C, h, w] in the distilled space, and their soft labels, float32 [P, K]."""
+        if self.labels is None:
+            labels = fixed_labels(self.layout, self.order, self.classes, self.label_formula)
+        else:
+            labels = array_labels(torch.from_numpy(self.labels).float(), self.layout)
+        return Canvas(self.layout).patches(self.values), labels
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of all that a network learns from."""
+        plain = (asdict(self.layout), self.order.tolist(), self.low, self.high, self.mean, self.std, self.label_formula)
+        digest = hashlib.sha256(json.dumps(plain).encode())
+        for array in (self.pixels, self.labels, self.whitening and self.whitening.matrix.numpy()):
+            digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+def quantise(values: Tensor) -> tuple[NDArray[np.uint8], tuple[float, ...], tuple[float, ...]]:
+    """Round a poster to 8 bits a channel, spread over what each channel spans.
+
+    Args:
+        values: float [C, H, W].
+
+    Returns:
+        Pixels uint8 [C, H, W] and the values (low, high) of 0 and 255 in each channel; the error is at most
+        (high - low) / 510.
+
+    Raises:
+        ExunoError: values that are not finite.
+    """
+    array = values.detach().cpu().numpy().astype(np.float64)
+    if not np.isfinite(array).all():
+        raise ExunoError("the poster holds values that are not finite", "Distill it anew with a lower --optim.lr.")
+    low, high = array.min((1, 2), keepdims=True), array.max((1, 2), keepdims=True)
+    span = np.where(high > low, high - low, 1)
+    pixels = ((array - low) / span * 255).round().astype(np.uint8)
+    return pixels, tuple(low.ravel().tolist()), tuple(high.ravel().tolist())
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """uint8 [C, H, W], C = 1 or 3, as a PNG file."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    picture = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    picture.save(stream, format="PNG", optimize=True)
+    return stream.getvalue()
+
+
+def byte_breakdown(poster: Poster) -> dict[str, Any]:
+    """What it takes to learn from a poster and to test what was learnt, in bytes.
+
+    ``pixels`` raw and ``png`` as a file; ``labels``, 2 a number, 0 where they follow from layout and order; ``order``;
+    ``normalisation`` (4 a number); ``whitening``, the float32 matrix without which no test image can be whitened;
+    ``total`` (of these, with the raw pixels); ``ipc``, images per class; and in words the ``code`` needed.
+    """
+    spent = {
+        "pixels": poster.pixels.size,
+        "labels": 0 if poster.labels is None else 2 * poster.labels.size,
+        "order": poster.classes * (1 if poster.classes <= 256 else 2),
+        "normalisation": 4 * len(poster.pixels) * (4 if poster.whitening is None else 2),
+        "whitening": 0 if poster.whitening is None else 4 * poster.whitening.matrix.numel(),
+    }
+    return {**spent, "total": sum(spent.values()), "png": len(png(poster.pixels)), "ipc": poster.ipc, "code": CODE}
+
+
+def save(poster: Poster, path: Path) -> Path:
+    """Write a poster as the folder ``path`` (``NAME.poster``), whole or not at all; an older poster there is replaced.
+
+    Raises:
+        ExunoError: the name is another, something else is in the way, or the folder cannot be written.
+    """
+    from safetensors.numpy import save as pack
+
+    if path.suffix != SUFFIX:
+        raise ExunoError(f"{path} is no name of a poster", f"Call it NAME{SUFFIX}.")
+    if path.exists() and not (path / "poster.json").is_file():
+        raise ExunoError(f"{path} exists and is no poster", "Choose another name; it was not touched.")
+    content = {
+        "format": "exuno poster",
+        "version": VERSION,
+        "sha256": poster.fingerprint,
+        "layout": asdict(poster.layout),
+        "order": poster.order.tolist(),
+        "low": poster.low,
+        "high": poster.high,
+        "mean": poster.mean,
+        "std": poster.std,
+        "data": poster.data,
+        "data_sha256": poster.data_sha256,
+        "learned_labels": poster.labels is not None,
+        "label_formula": poster.label_formula,
+        "whitened": poster.whitening is not None,
+        "protocol": poster.protocol,
+        "lineage": poster.lineage,
+        "class_names": poster.class_names,
+    }
+    with atomic_folder(path) as folder:
+        (folder / "poster.png").write_bytes(png(poster.pixels))
+        if poster.labels is not None:
+            (folder / "labels.safetensors").write_bytes(pack({"labels": poster.labels}))
+        if poster.whitening is not None:
+            (folder / "whitening.safetensors").write_bytes(pack({"matrix": poster.whitening.matrix.numpy()}))
+        (folder / "poster.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+def load(path: Path) -> Poster:
+    """Read a poster: a ``.poster`` folder, or the directory of a run that made one.
+
+    Raises:
+        ExunoError: there is none, it is damaged, or a newer exuno wrote it.
+    """
+
+    return read(path)
+
+
+FETCH = "Make or fetch the poster anew."
+
+
+def read(path: Path) -> Poster:
+    """The poster of a ``.poster`` folder or of a run directory.
+
+    Raises:
+        ExunoError: there is none, or it is damaged.
+    """
+    folder = find(path)
+    content = description(folder / "poster.json")
+    try:
+        pixels = picture(folder / "poster.png")
+        layout = Layout(**{name: pair(sides) for name, sides in content["layout"].items()})
+        channels = len(pixels)
+        labels = whitening = None
+        if content["learned_labels"]:
+            labels = tensor(folder / "labels.safetensors", "labels")
+        if content["whitened"]:
+            matrix = torch.from_numpy(tensor(folder / "whitening.safetensors", "matrix"))
+            whitening = Whitening(matrix, (channels, *layout.image))
+        poster = Poster(
+            pixels,
+            low=numbers(content["low"]),
+            high=numbers(content["high"]),
+            layout=layout,
+            order=np.array([[integer(cell) for cell in row] for row in content["order"]], np.int64),
+            class_names=tuple(text(name) for name in content["class_names"]),
+            data=text(content["data"]),
+            data_sha256=text(content["data_sha256"]),
+            mean=numbers(content["mean"]),
+            std=numbers(content["std"]),
+            labels=labels,
+            label_formula=content["label_formula"],
+            whitening=whitening,
+            protocol=dict(content["protocol"]),
+            lineage=dict(content["lineage"]),
+        )
+    except ExunoError as error:
+        raise ExunoError(f"{folder} is damaged: {error.what}", FETCH) from error
+    except KeyError as error:
+        raise ExunoError(f"{folder / 'poster.json'} is damaged: {error} is missing", FETCH) from error
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ExunoError(f"{folder / 'poster.json'} is damaged: {error}", FETCH) from error
+    if poster.fingerprint != content.get("sha256"):
+        raise ExunoError(f"{folder} is not as it was written: its sha256 is another", FETCH)
+    return poster
+
+
+def find(path: Path) -> Path:
+    """The ``.poster`` folder that is ``path``, or that lies in the run directory ``path``."""
+    folder = path if (path / "poster.json").exists() or path.suffix == SUFFIX else path / f"distilled{SUFFIX}"
+    if folder.is_dir():
+        return folder
+    if not path.is_dir():
+        raise ExunoError(f"there is no poster {path}", f"Give a folder NAME{SUFFIX}, or the run that made one.")
+    if (path / "config.yaml").is_file():
+        again = f"Repeat its command (see {path / 'command.txt'}), which continues where it stopped."
+        raise ExunoError(f"the run in {path} has no poster: it is unfinished or made something else", again)
+    raise ExunoError(f"{path} holds no poster", f"Give a folder NAME{SUFFIX}, or the run that made one.")
+
+
+def description(path: Path) -> dict[str, Any]:
+    """What poster.json says, of a version that is known."""
+    if not path.is_file():
+        raise ExunoError(f"{path} is missing", FETCH)
+    try:
+        content = json.loads(read_text(path, todo=FETCH))
+    except (ValueError, RecursionError) as error:
+        raise ExunoError(f"{path} cannot be read: {error}", FETCH) from error
+    if not isinstance(content, dict) or content.get("format") != "exuno poster":
+        raise ExunoError(f"{path} does not describe a poster", FETCH)
+    version = content.get("version")
+    if not isinstance(version, int) or version < 1:
+        raise ExunoError(f"{path} has the format version {version}", FETCH)
+    if version > VERSION:
+        raise ExunoError(
+            f"{path} has format version {version}, this exuno reads up to {VERSION}", "Install a newer exuno."
+        )
+    return content
+
+
+def picture(path: Path) -> NDArray[np.uint8]:
+    """uint8 [C, H, W] of an 8-bit gray or RGB PNG file."""
+    from PIL import Image
+
+    if not path.is_file():
+        raise ExunoError(f"{path.name} is missing")
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            if image.mode not in ("L", "RGB"):
+                raise ExunoError(f"{path.name} is a picture of mode {image.mode}, not 8-bit gray or RGB")
+            pixels = np.array(image, np.uint8)
+    except ExunoError:
+        raise
+    except Exception as error:  # Pillow raises OSError, SyntaxError, DecompressionBombError, … for a damaged file
+        raise ExunoError(f"{path.name} is no whole PNG file ({type(error).__name__})") from error
+    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def tensor(path: Path, name: str) -> NDArray[Any]:
+    """The one array of a safetensors file."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    if not path.is_file():
+        raise ExunoError(f"{path.name} is missing")
+    if path.stat().st_size > MOST:
+        raise ExunoError(f"{path.name} has {path.stat().st_size} bytes, more than a poster can need")
+    try:
+        arrays = load(path.read_bytes())
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise ExunoError(f"{path.name} is no whole safetensors file: {error}") from error
+    if list(arrays) != [name]:
+        raise ExunoError(f"{path.name} holds {', '.join(arrays) or 'nothing'}, not {name}")
+    return arrays[name]
+
+
+def integer(value: Any) -> int:
+    """A whole number, and nothing that only looks like one."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{value!r} is no whole number")
+    return value
+
+
+def pair(value: Any) -> tuple[int, int]:
+    """Two whole numbers."""
+    first, second = (integer(side) for side in value)
+    return first, second
+
+
+def numbers(value: Any) -> tuple[float, ...]:
+    """A list of numbers."""
+    if not isinstance(value, list) or any(not isinstance(x, int | float) or isinstance(x, bool) for x in value):
+        raise TypeError(f"{value!r} is no list of numbers")
+    return tuple(map(float, value))
+
+
+def text(value: Any) -> str:
+    """A string."""
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value

@@ -1,0 +1,157 @@
+"""``exuno distill``: its configuration and its command line. No torch until the run begins.
+
+The configuration of ``exuno distill``. Plain frozen dataclasses; no torch.
+
+``exuno distill``. Imports no torch until the run begins.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import tyro
+
+from exuno.engine.launch import launch, wanted
+from exuno.engine.options import Augment, ClassOrder, Holdout, Optim, RunOptions, Sound
+from exuno.engine.session import print_plan
+from exuno.presets import Preset, parse, to_dict
+from exuno.specs import rehearse
+from exuno.synth.options import AudioOptions, ImageOptions, VideoOptions
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What the student is told."""
+
+    temperature: float = 8.0
+    """T: logits are divided by it."""
+    t2: bool = False
+    """Multiply the loss by T² (Hinton et al. do, the single-image papers do not)."""
+    standardise: bool = False
+    """Divide the z-scores of the logits by T, on both sides, instead of the logits (Sun et al., CVPR 2024): each model
+    and image gets a temperature in proportion to its own spread of logits."""
+    argmax: bool = False
+    """The teacher tells its top class only."""
+    hard: float = 0.0
+    """Weight of the cross-entropy with true labels; the imitation gets 1 minus it. Needs a labelled source."""
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Mixing of pairs of images; with both on, each batch draws one of the two."""
+
+    cutmix: float = 0.0
+    """α of CutMix's Beta(α, α); 0 turns it off."""
+    mixup: float = 0.0
+    """α of MixUp's Beta(α, α); 0 turns it off."""
+    probability: float = 1.0
+    """Share of batches that are mixed."""
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """Train a student to imitate a teacher on patches of one photograph, or on any other source."""
+
+    OFTEN: ClassVar[str] = (
+        "source teacher student data data_root patches fresh size epochs batch_size budget loss.temperature "
+        "mix.cutmix augment.resized_crop optim.lr run_dir seed devices smoke dry_run"
+    )
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno distill digits --source my-photo.jpg",
+        "exuno distill digits --source photo:coffee noise:1 --budget 0.5",
+        "exuno distill --teacher run:runs/mine --student exuno:wrn_16_4 --data folder:my-images",
+    )
+
+    teacher: str
+    """Trained model: run:DIR, file:PATH, timm:NAME, torchvision:NAME, hf-hub:NAME, or teach:PRESET (train it
+    first).
+    """
+    student: str
+    """Model spec of the student: exuno:NAME, timm:NAME, torchvision:NAME, from random weights; or the weights to start
+    from (run:DIR, file:PATH, hf-hub:NAME)."""
+    data: str
+    """What teacher and student are tested on."""
+    source: tuple[str, ...] = ("photo:astronaut",)
+    """What the student sees: one or more photographs (PATH, photo:NAME, noise:SEED), of which clips are made where the
+    data are clips; where they are recordings, one or more recordings (PATH, sound:NAME); a folder; or a data spec."""
+    data_root: Path | None = None
+    """Folder that holds the benchmark data sets."""
+    classes: ClassOrder = "auto"
+    """How classes of the data are matched with those of the teacher: by their names where both have names (auto), by
+    name alone, or by number: label 0 is the first class, whatever the names."""
+    pretrained: bool = False
+    """Start the student from the published weights of a timm or torchvision model, with a new last layer."""
+    patches: int = 50_000
+    """Patches of the photographs (clips, excerpts of the recordings) that make one epoch; a data set has its own
+    number."""
+    fresh: bool = False
+    """New patches in every epoch instead of the same ones again; a source that is a data set has none to make."""
+    size: int | None = None
+    """Side of the images in training; default: that of the test data."""
+    epochs: int = 100
+    """Times the source is seen."""
+    batch_size: int = 128
+    """Images in one optimizer step, over all processes."""
+    budget: float = 1.0
+    """Scales the length of the training and its schedule together."""
+    teacher_precision: Literal["same", "no", "bf16", "fp16"] = "same"
+    """Precision in which the teacher answers while the student learns: that of --precision (same), or another; no is
+    float32."""
+    cache_logits: bool = False
+    """Ask the teacher once for each image of a fixed source that is neither augmented nor mixed."""
+    cache_dir: Path | None = None
+    """Where --cache-logits keeps the answers: runs with the same teacher, source and size share one file. Default: the
+    run directory."""
+    evaluations: int = 10
+    """How often the student is tested on the way."""
+    loss: Loss = field(default_factory=Loss)
+    mix: Mix = field(default_factory=Mix)
+    sound: Sound = field(default_factory=Sound)
+    augment: Augment = field(default_factory=Augment)
+    synth: ImageOptions = field(default_factory=lambda: ImageOptions(size=0))
+    video: VideoOptions = field(default_factory=lambda: VideoOptions(size=0, frames=0))
+    audio: AudioOptions = field(default_factory=lambda: AudioOptions(rate=0, seconds=0))
+    optim: Optim = field(default_factory=Optim)
+    held: tyro.conf.OmitArgPrefixes[Holdout] = field(default_factory=Holdout)
+    run: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)
+
+
+def main(args: Sequence[str]) -> None:
+    """Parses the command line, then explains or runs it."""
+    config, preset = parse("distill", DistillConfig, args)
+    if config.run.dry_run:
+        print_plan(to_dict(config), preset, cost(config))
+        rehearse(config, lambda: look(config, preset))
+        return
+    if (processes := wanted(config.run)) > 1:
+        launch("distill", args, processes)
+        return
+    from exuno.distill.train import distill
+    from exuno.report.page import show
+
+    show(distill(config, preset))
+
+
+def look(config: DistillConfig, preset: Preset | None) -> None:
+    """Checks all that the distillation begins with."""
+    from exuno.distill.train import look
+
+    look(config, preset)
+
+
+def cost(config: DistillConfig) -> list[str]:
+    """What is known of a run's length before anything is opened."""
+    from exuno.data.images.photo import is_single
+
+    teacher = (
+        f"before that, its teacher, whose length --budget does not scale: exuno teach {config.teacher[6:]} --dry-run"
+    )
+    before = [teacher] if config.teacher.startswith("teach:") else []
+    if not all(is_single(spec) for spec in config.source):
+        return [f"{config.epochs * config.budget:g} epochs of {config.source[0]}", *before]
+    images = config.epochs * config.budget * config.patches
+    steps = max(1, round(images / config.batch_size))
+    made = images if config.fresh else config.patches
+    seen = f"{steps:,} steps of {config.batch_size} samples: {images:,.0f} samples seen"
+    return [f"{seen}, {made:,.0f} of them made, none on disk", *before]

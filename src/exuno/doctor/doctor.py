@@ -1,0 +1,179 @@
+"""``exuno doctor``: its configuration and its command line. No torch until the examination begins.
+
+The configuration of ``exuno doctor``. Plain frozen dataclasses; no torch.
+
+``exuno doctor``. Imports no torch until the examination begins.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import tyro
+
+from exuno.commandline import parsed
+from exuno.data.images.photo import is_photo
+from exuno.engine.check import need
+from exuno.engine.errors import ExunoError
+from exuno.engine.options import ClassOrder, Holdout
+from exuno.engine.session import print_plan
+from exuno.evaluate.eval import EvalConfig, spec_of
+from exuno.evaluate.eval import complete as complete_eval
+from exuno.presets import read, to_dict
+from exuno.specs import check_specs, rehearse
+from exuno.synth.options import ImageOptions
+
+
+@dataclass(frozen=True)
+class DoctorConfig:
+    """Examine a teacher before training from it: accuracy, normalisation, calibration, label smoothing, and what it
+    makes of a photograph. Or rank photographs as sources for it."""
+
+    OFTEN: ClassVar[str] = (
+        "data data_root split size claimed source sources patches seed run_dir devices workers smoke dry_run"
+    )
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno doctor teach:digits",
+        "exuno doctor runs/mine --data folder:my-images",
+        "exuno doctor runs/mine --sources a.jpg b.jpg",
+    )
+
+    teacher: tyro.conf.Positional[str] = "teach:digits"
+    """Trained model: run:DIR (or the folder itself), file:PATH, timm:NAME, torchvision:NAME, hf-hub:NAME, or
+    teach:PRESET (train it first)."""
+    data: str | None = None
+    """Labelled data; default: those that the run or preset of the teacher was trained on."""
+    data_root: Path | None = None
+    """Folder that holds the benchmark data sets."""
+    split: str = "test"
+    """Which part of the data."""
+    classes: ClassOrder = "auto"
+    """How classes of the data are matched with those of the teacher: by their names where both have names (auto), by
+    name alone, or by number: label 0 is the first class, whatever the names."""
+    held: tyro.conf.OmitArgPrefixes[Holdout] = field(default_factory=Holdout)
+    size: int | None = None
+    """Side of the images; default: that of the data."""
+    claimed: float | None = None
+    """Accuracy that the teacher is said to have, as a fraction; default: what its run measured on the same data."""
+    source: str | None = None
+    """The photograph (PATH, photo:NAME, noise:SEED) that is to be distilled from. Default: photo:astronaut."""
+    sources: tuple[str, ...] = ()
+    """Two photographs or more, to rank instead of examining the teacher; type the teacher before them."""
+    patches: int = 2000
+    """Patches made of a photograph, as exuno distill makes them with default augmentation."""
+    synth: ImageOptions = field(default_factory=lambda: ImageOptions(size=0))
+    seed: int = 0
+    """Seed of the patches, and of a teacher that is trained first."""
+    run_dir: Path | None = None
+    """Folder of the run. Default: runs/doctor-HASH, the hash being that of the configuration."""
+    devices: Literal["auto", "cpu"] = "auto"
+    """auto (a GPU if there is one) or cpu."""
+    workers: int = 0
+    """Processes that decode images; 0 decodes them in this one."""
+    smoke: bool = False
+    """The same path from end to end in seconds, on a sliver of the work."""
+    no_images: bool = False
+    """Write no image of the data or of a source, neither into the page nor into figures/, and show paths by their last
+    names: for pages that go to others."""
+    dry_run: bool = False
+    """Print the resolved configuration, measure nothing."""
+    debug: bool = False
+    """Show tracebacks."""
+
+
+TEACH = "teach:"
+ASTRONAUT = "photo:astronaut"
+MODELS = (TEACH, "run:", "file:", "timm:", "torchvision:", "hf-hub:")
+WEIGHTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")
+
+
+def main(args: Sequence[str]) -> None:
+    """Parses the command line, then explains or carries it out."""
+    config = complete(parsed("doctor", DoctorConfig, args))
+    if config.dry_run:
+        print_plan(to_dict(config), None, cost(config))
+        rehearse(config, lambda: look(config))
+        return
+    from exuno.doctor.examine import doctor
+    from exuno.doctor.words import show
+
+    show(doctor(config))
+
+
+def look(config: DoctorConfig) -> None:
+    """Checks all that the examination begins with."""
+    from exuno.doctor.examine import look
+
+    look(config)
+
+
+def complete(config: DoctorConfig) -> DoctorConfig:
+    """The configuration with a model spec for a folder or file, and with the data of its run or preset.
+
+    Raises:
+        ExunoError: values that make no sense, or data that are not known.
+    """
+    check(config)
+    config = replace(config, teacher=spec_of(config.teacher))
+    if not config.sources:
+        config = replace(config, source=config.source or ASTRONAUT)
+    check_specs(config)
+    if config.teacher.startswith(TEACH):
+        known = read("teach", config.teacher.removeprefix(TEACH)).config
+        return replace(config, data=config.data or known["data"])
+    wish = EvalConfig(config.teacher, config.data, config.data_root, size=config.size, held=config.held)
+    import yaml
+
+    try:
+        found = complete_eval(wish)
+    except (KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise ExunoError(f"the record of {config.teacher} does not tell its data", "Give --data.") from error
+    return replace(config, data=found.data, data_root=found.data_root, size=found.size, held=found.held)
+
+
+def check(config: DoctorConfig) -> None:
+    """Raises ExunoError for values that make no sense."""
+    claimed = config.claimed
+    need(claimed is None or 0 <= claimed <= 1, "--claimed", claimed, "a fraction from 0 to 1, such as 0.9339")
+    need(config.patches >= 2, "--patches", config.patches, "at least 2; 2000 are usual")
+    need(config.size is None or config.size >= 1, "--size", config.size, "at least 1 pixel")
+    need(config.workers >= 0, "--workers", config.workers, "0 or more")
+    if config.sources and config.source is not None:
+        raise ExunoError("--source says nothing beside --sources", "Name all photographs under --sources, or none.")
+    for spec in photos(config):
+        if config.sources and is_model(spec):
+            raise ExunoError(f"'{spec}' is a model, not a photograph", "Put the teacher before --sources.")
+        if not is_photo(spec):
+            raise ExunoError(f"'{spec}' is no photograph", "Give the PATH of a picture, photo:NAME or noise:SEED.")
+    alone = len(config.sources) == 1
+    need(not alone, "--sources", " ".join(config.sources), "two photographs or more; one is looked at with --source")
+    twice = [spec for spec in config.sources if config.sources.count(spec) > 1]
+    if twice:
+        raise ExunoError(f"--sources names {twice[0]} twice", "Name each photograph once.")
+    if config.sources and claimed is not None:
+        raise ExunoError("--claimed says nothing about --sources", "Leave one of them out.")
+
+
+def photos(config: DoctorConfig) -> tuple[str, ...]:
+    """The photographs that are looked at."""
+    return config.sources or (config.source or ASTRONAUT,)
+
+
+def is_model(spec: str) -> bool:
+    """Whether a word is a run's folder, a file of weights or a model spec."""
+    return spec.startswith(MODELS) or Path(spec).is_dir() or Path(spec).suffix.lower() in WEIGHTS
+
+
+def cost(config: DoctorConfig) -> list[str]:
+    """What would be done."""
+    lines = [
+        f"{config.patches:,} patches of each of {len(photos(config))} photographs, with default augmentation, none of "
+        "them on disk"
+    ]
+    if not config.sources:
+        lines.append(f"one pass over the {config.split} images of {config.data}, and up to 2,000 of them under each of "
+                     "at most 9 normalisations")  # fmt: skip
+    if config.teacher.startswith(TEACH):
+        lines.append(f"before that, the teacher: exuno teach {config.teacher.removeprefix(TEACH)} --dry-run")
+    return lines

@@ -1,0 +1,208 @@
+"""``exuno poster``: its configuration and its command line. No torch until the run begins.
+
+The configuration of ``exuno poster``. Plain frozen dataclasses; no torch.
+
+``exuno poster``. Imports no torch until the run begins.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import tyro
+
+from exuno.engine.launch import launch, wanted
+from exuno.engine.options import ClassOrder, Holdout, Optim, RunOptions
+from exuno.engine.session import print_plan
+from exuno.presets import Preset, parse, to_dict
+from exuno.specs import rehearse
+
+
+@dataclass(frozen=True)
+class Inner:
+    """How a network learns from the poster, in the distillation and in its test.
+
+    The distillation adds Adam's epsilon before the bias correction, as the published code does there; the test uses
+    torch's Adam, which adds it after.
+    """
+
+    name: Literal["adam", "sgd"] = "adam"
+    """Optimizer of the inner loop."""
+    lr: float = 1e-3
+    """Its learning rate."""
+    momentum: float = 0.9
+    """Momentum of sgd."""
+    weight_decay: float = 0.0
+    """Weight decay, added to the gradient (the published sgd: 5e-4)."""
+    batch: int | None = None
+    """Patches of an inner step, drawn anew for each; default: all, at most 128."""
+    augment: str = "flip_rotate"
+    """Differentiable augmentation: names of flip, rotate, scale, crop, color, cutout joined by _, of which each batch
+    gets one; all: in front (all:flip_rotate) applies every one; none."""
+
+
+@dataclass(frozen=True)
+class Unroll:
+    """Random truncated backpropagation through time (RaT-BPTT, arXiv 2311.07025, algorithm 1).
+
+    Gradient matching takes its moment of the training between `least` and `total`; distribution matching has none.
+    """
+
+    window: int = 60
+    """Last inner steps, through which the gradient is taken."""
+    total: int = 200
+    """The most inner steps of an outer step: steps before the window are drawn from `least` .. total - window."""
+    least: int = 0
+    """The fewest inner steps before the window."""
+    backend: Literal["checkpointed", "reverse"] = "checkpointed"
+    """How the gradient is taken, exactly: reverse keeps the graphs of all inner steps, checkpointed one at a time."""
+    runs: int = 1
+    """Independent inner runs whose gradients an outer step averages; processes share them."""
+    clip: float = 2.0
+    """Largest norm of the outer gradient, as a multiple of its moving average; 0 does not clip."""
+    clip_decay: float = 0.9
+    """Decay of that moving average."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How a poster is tested: fresh networks trained on it from scratch, after its pixels were rounded to 8 bits."""
+
+    networks: int = 8
+    """Networks of the test at the end."""
+    steps: tuple[int, ...] = (300, 600, 1000, 2000)
+    """Training steps after which they are tested; which of them counts is chosen on held-out data."""
+    holdout: float = 0.1
+    """Share of the training set held out; the poster and the number of steps are chosen on it, never on test data."""
+    trials: int = 2
+    """Networks that judge the poster on the way."""
+    baselines: int = 3
+    """Draws of each baseline of real images at the same number of pixels; 0 leaves them out."""
+
+
+@dataclass(frozen=True)
+class PosterConfig:
+    """Distill a labelled data set into one poster."""
+
+    OFTEN: ClassVar[str] = (
+        "data data_root ipc canvas size patch model algorithm order labels init zca steps budget optim.lr run_dir "
+        "seed devices smoke dry_run"
+    )
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno poster digits",
+        "exuno poster digits --ipc 0.2 --budget 0.5",
+        "exuno poster --data folder:my-images --size 32 --ipc 1",
+    )
+
+    data: str
+    """What to distill and test on."""
+    data_root: Path | None = None
+    """Folder that holds the benchmark data sets."""
+    classes: ClassOrder = "auto"
+    """How classes of the test images are matched with those of the training images: by their names where both have
+    names (auto), by name alone, or by number: label 0 is the first class, whatever the names."""
+    ipc: float | None = None
+    """Budget in images per class: pixels / (classes x pixels of an image). With a preset, a budget that is typed takes
+    the place of the preset's, and of the patches and area that belong to that."""
+    canvas: str | None = None
+    """Budget as the size of the poster, WIDTHxHEIGHT in pixels."""
+    bytes: int | None = None
+    """Budget in bytes of 8-bit pixels and labels together."""
+    grid: str | None = None
+    """Classes as COLUMNSxROWS; default: the most nearly square one."""
+    patch: int | None = None
+    """Side of a patch in poster pixels, enlarged to the image where smaller; default: the image's where it fits."""
+    patches: str | None = None
+    """Patches as COLUMNSxROWS; default: every quarter of a patch."""
+    area: str | None = None
+    """Class area as WIDTHxHEIGHT in pixels; neighbours that overlap fade into each other. Default: the grid's cell."""
+    size: int | None = None
+    """Side of the images; default: that of the data."""
+    model: str = "exuno:convnet"
+    """Network that learns from the poster; any model spec."""
+    algorithm: Literal["rat-bptt", "dm", "gm"] = "rat-bptt"
+    """Backpropagation through training (rat-bptt), distribution matching (dm) or gradient matching (gm)."""
+    order: str = "features"
+    """Order of the classes: features (neighbours look alike), clip (their names mean alike; needs exuno[clip]), given,
+    or the numbers of all classes, row by row, joined by commas."""
+    labels: Literal["fixed", "learned"] = "fixed"
+    """Soft labels by the shares of the class areas in a patch, or learned with the pixels."""
+    label_formula: Literal["paper", "reference"] = "paper"
+    """Fixed labels: shares of areas (paper), or the softmax of the pixel counts (reference)."""
+    label_cells: float = 1.0
+    """Learned labels: size of the label array in cells for each class."""
+    label_lr_scale: float = 1.0
+    """Learned labels: the learning rate is --optim.lr divided by this."""
+    init: Literal["noise", "real"] = "noise"
+    """What the poster starts from: Gaussian class areas, or real images of the classes."""
+    zca: bool = False
+    """Whiten the images (ZCA with regularisation 0.1), and distill in that space."""
+    real_augment: str = "flip_rotate"
+    """Augmentation of the real batch; see inner.augment."""
+    steps: int = 1000
+    """Outer steps: updates of the poster."""
+    batch_size: int = 500
+    """Real images in an outer step."""
+    budget: float = 1.0
+    """Scales the length of the distillation."""
+    evaluations: int = 10
+    """How often the poster is tested on held-out data on the way."""
+    inner: Inner = field(default_factory=Inner)
+    unroll: Unroll = field(default_factory=Unroll)
+    proof: Proof = field(default_factory=Proof)
+    optim: Optim = field(default_factory=lambda: Optim(schedule="constant"))
+    held: tyro.conf.OmitArgPrefixes[Holdout] = field(default_factory=Holdout)
+    run: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)
+
+
+BUDGETS = ("--ipc", "--canvas", "--bytes")
+LAYOUT = ("--patches", "--area")
+
+
+def main(args: Sequence[str]) -> None:
+    """Parses the command line, then explains or runs it."""
+    config, preset = parse("poster", PosterConfig, with_budget(args))
+    if config.run.dry_run:
+        print_plan(to_dict(config), preset, cost(config))
+        rehearse(config, lambda: look(config, preset))
+        return
+    if (processes := wanted(config.run)) > 1:
+        launch("poster", args, processes)
+        return
+    from exuno.poster.train import make_poster
+    from exuno.report.page import show
+
+    show(make_poster(config, preset))
+
+
+def look(config: PosterConfig, preset: Preset | None) -> None:
+    """Checks all that the distillation begins with."""
+    from exuno.poster.train import look
+
+    look(config, preset)
+
+
+def with_budget(args: Sequence[str]) -> list[str]:
+    """The command line in which a budget that was typed replaces that of the preset, and the layout made for it."""
+    typed = {arg.partition("=")[0] for arg in args}
+    if not args or args[0].startswith("-") or not typed & set(BUDGETS):
+        return list(args)
+    other = [flag for flag in (*BUDGETS, *LAYOUT) if flag not in typed]
+    return [args[0], *(word for flag in other for word in (flag, "None")), *args[1:]]
+
+
+def cost(config: PosterConfig) -> list[str]:
+    """What a distillation takes, in times forward and backward on a batch of patches."""
+    unroll, steps = config.unroll, max(1, round(config.steps * config.budget))
+    window = unroll.window if config.algorithm == "rat-bptt" else 0
+    before = 0 if config.algorithm == "dm" else (unroll.least + unroll.total - window) / 2
+    passes = before + (window * (4 if unroll.backend == "checkpointed" else 3) if window else 1)
+    judged = config.evaluations * config.proof.trials * min(config.proof.steps)
+    return [
+        f"{steps:,} outer steps, each {unroll.runs} x ({before:g} inner steps on average, then {window or 1} with a "
+        "gradient)",
+        f"about {steps * unroll.runs * passes:,.0f} times forward and backward on a batch of patches",
+        f"{judged:,} for the tests on the way, {config.proof.networks * max(config.proof.steps):,} at the end, and the "
+        "baselines",
+    ]

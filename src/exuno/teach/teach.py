@@ -1,0 +1,87 @@
+"""``exuno teach``: its configuration and its command line. No torch until the run begins.
+
+The configuration of ``exuno teach``. Plain frozen dataclasses; no torch.
+
+``exuno teach``. Imports no torch until the run begins.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import tyro
+
+from exuno.engine.launch import launch, wanted
+from exuno.engine.options import Augment, ClassOrder, Holdout, Optim, RunOptions, Sound
+from exuno.engine.session import print_plan
+from exuno.presets import Preset, parse, to_dict
+from exuno.specs import rehearse
+
+
+@dataclass(frozen=True)
+class TeachConfig:
+    """Train a model on labelled data."""
+
+    OFTEN: ClassVar[str] = (
+        "model data data_root pretrained size epochs batch_size budget label_smoothing augment.flip "
+        "augment.resized_crop optim.name optim.lr optim.weight_decay run_dir seed devices workers smoke dry_run"
+    )
+    EXAMPLES: ClassVar[tuple[str, ...]] = (
+        "exuno teach digits --label-smoothing 0.1",
+        "exuno teach transfer-resnet18 --data folder:my-images --run-dir runs/mine",
+        "exuno teach cifar10-resnet56 --data-root DATA --budget 0.1",
+    )
+
+    model: str
+    """Model spec: exuno:NAME, timm:NAME, torchvision:NAME, or the weights to start from (run:DIR, file:PATH)."""
+    data: str
+    """What to train and test on."""
+    data_root: Path | None = None
+    """Folder that holds the benchmark data sets."""
+    classes: ClassOrder = "auto"
+    """How classes of the test images, and of the weights to start from, are matched with those of the training images:
+    by their names where both have names (auto), by name alone, or by number: label 0 is the first class, whatever the
+    names."""
+    pretrained: bool = False
+    """Start from the published weights of a timm or torchvision model, with a new last layer."""
+    size: int | None = None
+    """Side of the images; default: that of the data."""
+    epochs: int = 100
+    """Times the training set is seen."""
+    batch_size: int = 128
+    """Images in one optimizer step, over all processes."""
+    budget: float = 1.0
+    """Scales the length of the training and its schedule together."""
+    label_smoothing: float = 0.0
+    """a in (1 - a) NLL + a mean(-log p)."""
+    evaluations: int = 10
+    """How often the model is tested on the way."""
+    sound: Sound = field(default_factory=Sound)
+    augment: Augment = field(default_factory=Augment)
+    optim: Optim = field(default_factory=Optim)
+    held: tyro.conf.OmitArgPrefixes[Holdout] = field(default_factory=Holdout)
+    run: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)
+
+
+def main(args: Sequence[str]) -> None:
+    """Parses the command line, then explains or runs it."""
+    config, preset = parse("teach", TeachConfig, args)
+    if config.run.dry_run:
+        print_plan(to_dict(config), preset, [f"{config.epochs * config.budget:g} epochs of {config.data}"])
+        rehearse(config, lambda: look(config, preset))
+        return
+    if (processes := wanted(config.run)) > 1:
+        launch("teach", args, processes)
+        return
+    from exuno.report.page import show
+    from exuno.teach.train import teach
+
+    show(teach(config, preset))
+
+
+def look(config: TeachConfig, preset: Preset | None) -> None:
+    """Checks all that the training begins with."""
+    from exuno.teach.train import look
+
+    look(config, preset)
