@@ -91,8 +91,7 @@ _MODULES = {
     "exuno.models.classifier": ("Classifier",),
     "exuno.models.files": ("save_model",),
     "exuno.poster.poster": ("PosterConfig",),
-    "exuno.synth.options": ("AudioOptions",),
-    "exuno.synth.options": ("ImageOptions", "VideoOptions"),
+    "exuno.synth.options": ("AudioOptions", "ImageOptions", "VideoOptions"),
     "exuno.synth.stream": ("ClipStream", "PatchStream", "SoundStream"),
     "exuno.teach.teach": ("TeachConfig",),
 }

@@ -127,7 +127,7 @@ class Explain:
     @staticmethod
     @as_keywords()
     def neurons(*models: Spec, **options: Any) -> Outcome:
-        """Pictures that please logits or channels: ``exuno explain neurons``; keywords:
+        """Activation maximisation of logits or channels: ``exuno explain neurons``; keywords:
         ``explain.neuron_options.NeuronsConfig``."""
         from exuno.explain.options import NeuronsConfig, complete_neurons
 

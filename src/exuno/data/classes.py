@@ -56,7 +56,8 @@ def tell_order(names: Sequence[str], where: object, otherwise: str) -> None:
     if tuple(sorted(names)) != tuple(names) and numbers(names) is not None:
         text = ", ".join(sorted(names)[:3])
         tell(
-            f"the classes of {where} are numbers and labelled in the order of the numbers ({abbreviated(names, 3)}), not of "
+            f"the classes of {where} are numbers and labelled in the order of the numbers "
+            f"({abbreviated(names, 3)}), not of "
             f"the text ({text}, …) as by torchvision's ImageFolder; {otherwise}"
         )
 

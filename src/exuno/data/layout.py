@@ -176,7 +176,8 @@ def _splits(root: Path, suffixes: Collection[str]) -> dict[str, Path]:
         if not deep or (not several and (len(others) > 1 or _has_folders(root / others[0], suffixes))):
             kind = "classes" if len(mine) > 1 else "a class"
             tell(
-                f"{root}: {abbreviated(mine)} {'are' if len(mine) > 1 else 'is'} taken for {kind}, beside {abbreviated(others)}"
+                f"{root}: {abbreviated(mine)} {'are' if len(mine) > 1 else 'is'} taken for {kind}, beside "
+                f"{abbreviated(others)}"
             )
             return {}
         tell(f"{root}: its splits are {abbreviated(mine)}; left out: {abbreviated(others)}")

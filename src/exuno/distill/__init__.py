@@ -1,7 +1,6 @@
 """Teacher -> student on any source.
 
-- ``options.DistillConfig``: what to do; ``train.distill(config) -> Run``: do it in a run directory.
-- ``losses``: soft targets, argmax targets, hard labels; ``mix``: CutMix and MixUp; ``method.Distillation``: one step.
-- ``source``: patches of photographs, or any data set; ``figures``: the pictures of the page.
-- ``presets/``: the named configurations; ``command``: ``exuno distill``.
+- ``distill``: ``exuno distill``, its configuration and command line; ``check``: what no distillation can use.
+- ``train``: from top to bottom; ``method``: one step, with CutMix and MixUp; ``losses``: imitation of teacher logits.
+- ``source``: what the student sees; ``teacher``: cached logits, and what speaks against a teacher; ``presets/``.
 """

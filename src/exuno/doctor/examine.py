@@ -63,8 +63,8 @@ def write_figures(
         names: of the classes.
     """
     figures = []
-    for i, (spec, (patches, logits)) in enumerate(list(sources.items())[:MOST]):
-        images, _ = patches.fetch(np.arange(min(SHOWN, len(patches)), dtype=np.int64))
+    for i, (spec, (shown, logits)) in enumerate(list(sources.items())[:MOST]):
+        images, _ = shown.fetch(np.arange(min(SHOWN, len(shown)), dtype=np.int64))
         pixels = images.permute(0, 2, 3, 1).contiguous().numpy()
         save_png(image_grid(pixels, columns=16, scale=max(1, 48 // pixels.shape[1])), folder / f"patches{i}.png")
         figures.append({"file": f"patches{i}.png", "title": spec, "caption": answers(logits, names)})

@@ -1,7 +1,9 @@
 """What every training shares, and no paper.
 
-- ``options``: run, optimizer and augmentation options; ``errors.ExunoError``: a mistake told in a sentence.
-- ``loop.fit``: the one training loop, on Accelerate; ``schedule``, ``optim``, ``checkpoint``, ``progress``, ``track``.
-- ``run.open_run``: the run directory; ``files``: writing in one step; ``session``: seeding, planning, smoke;
-  ``launch``: processes.
+- ``loop``: the one training loop; ``method``: what it trains; ``training``: its state and one step; ``graph``: recorded
+  steps; ``optim``: optimizers; ``devices``, ``launch``: devices, precision, processes; ``probe``: speed beforehand.
+- ``options``: run, optimizer and augmentation options; ``session``: seeding, dry runs, smoke runs.
+- ``run``: the run directory; ``checkpoint``; ``progress``: the bar, TensorBoard, Weights & Biases.
+- ``files``: writing in one step; ``documents``: JSON and YAML; ``untrusted``: limits for files of strangers;
+  ``digests``: checksums in files; ``errors``: mistakes told in a sentence.
 """

@@ -236,7 +236,8 @@ def open_run(
         options: where the run lives and how it is executed.
         inputs: sha256 of the files that the configuration names; the same names with other content are another run.
         replay: the command that repeats the run; default: its config.yaml in the place of a preset.
-        ignored_fields: fields of the configuration that may be others when the run goes on; config.yaml holds the last ones.
+        ignored_fields: fields of the configuration that may be others when the run goes on; config.yaml holds the
+            last ones.
 
     Raises:
         ExunoError: the directory holds something else, or cannot be written, or another process works in it.

@@ -1,4 +1,4 @@
-"""Activation maximisation: pictures that please one unit each, all of them in one batch (Olah, Mordvintsev, Schubert:
+"""Activation maximisation: one picture for each unit, all of them in one batch (Olah, Mordvintsev, Schubert:
 Feature Visualization, Distill 2017).
 
 Pictures as spectra: what is optimised is the Fourier transform of a picture in decorrelated colours (Olah,
@@ -6,7 +6,7 @@ Mordvintsev, Schubert: Feature Visualization, Distill 2017, doi 10.23915/distill
 
 N pictures of C channels and S x S pixels; their spectra are float32 [N, C, S, S // 2 + 1, 2], real and imaginary part.
 
-Pictures moved a little before each step, so that no unit can be pleased by single pixels: pad, jitter, scale,
+Pictures moved a little before each step, so that no unit can be maximised by single pixels: pad, jitter, scale,
 rotate, jitter (the transformations of Distill 2017), composed to one map and one interpolation.
 """
 

@@ -24,7 +24,7 @@ def penultimate(args: Sequence[str]) -> None:
 
 
 def neurons(args: Sequence[str]) -> None:
-    """Pictures that please the units of one model or several."""
+    """Activation maximisation of the units of one model or several."""
     from exuno.explain.options import NeuronsConfig, complete_neurons
 
     config = complete_neurons(parsed("explain neurons", NeuronsConfig, args))
@@ -67,7 +67,7 @@ def begin(config: Any, cost: str, work: Callable[[], None]) -> None:
 
 WORDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
     "penultimate": (penultimate, "the features before the last layer: a plane, distances, diffusion"),
-    "neurons": (neurons, "pictures that please logits or channels, of several models"),
+    "neurons": (neurons, "activation maximisation of logits or channels, of several models"),
     "attention": (attention, "where a transformer looks in a picture"),
 }
 """Second word -> what carries it out, and a line for the help."""

@@ -129,7 +129,7 @@ def explain_neurons(config: NeuronsConfig) -> Run:
         }
 
     what = f"channels of {config.layer}" if config.layer else "logits"
-    about = {"summary": f"Pictures that please the {what} of {' and '.join(models)}", "paper": PAPER}
+    about = {"summary": f"Activation maximisation of the {what} of {' and '.join(models)}", "paper": PAPER}
     known = {spec: weights_digest(model.net) for spec, model in zip(config.models, models.values(), strict=True)}
     values = values_of(config)
     return run_word("neurons", values, config.run, about, known, replay("neurons", values, "models"), work)

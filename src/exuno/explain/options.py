@@ -196,8 +196,7 @@ SMOKE_STEPS, SMOKE_UNITS = 3, 2
 
 @dataclass(frozen=True)
 class NeuronsConfig:
-    """Pictures that please a unit most, by activation maximisation: of several models, a teacher and its student, side
-    by side, with what each model answers to the pictures of the others."""
+    """Activation maximisation of the units of several models, a teacher and its student, side by side, with what each model answers to the pictures of the others."""
 
     EXAMPLES: ClassVar[tuple[str, ...]] = (
         "exuno explain neurons runs/mine",

@@ -1,9 +1,7 @@
 """Any network as a feature extractor: images -> vectors. A shared room; no torch until a module of it is imported.
 
-- ``extract``: which features a network has, and those of a whole data set.
-- ``images``: the images that they are taken from.
-- ``cache``: what was computed once, on disk, under a key of all that shaped it.
-- ``hdf5``: what another program computed, in a file.
+- ``extract``: which features a network has, those of a data set, and the images that they are taken from.
+- ``cache``: features on disk, exuno's own and HDF5 files of others; ``attention``: where a transformer looks.
 """
 
 from typing import Literal

@@ -27,7 +27,8 @@ from exuno.fewshot.options import Mask, Views
 
 
 def crop_views(images: Tensor, boxes: Tensor, size: tuple[int, int], flip: Tensor | None = None) -> Tensor:
-    """V boxes of each image cut out and resized: :func:`exuno.data.augmentation.crop.crop_batch` for all of them at once.
+    """V boxes of each image cut out and resized: :func:`exuno.data.augmentation.crop.crop_batch` for all of them at
+    once.
 
     Args:
         images: float [B, C, H, W] in [0, 1].

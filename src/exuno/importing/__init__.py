@@ -1,1 +1,1 @@
-"""Foreign models: what they are, and how they become exuno's."""
+"""Foreign models: what a file of weights is, and how it becomes a model of exuno (``exuno import``)."""

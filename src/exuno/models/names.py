@@ -1,4 +1,5 @@
-"""What models are called: the forms of a model spec, what is wrong with one, and whether weights may be fetched. No torch.
+"""What models are called: the forms of a model spec, what is wrong with one, and whether weights may be fetched. No
+torch.
 
 What models are called: the forms of a model spec, and what is wrong with one, told without building it. No torch.
 

@@ -1,5 +1,1 @@
-"""Supervised training with label smoothing.
-
-- ``options.TeachConfig``: what to do; ``train.teach(config) -> Run``: do it in a run directory.
-- ``method.Supervised``: one step; ``presets/``: the named configurations; ``command``: ``exuno teach``.
-"""
+"""Supervised training with label smoothing: ``teach`` is ``exuno teach``, ``train`` the method and the work."""

@@ -1,0 +1,1 @@
+"""Recordings: one (``recording``), generated (``generated``), in sets (``recordings``), as spectrograms (``mel``)."""

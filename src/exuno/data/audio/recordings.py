@@ -118,7 +118,8 @@ class RecordingData(Data):
 
 
 def open_recordings(spec: str, split: str) -> RecordingData:
-    """Recordings of a folder (PATH/train/CLASS/*.wav, as :func:`exuno.data.images.folder.find_files` finds them) or of tar
+    """Recordings of a folder (PATH/train/CLASS/*.wav, as :func:`exuno.data.images.folder.find_files` finds them) or
+    of tar
     shards (KEY.wav and KEY.cls; a pattern as of ``wds:``), at the rate of the first one of the training split, or the
     one that ``@RATE`` behind the path asks for.
 

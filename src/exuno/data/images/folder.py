@@ -48,7 +48,8 @@ class FileData(Data):
         labels: int64 [N], -1 where there is none.
         classes: names of the classes; None for unlabelled files.
         stats: mean and std of each channel.
-        bits: that the numbers of files of more than 8 bits a channel fill, as :func:`exuno.data.images.picture.decode` has it.
+        bits: that the numbers of files of more than 8 bits a channel fill, as
+            :func:`exuno.data.images.picture.decode` has it.
 
     Raises:
         ExunoError: labels that are no numbers of the classes.

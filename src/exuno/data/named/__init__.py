@@ -1,0 +1,1 @@
+"""Published data sets by name: ``benchmarks`` lists them, ``packed`` finds them, the rest read them."""

@@ -2,8 +2,8 @@
 
 A checkpoint of a training is ``{"student": state, "teacher": state, "optimizer": …, "epoch": …, "args": Namespace}``
 and more; the keys of a state begin with ``backbone.`` or ``head.``, perhaps after ``module.`` (bytedance/ibot,
-main_ibot.py; HL-hanlin/SMKD, main_smkd.py). The transformer is that of :class:`exuno.models.zoo.vit.Vit`; its mask token
-is named ``masked_embed`` and has the shape [1, D], and teachers have none.
+main_ibot.py; HL-hanlin/SMKD, main_smkd.py). The transformer is that of :class:`exuno.models.zoo.vit.Vit`; its mask
+token is named ``masked_embed`` and has the shape [1, D], and teachers have none.
 """
 
 import re

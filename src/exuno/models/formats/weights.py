@@ -140,8 +140,8 @@ def read_contents(path: Path, part: str | None = None) -> Contents:
     """Read a file of weights.
 
     A checkpoint that wraps the state dict (``state_dict``, ``model``, …) or prefixes its keys (``module.``) is
-    unwrapped (:mod:`exuno.models.formats.wrapped`); of a training with student and teacher, or with an average of the weights,
-    one network is taken.
+    unwrapped (:mod:`exuno.models.formats.wrapped`); of a training with student and teacher, or with an average of the
+    weights, one network is taken.
 
     Args:
         path: .safetensors, a torch checkpoint, or the .index of a TensorFlow checkpoint.

@@ -1,0 +1,1 @@
+"""exuno's own networks, a file for each family."""
