@@ -1,11 +1,7 @@
 """What a configuration names, looked at before anything is opened, and what ``--dry-run`` rehearses. No torch.
 
-What a configuration names, looked at before anything is opened: data, models, photographs, recordings. No torch.
-
 A field means the same in every verb, so its name says what it holds. Pictures are decoded: a broken one is told at
 once, not when a teacher has been trained. What a study is still to make is not looked for.
-
-What ``--dry-run`` does beside printing: every check of the real run that needs no training and no download.
 
 No torch until a check needs it.
 """

@@ -1,9 +1,4 @@
-"""What data and their splits are called: the forms of a data spec, and what is wrong with one. No torch.
-
-What data are called: the forms of a data spec, and what is wrong with one, told without opening it. No torch.
-
-What people call the splits of their data: ``train``, ``Training``, ``test_set``, ``seg_val``. No torch.
-"""
+"""What data and their splits are called: the forms of a data spec, and what is wrong with one. No torch."""
 
 import re
 from collections.abc import Iterable

@@ -1,9 +1,4 @@
-"""``exuno distill``: its configuration and its command line. No torch until the run begins.
-
-The configuration of ``exuno distill``. Plain frozen dataclasses; no torch.
-
-``exuno distill``. Imports no torch until the run begins.
-"""
+"""``exuno distill``: its configuration and its command line. No torch until the run begins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

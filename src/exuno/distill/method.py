@@ -1,10 +1,5 @@
 """Distillation as a method of the loop, and its mixing of pixels.
 
-Distillation as a method of the loop: mix the pixels, ask teacher and student, compare.
-
-CutMix and MixUp as the single-image papers use them: one box or share for a whole batch, partner = the batch
-reversed.
-
 A loader gives each process a mirrored slice of the batch, so that the same pairs meet on any number of processes. What
 is drawn is known before the step and goes to the device as numbers, so that a step is the same work whatever is drawn.
 """

@@ -1,9 +1,4 @@
-"""What a student sees, and the pictures of it.
-
-What a student sees: patches or clips of photographs, excerpts of recordings, or any data set.
-
-The pictures of a distillation: the source, and what the student saw of it.
-"""
+"""What a student sees, and the pictures of it."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

@@ -1,9 +1,4 @@
-"""``exuno doctor``: its configuration and its command line. No torch until the examination begins.
-
-The configuration of ``exuno doctor``. Plain frozen dataclasses; no torch.
-
-``exuno doctor``. Imports no torch until the examination begins.
-"""
+"""``exuno doctor``: its configuration and its command line. No torch until the examination begins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

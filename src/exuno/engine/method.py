@@ -1,11 +1,4 @@
-"""What a training step is to the loop: a module that knows a paper, what the host tells it, and schedules.
-
-What a training step is to the loop: a module that knows a paper and not the loop.
-
-Numbers that the host knows and a step on the device needs, sent without waiting.
-
-Where a training stands, and values that depend on it: learning rate, momentum, temperature.
-"""
+"""What a training step is to the loop: a module that knows a paper, what the host tells it, and schedules."""
 
 import math
 from abc import ABC, abstractmethod

@@ -1,9 +1,4 @@
-"""``exuno eval MODEL --data DATA``: its configuration and its work.
-
-``exuno eval MODEL --data DATA``.
-
-The configuration of ``exuno eval``. Plain frozen dataclasses; no torch.
-"""
+"""``exuno eval MODEL --data DATA``: its configuration and its work."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,12 +1,4 @@
-"""The configurations of ``exuno explain``, checked and completed. No torch.
-
-What all words of ``exuno explain`` take; the configuration of ``penultimate``, checked and completed. Plain frozen
-dataclasses; no torch.
-
-The configuration of ``exuno explain neurons``, checked and completed. Plain frozen dataclasses; no torch.
-
-The configuration of ``exuno explain attention``, checked. Plain frozen dataclasses; no torch.
-"""
+"""The configurations of ``exuno explain``, checked and completed. No torch."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -196,7 +188,8 @@ SMOKE_STEPS, SMOKE_UNITS = 3, 2
 
 @dataclass(frozen=True)
 class NeuronsConfig:
-    """Activation maximisation of the units of several models, a teacher and its student, side by side, with what each model answers to the pictures of the others."""
+    """Activation maximisation of the units of several models, a teacher and its student, side by side,
+    with what each model answers to the pictures of the others."""
 
     EXAMPLES: ClassVar[tuple[str, ...]] = (
         "exuno explain neurons runs/mine",

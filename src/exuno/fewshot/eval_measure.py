@@ -1,9 +1,4 @@
-"""Accuracies of features over episodes, and the tables of what was measured.
-
-Accuracies of features over episodes: of a model, of raw pixels, of several under one progress bar.
-
-What was measured: rows of a table, for the terminal, for the page and as numbers for result.json. No torch.
-"""
+"""Accuracies of features over episodes, and the tables of what was measured."""
 
 import sys
 from collections.abc import Iterator, Sequence

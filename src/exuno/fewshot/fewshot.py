@@ -1,9 +1,4 @@
-"""``exuno fewshot pretrain | distill | eval``: the command line and its checks. No torch until the work begins.
-
-``exuno fewshot pretrain | distill | eval``. Imports no torch until the work begins.
-
-Numbers that no few-shot training can use, and the same training on a sliver of work.
-"""
+"""``exuno fewshot pretrain | distill | eval``: the command line and its checks. No torch until the work begins."""
 
 from collections.abc import Sequence
 from dataclasses import astuple, replace

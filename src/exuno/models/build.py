@@ -1,9 +1,5 @@
 """Architectures with random weights, from a card, and whether a network takes images of a size.
 
-Architecture with random weights, from a card: exuno's own networks, timm's or torchvision's.
-
-Whether a network takes images of a size: told before anything is allocated or trained, with a size that works.
-
 Networks with poolings, windows or position embeddings take some sizes only, and each library says so in its own way,
 often deep inside the first step. So the network is built and run once on nothing: on torch's meta device, which knows
 shapes and no numbers. exuno's own networks run on two black images instead, since that device takes seconds to import,

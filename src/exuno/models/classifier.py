@@ -1,9 +1,4 @@
-"""A network with all it takes to feed it: pixels in, logits out; and a copy with its batch norms fused.
-
-A network with all it takes to feed it: pixels in, logits out.
-
-A model that only answers: no gradients, and batch normalisations folded into the convolutions before them.
-"""
+"""A network with all it takes to feed it: pixels in, logits out; and a copy with its batch norms fused."""
 
 import copy
 from contextlib import suppress

@@ -1,12 +1,4 @@
-"""Networks and published weights of other libraries: timm, torchvision (images and clips), the Hugging Face hub.
-
-``timm:NAME``, ``torchvision:NAME``, ``hf-hub:ORG/NAME``: architectures and published weights of other libraries.
-
-``hf-hub:ORG/NAME``: a model of exuno on the Hugging Face hub (model.safetensors and model.json), or one in timm's
-format.
-
-``torchvision:r3d_18`` and the like: torchvision's networks for clips.
-"""
+"""Networks and published weights of other libraries: timm, torchvision (images and clips), the Hugging Face hub."""
 
 import re
 from collections.abc import Sequence

@@ -1,9 +1,5 @@
 """What models are called: the forms of a model spec, what is wrong with one, and whether weights may be fetched. No
 torch.
-
-What models are called: the forms of a model spec, and what is wrong with one, told without building it. No torch.
-
-Whether published weights may be fetched. A dry run fetches none: it gives such a network random ones. No torch.
 """
 
 import re

@@ -1,9 +1,4 @@
-"""From a budget to pixels, and from pixels to the places of classes and patches. No torch.
-
-From pixels to a layout: the places of classes and patches in the poster. No torch.
-
-From a budget to pixels: the size of the poster and of its label array. No torch.
-"""
+"""From a budget to pixels, and from pixels to the places of classes and patches. No torch."""
 
 import math
 from fractions import Fraction

@@ -1,11 +1,4 @@
-"""A poster measured: on the way, at the end, and as tables.
-
-The final measurement: fresh networks on the poster, real images at the same number of pixels, other networks.
-
-The poster on the way: judged on held-out data as it would be stored, the best one kept, a picture of each.
-
-The tables of a measured poster: text in cells, for the terminal and for the page.
-"""
+"""A poster measured: on the way, at the end, and as tables."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

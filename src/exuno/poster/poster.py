@@ -1,9 +1,4 @@
-"""``exuno poster``: its configuration and its command line. No torch until the run begins.
-
-The configuration of ``exuno poster``. Plain frozen dataclasses; no torch.
-
-``exuno poster``. Imports no torch until the run begins.
-"""
+"""``exuno poster``: its configuration and its command line. No torch until the run begins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

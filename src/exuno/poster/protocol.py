@@ -1,9 +1,4 @@
-"""Training from a poster, and testing; and how a poster's file says it.
-
-Training from a poster, and testing: fresh networks learn from its patches alone and answer for real test images.
-
-How a network learns from a poster, as its file says it.
-"""
+"""Training from a poster, and testing; and how a poster's file says it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields

@@ -1,9 +1,4 @@
-"""The real images of a distillation, in its space and in memory, with a part held out.
-
-The real images of a distillation, in its space and in memory, with a part held out.
-
-The space in which a poster is distilled and tested: images of one size, normalised or whitened.
-"""
+"""The real images of a distillation, in its space and in memory, with a part held out."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,9 +1,4 @@
-"""Several photographs or samplers as one source.
-
-Several photographs as one source of patches or clips.
-
-Several samplers as one.
-"""
+"""Several photographs or samplers as one source."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol

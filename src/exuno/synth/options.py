@@ -2,8 +2,6 @@
 
 The options of the image and video samplers: those of Asano, Rupprecht and Vedaldi (ICLR 2020) and of Asano and Saeed
 (arXiv 2112.00725) under clear names. No torch.
-
-The options of the excerpt sampler. No torch.
 """
 
 import math

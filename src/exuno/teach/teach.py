@@ -1,9 +1,4 @@
-"""``exuno teach``: its configuration and its command line. No torch until the run begins.
-
-The configuration of ``exuno teach``. Plain frozen dataclasses; no torch.
-
-``exuno teach``. Imports no torch until the run begins.
-"""
+"""``exuno teach``: its configuration and its command line. No torch until the run begins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,9 +1,4 @@
-"""Supervised training: the method, and ``exuno teach`` from top to bottom.
-
-``exuno teach`` from top to bottom.
-
-Supervised training as a method of the loop.
-"""
+"""Supervised training: the method, and ``exuno teach`` from top to bottom."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

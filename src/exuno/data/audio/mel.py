@@ -1,9 +1,4 @@
-"""Recordings of any length brought to one, and their log-mel spectrograms.
-
-Recordings -> log-mel spectrograms, the pictures that image networks hear with.
-
-Recordings of any length brought to one: cut, or laid into silence.
-"""
+"""Recordings of any length brought to one, and their log-mel spectrograms."""
 
 import numpy as np
 import torch

@@ -1,9 +1,4 @@
-"""Data sets of recordings: ``recordings:PATH``, and benchmarks in the layouts of their owners.
-
-``recordings:PATH``: sound files in folders or tar shards, one for each sample, brought to one rate.
-
-Benchmarks of recordings in the layouts of their owners: FSDD and Speech Commands.
-"""
+"""Data sets of recordings: ``recordings:PATH``, and benchmarks in the layouts of their owners."""
 
 import hashlib
 import io

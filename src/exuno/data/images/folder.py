@@ -1,9 +1,4 @@
-"""Images in files of their own, of any size, and ``folder:PATH``.
-
-``folder:PATH``: one folder for each class (torchvision's ImageFolder), or flat unlabelled images.
-
-Images in files of their own, of any size.
-"""
+"""Images in files of their own, of any size, and ``folder:PATH``."""
 
 import hashlib
 from collections import Counter

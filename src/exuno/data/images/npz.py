@@ -2,8 +2,6 @@
 
 ``npz:PATH``: images and labels in one NumPy file, in the layout of MedMNIST (Yang et al., Scientific Data 2023), or
 by the names that Keras and others use.
-
-Arrays of images as people store them -> uint8 [N, C, H, W]. NumPy only.
 """
 
 from dataclasses import dataclass

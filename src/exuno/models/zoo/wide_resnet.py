@@ -2,14 +2,10 @@
 
 Wide residual networks for small images: WRN-d-k (Zagoruyko and Komodakis, BMVC 2016, table 1).
 
-Wide residual networks as Keras builds them, and their weights in a TensorFlow checkpoint.
-
 The CIFAR teacher and student of "Extrapolating from a Single Image to a Thousand Classes" (GitHub
 yukimasano/single-img-extrapolating, cifar/architectures/resnets.py) are the WRN of :mod:`exuno.models.zoo.wide_resnet`,
 but for what Keras does otherwise: convolutions of stride 2 pad as in TensorFlow, batch normalisations add 0.001 to the
 variance and keep 0.99 of their running statistics in a step, and weights start from other distributions.
-
-Convolution with TensorFlow's padding ``SAME``.
 """
 
 import re
