@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from exuno.data.audio.recording import is_recording
 from exuno.data.base import Data, modality
 from exuno.data.images.photo import is_photo, is_single
-from exuno.distill.distill import DistillConfig
+from exuno.distill.distill import DistillConfig, rules
 from exuno.engine.check import need
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
@@ -26,6 +26,9 @@ def check(config: DistillConfig) -> None:
     need(mixing.cutmix >= 0, "--mix.cutmix", mixing.cutmix, "a positive number, or 0 to turn it off")
     need(mixing.mixup >= 0, "--mix.mixup", mixing.mixup, "a positive number, or 0 to turn it off")
     need(config.patches >= 1, "--patches", config.patches, "at least 1")
+    need(config.candidates >= 1, "--candidates", config.candidates, "at least 1")
+    if config.select:
+        rules.check(config.select)
     if config.cache_logits and (config.fresh or config.augment != Augment() or mixing.cutmix or mixing.mixup):
         raise ExunoError(
             "--cache-logits needs a source that is the same in every epoch",
@@ -78,9 +81,11 @@ def check_idle(config: DistillConfig, stated: DistillConfig, test: Data) -> None
     idle = [group for group in GROUPS.values() if group != used]
     if not is_single(config.source[0]):
         idle, why = (
-            ["patches", "fresh", *GROUPS.values()],
+            ["patches", "fresh", "select", *GROUPS.values()],
             f"nothing is made of --source {config.source[0]}, a data set",
         )
+    if not config.select:
+        idle.append("candidates")
     for name in idle:
         here, there = getattr(config, name), getattr(stated, name)
         if here != there and here is not False:  # --no-fresh says what is so

@@ -11,8 +11,12 @@ from exuno.engine.launch import launch, wanted
 from exuno.engine.options import Augment, ClassOrder, Holdout, Optim, RunOptions, Sound
 from exuno.engine.session import print_plan
 from exuno.presets import Preset, parse, to_dict
+from exuno.registry import Registry
 from exuno.specs import rehearse
 from exuno.synth.options import AudioOptions, ImageOptions, VideoOptions
+
+rules = Registry("rule", "--select", "exuno.distill.select")
+"""How the teacher chooses patches."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class DistillConfig:
     """Train a student to imitate a teacher on patches of one photograph, or on any other source."""
 
     OFTEN: ClassVar[str] = (
-        "source teacher student data data_root patches fresh size epochs batch_size budget loss.temperature "
+        "source teacher student data data_root patches fresh select size epochs batch_size budget loss.temperature "
         "mix.cutmix augment.resized_crop optim.lr run_dir seed devices smoke dry_run"
     )
     EXAMPLES: ClassVar[tuple[str, ...]] = (
@@ -82,6 +86,11 @@ class DistillConfig:
     number."""
     fresh: bool = False
     """New patches in every epoch instead of the same ones again; a source that is a data set has none to make."""
+    select: str = ""
+    """Let the teacher choose the patches: balanced (over its classes), boundary (balanced, and nearest to its decision
+    boundaries), or module:Name for a rule of your own; by default none is chosen."""
+    candidates: int = 20
+    """--select: so many patches are made for each that is kept."""
     size: int | None = None
     """Side of the images in training; default: that of the test data."""
     epochs: int = 100

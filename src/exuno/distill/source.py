@@ -94,6 +94,9 @@ def open_source(config: DistillConfig, test: Data, size: tuple[int, int], channe
         channels: of the images in training.
         frames: the most that a model takes of a clip.
 
+    Returns:
+        A data set; with ``--select``, the :class:`Patches` among which the teacher is to choose.
+
     Raises:
         ExunoError: photographs mixed with other sources, or a source that does not fit ``test``.
     """
@@ -103,7 +106,7 @@ def open_source(config: DistillConfig, test: Data, size: tuple[int, int], channe
         stream, options = stream_of(config, test, size, frames)
         origin = f"{asdict(options)} {config.run.seed} {' '.join(digests(specs).values())}"
         patches = (FreshPatches if config.fresh else Patches)(stream, channels, origin)
-        return patches if config.fresh else in_memory(patches)
+        return patches if config.fresh or config.select else in_memory(patches)
     [spec] = specs
     folder, run = split_bits(spec)[0], config.augment.frames
     named = spec_of(Path(folder), kind, run) + spec.removeprefix(folder) if Path(folder).is_dir() else spec
