@@ -27,7 +27,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from exuno.engine.errors import ExunoError
 
 Thing = TypeVar("Thing")
-DECORATOR = re.compile(r"^@(?:\w+\.)?register\((.*?)\)\n(?:@.*\n)*(?:class|def) (\w+)", re.MULTILINE | re.DOTALL)
+DECORATOR = re.compile(r"^@(?:\w+\.)?register\((.*?)\)\n(?:@[^\n]*\n)*(?:class|def) (\w+)", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,23 @@ LATER = {"deterministic": False, "teacher_precision": "same"}
 """Options that runs of earlier versions did not have, and what these did."""
 
 
+ARGMAX = "--loss.argmax is --loss.kind argmax now"
+
+
 def modern(verb: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration of any age, as a preset or config.yaml holds it, under today's names."""
     if verb == "poster" and ("image_size" in config or isinstance(config.get("size"), str)):
         return {POSTER.get(key, key): value for key, value in config.items()}
+    if verb == "distill" and "argmax" in (loss := dict(config.get("loss") or {})):
+        kind = {"kind": "argmax"} if loss.pop("argmax") else {}
+        return {**config, "loss": {**loss, **kind}}
     return dict(config)
 
 
 def check_names(verb: str, args: Sequence[str]) -> None:
     """Raises ExunoError if a command line has an option under its old name."""
+    if verb == "distill" and any(word.partition("=")[0] == "--loss.argmax" for word in args):
+        raise ExunoError(ARGMAX, "It is one of several kinds of loss.")
     if verb != "poster" or not args:
         return
     for word, following in zip(args, (*args[1:], ""), strict=True):

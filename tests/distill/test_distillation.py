@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from exuno.distill.distill import Loss, Mix
-from exuno.distill.losses import soft_target, standardise
+from exuno.distill.losses.soft_target import soft_target, standardise
 from exuno.distill.method import Distillation
 from exuno.engine.method import Numbers
 from exuno.models.classifier import Classifier

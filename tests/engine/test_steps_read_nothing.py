@@ -154,7 +154,7 @@ def test_teach_with_batch_norm_other_sizes_and_soft_labels() -> None:
 DISTILLATIONS = [
     (Loss(), Mix()),
     (Loss(t2=True, standardise=True), Mix(cutmix=1.0)),
-    (Loss(argmax=True), Mix(mixup=1.0)),
+    (Loss(kind="argmax"), Mix(mixup=1.0)),
     (Loss(hard=0.3), Mix(1.0, 1.0, 0.5)),
 ]
 

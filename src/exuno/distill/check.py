@@ -6,6 +6,7 @@ from exuno.data.audio.recording import is_recording
 from exuno.data.base import Data, modality
 from exuno.data.images.photo import is_photo, is_single
 from exuno.distill.distill import DistillConfig, rules
+from exuno.distill.losses import SHARED, OnFeatures, make_loss
 from exuno.engine.check import need
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
@@ -41,9 +42,10 @@ def check(config: DistillConfig) -> None:
         )
     if config.cache_dir and not config.cache_logits:
         raise ExunoError("--cache-dir says where --cache-logits keeps its answers, which is off", "Give both or none.")
-    if loss.standardise and loss.argmax:
+    if isinstance(make_loss(loss), OnFeatures) and config.cache_logits:
         raise ExunoError(
-            "--loss.argmax and --loss.standardise exclude each other", "A top class has no size: give one."
+            f"--loss.kind {loss.kind} asks for features, and --cache-logits keeps logits alone",
+            "Leave out one of them.",
         )
 
 
@@ -77,6 +79,10 @@ def check_source(config: DistillConfig, test: Data) -> None:
 def check_idle(config: DistillConfig, stated: DistillConfig, test: Data) -> None:
     """Raises ExunoError for an option about samples of which none are made, unless it is that of ``stated``, the
     preset's configuration or the default."""
+    imitation, kind = make_loss(config.loss), config.loss.kind
+    for name in SHARED:
+        if not hasattr(imitation, name) and getattr(config.loss, name) != getattr(stated.loss, name):
+            raise ExunoError(f"--loss.{name} would do nothing: --loss.kind {kind} has no such option", "Leave it out.")
     used, why = GROUPS[modality(test)], f"{test.name} has {modality(test)}s"
     idle = [group for group in GROUPS.values() if group != used]
     if not is_single(config.source[0]):

@@ -15,14 +15,21 @@ from exuno.registry import Registry
 from exuno.specs import rehearse
 from exuno.synth.options import AudioOptions, ImageOptions, VideoOptions
 
+losses = Registry("loss", "--loss.kind", "exuno.distill.losses")
+"""How student and teacher are compared."""
 rules = Registry("rule", "--select", "exuno.distill.select")
 """How the teacher chooses patches."""
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What the student is told."""
+    """How student and teacher are compared."""
 
+    kind: str = "kl"
+    """kl (soft targets), argmax (the teacher's top class alone), dkd, dist, features, or module:Name for a loss of your
+    own (docs/distill.md)."""
+    options: tuple[str, ...] = ()
+    """Further options of that loss, as beta=8 alpha=1."""
     temperature: float = 8.0
     """T: logits are divided by it."""
     t2: bool = False
@@ -30,8 +37,6 @@ class Loss:
     standardise: bool = False
     """Divide the z-scores of the logits by T, on both sides, instead of the logits (Sun et al., CVPR 2024): each model
     and image gets a temperature in proportion to its own spread of logits."""
-    argmax: bool = False
-    """The teacher tells its top class only."""
     hard: float = 0.0
     """Weight of the cross-entropy with true labels; the imitation gets 1 minus it. Needs a labelled source."""
 

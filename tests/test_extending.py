@@ -1,0 +1,94 @@
+"""A stranger adds one file and edits nothing: ``module:Name`` wherever exuno takes a name, by the real commands."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exuno.cli import main
+from exuno.engine.errors import ExunoError
+from exuno.registry import Registry
+
+SMOKE = ("--smoke", "--devices", "cpu", "--evaluations", "0")
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module that Python finds, whose name no other test has."""
+    monkeypatch.syspath_prepend(tmp_path)
+    return f"extension_{tmp_path.name}".replace("-", "_")
+
+
+def result(run: Path) -> dict[str, float]:
+    return json.loads((run / "result.json").read_text())["metrics"]
+
+
+LOSS = """
+from dataclasses import dataclass
+import torch.nn.functional as F
+
+@dataclass(frozen=True)
+class Mse:
+    scale: float = 1.0
+    def __call__(self, student, teacher, labels):
+        assert (labels == -1).all()
+        return self.scale * F.mse_loss(student, teacher)
+"""
+
+
+def test_a_distillation_loss(module: str, tmp_path: Path) -> None:
+    (tmp_path / f"{module}.py").write_text(LOSS)
+    words = ["distill", "digits", *SMOKE, "--loss.kind", f"{module}:Mse"]
+    assert main([*words, "--run-dir", str(tmp_path / "run"), "--loss.options", "scale=2"]) == 0
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert main([*words, "--run-dir", str(tmp_path / "other"), "--loss.options", "scale=3"]) == 0
+    assert (tmp_path / "other" / "metrics.jsonl").read_text() != lines
+    assert result(tmp_path / "run")["student/top1"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--loss.kind", "dkdd"], "--loss.kind dkdd is no loss. Did you mean dkd?"),
+        (["--loss.kind", "nowhere:Mse"], "Python finds no module 'nowhere'"),
+        (["--loss.kind", "math:Mse"], "math has no Mse"),
+        (
+            ["--loss.kind", "dkd", "--loss.options", "gamma=2"],
+            "--loss.kind dkd has no option 'gamma=2'. Its options are",
+        ),
+        (["--loss.kind", "dkd", "--loss.options", "beta=two"], "beta is two. Give a value of type float"),
+        (["--loss.kind", "dist", "--loss.t2"], "--loss.t2 would do nothing: --loss.kind dist has no such option"),
+        (["--loss.kind", "argmax", "--loss.standardise"], "--loss.standardise would do nothing"),
+        (["--loss.kind", "features", "--no-fresh", "--mix.cutmix", "0", "--cache-logits"], "asks for features"),
+        (["--loss.argmax"], "--loss.argmax is --loss.kind argmax now"),
+    ],
+)
+def test_mistakes_with_losses(words: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["distill", "digits", *SMOKE, "--run-dir", str(tmp_path / "run"), *words]) == 2
+    assert told in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_configuration_of_before_is_read(tmp_path: Path) -> None:
+    old = tmp_path / "old.yaml"
+    config = {"teacher": "teach:digits", "student": "exuno:convnet_2_64", "data": "digits", "loss": {"argmax": True}}
+    old.write_text(yaml.safe_dump({"verb": "distill", "about": {"summary": "once"}, "config": config}))
+    assert main(["distill", str(old), *SMOKE, "--run-dir", str(tmp_path / "run")]) == 0
+    assert "kind: argmax" in (tmp_path / "run" / "config.yaml").read_text()
+
+
+def test_names_and_facts_are_read_without_an_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "things"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "one.py").write_text(
+        'raise RuntimeError\n@things.register(\n    "first",\n    summary="said (so)",\n)\n@other\nclass One: ...\n'
+        '@register("second")\ndef two(): ...\n    # @things.register("none")\n'
+    )
+    registry = Registry("thing", "--thing", "exuno.things")
+    monkeypatch.setattr("exuno.registry._root", lambda _: package)
+    assert registry.names == ("first", "second")
+    entry = registry.entries["first"]
+    assert (entry.module, entry.attribute, entry.facts) == ("exuno.things.one", "One", {"summary": "said (so)"})
+    with pytest.raises(ExunoError, match=r"--thing secund is no thing\. Did you mean second\? There are first, second"):
+        registry.check("secund")
