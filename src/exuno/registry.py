@@ -96,6 +96,16 @@ class Registry:
                 "Give module:Name, of a module that `python -c 'import module'` finds; PYTHONPATH=. adds this folder.",
             )
 
+    @property
+    def metavar(self) -> str:
+        """What an option of this kind takes, for its help."""
+        return "|".join((*self.names, "module:Name"))
+
+    def check_value(self, flag: str, value: str) -> None:
+        """As a mark of a field (``engine.ranges``): see :meth:`check`; an empty name is none."""
+        if value:
+            self.check(value)
+
     def get(self, name: str) -> Any:
         """The thing of a name, or of ``module:Name``.
 

@@ -12,7 +12,7 @@ from exuno.data.batches import batches
 from exuno.data.dali import DaliLoader, check_dali
 from exuno.data.loader import Loader, Source
 from exuno.engine import session
-from exuno.engine.check import check_augment, check_length, check_optim, check_run, need
+from exuno.engine.check import check_augment, check_optim, check_run
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.launch import wanted
@@ -20,6 +20,7 @@ from exuno.engine.loop import Batches
 from exuno.engine.method import Method
 from exuno.engine.options import Augment, ClassOrder, Optim, RunOptions, Sound
 from exuno.engine.probe import tell_rate
+from exuno.engine.ranges import check_fields, require
 from exuno.engine.run import Run, check_folder, default_folder, open_run
 from exuno.models.classifier import Classifier, hearing_of
 from exuno.models.head import for_classes
@@ -60,7 +61,7 @@ Config = TypeVar("Config", bound=Configured)
 
 def check_training(config: TrainingConfig) -> None:
     """Raises ExunoError for numbers that no training can use."""
-    check_length(config.epochs, config.batch_size, config.budget, config.evaluations, config.size)
+    check_fields(config)
     check_optim(config.optim)
     check_augment(config.augment)
     check_run(config.run, any_loader=True)
@@ -208,7 +209,7 @@ def size_of(config: Sized, data: Data) -> tuple[int, int]:
             )
         if sound is None or data.rate is None:
             return data.image_size
-        need(0 < sound.seconds < math.inf, "--sound.seconds", sound.seconds, "a positive number")
+        require(0 < sound.seconds < math.inf, "--sound.seconds", sound.seconds, "a positive number")
         return 1, max(1, round(sound.seconds * data.rate))
     if sound is not None and (idle := changed(sound)):
         raise ExunoError(f"--sound.{idle[0]} is for recordings, and {data.name} has none", "Leave it out.")

@@ -5,9 +5,8 @@ from dataclasses import fields, replace
 from exuno.data.audio.recording import is_recording
 from exuno.data.base import Data, modality
 from exuno.data.images.photo import is_photo, is_single
-from exuno.distill.distill import DistillConfig, rules
+from exuno.distill.distill import DistillConfig
 from exuno.distill.losses import SHARED, OnFeatures, make_loss
-from exuno.engine.check import need
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
 from exuno.synth import options
@@ -21,15 +20,6 @@ def check(config: DistillConfig) -> None:
     """Raises ExunoError for numbers that no distillation can use."""
     check_training(config)
     loss, mixing = config.loss, config.mix
-    need(loss.temperature > 0, "--loss.temperature", loss.temperature, "a temperature above 0; the papers use 1 to 64")
-    need(0 <= loss.hard <= 1, "--loss.hard", loss.hard, "a weight from 0 to 1")
-    need(0 <= mixing.probability <= 1, "--mix.probability", mixing.probability, "a probability from 0 to 1")
-    need(mixing.cutmix >= 0, "--mix.cutmix", mixing.cutmix, "a positive number, or 0 to turn it off")
-    need(mixing.mixup >= 0, "--mix.mixup", mixing.mixup, "a positive number, or 0 to turn it off")
-    need(config.patches >= 1, "--patches", config.patches, "at least 1")
-    need(config.candidates >= 1, "--candidates", config.candidates, "at least 1")
-    if config.select:
-        rules.check(config.select)
     if config.cache_logits and (config.fresh or config.augment != Augment() or mixing.cutmix or mixing.mixup):
         raise ExunoError(
             "--cache-logits needs a source that is the same in every epoch",

@@ -3,16 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 
 from exuno.commandline import parsed
-from exuno.engine.check import need
 from exuno.engine.documents import read_yaml
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import near_paths
 from exuno.engine.options import EXECUTION, ClassOrder, Holdout, RunOptions
+from exuno.engine.ranges import FROM_0, check_fields
 from exuno.engine.session import print_plan
 from exuno.models.names import named
 from exuno.presets import to_args, to_dict
@@ -66,7 +66,7 @@ class EvalConfig:
     """Also write a run directory with result.json and a page."""
     devices: Literal["auto", "cpu"] = "auto"
     """auto (a GPU if there is one) or cpu."""
-    workers: int = 0
+    workers: Annotated[int, FROM_0] = 0
     """Processes that decode images; 0 decodes them in this one."""
     smoke: bool = False
     """A sliver of the data."""
@@ -197,7 +197,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     from exuno.training import loaded_size, size_of
 
     assert config.data is not None
-    need(config.workers >= 0, "--workers", config.workers, "0 or more")
+    check_fields(config)
     test: Any = open_held(config.data, config.split, config.data_root, config.held)
     if config.smoke:
         test = Subset(test)

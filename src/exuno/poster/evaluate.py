@@ -12,11 +12,11 @@ from exuno.data.base import Data
 from exuno.data.classes import Side, relabelled
 from exuno.data.holdout import open_held, recorded
 from exuno.data.poster.format import Poster, byte_breakdown, load
-from exuno.engine.check import need
 from exuno.engine.devices import make_accelerator, measuring
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
 from exuno.engine.options import Holdout, RunOptions
+from exuno.engine.ranges import require
 from exuno.engine.session import Subset
 from exuno.evaluate.eval import POSTER, EvalConfig, open_eval
 from exuno.evaluate.measure import choose_shown
@@ -82,9 +82,9 @@ def evaluation_of(config: EvalConfig, recipe: Recipe) -> Proof:
     networks = proof.networks if config.networks is None else config.networks
     draws = proof.baselines if config.baselines is None else config.baselines
     steps = recipe.tested if config.steps is None else config.steps
-    need(networks >= 1, "--networks", networks, "at least 1")
-    need(draws >= 0, "--baselines", draws, "0 or more")
-    need(min(steps, default=0) >= 1, "--steps", " ".join(map(str, steps)), "numbers from 1")
+    require(networks >= 1, "--networks", networks, "at least 1")
+    require(draws >= 0, "--baselines", draws, "0 or more")
+    require(min(steps, default=0) >= 1, "--steps", " ".join(map(str, steps)), "numbers from 1")
     return replace(proof, networks=networks, steps=steps, baselines=draws)
 
 

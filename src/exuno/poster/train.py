@@ -16,11 +16,12 @@ from exuno.data.holdout import lineage_of
 from exuno.data.poster.format import SUFFIX, Poster, quantise, save
 from exuno.data.poster.layout import Layout
 from exuno.engine import session
-from exuno.engine.check import check_optim, check_run, need
+from exuno.engine.check import check_optim, check_run
 from exuno.engine.devices import make_accelerator, reuse_memory
 from exuno.engine.errors import ExunoError
 from exuno.engine.launch import wanted
 from exuno.engine.loop import Result, fit
+from exuno.engine.ranges import check_fields, require
 from exuno.engine.run import Run
 from exuno.engine.training import recorder_for
 from exuno.poster.context import Algorithm, Bench, make_bench
@@ -79,30 +80,15 @@ def smoke(config: PosterConfig) -> PosterConfig:
 
 def check(config: PosterConfig) -> None:
     """Raises ExunoError for numbers that no distillation can use."""
-    inner, unroll, proof = config.inner, config.unroll, config.proof
+    check_fields(config)
+    unroll, proof = config.unroll, config.proof
     check_holdout(config.held)
-    need(config.steps >= 1, "--steps", config.steps, "at least 1")
-    need(config.batch_size >= 1, "--batch-size", config.batch_size, "at least 1")
-    need(config.budget > 0, "--budget", config.budget, "a positive number; 0.1 is a tenth of the distillation")
-    need(config.evaluations >= 1, "--evaluations", config.evaluations, "at least 1")
-    need(config.size is None or config.size >= 2, "--size", config.size, "at least 2 pixels")
-    need(config.label_lr_scale > 0, "--label-lr-scale", config.label_lr_scale, "a positive number")
-    need(inner.lr > 0, "--inner.lr", inner.lr, "a positive number")
-    need(0 <= inner.momentum < 1, "--inner.momentum", inner.momentum, "a number from 0 to below 1")
-    need(inner.weight_decay >= 0, "--inner.weight-decay", inner.weight_decay, "0 or more")
-    need(inner.batch is None or inner.batch >= 1, "--inner.batch", inner.batch, "at least 1")
-    need(unroll.window >= 1, "--unroll.window", unroll.window, "at least 1 inner step")
-    need(unroll.total >= unroll.window, "--unroll.total", unroll.total, f"at least the window, {unroll.window}")
+    require(unroll.total >= unroll.window, "--unroll.total", unroll.total, f"at least the window, {unroll.window}")
     most = unroll.total - unroll.window
-    need(0 <= unroll.least <= most, "--unroll.least", unroll.least, f"0 to {most}, what the window leaves of the total")
-    need(unroll.runs >= 1, "--unroll.runs", unroll.runs, "at least 1")
-    need(unroll.clip >= 0, "--unroll.clip", unroll.clip, "0 or more")
-    need(0 <= unroll.clip_decay < 1, "--unroll.clip-decay", unroll.clip_decay, "a number from 0 to below 1")
-    need(proof.networks >= 1, "--proof.networks", proof.networks, "at least 1")
-    need(min(proof.steps, default=0) >= 1, "--proof.steps", " ".join(map(str, proof.steps)), "numbers from 1")
-    need(0 <= proof.holdout < 1, "--proof.holdout", proof.holdout, "a share from 0 to below 1")
-    need(proof.trials >= 1, "--proof.trials", proof.trials, "at least 1")
-    need(proof.baselines >= 0, "--proof.baselines", proof.baselines, "0 or more")
+    require(
+        0 <= unroll.least <= most, "--unroll.least", unroll.least, f"0 to {most}, what the window leaves of the total"
+    )
+    require(min(proof.steps, default=0) >= 1, "--proof.steps", " ".join(map(str, proof.steps)), "numbers from 1")
     check_optim(config.optim)
     check_run(config.run, double=True)
     if config.run.precision not in ("auto", "no"):

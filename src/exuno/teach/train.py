@@ -13,7 +13,6 @@ from exuno.data.holdout import check_seen, lineage_of, open_both
 from exuno.data.loader import Loader
 from exuno.data.open import check_apart
 from exuno.engine import session
-from exuno.engine.check import need
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Result, fit
@@ -95,8 +94,6 @@ def check(config: TeachConfig) -> None:
     """Raises ExunoError for numbers that no training can use."""
     check_training(config)
     check_holdout(config.held)
-    smoothing = config.label_smoothing
-    need(0 <= smoothing < 1, "--label-smoothing", smoothing, "a number from 0 to below 1; 0.1 is usual")
 
 
 @dataclass(frozen=True)
