@@ -151,7 +151,7 @@ def test_several_processes_if_devices_are_asked_for(tmp_path: Path) -> None:
         ({"epochs": [3, 5]}, "epochs is [3, 5]. It has to be one value."),
         ({"epochs": True}, "epochs is True"),
         ({"fresh": "yes"}, "fresh is 'yes'. It has to be True or False."),
-        ({"optim": {"name": "adamm"}}, "invalid choice 'adamm' for argument 'optim.name'"),
+        ({"optim": {"name": "adamm"}}, "optim.name adamm is no optimizer. Did you mean adam?"),
         ({"augment": {"resized_crop": 0.1}}, "augment.resized_crop: no type matching"),
         ({"teacher": torch.nn.Flatten()}, "teacher is a Flatten. A model is given by its folder"),
         ({"batch_size": 0}, "batch_size is 0"),

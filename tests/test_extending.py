@@ -92,3 +92,31 @@ def test_names_and_facts_are_read_without_an_import(tmp_path: Path, monkeypatch:
     assert (entry.module, entry.attribute, entry.facts) == ("exuno.things.one", "One", {"summary": "said (so)"})
     with pytest.raises(ExunoError, match=r"--thing secund is no thing\. Did you mean second\? There are first, second"):
         registry.check("secund")
+
+
+OPTIMIZER = """
+import torch
+
+class SignSgd(torch.optim.Optimizer):
+    def __init__(self, groups, lr, weight_decay=0.0, scale=1.0):
+        super().__init__(groups, {"lr": lr, "weight_decay": weight_decay, "scale": scale})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.sub_(p.grad.sign(), alpha=float(group["lr"]) * group["scale"])
+"""
+
+
+def test_an_optimizer(module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / f"{module}.py").write_text(OPTIMIZER)
+    words = ["teach", "digits", *SMOKE, "--optim.name", f"{module}:SignSgd"]
+    assert main([*words, "--run-dir", str(tmp_path / "one"), "--optim.lr", "0.002"]) == 0
+    twice = ["--optim.lr", "0.001", "--optim.options", "scale=2"]
+    assert main([*words, "--run-dir", str(tmp_path / "two"), *twice]) == 0
+    digests = [(tmp_path / name / "model.safetensors").read_bytes()[-4000:] for name in ("one", "two")]
+    assert digests[0] == digests[1]
+    assert main([*words, "--run-dir", str(tmp_path / "no"), "--optim.options", "scael=2"]) == 2
+    assert "has no option 'scael=2'. It takes lr, weight_decay, scale." in " ".join(capsys.readouterr().err.split())

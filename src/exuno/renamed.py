@@ -11,8 +11,27 @@ POSTER = {"size": "canvas", "image_size": "size"}
 WHY = "--size is the side of the images, as in every verb, and --canvas the size of the poster."
 
 
-LATER = {"deterministic": False, "teacher_precision": "same"}
-"""Options that runs of earlier versions did not have, and what these did."""
+LATER = {
+    "deterministic": False,
+    "teacher_precision": "same",
+    "select": "",
+    "candidates": 20,
+    "loss": {"kind": "kl", "options": []},
+    "optim": {"options": []},
+}
+"""Options that earlier versions did not have, and what these did."""
+
+
+def before_later(config: Mapping[str, Any], later: Mapping[str, Any] = LATER) -> dict[str, Any]:
+    """A configuration without the options that earlier versions did not have, where it does what these did."""
+    found = {}
+    for key, value in config.items():
+        known = later.get(key)
+        if isinstance(value, Mapping) and isinstance(known, Mapping):
+            found[key] = before_later(value, known)
+        elif key not in later or value != known:
+            found[key] = value
+    return found
 
 
 ARGMAX = "--loss.argmax is --loss.kind argmax now"

@@ -5,9 +5,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from exuno.engine.ranges import FRACTION, FROM_0, FROM_1, POSITIVE_PAIR, PROBABILITY, STRENGTHS, Range
+from exuno.registry import Registry
 
 ClassOrder = Literal["auto", "by-name", "by-number"]
 """How the classes of data are matched with those of a model: see ``exuno.data.classes``."""
+
+optimizers = Registry("optimizer", "--optim.name", "exuno.engine.optim")
+"""What takes the steps."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,11 @@ EXECUTION = (
 class Optim:
     """Optimizer and learning-rate schedule."""
 
-    name: Literal["adam", "adamw", "sgd", "lars"] = "adam"
+    name: Annotated[str, optimizers] = "adam"
     """Optimizer. `adam` adds weight decay to the gradient, `adamw` decouples it; `lars` is `sgd` with steps in
-    proportion to the weights of each layer, for large batches."""
+    proportion to the weights of each layer, for large batches; module:Name is any other class of optimizers."""
+    options: tuple[str, ...] = ()
+    """Further arguments of that optimizer, as betas=(0.9,0.95)."""
     lr: Annotated[float, Range(above=0, wanted="a positive --optim.lr")] = 1e-3
     """Peak learning rate."""
     lr_end: float = 0.0
