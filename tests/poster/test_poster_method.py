@@ -111,7 +111,7 @@ def test_learned_labels_stay_above_zero_and_have_a_rate_of_their_own() -> None:
     assert method.labels[2].max() == 0
     assert method.labels[3].min() == 2
     groups = method.parameter_groups(Optim())
-    assert [(group["params"], group.get("scale", 1)) for group in groups] == [
+    assert [(group["params"], group.get("lr_scale", 1)) for group in groups] == [
         ([method.pixels], 1),
         ([method.labels], 0.25),
     ]

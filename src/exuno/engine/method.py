@@ -114,7 +114,7 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def parameter_groups(self, optim: Optim) -> list[dict[str, Any]]:
-        """What learns. A group may have a ``scale`` of its own, by which the learning rate is multiplied, and a
+        """What learns. A group may have an ``lr_scale`` of its own, by which the learning rate is multiplied, and a
         ``weight_decay`` of its own, which no schedule changes."""
 
     def before_step(self, numbers: Numbers) -> None:

@@ -160,7 +160,7 @@ class Rates:
         decay = 0.0 if end is None else cosine(self.optim.weight_decay, end, at.fraction)
         told: dict[str, float] = {}
         for number, group in enumerate(self.optimizer.param_groups):
-            rate = lr * group.get("scale", 1.0)
+            rate = lr * group.get("lr_scale", 1.0)
             if not self.recorded:
                 group["lr"] = rate
                 if number in self.decaying:

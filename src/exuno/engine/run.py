@@ -27,7 +27,7 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.files import append_line, disk_errors, remove, sweep, write_json, write_text
 from exuno.engine.options import EXECUTION, RunOptions
 from exuno.engine.progress import Sink, tracker
-from exuno.renamed import before_later, modern
+from exuno.renamed import LATER, before_later, modern
 from exuno.version import __version__
 
 LIBRARIES = ("torch", "numpy", "accelerate", "opencv-python-headless", "timm", "torchvision")
@@ -333,7 +333,9 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
     """``epochs 3 instead of 5``: the first fields in which two configurations differ."""
     before, now = flatten(identity(before)), flatten(identity(now))
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    return ", ".join(f"{key}: {before.get(key)} there, {now.get(key)} here" for key in keys[:3])
+    usual = flatten(LATER)
+    there, here = ({key: each.get(key, usual.get(key)) for key in keys} for each in (before, now))
+    return ", ".join(f"{key}: {there[key]} there, {here[key]} here" for key in keys[:3])
 
 
 def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -99,7 +99,7 @@ class Distiller(Method):
         """The pixels, and learned labels with a rate of their own."""
         groups: list[dict[str, Any]] = [{"params": [self.pixels]}]
         if isinstance(self.labels, nn.Parameter):
-            groups.append({"params": [self.labels], "scale": 1 / self.label_lr_scale})
+            groups.append({"params": [self.labels], "lr_scale": 1 / self.label_lr_scale})
         return groups
 
     def before_step(self, numbers: Numbers) -> None:
