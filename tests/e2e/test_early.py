@@ -104,15 +104,15 @@ def test_every_known_form_is_one_that_is_opened() -> None:
     from exuno.data.open import open_data
     from exuno.models import names as models
     from exuno.models.load import load_model
-    from exuno.models.registry import COMMON, check_name
+    from exuno.models.registry import exuno_models, family_of
 
     assert set(data.BENCHMARKS) == set(BENCHMARKS)
     found = re.findall(r'prefix == "([a-z0-9-]+)"', inspect.getsource(open_data))
     assert sorted(found) == sorted(data.PREFIXES)
     found = re.findall(r'prefix == "([a-z0-9-]+)"', inspect.getsource(load_model))
     assert sorted(found) == sorted(models.PREFIXES)
-    for name in COMMON:
-        check_name(name)
+    for name in exuno_models():
+        family_of(name)
 
 
 def test_names_of_libraries_are_read_from_their_source() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import near_paths
-from exuno.models.registry import COMMON, check_name
+from exuno.models.registry import exuno_models, family_of
 
 FORMS = (
     "exuno:NAME (such as exuno:wrn_40_4), timm:NAME, torchvision:NAME, hf-hub:ORG/NAME, "
@@ -34,7 +34,7 @@ def check_model(spec: str) -> None:
     if prefix not in PREFIXES:
         raise unknown_prefix(spec)
     if prefix == "exuno":
-        check_name(rest)
+        family_of(rest)
     if prefix == "run":
         check_run(Path(rest))
     if prefix == "file":
@@ -95,7 +95,7 @@ def unknown_prefix(spec: str) -> ExunoError:
 
 def named(name: str) -> list[str]:
     """Specs that a bare name may stand for: of every library that has it, else those that are near."""
-    known = {"exuno": COMMON, "timm": functions("timm"), "torchvision": functions("torchvision")}
+    known = {"exuno": exuno_models(), "timm": functions("timm"), "torchvision": functions("torchvision")}
     if exact := [f"{prefix}:{name}" for prefix, names in known.items() if name in names]:
         return exact
     near = [(prefix, each) for prefix, names in known.items() for each in get_close_matches(name, names, 1, 0.8)]
