@@ -8,6 +8,8 @@ import yaml
 
 from exuno.cli import main
 from exuno.engine.errors import ExunoError
+from exuno.models.load import load_model
+from exuno.models.registry import known_only
 from exuno.registry import Registry
 
 SMOKE = ("--smoke", "--devices", "cpu", "--evaluations", "0")
@@ -120,3 +122,35 @@ def test_an_optimizer(module: str, tmp_path: Path, capsys: pytest.CaptureFixture
     assert digests[0] == digests[1]
     assert main([*words, "--run-dir", str(tmp_path / "no"), "--optim.options", "scael=2"]) == 2
     assert "has no option 'scael=2'. It takes lr, weight_decay, scale." in " ".join(capsys.readouterr().err.split())
+
+
+NETWORK = """
+from torch import nn
+
+class Tiny(nn.Sequential):
+    def __init__(self, num_classes, in_chans, input_size):
+        super().__init__(nn.Flatten(), nn.Linear(in_chans * input_size[0] * input_size[1], num_classes))
+"""
+
+
+def test_a_network(module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / f"{module}.py").write_text(NETWORK)
+    run = tmp_path / "run"
+    assert main(["distill", "digits", *SMOKE, "--student", f"{module}:Tiny", "--run-dir", str(run)]) == 0
+    assert json.loads((run / "model.json").read_text())["arch"] == f"{module}:Tiny"
+    assert main(["eval", f"run:{run}", "--smoke", "--devices", "cpu"]) == 0
+    assert main(["export", f"run:{run}", "--to", str(tmp_path / "out")]) == 0
+    assert main(["eval", f"file:{tmp_path / 'out' / 'model.safetensors'}", "--data", "digits", "--devices", "cpu"]) == 0
+    with known_only(), pytest.raises(ExunoError, match="unknown architecture"):
+        load_model(f"run:{run}", pretrained=True)
+    for name, told in (("Tinny", "is no class of networks"), ("nn", "is no class of networks")):
+        assert main(["teach", "digits", *SMOKE, "--model", f"{module}:{name}", "--run-dir", str(tmp_path / name)]) == 2
+        assert told in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_network_that_takes_other_arguments(module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / f"{module}.py").write_text(
+        "from torch import nn\nclass Odd(nn.Module):\n  def __init__(self, x): ...\n"
+    )
+    assert main(["teach", "digits", *SMOKE, "--model", f"{module}:Odd", "--run-dir", str(tmp_path / "run")]) == 2
+    assert "Let it take num_classes, in_chans and input_size" in " ".join(capsys.readouterr().err.split())

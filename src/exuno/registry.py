@@ -90,7 +90,7 @@ class Registry:
                 f"{self.flag} {name} is no {self.what}",
                 f"{hint}There are {', '.join(self.names)}; one of your own is module:Name.",
             )
-        if colon and not (attribute.isidentifier() and _importable(module)):
+        if colon and not (attribute.isidentifier() and importable(module)):
             raise ExunoError(
                 f"{self.flag} {name}: Python finds no module '{module}'",
                 "Give module:Name, of a module that `python -c 'import module'` finds; PYTHONPATH=. adds this folder.",
@@ -163,7 +163,8 @@ def _files(package: str) -> list[Path]:
     return sorted(root.glob("*.py")) if root.is_dir() else [root.with_suffix(".py")]
 
 
-def _importable(module: str) -> bool:
+def importable(module: str) -> bool:
+    """Whether Python finds a module of this name; imports at most its parents."""
     try:
         return find_spec(module) is not None
     except (ImportError, ValueError):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from exuno.engine.errors import ExunoError, tell
 from exuno.engine.untrusted import PARAMETERS
 from exuno.models.card import Hearing, ModelCard
-from exuno.models.registry import build_exuno
+from exuno.models.registry import build_exuno, build_own, is_own
 
 
 def build_net(card: ModelCard) -> nn.Module:
@@ -31,7 +31,7 @@ def build_net(card: ModelCard) -> nn.Module:
 
     check_fits(card)
     net = built(card)
-    if card.arch.startswith("exuno:"):
+    if card.arch.startswith("exuno:") or is_own(card.arch):
         check_fits(card, net)
     return net
 
@@ -55,8 +55,12 @@ def built(card: ModelCard) -> nn.Module:
         from exuno.models.foreign import build_torchvision
 
         return build_torchvision(name, card.classes, card.options)
+    if is_own(card.arch):
+        return build_own(card.arch, card.classes, card.in_chans, card.input_size)
     raise ExunoError(
-        f"unknown architecture '{card.arch}'", "Architectures are exuno:NAME, timm:NAME, torchvision:NAME."
+        f"unknown architecture '{card.arch}'",
+        "Architectures are exuno:NAME, timm:NAME, torchvision:NAME, or module:Name of a module that Python finds "
+        "(PYTHONPATH).",
     )
 
 
@@ -107,7 +111,7 @@ NONE_WORKS = "Take another network, such as timm:resnet18, which takes any size.
 def _is_cheap(card: ModelCard) -> bool:
     """Whether the network is run for real."""
     height, width = card.input_size
-    return card.arch.startswith("exuno:") and height * width * (card.frames or 1) <= MOST_CHEAP
+    return (card.arch.startswith("exuno:") or is_own(card.arch)) and height * width * (card.frames or 1) <= MOST_CHEAP
 
 
 def _try(card: ModelCard, net: nn.Module | None = None) -> None:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import near_paths
-from exuno.models.registry import exuno_models, family_of
+from exuno.models.registry import exuno_models, family_of, is_own
 
 FORMS = (
     "exuno:NAME (such as exuno:wrn_40_4), timm:NAME, torchvision:NAME, hf-hub:ORG/NAME, "
     "file:PATH (or file:PATH@ARCH, such as file:r50.pth@torchvision:resnet50, or with options @timm:NAME?img_size=224; "
-    "file:PATH#student, #teacher or #ema for one network of a checkpoint that has several), run:RUN_DIR"
+    "file:PATH#student, #teacher or #ema for one network of a checkpoint that has several), run:RUN_DIR, "
+    "or module:Name, a class of yours"
 )
 PREFIXES = ("exuno", "timm", "torchvision", "hf-hub", "run", "file")
 WEIGHTS = "model.safetensors"
@@ -32,6 +33,8 @@ def check_model(spec: str) -> None:
     if not colon or not rest:
         raise no_model(spec)
     if prefix not in PREFIXES:
+        if is_own(spec):
+            return
         raise unknown_prefix(spec)
     if prefix == "exuno":
         family_of(rest)

@@ -1,14 +1,17 @@
 """exuno's own networks by name, ``exuno:NAME``; each family registers itself beside its definition. No torch."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from difflib import get_close_matches
 from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING
 
 from exuno.engine.errors import ExunoError
 from exuno.models.card import MOST_OPTION
-from exuno.registry import Entry, Registry
+from exuno.registry import Entry, Registry, importable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -73,6 +76,50 @@ def build_exuno(name: str, classes: int, in_chans: int, input_size: tuple[int, i
     """
     entry, match = family_of(name)
     return entry.load()(name, match, classes, in_chans, input_size)
+
+
+_known_only: ContextVar[bool] = ContextVar("known_only", default=False)
+
+
+@contextmanager
+def known_only() -> Iterator[None]:
+    """Meanwhile, ``module:Name`` names no network: what is read comes from strangers."""
+    token = _known_only.set(True)
+    try:
+        yield
+    finally:
+        _known_only.reset(token)
+
+
+def is_own(spec: str) -> bool:
+    """Whether a model spec is ``module:Name`` of a module that Python finds."""
+    if _known_only.get():
+        return False
+    module, colon, name = spec.partition(":")
+    return bool(colon) and name.isidentifier() and module.replace(".", "").isidentifier() and importable(module)
+
+
+def build_own(spec: str, classes: int, in_chans: int, input_size: tuple[int, int]) -> "nn.Module":
+    """The network ``module:Name``, a subclass of ``nn.Module`` that is called with those of the keywords
+    ``num_classes`` (or ``classes``), ``in_chans`` and ``input_size`` that it takes.
+
+    Raises:
+        ExunoError: there is no such class, or it cannot be made so.
+    """
+    from torch import nn
+
+    module, _, name = spec.partition(":")
+    kind = getattr(import_module(module), name, None)
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise ExunoError(f"{spec} is no class of networks", f"Let {module} define class {name}(torch.nn.Module).")
+    given = {"num_classes": classes, "classes": classes, "in_chans": in_chans, "input_size": input_size}
+    takes = signature(kind).parameters
+    try:
+        return kind(**{key: value for key, value in given.items() if key in takes})
+    except TypeError as error:
+        raise ExunoError(
+            f"{spec} cannot be made: {error}", "Let it take num_classes, in_chans and input_size, or none of them."
+        ) from None
 
 
 def unknown(name: str) -> ExunoError:
