@@ -101,7 +101,7 @@ def bare(case: Case, images: Tensor) -> float:
 def ours(case: Case, images: Tensor, live: bool = False) -> float:
     """Seconds of ``fit``, its checkpoint included; with ``live``, on patches drawn from a photograph as it goes."""
     teacher, student = models(case)
-    method = Distillation(teacher, student, Loss(TEMPERATURE), Mix(), seed=0, size=(case.side, case.side))
+    method = Distillation(teacher, student, Loss(temperature=TEMPERATURE), Mix(), seed=0, size=(case.side, case.side))
     batches = Ready(images, case.steps)
     if live:
         synth = ImageOptions(size=case.side)

@@ -18,6 +18,7 @@ LATER = {
     "candidates": 20,
     "loss": {"kind": "kl", "options": []},
     "optim": {"options": []},
+    "algorithm_options": [],
 }
 """Options that earlier versions did not have, and what these did."""
 
@@ -34,11 +35,13 @@ def before_later(config: Mapping[str, Any], later: Mapping[str, Any] = LATER) ->
     return found
 
 
-ARGMAX = "--loss.argmax is --loss.kind argmax now"
+GROUPS = {("poster", "proof"): "eval", ("teach", "sound"): "mel", ("distill", "sound"): "mel"}
+"""(Verb, old name) -> new name of groups of options."""
 
 
 def modern(verb: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration of any age, as a preset or config.yaml holds it, under today's names."""
+    config = {GROUPS.get((verb, key), key): value for key, value in config.items()}
     if verb == "poster" and ("image_size" in config or isinstance(config.get("size"), str)):
         return {POSTER.get(key, key): value for key, value in config.items()}
     if verb == "distill" and "argmax" in (loss := dict(config.get("loss") or {})):
@@ -49,8 +52,12 @@ def modern(verb: str, config: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_names(verb: str, args: Sequence[str]) -> None:
     """Raises ExunoError if a command line has an option under its old name."""
-    if verb == "distill" and any(word.partition("=")[0] == "--loss.argmax" for word in args):
-        raise ExunoError(ARGMAX, "It is one of several kinds of loss.")
+    for flag in (word.partition("=")[0] for word in args):
+        group, dot, option = flag.removeprefix("--").partition(".")
+        if dot and (new := GROUPS.get((verb, group))):
+            raise ExunoError(f"{flag} is --{new}.{option} now", "The values are the same.")
+        if verb == "distill" and flag == "--loss.argmax":
+            raise ExunoError("--loss.argmax is --loss.kind argmax now", "It is one of several kinds of loss.")
     if verb != "poster" or not args:
         return
     for word, following in zip(args, (*args[1:], ""), strict=True):

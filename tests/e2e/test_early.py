@@ -145,7 +145,7 @@ def test_a_smoke_poster_of_classes_of_all_sizes(labels: list[int], tmp_path: Pat
     test = {"test_images": images[::2] ^ 1, "test_labels": np.array(labels)[::2]}
     np.savez(tmp_path / "some.npz", train_images=images, train_labels=np.array(labels), **test)
     args = ["poster", "--data", f"npz:{tmp_path}/some.npz", "--ipc", "1", "--smoke", "--devices", "cpu"]
-    few = ["--unroll.window", "1", "--unroll.total", "1", "--proof.baselines", "1", "--model", "exuno:convnet_1_8"]
+    few = ["--unroll.window", "1", "--unroll.total", "1", "--eval.baselines", "1", "--model", "exuno:convnet_1_8"]
     assert main([*args, *few, "--run-dir", str(tmp_path / "run")]) == 0
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 import tyro
 
 from exuno.engine.launch import launch, wanted
-from exuno.engine.options import Augment, ClassOrder, Holdout, Optim, RunOptions, Sound
+from exuno.engine.options import Augment, ClassOrder, Holdout, MelSpec, Optim, RunOptions
 from exuno.engine.ranges import BUDGET, FROM_0, FROM_1, PIXELS, PROBABILITY, Range
 from exuno.engine.session import print_plan
 from exuno.presets import Preset, parse, to_dict
@@ -117,7 +117,7 @@ class DistillConfig:
     """How often the student is tested on the way."""
     loss: Loss = field(default_factory=Loss)
     mix: Mix = field(default_factory=Mix)
-    sound: Sound = field(default_factory=Sound)
+    mel: MelSpec = field(default_factory=MelSpec)
     augment: Augment = field(default_factory=Augment)
     synth: ImageOptions = field(default_factory=lambda: ImageOptions(size=0))
     video: VideoOptions = field(default_factory=lambda: VideoOptions(size=0, frames=0))

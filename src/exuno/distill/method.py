@@ -14,6 +14,7 @@ from exuno.data.rng import generator
 from exuno.distill.distill import Loss, Mix
 from exuno.distill.losses import OnFeatures, make_loss
 from exuno.distill.losses.hard_label import hard_label
+from exuno.engine.errors import ExunoError
 from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState
 from exuno.engine.options import Optim
 from exuno.models.classifier import Classifier, fuse_batchnorm
@@ -95,11 +96,21 @@ def tap(net: nn.Module, layer: str) -> tuple[int, list[Tensor]]:
     """Keeps what goes into the last layer of a network.
 
     Returns:
-        Its width F, and a list to which each pass adds the input [B, F].
+        Its width F, and a list that holds the input [B, F] of the last pass.
+
+    Raises:
+        ExunoError: the last layer has no matrix of weights.
     """
     head, found = net.get_submodule(layer), []
-    head.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].flatten(1)))
-    return int(head.weight.shape[1]), found  # pyright: ignore[reportArgumentType, reportIndexIssue]
+
+    def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        found[:] = [inputs[0].flatten(1)]  # tests of the student pass here, too, and nobody takes what they leave
+
+    head.register_forward_pre_hook(keep)
+    weight = getattr(head, "weight", None)
+    if not isinstance(weight, Tensor) or weight.ndim < 2:
+        raise ExunoError(f"the last layer of this network, {layer}, has no features", "Take another --loss.kind.")
+    return weight.shape[1], found
 
 
 class Distillation(Method):

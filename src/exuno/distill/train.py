@@ -134,7 +134,7 @@ def prepare(
     size = size_of(config, test)
     session.seed_everything(config.run.seed)
     classes = (teacher.card.classes, teacher.card.class_names or test.classes)
-    student = model_for(config.student, config.pretrained, test, size, config.sound, *classes, config.classes)
+    student = model_for(config.student, config.pretrained, test, size, config.mel, *classes, config.classes)
     size = loaded_size(size, teacher, student)
     channels = max(teacher.card.in_chans, student.card.in_chans)
     frames = max(teacher.card.frames or 0, student.card.frames or 0)

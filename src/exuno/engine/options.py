@@ -106,7 +106,7 @@ class Optim:
 
 
 @dataclass(frozen=True)
-class Sound:
+class MelSpec:
     """How a model hears: the log-mel spectrogram that it makes of a recording."""
 
     seconds: float = 1.0

@@ -260,8 +260,8 @@ def _advice_on_hearing(card: ModelCard, hearing: Hearing) -> str | None:
             seconds = float(f"{length / hearing.rate:.6g}")
             heard = replace(hearing, length=round(seconds * hearing.rate), sound=replace(hearing.sound, mels=mels))
             if works(replace(card, hearing=None), heard.input_size):
-                more = f" --sound.seconds {seconds:g}" if length != hearing.length else ""
-                return f"It takes {mels} bands and {heard.input_size[1]} columns: --sound.mels {mels}{more}."
+                more = f" --mel.seconds {seconds:g}" if length != hearing.length else ""
+                return f"It takes {mels} bands and {heard.input_size[1]} columns: --mel.mels {mels}{more}."
     return None
 
 

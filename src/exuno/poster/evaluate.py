@@ -22,12 +22,12 @@ from exuno.evaluate.eval import POSTER, EvalConfig, open_eval
 from exuno.evaluate.measure import choose_shown
 from exuno.metrics import guessing, predict
 from exuno.poster.measure import Measured, measure, plain
-from exuno.poster.poster import Proof
+from exuno.poster.poster import Evaluation
 from exuno.poster.protocol import Recipe
 from exuno.poster.real import Space, memory_limit, pixels
 from exuno.report.page import write_report
 
-SMOKE = Proof(networks=2, steps=(2, 4), baselines=1)
+SMOKE = Evaluation(networks=2, steps=(2, 4), baselines=1)
 
 
 def evaluate(config: EvalConfig) -> Measured | None:
@@ -70,7 +70,7 @@ def evaluate(config: EvalConfig) -> Measured | None:
     return measured
 
 
-def evaluation_of(config: EvalConfig, recipe: Recipe) -> Proof:
+def evaluation_of(config: EvalConfig, recipe: Recipe) -> Evaluation:
     """How to test: the options, else the defaults, and the steps that the poster was tested with.
 
     Raises:
@@ -78,7 +78,7 @@ def evaluation_of(config: EvalConfig, recipe: Recipe) -> Proof:
     """
     if config.smoke:
         return SMOKE
-    proof = Proof()
+    proof = Evaluation()
     networks = proof.networks if config.networks is None else config.networks
     draws = proof.baselines if config.baselines is None else config.baselines
     steps = recipe.tested if config.steps is None else config.steps

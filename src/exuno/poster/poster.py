@@ -12,7 +12,11 @@ from exuno.engine.options import ClassOrder, Holdout, Optim, RunOptions
 from exuno.engine.ranges import FRACTION, FROM_0, FROM_1, POSITIVE, Range
 from exuno.engine.session import print_plan
 from exuno.presets import Preset, parse, to_dict
+from exuno.registry import Registry
 from exuno.specs import rehearse
+
+algorithms = Registry("algorithm", "--algorithm", "exuno.poster.algorithms")
+"""Ways to tell how good a poster is."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Unroll:
 
 
 @dataclass(frozen=True)
-class Proof:
+class Evaluation:
     """How a poster is tested: fresh networks trained on it from scratch, after its pixels were rounded to 8 bits."""
 
     networks: Annotated[int, FROM_1] = 8
@@ -117,8 +121,11 @@ class PosterConfig:
     """Side of the images; default: that of the data."""
     model: str = "exuno:convnet"
     """Network that learns from the poster; any model spec."""
-    algorithm: Literal["rat-bptt", "dm", "gm"] = "rat-bptt"
-    """Backpropagation through training (rat-bptt), distribution matching (dm) or gradient matching (gm)."""
+    algorithm: Annotated[str, algorithms] = "rat-bptt"
+    """Backpropagation through training (rat-bptt), distribution matching (dm), gradient matching (gm), trajectory
+    matching (mtt), or module:Name for one of your own (docs/poster.md)."""
+    algorithm_options: tuple[str, ...] = ()
+    """Options of that algorithm, as experts=20 steps=30 of mtt."""
     order: str = "features"
     """Order of the classes: features (neighbours look alike), clip (their names mean alike; needs exuno[clip]), given,
     or the numbers of all classes, row by row, joined by commas."""
@@ -146,7 +153,7 @@ class PosterConfig:
     """How often the poster is tested on held-out data on the way."""
     inner: Inner = field(default_factory=Inner)
     unroll: Unroll = field(default_factory=Unroll)
-    proof: Proof = field(default_factory=Proof)
+    eval: Evaluation = field(default_factory=Evaluation)
     optim: Optim = field(default_factory=lambda: Optim(schedule="constant"))
     held: tyro.conf.OmitArgPrefixes[Holdout] = field(default_factory=Holdout)
     run: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)
@@ -191,14 +198,16 @@ def with_budget(args: Sequence[str]) -> list[str]:
 def cost(config: PosterConfig) -> list[str]:
     """What a distillation takes, in times forward and backward on a batch of patches."""
     unroll, steps = config.unroll, max(1, round(config.steps * config.budget))
-    window = unroll.window if config.algorithm == "rat-bptt" else 0
-    before = 0 if config.algorithm == "dm" else (unroll.least + unroll.total - window) / 2
+    entry = algorithms.entries.get(config.algorithm)
+    facts = entry.facts if entry else {}
+    window = unroll.window if facts.get("window") else 0
+    before = (unroll.least + unroll.total - window) / 2 if facts.get("inner") else 0
     passes = before + (window * (4 if unroll.backend == "checkpointed" else 3) if window else 1)
-    judged = config.evaluations * config.proof.trials * min(config.proof.steps)
+    judged = config.evaluations * config.eval.trials * min(config.eval.steps)
     return [
         f"{steps:,} outer steps, each {unroll.runs} x ({before:g} inner steps on average, then {window or 1} with a "
         "gradient)",
         f"about {steps * unroll.runs * passes:,.0f} times forward and backward on a batch of patches",
-        f"{judged:,} for the tests on the way, {config.proof.networks * max(config.proof.steps):,} at the end, and the "
+        f"{judged:,} for the tests on the way, {config.eval.networks * max(config.eval.steps):,} at the end, and the "
         "baselines",
     ]

@@ -158,7 +158,7 @@ def read_sets(config: PosterConfig, splits: Splits, folder: Path) -> Sets:
     space = Space(splits.image, source.mean, source.std, kept_whitening(images, folder) if config.zca else None)
     for part in images.split(CHUNK):  # in place: at 64 px a second copy would be gigabytes
         part.copy_(space(part))
-    held = hold_out(labels, config.proof.holdout, config.run.seed)
+    held = hold_out(labels, config.eval.holdout, config.run.seed)
     some = held if held.any() else ~held
     parts = (images[~held], labels[~held]), (images[some], labels[some]), space.images(test)
     return Sets(*parts, space, source, test)

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 import tyro
 
 from exuno.engine.launch import launch, wanted
-from exuno.engine.options import Augment, ClassOrder, Holdout, Optim, RunOptions, Sound
+from exuno.engine.options import Augment, ClassOrder, Holdout, MelSpec, Optim, RunOptions
 from exuno.engine.ranges import BUDGET, FROM_0, FROM_1, PIXELS, Range
 from exuno.engine.session import print_plan
 from exuno.presets import Preset, parse, to_dict
@@ -53,7 +53,7 @@ class TeachConfig:
     """a in (1 - a) NLL + a mean(-log p)."""
     evaluations: Annotated[int, FROM_0] = 10
     """How often the model is tested on the way."""
-    sound: Sound = field(default_factory=Sound)
+    mel: MelSpec = field(default_factory=MelSpec)
     augment: Augment = field(default_factory=Augment)
     optim: Optim = field(default_factory=Optim)
     held: tyro.conf.OmitArgPrefixes[Holdout] = field(default_factory=Holdout)

@@ -120,12 +120,12 @@ def prepare(config: TeachConfig, accelerator: Accelerator) -> Setup:
     check_apart(config.data, training, test)
     size = size_of(config, training)
     session.seed_everything(config.run.seed)
-    if has_weights(config.model, config.pretrained) and (idle := changed(config.sound)):
+    if has_weights(config.model, config.pretrained) and (idle := changed(config.mel)):
         raise ExunoError(
-            f"--sound.{idle[0]} says how a new model hears, and {config.model} comes with weights", "Leave it out."
+            f"--mel.{idle[0]} says how a new model hears, and {config.model} comes with weights", "Leave it out."
         )
     classes = (training.num_classes, training.classes)
-    model = model_for(config.model, config.pretrained, training, size, config.sound, *classes, config.classes)
+    model = model_for(config.model, config.pretrained, training, size, config.mel, *classes, config.classes)
     check_seen(config.model, model.card.lineage, config.data, config.data_root, config.held)
     test = match_labels(model, test, "the model", config.classes)
     size = loaded_size(size, model)

@@ -24,7 +24,7 @@ from exuno.engine.errors import ExunoError, tell
 
 @dataclass(frozen=True)
 class Files:
-    """Sound files with their labels, wherever they are.
+    """MelSpec files with their labels, wherever they are.
 
     Attributes:
         names: to call them in messages.
