@@ -154,3 +154,58 @@ def test_a_network_that_takes_other_arguments(module: str, tmp_path: Path, capsy
     )
     assert main(["teach", "digits", *SMOKE, "--model", f"{module}:Odd", "--run-dir", str(tmp_path / "run")]) == 2
     assert "Let it take num_classes, in_chans and input_size" in " ".join(capsys.readouterr().err.split())
+
+
+HEAD = """
+import torch
+
+def centre(chunk):
+    centres = chunk.support_features().mean(2)
+    return chunk.num_correct(torch.cdist(chunk.query_features().flatten(1, 2), centres).argmin(2))
+"""
+
+
+def test_a_few_shot_classifier(module: str, tmp_path: Path) -> None:
+    (tmp_path / f"{module}.py").write_text(HEAD)
+    run = tmp_path / "run"
+    words = [
+        "fewshot",
+        "eval",
+        "pixels",
+        "--data",
+        "digits",
+        "--way",
+        "3",
+        "--shot",
+        "2",
+        "--episodes",
+        "50",
+        "--queries",
+        "5",
+    ]
+    assert main([*words, "--devices", "cpu", "--head", f"{module}:centre", "knn", "--run-dir", str(run)]) == 0
+    metrics = result(run)
+    assert len([name for name in metrics if f"{module}:centre" in name]) >= 1
+    assert all(value > 0.5 for name, value in metrics.items() if "way" in name)  # pixels of digits, three classes
+
+
+ALGORITHM = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Mean:
+    weight: float = 1.0
+    def prepare(self, context, material):
+        (material.folder / "seen.txt").write_text(str(len(material.train[0])))
+        return self
+    def __call__(self, context, images, labels, real, classes, number):
+        return self.weight * (images.mean() - real.mean()).square()
+"""
+
+
+def test_a_poster_algorithm(module: str, tmp_path: Path) -> None:
+    (tmp_path / f"{module}.py").write_text(ALGORITHM)
+    run = tmp_path / "run"
+    words = ["poster", "digits", "--smoke", "--devices", "cpu", "--run-dir", str(run)]
+    assert main([*words, "--algorithm", f"{module}:Mean", "--algorithm-options", "weight=2"]) == 0
+    assert int((run / "seen.txt").read_text()) > 0

@@ -101,10 +101,10 @@ class Registry:
         """What an option of this kind takes, for its help."""
         return "|".join((*self.names, "module:Name"))
 
-    def check_value(self, flag: str, value: str) -> None:
+    def check_value(self, flag: str, value: str | tuple[str, ...]) -> None:
         """As a mark of a field (``engine.ranges``): see :meth:`check`; an empty name is none."""
-        if value:
-            self.check(value)
+        for name in value if isinstance(value, tuple) else (value,) if value else ():
+            self.check(name)
 
     def get(self, name: str) -> Any:
         """The thing of a name, or of ``module:Name``.

@@ -21,13 +21,14 @@ from exuno.engine.ranges import (
     Range,
 )
 from exuno.features import FeatureName
+from exuno.registry import Registry
 
 Mode = Literal["paper", "reference"]
 """A loss as the paper defines it, or as the published code computes it."""
 Protocol = Literal["standard", "smkd", "reference"]
 """15 queries of each class and exuno's own draws; or drawn as the published code of SMKD does: all images but the
 support, as many as the smallest class has, or exactly its 600 - k, whatever the size of a class."""
-HeadName = Literal["prototype", "knn", "linear", "cosine", "logistic"]
+heads = Registry("classifier", "--head", "exuno.fewshot.heads")
 
 
 @dataclass(frozen=True)
@@ -282,7 +283,7 @@ class EvalConfig:
     protocol: Protocol = "standard"
     """How episodes are drawn: standard, a function of the seed and the number of each; smkd, as in the published code,
     with all images of a class that are not learned from; reference, so too, but 600 - shot of each class, as there."""
-    head: tuple[HeadName, ...] = ("prototype",)
+    head: Annotated[tuple[str, ...], heads] = ("prototype",)
     """Classifiers on the features."""
     neighbours: Annotated[int, FROM_1] = 1
     """knn: neighbours that vote."""
