@@ -1,9 +1,12 @@
 """A stranger adds one file and edits nothing: ``module:Name`` wherever exuno takes a name, by the real commands."""
 
+import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 import yaml
 
 from exuno.cli import main
@@ -11,6 +14,8 @@ from exuno.engine.errors import ExunoError
 from exuno.models.load import load_model
 from exuno.models.registry import known_only
 from exuno.registry import Registry
+from exuno.synth.options import ImageOptions
+from exuno.synth.stream import PatchStream
 
 SMOKE = ("--smoke", "--devices", "cpu", "--evaluations", "0")
 
@@ -209,3 +214,67 @@ def test_a_poster_algorithm(module: str, tmp_path: Path) -> None:
     words = ["poster", "digits", "--smoke", "--devices", "cpu", "--run-dir", str(run)]
     assert main([*words, "--algorithm", f"{module}:Mean", "--algorithm-options", "weight=2"]) == 0
     assert int((run / "seen.txt").read_text()) > 0
+
+
+DATA = """
+import numpy as np
+
+class Stripes:
+    classes = ("across", "down")
+    def __init__(self, split):
+        self.start, self.length = {"train": (0, 60), "test": (60, 20)}[split]
+    def __len__(self):
+        return self.length
+    def __getitem__(self, i):
+        if i >= self.length:
+            raise IndexError
+        image = np.zeros((8, 8), np.uint8)
+        image[(self.start + i) % 8] = 250
+        return (image if i % 2 else image.T), i % 2
+
+def pairs(split):
+    return [(np.zeros((8, 8), np.uint8), 0), (np.zeros((9, 8), np.uint8), 1)]
+"""
+
+
+def test_a_data_format(module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / f"{module}.py").write_text(DATA)
+    run = tmp_path / "run"
+    words = ["teach", "digits", "--devices", "cpu", "--evaluations", "0", "--batch-size", "20", "--epochs", "30"]
+    assert main([*words, "--data", f"{module}:Stripes", "--run-dir", str(run)]) == 0
+    assert result(run)["model/top1"] == 1
+    assert json.loads((run / "model.json").read_text())["class_names"] == ["across", "down"]
+    assert main([*words, "--data", f"{module}:pairs", "--run-dir", str(tmp_path / "no")]) == 2
+    assert "gives no pairs (image, label) of images of one size" in " ".join(capsys.readouterr().err.split())
+
+
+PROGRAM = """
+import numpy as np
+
+def discs(indices, seed, size):
+    radius = 1 + (indices + seed) % (size // 2)
+    y, x = np.mgrid[:size, :size] - size / 2
+    return (255 * (x**2 + y**2 < radius[:, None, None] ** 2)).astype(np.uint8)[..., None]
+
+def floats(indices, seed, size):
+    return np.zeros((len(indices), size, size, 3))
+"""
+
+
+def test_a_source_that_is_a_program(module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / f"{module}.py").write_text(PROGRAM)
+    run = tmp_path / "run"
+    words = ["distill", "digits", *SMOKE, "--run-dir"]
+    assert main([*words, str(run), "--source", f"program:{module}:discs"]) == 0
+    [lineage] = json.loads((run / "result.json").read_text())["lineage"]["source"]
+    assert lineage["sha256"] == hashlib.sha256(PROGRAM.encode()).hexdigest()
+    stream = PatchStream([f"program:{module}:discs", "photo:coffee"], 40, ImageOptions(size=8), seed=3)
+    together, _ = stream.fetch(np.arange(40))
+    assert all(torch.equal(stream[i][0], together[i]) for i in (0, 1, 7, 38))
+    assert together[::2].unique().tolist() == [0, 255]
+    assert together[1::2].unique().numel() > 50
+    for name, told in (("floats", "gave float64 [16, 8, 8, 3]"), ("none", "has no none")):
+        assert main([*words, str(tmp_path / name), "--source", f"program:{module}:{name}"]) == 2
+        assert told in " ".join(capsys.readouterr().err.split())
+    assert main([*words, str(tmp_path / "x"), "--source", "program:nowhere:discs"]) == 2
+    assert "Python finds no module 'nowhere'" in capsys.readouterr().err

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from exuno.data.audio.recording import check_recording, is_recording
-from exuno.data.images.photo import is_photo, load_photo
+from exuno.data.images.photo import is_photo, is_program, load_photo
 from exuno.data.names import check_data, needs_root
 from exuno.engine.errors import ExunoError
 from exuno.models.names import PREFIXES, NotAtHand, check_model, none_fetched
+from exuno.synth.program import check_program
 
 MODELS = ("model", "models", "teacher", "student", "reference", "similar", "arch")
 PHOTOS = ("photos", "sources", "images")
@@ -103,6 +104,8 @@ def check_source(spec: str, root: Path | None) -> None:
     """What a student sees: a photograph, a recording, a folder or data."""
     if is_photo(spec):
         load_photo(spec)
+    elif is_program(spec):
+        check_program(spec)
     elif is_recording(spec):
         check_recording(spec)
     elif spec.partition(":")[0] in PREFIXES:

@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 from exuno.data.audio.recording import is_recording
 from exuno.data.base import Data, modality
-from exuno.data.images.photo import is_photo, is_single
+from exuno.data.images.photo import is_photo, is_program, is_single
 from exuno.distill.distill import DistillConfig
 from exuno.distill.losses import SHARED, OnFeatures, make_loss
 from exuno.engine.errors import ExunoError
@@ -39,13 +39,18 @@ def check(config: DistillConfig) -> None:
         )
 
 
+def is_drawn(spec: str) -> bool:
+    """Whether patches are made of a source spec: a photograph, or a program."""
+    return is_photo(spec) or is_program(spec)
+
+
 def check_source(config: DistillConfig, test: Data) -> None:
     """Raises ExunoError for sources of which nothing can be made that is like ``test``, or options that make no
     sense."""
     specs, kind = config.source, modality(test)
     if not specs:
         raise ExunoError("no source was given", "Give --source a photograph, a folder or a data spec.")
-    wanted, noun = (is_recording, "recording") if kind == "recording" else (is_photo, "photograph")
+    wanted, noun = (is_recording, "recording") if kind == "recording" else (is_drawn, "photograph")
     single = [spec for spec in specs if is_single(spec)]
     if other := [spec for spec in single if not wanted(spec)]:
         raise ExunoError(f"--source {other[0]} is no {noun}, and {test.name} has {kind}s", f"Give one or more {noun}s.")

@@ -78,7 +78,8 @@ class DistillConfig:
     data: str
     """What teacher and student are tested on."""
     source: tuple[str, ...] = ("photo:astronaut",)
-    """What the student sees: one or more photographs (PATH, photo:NAME, noise:SEED), of which clips are made where the
+    """What the student sees: one or more photographs (PATH, photo:NAME, noise:SEED) or programs that draw patches
+    (program:module:name), of which clips are made where the
     data are clips; where they are recordings, one or more recordings (PATH, sound:NAME); a folder; or a data spec."""
     data_root: Path | None = None
     """Folder that holds the benchmark data sets."""

@@ -16,7 +16,7 @@ from exuno.data.base import Data, Modality, modality, pictures
 from exuno.data.batches import Maker, in_memory
 from exuno.data.holdout import without_held
 from exuno.data.images.deep import split_bits
-from exuno.data.images.photo import is_photo, is_single, load_photo, photo_sha256
+from exuno.data.images.photo import is_photo, is_program, is_single, load_photo, photo_sha256
 from exuno.data.open import open_data
 from exuno.data.preview import shown, spectrograms
 from exuno.distill.check import check_source
@@ -28,6 +28,7 @@ from exuno.report.images import image_grid, loop, save_png
 from exuno.synth.batched_torch import TorchMixture
 from exuno.synth.image import Sampler
 from exuno.synth.options import AudioOptions, ClipFileOptions, ImageOptions, VideoOptions
+from exuno.synth.program import program_sha256
 from exuno.synth.stream import ClipStream, PatchStream, SoundStream, Stream
 
 
@@ -150,8 +151,9 @@ def stream_of(config: DistillConfig, test: Data, size: tuple[int, int], frames: 
 
 
 def digests(specs: Sequence[str]) -> dict[str, str]:
-    """The sha256 of each photograph and recording among the source specs."""
+    """The sha256 of each photograph, recording and program among the source specs."""
     known = {spec: photo_sha256 if is_photo(spec) else recording_sha256 for spec in specs if is_single(spec)}
+    known |= {spec: program_sha256 for spec in specs if is_program(spec)}
     return {spec: digest(spec) for spec, digest in known.items()}
 
 

@@ -93,9 +93,14 @@ class Optim:
     """Nesterov momentum (sgd)."""
     schedule: Literal["constant", "cosine", "step"] = "cosine"
     """How the learning rate falls after the warm-up."""
-    milestones: tuple[float, ...] = (0.5, 0.75)
+    milestones: Annotated[
+        tuple[float, ...], Range(low=0, high=1, rising=True, wanted="rising fractions from 0 to 1")
+    ] = (
+        0.5,
+        0.75,
+    )
     """step: the fractions of the training at which the rate is multiplied by gamma."""
-    gamma: float = 0.1
+    gamma: Annotated[float, Range(above=0, high=1)] = 0.1
     """step: the factor."""
     warmup: Annotated[float, Range(low=0, below=1, wanted="a fraction from 0 to below 1")] = 0.0
     """Fraction of the training during which the rate rises linearly from 0."""

@@ -12,7 +12,7 @@ from exuno.engine.documents import read_yaml
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import near_paths
 from exuno.engine.options import EXECUTION, ClassOrder, Holdout, RunOptions
-from exuno.engine.ranges import FROM_0, check_fields
+from exuno.engine.ranges import FROM_0, FROM_1, PIXELS, check_fields
 from exuno.engine.session import print_plan
 from exuno.models.names import named
 from exuno.presets import to_args, to_dict
@@ -48,17 +48,17 @@ class EvalConfig:
     """How classes of the data are matched with those of the model: by their names where both have names (auto), by name
     alone, or by number: label 0 is the first class, whatever the names."""
     held: tyro.conf.OmitArgPrefixes[Holdout] = field(default_factory=Holdout)
-    size: int | None = None
+    size: Annotated[int | None, PIXELS] = None
     """Side of the images; default: that of the data."""
     teacher: str | None = None
     """Another model, to measure agreement with."""
-    networks: int | None = None
+    networks: Annotated[int | None, FROM_1] = None
     """Of a poster: fresh networks to train on it; default 8."""
     steps: tuple[int, ...] | None = None
     """Of a poster: numbers of training steps after which to test; that of its protocol is always among them."""
     arch: tuple[str, ...] = ()
     """Of a poster: model specs of other networks to train on it, such as exuno:resnet20."""
-    baselines: int | None = None
+    baselines: Annotated[int | None, FROM_0] = None
     """Of a poster: draws of each baseline of real images; default 3, 0 leaves them out."""
     seed: int = 0
     """Of a poster: seed of networks, batches and baselines."""

@@ -9,9 +9,10 @@ from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING
 
+from exuno import registry
 from exuno.engine.errors import ExunoError
 from exuno.models.card import MOST_OPTION
-from exuno.registry import Entry, Registry, importable
+from exuno.registry import Entry, Registry
 
 if TYPE_CHECKING:
     from torch import nn
@@ -93,10 +94,7 @@ def known_only() -> Iterator[None]:
 
 def is_own(spec: str) -> bool:
     """Whether a model spec is ``module:Name`` of a module that Python finds."""
-    if _known_only.get():
-        return False
-    module, colon, name = spec.partition(":")
-    return bool(colon) and name.isidentifier() and module.replace(".", "").isidentifier() and importable(module)
+    return not _known_only.get() and registry.is_own(spec)
 
 
 def build_own(spec: str, classes: int, in_chans: int, input_size: tuple[int, int]) -> "nn.Module":

@@ -27,9 +27,7 @@ class CropOptions:
         1.0,
     )
     """Range of the area of the random resized crop, as a fraction of the first crop."""
-    aspect: Annotated[
-        tuple[float, float], Range(above=0, below=math.inf, rising=True, wanted="a rising pair above 0")
-    ] = (3 / 4, 4 / 3)
+    aspect: Annotated[tuple[float, float], ASPECT] = (3 / 4, 4 / 3)
     """Range of the aspect ratio of the random resized crop (log-uniform)."""
     jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
     """Colour jitter: brightness, contrast, saturation, hue."""

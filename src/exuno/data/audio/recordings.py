@@ -17,6 +17,7 @@ from exuno.data.audio.recording import RATES, SUFFIXES, read_recording, soundfil
 from exuno.data.base import SILENT, Data, Positions
 from exuno.data.batches import LIMIT
 from exuno.data.named.packed import absent
+from exuno.data.names import formats
 from exuno.data.shards import TAR, Shards, expand
 from exuno.engine.documents import read_bytes, read_text
 from exuno.engine.errors import ExunoError, tell
@@ -238,3 +239,8 @@ def open_commands(root: Path, split: str) -> RecordingData:
 def _known(name: str, split: str, splits: tuple[str, ...]) -> None:
     if split not in splits:
         raise ExunoError(f"{name} has no split '{split}'", f"Its splits are {', '.join(splits)}.")
+
+
+@formats.register("recordings", form="recordings:PATH[@RATE]", files=True)
+def _open(rest: str, split: str, root: Path | None) -> Data:
+    return open_recordings(rest, split)
