@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import tyro
 
 from exuno.commandline import parsed
 from exuno.data.images.photo import is_photo
 from exuno.engine.errors import ExunoError
-from exuno.engine.options import ClassOrder, Holdout
-from exuno.engine.ranges import FROM_0, PIXELS, Range, check_fields, require
+from exuno.engine.options import ClassOrder, Holdout, Measuring
+from exuno.engine.ranges import PIXELS, Range, check_fields, require
 from exuno.engine.session import print_plan
 from exuno.evaluate.eval import EvalConfig, spec_of
 from exuno.evaluate.eval import complete as complete_eval
@@ -21,7 +21,7 @@ from exuno.synth.options import ImageOptions
 
 
 @dataclass(frozen=True)
-class DoctorConfig:
+class DoctorConfig(Measuring):
     """Examine a teacher before training from it: accuracy, normalisation, calibration, label smoothing, and what it
     makes of a photograph. Or rank photographs as sources for it."""
 
@@ -60,21 +60,6 @@ class DoctorConfig:
     synth: ImageOptions = field(default_factory=lambda: ImageOptions(size=0))
     seed: int = 0
     """Seed of the patches, and of a teacher that is trained first."""
-    run_dir: Path | None = None
-    """Folder of the run. Default: runs/doctor-HASH, the hash being that of the configuration."""
-    devices: Literal["auto", "cpu"] = "auto"
-    """auto (a GPU if there is one) or cpu."""
-    workers: Annotated[int, FROM_0] = 0
-    """Processes that decode images; 0 decodes them in this one."""
-    smoke: bool = False
-    """The same path from end to end in seconds, on a sliver of the work."""
-    no_images: bool = False
-    """Write no image of the data or of a source, neither into the page nor into figures/, and show paths by their last
-    names: for pages that go to others."""
-    dry_run: bool = False
-    """Print the resolved configuration, measure nothing."""
-    debug: bool = False
-    """Show tracebacks."""
 
 
 TEACH = "teach:"

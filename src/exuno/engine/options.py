@@ -14,15 +14,43 @@ optimizers = Registry("optimizer", "--optim.name", "exuno.engine.optim")
 """What takes the steps."""
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """Where a run lives and how it is executed."""
+MILESTONES = Range(low=0, high=1, rising=True, wanted="rising fractions from 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """Where a result lies, and how it is made: what every verb that measures or trains takes."""
 
     run_dir: Path | None = None
     """Folder of the run. Default: runs/VERB-PRESET-HASH, the hash being that of the configuration."""
+    devices: Literal["auto", "cpu"] = "auto"
+    """auto (a GPU if there is one) or cpu."""
+    smoke: bool = False
+    """The same path from end to end in seconds, on a sliver of the work."""
+    no_images: bool = False
+    """Write no image of the data or of a source, neither into the page nor into figures/, and show paths by their last
+    names: for pages that go to others."""
+    dry_run: bool = False
+    """Print the resolved configuration and the cost estimate, run nothing."""
+    debug: bool = False
+    """Show tracebacks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measuring(Execution):
+    """What verbs take that measure on images of their own."""
+
+    workers: Annotated[int, FROM_0] = 0
+    """Processes that decode images; 0 decodes them in this one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(Execution):
+    """Where a run lives and how it is executed."""
+
     seed: int = 0
     """Seed of everything random."""
-    devices: str = "auto"
+    devices: str = "auto"  # pyright: ignore[reportIncompatibleVariableOverride]
     """auto (a GPU if there is one), cpu, mps (of a Mac), or a number of processes to start on this machine (cpu:N on
     its processor)."""
     precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
@@ -39,17 +67,8 @@ class RunOptions:
     loader: Literal["torch", "dali"] = "torch"
     """What prepares the training batches of teach and distill: dali is NVIDIA DALI, for image files, with --workers
     threads, on the GPU if there is one. The same samples up to interpolation."""
-    smoke: bool = False
-    """The same path from end to end in seconds, on a sliver of the work."""
-    dry_run: bool = False
-    """Print the resolved configuration and the cost estimate, run nothing."""
-    debug: bool = False
-    """Show tracebacks."""
     track: tuple[Literal["tensorboard", "wandb"], ...] = ()
     """Also send the metrics there; never by default."""
-    no_images: bool = False
-    """Write no image of the data or of a source, neither into the page nor into figures/, and show paths by their last
-    names: for pages that go to others."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +112,7 @@ class Optim:
     """Nesterov momentum (sgd)."""
     schedule: Literal["constant", "cosine", "step"] = "cosine"
     """How the learning rate falls after the warm-up."""
-    milestones: Annotated[
-        tuple[float, ...], Range(low=0, high=1, rising=True, wanted="rising fractions from 0 to 1")
-    ] = (
-        0.5,
-        0.75,
-    )
+    milestones: Annotated[tuple[float, ...], MILESTONES] = (0.5, 0.75)
     """step: the fractions of the training at which the rate is multiplied by gamma."""
     gamma: Annotated[float, Range(above=0, high=1)] = 0.1
     """step: the factor."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
@@ -11,7 +11,7 @@ from exuno.commandline import parsed
 from exuno.engine.documents import read_yaml
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import near_paths
-from exuno.engine.options import EXECUTION, ClassOrder, Holdout, RunOptions
+from exuno.engine.options import EXECUTION, ClassOrder, Holdout, Measuring, RunOptions
 from exuno.engine.ranges import FROM_0, FROM_1, PIXELS, check_fields
 from exuno.engine.session import print_plan
 from exuno.models.names import named
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class EvalConfig:
+class EvalConfig(Measuring):
     """Measure a model on labelled data: accuracy with its interval, each class, confusion, calibration, agreement. Or
     measure a poster: fresh networks trained on it, beside real images of as many pixels."""
 
@@ -62,21 +62,8 @@ class EvalConfig:
     """Of a poster: draws of each baseline of real images; default 3, 0 leaves them out."""
     seed: int = 0
     """Of a poster: seed of networks, batches and baselines."""
-    run_dir: Path | None = None
+    run_dir: Path | None = field(default=None, kw_only=True)
     """Also write a run directory with result.json and a page."""
-    devices: Literal["auto", "cpu"] = "auto"
-    """auto (a GPU if there is one) or cpu."""
-    workers: Annotated[int, FROM_0] = 0
-    """Processes that decode images; 0 decodes them in this one."""
-    smoke: bool = False
-    """A sliver of the data."""
-    no_images: bool = False
-    """Write no image of the data or of a source, neither into the page nor into figures/, and show paths by their last
-    names: for pages that go to others."""
-    dry_run: bool = False
-    """Print the resolved configuration, measure nothing."""
-    debug: bool = False
-    """Show tracebacks."""
 
 
 POSTER = "poster:"

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 import tyro
 
 from exuno.engine.errors import ExunoError
-from exuno.engine.options import EXECUTION, ClassOrder, Holdout
+from exuno.engine.options import EXECUTION, ClassOrder, Execution, Holdout
 from exuno.engine.ranges import FROM_0, FROM_1, PIXELS, Range, check_fields, require
 from exuno.evaluate.eval import held_by, spec_of
 from exuno.fewshot.eval_options import first_config
@@ -18,25 +18,6 @@ Projection = Literal["templates", "pca"]
 Space = Literal["head", "all"]
 ORDERS: tuple[str, ...] = get_args(ClassOrder)
 SMOKE_IMAGES, SMOKE_RESAMPLES = 6, 20
-
-
-@dataclass(frozen=True)
-class Execution:
-    """Where the result lies, and how it is made."""
-
-    run_dir: Path | None = None
-    """Folder of the result. Default: runs/explain-WORD-HASH, the hash being that of the configuration."""
-    devices: Literal["auto", "cpu"] = "auto"
-    """auto (a GPU if there is one) or cpu."""
-    smoke: bool = False
-    """The same path from end to end, on a sliver of the work."""
-    no_images: bool = False
-    """Write no image of the data or of a source, neither into the page nor into figures/, and show paths by their last
-    names: for pages that go to others."""
-    dry_run: bool = False
-    """Print the resolved configuration, do nothing."""
-    debug: bool = False
-    """Show tracebacks."""
 
 
 @dataclass(frozen=True)

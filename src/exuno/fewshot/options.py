@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 import tyro
 
-from exuno.engine.options import Optim, RunOptions
+from exuno.engine.options import Measuring, Optim, RunOptions
 from exuno.engine.ranges import (
     AREAS,
     BUDGET,
@@ -249,7 +249,7 @@ class DistillConfig(PretrainConfig):
 
 
 @dataclass(frozen=True)
-class EvalConfig:
+class EvalConfig(Measuring):
     """Few-shot accuracy of features on classes that were not trained on, beside raw pixels and a random network."""
 
     OFTEN: ClassVar[str] = (
@@ -299,18 +299,5 @@ class EvalConfig:
     """Folder of cached features; default: ~/.cache/exuno/features."""
     seed: int = 0
     """Seed of the episodes and of the random network."""
-    run_dir: Path | None = None
+    run_dir: Path | None = field(default=None, kw_only=True)
     """Also write a run directory with result.json and a page."""
-    devices: Literal["auto", "cpu"] = "auto"
-    """auto (a GPU if there is one) or cpu."""
-    workers: Annotated[int, FROM_0] = 0
-    """Processes that decode images; 0 decodes them in this one."""
-    smoke: bool = False
-    """A sliver of the work."""
-    no_images: bool = False
-    """Write no image of the data or of a source, neither into the page nor into figures/, and show paths by their last
-    names: for pages that go to others."""
-    dry_run: bool = False
-    """Print the resolved configuration, measure nothing."""
-    debug: bool = False
-    """Show tracebacks."""
