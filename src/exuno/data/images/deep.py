@@ -110,7 +110,9 @@ def by_opencv(content: bytes, top: int = 65535, image: "PILImage | None" = None)
     it (OpenCV turns TIFF by itself)."""
     import cv2
 
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    # OpenCV 5 has moved it, and the stubs know one of the two.
+    quiet: Any = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+    quiet(0)
     found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if found is None or found.dtype.itemsize == 1 or (found.ndim == 3 and found.shape[2] not in (1, 3, 4)):
         return None
