@@ -25,6 +25,7 @@ COMMON = (
     *("x3d_xs", "x3d_s", "x3d_m", "x3d_xs_w5_d3"),
     *("mobilenet_v1_025", "mobilenet_v2_100"),
     *("resnet18_cifar", "resnet50_cifar", "resnet8x4", "resnet32x4", "vgg16_cifar"),
+    "alexnet_bn",
 )
 X3D = r"x3d_(xs|s|m)(?:_w(\d+(?:\.\d+)?)_d(\d+(?:\.\d+)?))?"
 VIT = r"vit_(?:(tiny|small|base)|(\d+)_(\d+)_(\d+))_(\d+)"
@@ -34,7 +35,8 @@ MOBILENET = r"mobilenet_v([12])_(\d{2,3})"
 CONVNET = r"convnet(?:_(\d+)_(\d+))?(?:-(none|batch|layer|group))?(-doubling)?"
 CIFAR = r"(resnet|vgg)(\d+)_cifar"
 WIDE = r"resnet(\d+)x(\d+)"
-FAMILIES = (WRN, RESNET, CIFAR, WIDE, CONVNET, VIT, X3D, MOBILENET)
+ALEXNET = "alexnet_bn"
+FAMILIES = (WRN, RESNET, CIFAR, WIDE, CONVNET, VIT, X3D, MOBILENET, ALEXNET)
 
 
 def exuno_models() -> tuple[str, ...]:
@@ -55,6 +57,8 @@ def exuno_models() -> tuple[str, ...]:
     ``resnetDEPTHxWIDTH`` RepDistiller's, with a width of 1, 2 or 4.
 
     A MobileNet is ``mobilenet_vVERSION_PERCENT``, the version being 1 or 2, with so many percent of its channels.
+
+    ``alexnet_bn`` is the AlexNet with batch normalisation of self-supervised learning, for 224 pixels.
     """
     return COMMON
 
@@ -134,6 +138,10 @@ def build_exuno(name: str, classes: int, in_chans: int, input_size: tuple[int, i
 
         _check_positive(name, width=int(match[2]))
         return MobileNet(int(match[1]), int(match[2]), classes, in_chans)
+    if name == ALEXNET:
+        from exuno.models.zoo.alexnet import AlexNet
+
+        return AlexNet(classes, in_chans, input_size)
     raise unknown(name)
 
 
@@ -153,7 +161,7 @@ def unknown(name: str) -> ExunoError:
         else "The families are wrn_DEPTH_WIDTH (with _tf for Keras's), resnetDEPTH, resnetDEPTH_cifar, "
         + "resnetDEPTHxWIDTH, vgg16_cifar, vit_SIZE_PATCH or "
         + "vit_WIDTH_DEPTH_HEADS_PATCH, x3d_SIZE (with _wWIDTH_dDEPTH for other factors), "
-        + "mobilenet_v1_PERCENT or mobilenet_v2_PERCENT, and "
+        + "mobilenet_v1_PERCENT or mobilenet_v2_PERCENT, alexnet_bn, and "
         + "convnet_DEPTH_WIDTH (with -none, -batch, -layer or -group for another normalisation, then -doubling for "
         + "widths that double); the usual ones: "
         + f"{', '.join(COMMON)}.",
