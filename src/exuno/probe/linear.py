@@ -4,8 +4,7 @@ Fast, on features that were computed once: the layers of a network are one batch
 (yukimasano/linear-probes): a ``Method`` of the loop in which every image passes each network once.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from exuno.engine.options import Optim
 from exuno.models.classifier import Classifier
 from exuno.probe.layers import Layer, pooled
 
-RATE, DECAY, LEAST = 1e-3, 1e-5, 1500
+RATE, DECAY, LEAST = 3e-3, 1e-5, 1500
 """Of Adam in the fast protocol: rate at the beginning of a cosine, weight decay, and the fewest steps."""
 EPSILON = 1e-5
 """Of the batch normalisation."""
@@ -129,13 +128,15 @@ class Probes(Method):
             model._apply(fn)
         return super()._apply(fn, recurse)
 
-    def activations(self, images: Tensor) -> Iterator[Tensor]:
+    @torch.no_grad()
+    def activations(self, images: Tensor) -> list[Tensor]:
         """Pooled activations of every layer of every network, [B, C, h, w] each, of images [B, C, H, W]."""
+        found = []
         for model, layers in self.trunks:
-            with ExitStack() as stack, torch.no_grad():
-                found = stack.enter_context(pooled(model, layers))
+            with pooled(model, layers) as maps:
                 model(images)
-                yield from (found[layer.name] for layer in layers)
+            found += [maps[layer.name] for layer in layers]
+        return found
 
     def logits(self, images: Tensor) -> list[Tensor]:
         """Of every probe, [B, K]."""
@@ -154,11 +155,10 @@ class Probes(Method):
 
 
 def ten_crops(images: Tensor, side: tuple[int, int]) -> Tensor:
-    """The four corners and the centre of images [B, C, H, W], and these mirrored: [10 B, C, h, w], all images of a crop
-    together."""
-    height, width = images.shape[-2:]
-    tall, wide = side
-    low, right, middle, centre = height - tall, width - wide, (height - tall + 1) // 2, (width - wide + 1) // 2
-    corners = ((0, 0), (0, right), (low, 0), (low, right), (middle, centre))
-    crops = torch.cat([images[..., top : top + tall, left : left + wide] for top, left in corners])
-    return torch.cat([crops, crops.flip(3)])
+    """The four corners and the centre of images [B, C, H, W], then those of the mirrored images: [10 B, C, h, w], all
+    images of a crop together; to the pixel as torchvision's ``ten_crop`` has them."""
+    (height, width), (tall, wide) = images.shape[-2:], side
+    low, right = height - tall, width - wide
+    places = ((0, 0), (0, right), (low, 0), (low, right), (round(low / 2), round(right / 2)))
+    both = (images, images.flip(3))
+    return torch.cat([each[..., top : top + tall, left : left + wide] for each in both for top, left in places])

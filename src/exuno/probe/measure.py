@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from exuno.data.base import modality
 from exuno.data.holdout import open_both
 from exuno.data.loader import Loader
 from exuno.data.subset import labels_of
@@ -70,6 +71,8 @@ def probe(config: ProbeConfig) -> Run:
     assert config.data is not None
     train, test = open_both(config.data, config.data_root, config.held)
     for each in (train, test):
+        if modality(each) != "image":
+            raise ExunoError(f"{each.name} has {modality(each)}s", "Give --data of single images.")
         labels_of(each)
     count = config.images
     sets: tuple[Any, Any] = (
