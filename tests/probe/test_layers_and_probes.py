@@ -14,7 +14,7 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.method import Numbers
 from exuno.features.neighbours import neighbour_votes
 from exuno.models.load import load_model
-from exuno.probe.layers import layers_of, pooled, pooling_of
+from exuno.probe.layers import activations, layers_of, pooling_of
 from exuno.probe.linear import Probes, solve, standardise, ten_crops
 from exuno.probe.measure import read, ten_crop_test
 
@@ -64,10 +64,9 @@ def test_layers_of_networks(arch: str, size: int, names: list[str] | None) -> No
     if names is not None:
         assert [layer.name for layer in layers] == names
     assert 2 <= len(layers) <= 20
-    with pooled(model, layers) as maps, torch.no_grad():
-        model(torch.rand(2, 3, size, size))
-    for layer in layers:
-        assert maps[layer.name].flatten(1).shape == (2, layer.numbers)
+    found = activations(model, layers, torch.rand(2, 3, size, size))
+    for layer, maps in zip(layers, found, strict=True):
+        assert maps.flatten(1).shape == (2, layer.numbers)
         assert layer.numbers <= max(100, layer.channels)
 
 
@@ -112,8 +111,8 @@ def forward(state: dict[str, Tensor], x: Tensor) -> list[Tensor]:
         (14, 1, 1, False),
     ):
         x = F.conv2d(x, state[f"features.{at}.weight"], state[f"features.{at}.bias"], stride, padding)
-        names = ("running_mean", "running_var", "weight", "bias")
-        x = F.relu(F.batch_norm(x, *(state[f"features.{at + 1}.{name}"] for name in names)))
+        norm = {name: state[f"features.{at + 1}.{name}"] for name in ("running_mean", "running_var", "weight", "bias")}
+        x = F.relu(F.batch_norm(x, **norm))
         found.append(x)
         x = F.max_pool2d(x, 3, 2) if pool else x
     return found
@@ -128,11 +127,10 @@ def test_a_published_alexnet_is_read_strictly_and_probed(tmp_path: Path) -> None
     assert [layer.name for layer in layers] == [f"features.{at}" for at in (2, 6, 10, 13, 16)]
     assert [layer.numbers for layer in layers] == [numbers for *_, numbers in ALEXNET]
     x = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    with pooled(model, layers) as maps, torch.no_grad():
-        model(x)
     state = torch.load(path)["state_dict"]
-    for layer, expected in zip(layers, forward(state, model.prepare(x)), strict=True):
-        torch.testing.assert_close(maps[layer.name], layer.pooling(expected), rtol=1e-4, atol=1e-4)
+    found = activations(model, layers, x)
+    for layer, maps, expected in zip(layers, found, forward(state, model.prepare(x)), strict=True):
+        torch.testing.assert_close(maps, layer.pooling(expected), rtol=1e-4, atol=1e-4)
     data = ArrayData("made", np.random.default_rng(0).integers(0, 256, (4, 3, 224, 224), np.uint8), np.arange(4) % 2)
     features, labels = read(model, layers, data, (224, 224), 0, torch.device("cpu"))
     assert labels.tolist() == [0, 1, 0, 1]

@@ -1,7 +1,7 @@
 """The layers of a network, and the pooling of their activations to about as many numbers each."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -132,15 +132,28 @@ def _is_block(name: str, modules: dict[str, nn.Module]) -> bool:
     return any(weight.ndim > 1 for weight in modules[name].parameters())
 
 
-@contextmanager
-def pooled(model: Classifier, layers: Sequence[Layer]) -> Iterator[dict[str, Tensor]]:
-    """Meanwhile, every pass through the network leaves the pooled activations of each layer, [B, C, h, w], here."""
+class _Seen(Exception):
+    """The last layer that is asked for has answered."""
+
+
+@torch.no_grad()
+def activations(model: Classifier, layers: Sequence[Layer], images: Tensor) -> list[Tensor]:
+    """The pooled activations of each layer, [B, C, h, w], of images [B, C, H, W] in [0, 1]: one pass, which ends at the
+    last of them.
+
+    Args:
+        model: the network, in the mode in which it is to answer.
+        layers: in the order in which they work, see :func:`layers_of`.
+        images: see above.
+    """
     found: dict[str, Tensor] = {}
 
     def keep(layer: Layer, output: object) -> None:
         maps = as_maps(output)
         assert maps is not None
         found[layer.name] = layer.pooling(maps)
+        if len(found) == len(layers):
+            raise _Seen
 
     modules = dict(model.net.named_modules())
     handles = [
@@ -148,7 +161,9 @@ def pooled(model: Classifier, layers: Sequence[Layer]) -> Iterator[dict[str, Ten
         for layer in layers
     ]
     try:
-        yield found
+        with suppress(_Seen):
+            model(images)
     finally:
         for handle in handles:
             handle.remove()
+    return [found[layer.name] for layer in layers]

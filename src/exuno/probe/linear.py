@@ -15,7 +15,7 @@ from exuno.data import rng
 from exuno.engine.method import Batch, Method, Numbers, StepOutput, cosine
 from exuno.engine.options import Optim
 from exuno.models.classifier import Classifier
-from exuno.probe.layers import Layer, pooled
+from exuno.probe.layers import Layer, activations
 
 RATE, DECAY, LEAST = 3e-3, 1e-5, 1500
 """Of Adam in the fast protocol: rate at the beginning of a cosine, weight decay, and the fewest steps."""
@@ -77,11 +77,12 @@ def solve(
     bias = torch.zeros(len(train), 1, classes, device=device, requires_grad=True)
     optimizer = torch.optim.Adam([weight, bias], RATE, weight_decay=DECAY)
     batch = torch.zeros(len(train), batch_size, wide, device=device)
+    order = torch.zeros(0, dtype=torch.int64)
     for step in range(steps):
         epoch, place = divmod(step, per_epoch)
         if place == 0:
             order = torch.from_numpy(rng.generator(seed, "probe order", epoch).permutation(count)).to(device)
-        rows = order[place * batch_size : (place + 1) * batch_size]  # pyright: ignore[reportPossiblyUnbound]
+        rows = order[place * batch_size : (place + 1) * batch_size]
         for layer, (features, width) in enumerate(zip(train, widths, strict=True)):
             batch[layer, :, :width] = features[rows]
         logits = torch.baddbmm(bias, batch, weight)
@@ -128,19 +129,10 @@ class Probes(Method):
             model._apply(fn)
         return super()._apply(fn, recurse)
 
-    @torch.no_grad()
-    def activations(self, images: Tensor) -> list[Tensor]:
-        """Pooled activations of every layer of every network, [B, C, h, w] each, of images [B, C, H, W]."""
-        found = []
-        for model, layers in self.trunks:
-            with pooled(model, layers) as maps:
-                model(images)
-            found += [maps[layer.name] for layer in layers]
-        return found
-
     def logits(self, images: Tensor) -> list[Tensor]:
         """Of every probe, [B, K]."""
-        return [head(maps).float() for head, maps in zip(self.heads, self.activations(images), strict=True)]
+        found = [maps for model, layers in self.trunks for maps in activations(model, layers, images)]
+        return [head(maps).float() for head, maps in zip(self.heads, found, strict=True)]
 
     def forward(self, batch: Batch, numbers: Numbers) -> StepOutput:
         """One step. ``batch``: images [B, C, H, W] in [0, 1], labels int64 [B]."""

@@ -29,7 +29,7 @@ from exuno.metrics import guessing, mean_interval, wilson_interval
 from exuno.models.classifier import NAMES, Classifier
 from exuno.models.load import load_model
 from exuno.presets import to_dict
-from exuno.probe.layers import Layer, layers_of, pooled
+from exuno.probe.layers import Layer, activations, layers_of
 from exuno.probe.linear import Probes, solve, standardise, ten_crops
 from exuno.probe.probe import RANDOM, SMOKE_IMAGES, ProbeConfig
 from exuno.training import size_of
@@ -150,14 +150,13 @@ def fast(
                         for a, b in voted
                     ]
                 epochs, classes = config.epochs or 1, int(max(labels.max(), truth.max())) + 1
-                rest = {"epochs": epochs, "batch_size": config.batch_size, "seed": config.seed + number}
-                logits = solve(flat, labels, other, classes, **rest)
+                seed, size_of_batch = config.seed + number, config.batch_size
+                logits = solve(flat, labels, other, classes, epochs=epochs, batch_size=size_of_batch, seed=seed)
                 right = (logits.argmax(2) == truth).sum(1).tolist()
                 found[-1].append([Answers(a.name, b, c) for a, b, c in zip(layers, right, votes, strict=True)])
     return found
 
 
-@torch.no_grad()
 def read(
     model: Classifier, layers: Sequence[Layer], data: Any, size: tuple[int, int], workers: int, device: torch.device,
     progress: Any = None,
@@ -169,15 +168,14 @@ def read(
     shapes = [(len(data), layer.channels, layer.numbers // layer.channels) for layer in layers]
     found, labels, start = [torch.empty(shape, dtype=dtype) for shape in shapes], [], 0
     loader = Loader(data, BATCH, None, 0, size, workers=workers, shuffle=False, drop_last=False)
-    with pooled(model, layers) as maps:
-        for batch in loader.epoch(0):
-            model(batch["images"].to(device))
-            for features, layer in zip(found, layers, strict=True):
-                features[start : start + len(batch["images"])] = maps[layer.name].flatten(2).to("cpu", dtype)
-            labels.append(batch["labels"])
-            start += len(batch["images"])
-            if progress:
-                progress(len(batch["images"]))
+    for batch in loader.epoch(0):
+        count = len(batch["labels"])
+        for features, maps in zip(found, activations(model, layers, batch["images"].to(device)), strict=True):
+            features[start : start + count] = maps.flatten(2).to("cpu", dtype)
+        labels.append(batch["labels"])
+        start += count
+        if progress:
+            progress(count)
     return found, torch.cat(labels)
 
 

@@ -101,7 +101,7 @@ class Clustering(Method):
         """Points of a source whose features do not fit into memory: the whitening comes from a part of them."""
         share = most / len(plain.data)
         random = rng.generator(self.seed, "whitening", epoch)
-        some = [each[random.random(len(each)) < share] for each in self.features(plain.epoch(epoch))]
+        some = [each[torch.from_numpy(random.random(len(each)) < share)] for each in self.features(plain.epoch(epoch))]
         whitening: Whitening = fit_whitening(torch.cat(some), self.options.components)
         return torch.cat([whitening(each) for each in self.features(plain.epoch(epoch))])
 
