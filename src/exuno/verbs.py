@@ -75,7 +75,7 @@ VERBS = {
     "eval": Verb("exuno.evaluate.eval", "measure a model on labelled data", {"": "exuno.evaluate.eval:EvalConfig"}),
     "probe": Verb(
         "exuno.probe.probe",
-        "what each layer of a model has learned: linear probes, layer by layer",
+        "what each layer of a model has learned, by linear probes",
         {"": "exuno.probe.probe:ProbeConfig"},
     ),
     "import": Verb(

@@ -111,8 +111,10 @@ def forward(state: dict[str, Tensor], x: Tensor) -> list[Tensor]:
         (14, 1, 1, False),
     ):
         x = F.conv2d(x, state[f"features.{at}.weight"], state[f"features.{at}.bias"], stride, padding)
-        norm = {name: state[f"features.{at + 1}.{name}"] for name in ("running_mean", "running_var", "weight", "bias")}
-        x = F.relu(F.batch_norm(x, **norm))
+        mean, variance, scale, shift = (
+            state[f"features.{at + 1}.{name}"] for name in ("running_mean", "running_var", "weight", "bias")
+        )
+        x = F.relu(F.batch_norm(x, mean, variance, scale, shift))
         found.append(x)
         x = F.max_pool2d(x, 3, 2) if pool else x
     return found
