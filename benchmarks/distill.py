@@ -23,7 +23,7 @@ from common import record, spread
 from exuno.data.images.photo import load_photo
 from exuno.data.loader import Loader
 from exuno.distill.distill import Loss, Mix
-from exuno.distill.losses import soft_target
+from exuno.distill.losses.soft_target import soft_target
 from exuno.distill.method import Distillation
 from exuno.distill.source import FreshPatches
 from exuno.engine.devices import make_accelerator
@@ -101,7 +101,7 @@ def bare(case: Case, images: Tensor) -> float:
 def ours(case: Case, images: Tensor, live: bool = False) -> float:
     """Seconds of ``fit``, its checkpoint included; with ``live``, on patches drawn from a photograph as it goes."""
     teacher, student = models(case)
-    method = Distillation(teacher, student, Loss(TEMPERATURE), Mix(), seed=0, size=(case.side, case.side))
+    method = Distillation(teacher, student, Loss(temperature=TEMPERATURE), Mix(), seed=0, size=(case.side, case.side))
     batches = Ready(images, case.steps)
     if live:
         synth = ImageOptions(size=case.side)

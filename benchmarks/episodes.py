@@ -4,8 +4,7 @@ Prototypes, 10,000 episodes of 5-way 5-shot with 15 queries of each class, on fe
 images, Gaussian clusters): against the PyPI library ``easyfsl`` and a tight loop in torch. easyfsl gets what its
 ``evaluate`` passes to a classifier, tensors of each episode, which are indexed from the same table; and once more it
 works from end to end, by its own data loader, against exuno with its drawing. Its PrototypicalNetworks takes the
-smallest distance, not the largest cosine, so its accuracies are compared with those of a loop that does so too. exuno
-answers by torch, as it does by itself for so few episodes, and by its kernel in numba, which is loaded before.
+smallest distance, not the largest cosine, so its accuracies are compared with those of a loop that does so too.
 
 By the protocol of SMKD, 595 queries of each class: fewer episodes. The cosine classifier of 301 passes: 1,000 episodes
 against a few of them by autograd and torch.optim.SGD. Sides take turns; all have the same number of threads.
@@ -13,10 +12,7 @@ against a few of them by autograd and torch.optim.SGD. Sides take turns; all hav
     make bench, or: .venv/bin/python benchmarks/episodes.py [TURNS]
 """
 
-import os
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 
@@ -26,10 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common import record, spread
-from exuno.fewshot.episodes import QUERIES, Episodes, draw
-from exuno.fewshot.heads import accuracies, prototype
+from exuno.fewshot.episodes import Episodes, draw
+from exuno.fewshot.heads import accuracies
 from exuno.fewshot.heads.sgd import BATCH, DAMPENING, DECAY, MOMENTUM, PASSES, RATE, SCALE, order, start
-from exuno.fewshot.options import HeadName, Protocol
+from exuno.fewshot.options import Protocol
 
 CLASSES, IMAGES, WIDE, WAY, SHOT = 20, 600, 384, 5, 5
 EPISODES, PUBLISHED, TRAINED, AUTOGRAD = 10_000, 200, 1000, 6
@@ -50,37 +46,10 @@ def episodes(labels: np.ndarray, count: int, protocol: Protocol) -> list[Episode
     return list(draw(labels, WAY, SHOT, None, count, 0, protocol))
 
 
-def by_exuno(features: Tensor, labels: np.ndarray, chunks: list[Episodes], head: HeadName) -> Answer:
+def by_exuno(features: Tensor, labels: np.ndarray, chunks: list[Episodes], head: str) -> Answer:
     begun = time.perf_counter()
     found = accuracies(features, labels, iter(chunks), head)
     return time.perf_counter() - begun, found
-
-
-def by_kernel(run: Callable[[], Answer]) -> Answer:
-    """``run`` as if there were episodes enough for numba."""
-    usual, prototype._LARGE = prototype._LARGE, 0
-    try:
-        return run()
-    finally:
-        prototype._LARGE = usual
-
-
-LOAD = """
-import time, torch
-from exuno.fewshot.heads import prototype
-begun = time.perf_counter()
-from exuno.fewshot.heads import fused
-fused.classify(torch.ones(8, 4), torch.zeros(1, 2, 1, dtype=torch.int64), torch.zeros(1, 2, 1, dtype=torch.int64))
-print(time.perf_counter() - begun)
-"""
-
-
-def loading() -> tuple[float, float]:
-    """Seconds until the kernel answers in a new process: the first time on a machine, and later."""
-    with tempfile.TemporaryDirectory() as folder:
-        again = {**os.environ, "NUMBA_CACHE_DIR": folder}
-        run = [subprocess.run([sys.executable, "-c", LOAD], env=again, capture_output=True, check=True) for _ in "12"]
-    return float(run[0].stdout), float(run[1].stdout)
 
 
 def one_by_one(chunks: list[Episodes], answer: Callable[[Tensor, Tensor], Tensor]) -> Answer:
@@ -185,7 +154,7 @@ def by_autograd(features: Tensor, chunks: list[Episodes], count: int) -> Answer:
 
 
 def compare(turns: int, sides: dict[str, tuple[Callable[[], Answer], int]], what: str) -> list[dict[str, object]]:
-    """Rows of the table. The side "exuno" is there, and "exuno, numba" may be; each has its number of episodes."""
+    """Rows of the table. The side "exuno" is there; each has its number of episodes."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     answers: dict[str, np.ndarray] = {}
     for turn in range(turns + 1):
@@ -203,7 +172,6 @@ def compare(turns: int, sides: dict[str, tuple[Callable[[], Answer], int]], what
                 "episodes": sides[name][1],
                 "microseconds an episode": f"{middle.median:,.1f} ({middle.min:,.1f} – {middle.max:,.1f})",
                 "exuno is faster by": faster(times[name], times["exuno"]),
-                "with numba by": faster(times[name], times.get("exuno, numba", [])),
                 "accuracy": f"{100 * answers[name].mean():.2f} %",
             }
         )
@@ -232,8 +200,6 @@ def main(turns: int) -> None:
         queries = WAY * chunks[0].query.shape[2]
         same(by_exuno(features, labels, chunks, "prototype")[1], by_loop(features, chunks)[1], queries)
         same(by_easyfsl(features, chunks)[1], by_distance(features, chunks)[1], queries)
-    once, again = (run(lambda: by_exuno_drawn(features, labels))[1] for run in (by_kernel, lambda run: run()))
-    np.testing.assert_array_equal(once, again)
     rows = []
     for what, chunks, count in (
         ("prototypes, 15 queries", standard, EPISODES),
@@ -244,15 +210,9 @@ def main(turns: int) -> None:
             "easyfsl": (lambda c=chunks: by_easyfsl(features, c), count),
             "tight loop": (lambda c=chunks: by_loop(features, c), count),
         }
-        if chunks is standard:
-            sides["exuno, numba"] = (
-                lambda c=chunks: by_kernel(lambda: by_exuno(features, labels, c, "prototype")),
-                count,
-            )
         rows += compare(turns, sides, what)
     sides = {
         "exuno": (lambda: by_exuno_drawn(features, labels), EPISODES),
-        "exuno, numba": (lambda: by_kernel(lambda: by_exuno_drawn(features, labels)), EPISODES),
         "easyfsl": (lambda: by_easyfsl_loader(features, labels, standard), EPISODES_EASYFSL),
     }
     rows += compare(turns, sides, "prototypes, from features to accuracy")
@@ -264,17 +224,14 @@ def main(turns: int) -> None:
     rows += compare(turns, sides, "cosine classifier")
     begun = time.perf_counter()
     episodes(labels, EPISODES, "standard")
-    drawing, (first, later) = time.perf_counter() - begun, loading()
-    many = -(-prototype._LARGE // (WAY * WAY * QUERIES * WIDE))
+    drawing = time.perf_counter() - begun
     note = (
         f"benchmarks/episodes.py, {torch.get_num_threads()} threads: {WAY}-way {SHOT}-shot episodes on {CLASSES} "
         f"classes of {IMAGES} images, {WIDE} float32 numbers each; the same episodes for all sides, in turns; median "
         f"(min – max) of {turns} turns after one that does not count. Accuracies equal those of the loop and of "
         "autograd (asserted); easyfsl ranks by distance and equals a loop that does so (asserted), and gets tensors, "
         f"without its data loader, but for the rows from features to accuracy, where exuno draws its episodes as well "
-        f"({drawing:.2f} s for {EPISODES:,}). With numba: the kernel was loaded before, which takes {later:.1f} s in "
-        f"each process, {first:.1f} s the first time on a machine; so exuno takes it by itself only for {many:,} such "
-        "episodes and more. Each accuracy is that of torch (asserted). With 595 queries torch multiplies whole classes."
+        f"({drawing:.2f} s for {EPISODES:,}). With 595 queries torch multiplies whole classes."
     )
     record("Few-shot episodes", rows, note)
 

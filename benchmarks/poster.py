@@ -4,7 +4,7 @@ CIFAR-10 shapes: a ConvNet 3x128, 96 patches of 32x32 in each inner step, Adam i
 its gradient by patches and labels. Every measurement is a process of its own, so that peak memory is its own; one side
 after the other, in turns. exuno runs as ``exuno poster`` does, which keeps freed memory in the process.
 
-    make bench, or: .venv/bin/python benchmarks/poster.py [WINDOW ...]
+    make context, or: .venv/bin/python benchmarks/poster.py [WINDOW ...]
 """
 
 import json

@@ -9,7 +9,7 @@ import exuno
 
 def main(budget: float = 0.04) -> tuple[exuno.Distilled, exuno.Trained]:
     proof = {"networks": 2, "trials": 1, "steps": (80,), "baselines": 1}
-    made = exuno.poster("digits", ipc=1, budget=budget, evaluations=2, proof=proof)
+    made = exuno.poster("digits", ipc=1, budget=budget, evaluations=2, eval=proof)
     print("pixels:", made.poster.pixels.shape, " fresh networks on it, top-1:", round(made.metrics["poster/top1"], 3))
 
     other = exuno.teach(model="exuno:convnet_2_32", data=made, epochs=20, batch_size=32)  # the poster in a data's place

@@ -42,7 +42,7 @@ def test_a_verb_stays_its_package() -> None:
     assert package.losses is losses
     assert not callable(losses)
     assert callable(exuno.fewshot.evaluate)
-    assert sys.modules["exuno.fewshot"].tables.numbers is numbers
+    assert sys.modules["exuno.fewshot"].eval_measure.numbers is numbers
     with pytest.raises(TypeError, match=r"by a word: exuno\.explain\.attention, exuno\.explain\.neurons"):
         exuno.explain("runs/mine")  # pyright: ignore[reportCallIssue]
     with pytest.raises(AttributeError, match="nothing"):
@@ -131,7 +131,7 @@ def test_synth_and_stream_give_the_same_patches(tmp_path: Path) -> None:
 def test_several_processes_if_devices_are_asked_for(tmp_path: Path) -> None:
     taught = exuno.teach("digits", smoke=True, devices="cpu:2", run_dir=tmp_path / "run")
     assert taught.result["device"] == "cpu"
-    with pytest.raises(exuno.ExunoError, match="process has failed"):
+    with pytest.raises(exuno.ExunoError, match="there is no file nowhere"):
         exuno.teach("digits", smoke=True, devices="cpu:2", data="npz:nowhere.npz", run_dir=tmp_path / "other")
 
 
@@ -151,7 +151,7 @@ def test_several_processes_if_devices_are_asked_for(tmp_path: Path) -> None:
         ({"epochs": [3, 5]}, "epochs is [3, 5]. It has to be one value."),
         ({"epochs": True}, "epochs is True"),
         ({"fresh": "yes"}, "fresh is 'yes'. It has to be True or False."),
-        ({"optim": {"name": "adamm"}}, "invalid choice 'adamm' for argument 'optim.name'"),
+        ({"optim": {"name": "adamm"}}, "optim.name adamm is no optimizer. Did you mean adam?"),
         ({"augment": {"resized_crop": 0.1}}, "augment.resized_crop: no type matching"),
         ({"teacher": torch.nn.Flatten()}, "teacher is a Flatten. A model is given by its folder"),
         ({"batch_size": 0}, "batch_size is 0"),

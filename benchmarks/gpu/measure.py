@@ -220,7 +220,7 @@ def clips(folder: Path, tiny: bool) -> None:
 def posters(folder: Path, tiny: bool) -> None:
     """An outer step of the published CIFAR-10 recipe, and unrolling beside ``higher`` at windows 20 and 60."""
     words = ["--canvas", "24x18", "--inner.batch", "8", "--unroll.window", "2", "--unroll.total", "4"] if tiny else []
-    words += ["--batch-size", "40", "--proof.networks", "1", "--proof.baselines", "0"] if tiny else []
+    words += ["--batch-size", "40", "--eval.networks", "1", "--eval.baselines", "0"] if tiny else []
     data = random_images(folder / "data.npz", 32, 2000 if tiny else 20_000)
     base = ["--data", data] if tiny else ["cifar10", "--data", data]
     steps = 4 if tiny else 30

@@ -27,7 +27,8 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from exuno.engine.errors import ExunoError
 
 Thing = TypeVar("Thing")
-DECORATOR = re.compile(r"^@(?:\w+\.)?register\((.*?)\)\n(?:@.*\n)*(?:class|def) (\w+)", re.MULTILINE | re.DOTALL)
+PACKAGE = Path(__file__).parent
+DECORATOR = re.compile(r"^@(?:\w+\.)?register\((.*?)\)\n(?:@[^\n]*\n)*(?:class|def) (\w+)", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,7 @@ class Registry:
         """Name -> entry, read from the source files of the package."""
         found: dict[str, Entry] = {}
         for file in _files(self.package):
-            within = file.is_relative_to(_root(self.package)) and file.stem != "__init__"
-            module = f"{self.package}.{file.stem}" if within else self.package
+            module = ".".join(("exuno", *file.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
             for said, attribute in DECORATOR.findall(file.read_text(encoding="utf-8")):
                 call = ast.parse(f"register({said})", mode="eval").body
                 assert isinstance(call, ast.Call)
@@ -90,11 +90,21 @@ class Registry:
                 f"{self.flag} {name} is no {self.what}",
                 f"{hint}There are {', '.join(self.names)}; one of your own is module:Name.",
             )
-        if colon and not (attribute.isidentifier() and _importable(module)):
+        if colon and not (attribute.isidentifier() and importable(module)):
             raise ExunoError(
                 f"{self.flag} {name}: Python finds no module '{module}'",
                 "Give module:Name, of a module that `python -c 'import module'` finds; PYTHONPATH=. adds this folder.",
             )
+
+    @property
+    def metavar(self) -> str:
+        """What an option of this kind takes, for its help."""
+        return "|".join((*self.names, "module:Name"))
+
+    def check_value(self, flag: str, value: str | tuple[str, ...]) -> None:
+        """As a mark of a field (``engine.ranges``): see :meth:`check`; an empty name is none."""
+        for name in value if isinstance(value, tuple) else (value,) if value else ():
+            self.check(name)
 
     def get(self, name: str) -> Any:
         """The thing of a name, or of ``module:Name``.
@@ -142,18 +152,25 @@ class Registry:
         return thing(**values)
 
 
+def is_own(spec: str) -> bool:
+    """Whether a spec is ``module:Name`` of a module that Python finds."""
+    module, colon, name = spec.partition(":")
+    return bool(colon) and name.isidentifier() and module.replace(".", "").isidentifier() and importable(module)
+
+
 def _root(package: str) -> Path:
     """The folder of a package of exuno; of a module, its path without a suffix."""
-    return Path(__file__).parent.joinpath(*package.split(".")[1:])
+    return PACKAGE.joinpath(*package.split(".")[1:])
 
 
 def _files(package: str) -> list[Path]:
     """The source files of a package, or of one module."""
     root = _root(package)
-    return sorted(root.glob("*.py")) if root.is_dir() else [root.with_suffix(".py")]
+    return sorted(root.rglob("*.py")) if root.is_dir() else [root.with_suffix(".py")]
 
 
-def _importable(module: str) -> bool:
+def importable(module: str) -> bool:
+    """Whether Python finds a module of this name; imports at most its parents."""
     try:
         return find_spec(module) is not None
     except (ImportError, ValueError):

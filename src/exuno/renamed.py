@@ -11,19 +11,53 @@ POSTER = {"size": "canvas", "image_size": "size"}
 WHY = "--size is the side of the images, as in every verb, and --canvas the size of the poster."
 
 
-LATER = {"deterministic": False, "teacher_precision": "same"}
-"""Options that runs of earlier versions did not have, and what these did."""
+LATER = {
+    "deterministic": False,
+    "teacher_precision": "same",
+    "select": "",
+    "candidates": 20,
+    "loss": {"kind": "kl", "options": []},
+    "optim": {"options": []},
+    "algorithm_options": [],
+}
+"""Options that earlier versions did not have, and what these did."""
+
+
+def before_later(config: Mapping[str, Any], later: Mapping[str, Any] = LATER) -> dict[str, Any]:
+    """A configuration without the options that earlier versions did not have, where it does what these did."""
+    found = {}
+    for key, value in config.items():
+        known = later.get(key)
+        if isinstance(value, Mapping) and isinstance(known, Mapping):
+            found[key] = before_later(value, known)
+        elif key not in later or value != known:
+            found[key] = value
+    return found
+
+
+GROUPS = {("poster", "proof"): "eval", ("teach", "sound"): "mel", ("distill", "sound"): "mel"}
+"""(Verb, old name) -> new name of groups of options."""
 
 
 def modern(verb: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration of any age, as a preset or config.yaml holds it, under today's names."""
+    config = {GROUPS.get((verb, key), key): value for key, value in config.items()}
     if verb == "poster" and ("image_size" in config or isinstance(config.get("size"), str)):
         return {POSTER.get(key, key): value for key, value in config.items()}
+    if verb == "distill" and "argmax" in (loss := dict(config.get("loss") or {})):
+        kind = {"kind": "argmax"} if loss.pop("argmax") else {}
+        return {**config, "loss": {**loss, **kind}}
     return dict(config)
 
 
 def check_names(verb: str, args: Sequence[str]) -> None:
     """Raises ExunoError if a command line has an option under its old name."""
+    for flag in (word.partition("=")[0] for word in args):
+        group, dot, option = flag.removeprefix("--").partition(".")
+        if dot and (new := GROUPS.get((verb, group))):
+            raise ExunoError(f"{flag} is --{new}.{option} now", "The values are the same.")
+        if verb == "distill" and flag == "--loss.argmax":
+            raise ExunoError("--loss.argmax is --loss.kind argmax now", "It is one of several kinds of loss.")
     if verb != "poster" or not args:
         return
     for word, following in zip(args, (*args[1:], ""), strict=True):

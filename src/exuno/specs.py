@@ -1,11 +1,7 @@
 """What a configuration names, looked at before anything is opened, and what ``--dry-run`` rehearses. No torch.
 
-What a configuration names, looked at before anything is opened: data, models, photographs, recordings. No torch.
-
 A field means the same in every verb, so its name says what it holds. Pictures are decoded: a broken one is told at
 once, not when a teacher has been trained. What a study is still to make is not looked for.
-
-What ``--dry-run`` does beside printing: every check of the real run that needs no training and no download.
 
 No torch until a check needs it.
 """
@@ -18,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from exuno.data.audio.recording import check_recording, is_recording
-from exuno.data.images.photo import is_photo, is_single, load_photo
+from exuno.data.images.photo import is_photo, is_program, is_single, load_photo
 from exuno.data.names import check_data, needs_root
 from exuno.engine.errors import ExunoError
 from exuno.models.names import PREFIXES, NotAtHand, check_model, none_fetched
+from exuno.synth.program import check_program
 
 MODELS = ("model", "models", "teacher", "student", "reference", "similar", "arch")
 PHOTOS = ("photos", "sources", "images")
@@ -107,6 +104,8 @@ def check_source(spec: str, root: Path | None) -> None:
     """What a student sees: a photograph, a recording, a folder or data."""
     if is_photo(spec):
         load_photo(spec)
+    elif is_program(spec):
+        check_program(spec)
     elif is_recording(spec):
         check_recording(spec)
     elif spec.partition(":")[0] in PREFIXES:

@@ -12,14 +12,15 @@ from exuno.data.batches import batches
 from exuno.data.dali import DaliLoader, check_dali
 from exuno.data.loader import Loader, Source
 from exuno.engine import session
-from exuno.engine.check import check_augment, check_length, check_optim, check_run, need
+from exuno.engine.check import check_augment, check_optim, check_run
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.launch import wanted
 from exuno.engine.loop import Batches
 from exuno.engine.method import Method
-from exuno.engine.options import Augment, ClassOrder, Optim, RunOptions, Sound
+from exuno.engine.options import Augment, ClassOrder, MelSpec, Optim, RunOptions
 from exuno.engine.probe import tell_rate
+from exuno.engine.ranges import check_fields, require
 from exuno.engine.run import Run, check_folder, default_folder, open_run
 from exuno.models.classifier import Classifier, hearing_of
 from exuno.models.head import for_classes
@@ -60,7 +61,7 @@ Config = TypeVar("Config", bound=Configured)
 
 def check_training(config: TrainingConfig) -> None:
     """Raises ExunoError for numbers that no training can use."""
-    check_length(config.epochs, config.batch_size, config.budget, config.evaluations, config.size)
+    check_fields(config)
     check_optim(config.optim)
     check_augment(config.augment)
     check_run(config.run, any_loader=True)
@@ -180,7 +181,7 @@ def training_loader(data: Source, config: TrainingConfig, size: tuple[int, int],
     return batches(data, config.batch_size, augment, seed, size, **how)
 
 
-def changed(options: Augment | Sound) -> list[str]:
+def changed(options: Augment | MelSpec) -> list[str]:
     """The fields that are not as they are by default."""
     return [field.name for field in fields(options) if getattr(options, field.name) != field.default]
 
@@ -199,19 +200,19 @@ def size_of(config: Sized, data: Data) -> tuple[int, int]:
     Raises:
         ExunoError: a side for recordings, which have none, a time that is none, or how to hear for other data.
     """
-    sound: Sound | None = getattr(config, "sound", None)
+    mel: MelSpec | None = getattr(config, "mel", None)
     if modality(data) == "recording":
         if config.size is not None:
             raise ExunoError(
                 f"--size {config.size} is a side of images, and {data.name} has recordings",
-                "Leave it out; --sound.seconds is what a model hears of a recording.",
+                "Leave it out; --mel.seconds is what a model hears of a recording.",
             )
-        if sound is None or data.rate is None:
+        if mel is None or data.rate is None:
             return data.image_size
-        need(0 < sound.seconds < math.inf, "--sound.seconds", sound.seconds, "a positive number")
-        return 1, max(1, round(sound.seconds * data.rate))
-    if sound is not None and (idle := changed(sound)):
-        raise ExunoError(f"--sound.{idle[0]} is for recordings, and {data.name} has none", "Leave it out.")
+        require(0 < mel.seconds < math.inf, "--mel.seconds", mel.seconds, "a positive number")
+        return 1, max(1, round(mel.seconds * data.rate))
+    if mel is not None and (idle := changed(mel)):
+        raise ExunoError(f"--mel.{idle[0]} is for recordings, and {data.name} has none", "Leave it out.")
     return (config.size, config.size) if config.size is not None else data.image_size
 
 
@@ -232,7 +233,7 @@ def model_for(
     pretrained: bool,
     data: Data,
     size: tuple[int, int],
-    sound: Sound,
+    mel: MelSpec,
     classes: int,
     class_names: Sequence[str] | None,
     order: ClassOrder = "auto",
@@ -255,7 +256,7 @@ def model_for(
         std=None if started else data.std,
         pretrained=started,
         new_head=started,
-        hearing=None if started else hearing_of(data, size, sound),
+        hearing=None if started else hearing_of(data, size, mel),
     )
     return for_classes(model, spec, tuple(class_names), order) if started and class_names else model
 

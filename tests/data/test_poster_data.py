@@ -18,7 +18,7 @@ from exuno.data.open import open_data
 from exuno.data.poster.data_set import PosterData, WhitenedData
 from exuno.data.poster.format import Poster, save
 from exuno.data.poster.whitening import Whitening
-from exuno.distill.losses import hard_label
+from exuno.distill.losses.hard_label import hard_label
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
 

@@ -1,15 +1,23 @@
 """Distillation losses against numbers worked out by hand and against their properties."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
-from exuno.distill.losses import argmax_target, hard_label, soft_target, standardise
+from exuno.distill.losses.dist import Dist
+from exuno.distill.losses.dkd import DecoupledDistillation
+from exuno.distill.losses.features import FeatureImitation
+from exuno.distill.losses.hard_label import Argmax, argmax_target, hard_label
+from exuno.distill.losses.soft_target import SoftTarget, soft_target, standardise
+
+GOLDEN_DKD, GOLDEN_DIST = 6.082027, 2.715080
 
 
 def test_two_classes_by_hand() -> None:
@@ -104,3 +112,86 @@ def test_images_without_label_count_for_nothing() -> None:
     assert hard([2, -1, -1], [-1, -1, 2], 1.0, logits) == pytest.approx(
         -torch.log_softmax(logits, 1)[0, 2].item(), rel=1e-6
     )
+
+
+def softmax64(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+@given(logits=arrays(np.float64, (2, 4, 5), elements=st.floats(-8, 8)), temperature=st.floats(1, 8))
+def test_dkd_is_equation_7(logits: np.ndarray, temperature: float) -> None:
+    """The two parts from probabilities, one image after another, in NumPy's float64."""
+    labels = np.array([0, 3, -1, 4])
+    p, q = (softmax64(x / temperature) for x in logits)  # student, teacher
+    total = 0.0
+    for i, label in enumerate(labels):
+        t = label if label >= 0 else int(logits[1, i].astype(np.float32).argmax())
+        rest = [c for c in range(5) if c != t]
+        tckd = q[i, t] * np.log(q[i, t] / p[i, t])
+        tckd += q[i, rest].sum() * np.log(q[i, rest].sum() / p[i, rest].sum())
+        hat_p, hat_q = p[i, rest] / p[i, rest].sum(), q[i, rest] / q[i, rest].sum()
+        total += (0.7 * tckd + 3 * (hat_q * np.log(hat_q / hat_p)).sum()) * temperature**2 / len(labels)
+    loss = DecoupledDistillation(temperature, 0.7, 3.0)
+    student, teacher = (torch.from_numpy(x).float() for x in logits)
+    assert loss(student, teacher, torch.from_numpy(labels)).item() == pytest.approx(total, rel=2e-3, abs=1e-4)
+
+
+def test_dkd_is_plain_distillation_where_the_rest_weighs_what_the_teacher_gives_it() -> None:
+    """Equation 6: KL = TCKD + (1 - p of the target class) NCKD; one image, so that the weight is one number."""
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(2, 1, 6, generator=generator) * 3
+    rest = 1 - (teacher / 2).softmax(1).max().item()
+    labels = torch.tensor([-1])
+    whole = soft_target(student, teacher, 2.0, t2=True)
+    assert DecoupledDistillation(2.0, 1.0, rest)(student, teacher, labels).item() == pytest.approx(whole.item(), 1e-5)
+
+
+@given(logits=arrays(np.float64, (2, 4, 5), elements=st.floats(-5, 5)))
+def test_dist_is_correlation(logits: np.ndarray) -> None:
+    """NumPy's corrcoef of rows and of columns."""
+    p, q = (softmax64(x / 2) for x in logits)
+    if min(x.std(axis).min() for x in (p, q) for axis in (0, 1)) < 1e-3:
+        return  # no correlation of a constant
+    rows = np.mean([1 - np.corrcoef(p[i], q[i])[0, 1] for i in range(4)])
+    columns = np.mean([1 - np.corrcoef(p[:, c], q[:, c])[0, 1] for c in range(5)])
+    student, teacher = (torch.from_numpy(x).float() for x in logits)
+    loss = Dist(1.5, 0.5, 2.0)(student, teacher, torch.full((4,), -1))
+    assert loss.item() == pytest.approx(4 * (1.5 * rows + 0.5 * columns), rel=2e-3, abs=2e-3)
+
+
+def test_golden_numbers_of_dkd_and_dist() -> None:
+    """Written down from the NumPy computations above, logits i mod 7 and i² mod 5 for i = 0 … 11, labels 2, -1, 0."""
+    i = torch.arange(12.0).reshape(3, 4)
+    student, teacher, labels = i % 7, i**2 % 5, torch.tensor([2, -1, 0])
+    assert DecoupledDistillation()(student, teacher, labels).item() == pytest.approx(GOLDEN_DKD, rel=1e-5)
+    assert Dist()(student, teacher, labels).item() == pytest.approx(GOLDEN_DIST, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [SoftTarget(), Argmax(), DecoupledDistillation(), Dist()])
+def test_imitation_teaches_the_student_alone(loss: Any) -> None:
+    generator = torch.Generator().manual_seed(1)
+    student, teacher = torch.randn(2, 6, 5, generator=generator).double().unbind()
+    student.requires_grad_()
+    teacher.requires_grad_()
+    labels = torch.full((6,), -1)
+    loss(student, teacher, labels).backward()
+    assert teacher.grad is None
+    assert student.grad is not None
+    step = student.detach() - 1e-2 * student.grad
+    assert loss(step, teacher.detach(), labels) < loss(student.detach(), teacher.detach(), labels)
+
+
+def test_features_are_compared_behind_a_layer_that_learns() -> None:
+    loss = FeatureImitation(weight=2.0, logits=0.0)
+    projection = loss.projection(3, 4)
+    assert projection.weight.shape == (4, 3)
+    features = torch.tensor([[3.0, 4.0, 0.0, 0.0]])
+    logits = torch.zeros(1, 2)
+    off = features + torch.tensor([[1.0, 0.0, 0.0, 0.0]])
+    # 2 x the mean of (1, 0, 0, 0)² over the mean of (9, 16, 0, 0): 2 x 0.25 / 6.25
+    assert loss(logits, logits, torch.tensor([-1]), off, features).item() == pytest.approx(0.08)
+    both = FeatureImitation(weight=2.0, logits=1.0, temperature=1.0)
+    student, teacher = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]])
+    whole = both(student, teacher, torch.tensor([-1]), off, features).item()
+    assert whole == pytest.approx(0.08 + soft_target(student, teacher, 1.0).item())

@@ -36,7 +36,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> str:
 def teacher(spec: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "teacher"
     args = ["teach", "--model", "exuno:convnet_2_8", "--data", spec, "--epochs", "8", "--batch-size", "8", *CPU]
-    args += ["--sound.seconds", "0.5", "--sound.mels", "16", "--augment.shift", "0.1", "--optim.lr", "0.01"]
+    args += ["--mel.seconds", "0.5", "--mel.mels", "16", "--augment.shift", "0.1", "--optim.lr", "0.01"]
     assert main([*args, "--run-dir", str(run)]) == 0
     return run
 
@@ -53,7 +53,7 @@ def test_distilled_and_measured(spec: str, teacher: Path, tmp_path: Path, capsys
     run = tmp_path / "student"
     # The student hears less than the teacher, and each hears the middle of what it is given.
     args = ["distill", "--teacher", f"run:{teacher}", "--student", "exuno:convnet_2_8", "--data", spec, *CPU, "--smoke"]
-    args += ["--source", "sound:babble", "--sound.seconds", "0.4", "--sound.mels", "12", "--mix.cutmix", "1"]
+    args += ["--source", "sound:babble", "--mel.seconds", "0.4", "--mel.mels", "12", "--mix.cutmix", "1"]
     assert main([*args, "--run-dir", str(run)]) == 0
     result = json.loads((run / "result.json").read_text())
     assert result["metrics"]["teacher/top1"] == 1.0
@@ -82,7 +82,7 @@ def test_stopped_and_continued(spec: str, tmp_path: Path, monkeypatch: pytest.Mo
     from exuno.teach.train import Supervised
 
     args = ["teach", "--model", "exuno:convnet_1_4", "--data", spec, "--epochs", "4", "--batch-size", "8", *CPU]
-    args += ["--sound.seconds", "0.2", "--sound.mels", "8", "--augment.shift", "0.3", "--evaluations", "4"]
+    args += ["--mel.seconds", "0.2", "--mel.mels", "8", "--augment.shift", "0.3", "--evaluations", "4"]
     assert main([*args, "--run-dir", str(tmp_path / "whole")]) == 0
 
     def stop(self, at):
@@ -123,9 +123,9 @@ def test_another_rate(fails, teacher: Path, tmp_path: Path, capsys: pytest.Captu
     [
         (["--augment.flip", "0.5"], "--augment.flip changes images"),
         (["--augment.resized-crop", "0.5", "1"], "--augment.resized-crop changes images"),
-        (["--size", "32"], "--sound.seconds is what a model hears"),
-        (["--sound.seconds", "0"], "--sound.seconds is 0"),
-        (["--sound.mels", "0"], "--sound.mels is 0"),
+        (["--size", "32"], "--mel.seconds is what a model hears"),
+        (["--mel.seconds", "0"], "--mel.seconds is 0"),
+        (["--mel.mels", "0"], "--mel.mels is 0"),
     ],
 )
 def test_flags_that_recordings_do_not_take(fails, spec: str, tmp_path: Path, flags: list[str], words: str) -> None:
@@ -135,9 +135,9 @@ def test_flags_that_recordings_do_not_take(fails, spec: str, tmp_path: Path, fla
 
 def test_flags_of_recordings_and_clips_for_images(fails, spec: str, teacher: Path, tmp_path: Path) -> None:
     for data, model, flag, words in (
-        ("digits", "exuno:convnet_1_4", "--sound.mels", "--sound.mels is for recordings"),
+        ("digits", "exuno:convnet_1_4", "--mel.mels", "--mel.mels is for recordings"),
         ("digits", "exuno:convnet_1_4", "--augment.frames", "--augment.frames is for clips"),
-        (spec, f"run:{teacher}", "--sound.seconds", "--sound.seconds says how a new model hears"),
+        (spec, f"run:{teacher}", "--mel.seconds", "--mel.seconds says how a new model hears"),
     ):
         args = ["teach", "--data", data, "--model", model, flag, "2", *CPU, "--smoke"]
         assert words in fails(*args, "--run-dir", tmp_path / "run")

@@ -147,7 +147,14 @@ def test_cached_logits_are_of_the_pixels_that_the_student_sees(run: Path, tmp_pa
         torch.testing.assert_close(cached[batch["index"]], setup.teacher.eval()(batch["images"]))
 
 
-@pytest.mark.parametrize("option", [["--loss.argmax"], ["--loss.t2", "--loss.temperature", "4"], ["--mix.mixup", "1"]])
+@pytest.mark.parametrize(
+    "option",
+    [
+        *(["--loss.kind", kind] for kind in ("argmax", "dkd", "dist", "features")),
+        ["--loss.t2", "--loss.temperature", "4"],
+        ["--mix.mixup", "1"],
+    ],
+)
 def test_ways_to_imitate(run: Path, tmp_path: Path, option: list[str]) -> None:
     args = ["distill", "digits", *SMOKE, "--teacher", f"run:{run / 'teacher'}", *option]
     assert main([*args, "--run-dir", str(tmp_path / "run")]) == 0

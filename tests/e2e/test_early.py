@@ -104,15 +104,15 @@ def test_every_known_form_is_one_that_is_opened() -> None:
     from exuno.data.open import open_data
     from exuno.models import names as models
     from exuno.models.load import load_model
-    from exuno.models.registry import COMMON, check_name
+    from exuno.models.registry import exuno_models, family_of
 
     assert set(data.BENCHMARKS) == set(BENCHMARKS)
     found = re.findall(r'prefix == "([a-z0-9-]+)"', inspect.getsource(open_data))
     assert sorted(found) == sorted(data.PREFIXES)
     found = re.findall(r'prefix == "([a-z0-9-]+)"', inspect.getsource(load_model))
     assert sorted(found) == sorted(models.PREFIXES)
-    for name in COMMON:
-        check_name(name)
+    for name in exuno_models():
+        family_of(name)
 
 
 def test_names_of_libraries_are_read_from_their_source() -> None:
@@ -145,7 +145,7 @@ def test_a_smoke_poster_of_classes_of_all_sizes(labels: list[int], tmp_path: Pat
     test = {"test_images": images[::2] ^ 1, "test_labels": np.array(labels)[::2]}
     np.savez(tmp_path / "some.npz", train_images=images, train_labels=np.array(labels), **test)
     args = ["poster", "--data", f"npz:{tmp_path}/some.npz", "--ipc", "1", "--smoke", "--devices", "cpu"]
-    few = ["--unroll.window", "1", "--unroll.total", "1", "--proof.baselines", "1", "--model", "exuno:convnet_1_8"]
+    few = ["--unroll.window", "1", "--unroll.total", "1", "--eval.baselines", "1", "--model", "exuno:convnet_1_8"]
     assert main([*args, *few, "--run-dir", str(tmp_path / "run")]) == 0
 
 

@@ -22,7 +22,7 @@ from PIL import Image
 
 from exuno.cli import main
 from exuno.data.poster.format import load, save
-from exuno.engine.options import Sound
+from exuno.engine.options import MelSpec
 from exuno.engine.run import identity
 from exuno.exporting.readme import command_of
 from exuno.models.card import Hearing
@@ -83,7 +83,7 @@ def test_a_run_becomes_a_folder_that_says_what_it_is(
     ("options", "parts"),
     [
         (
-            {"hearing": Hearing(8000, 6000, Sound(mels=24, hop=0.02))},
+            {"hearing": Hearing(8000, 6000, MelSpec(mels=24, hop=0.02))},
             ("0.75 s of sound at 8000 Hz, as 24 mel bands in 38 columns; samples in [-1, 1]", "model(recordings)"),
         ),
         ({"arch": "exuno:x3d_xs_w0.2_d0.2"}, ("4 frames of 160x160, 3 channels; pixels in [0, 1]", "model(pixels)")),
@@ -217,7 +217,7 @@ def test_the_command_of_the_card_can_be_typed_anywhere(smoke_run: Path, tmp_path
         ("distill", "digits", ["--source", "a b.jpg", "it's.jpg", "--loss.t2", "--size", "16"]),
         ("distill", "imagenet-resnet50-kd", []),
         ("distill", "", ["--teacher", "run:x", "--student", "exuno:resnet20", "--data", "digits", "--mix.cutmix", "1"]),
-        ("poster", "digits", ["--unroll.runs", "2", "--proof.steps", "3", "5"]),
+        ("poster", "digits", ["--unroll.runs", "2", "--eval.steps", "3", "5"]),
         ("fewshot pretrain", "digits", ["--turns", "--views.local", "3"]),
     ],
 )

@@ -134,7 +134,10 @@ def test_metavars_say_what_is_wanted(capsys: pytest.CaptureFixture[str]) -> None
         (["distill", "--teacher", "x"], "distill needs --student, --data."),
         (["eval"], "eval needs MODEL."),
         (["teach", "digits", "--epochs", "many"], "--epochs N: Times the training set is seen."),
-        (["teach", "digits", "--optim.name", "adm"], "Expected one of ('adam', 'adamw', 'sgd', 'lars')"),
+        (
+            ["teach", "digits", "--optim.name", "adm"],
+            "--optim.name adm is no optimizer. Did you mean adam? There are adam, adamw, sgd, lars;",
+        ),
         (["--completion", "fish"], "Give --completion bash or zsh."),
     ],
 )

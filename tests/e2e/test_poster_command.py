@@ -20,7 +20,7 @@ from exuno.poster.start import first_labels
 
 SHORT = (
     "--devices cpu --batch-size 30 --steps 4 --evaluations 2 --optim.lr 0.05 --model exuno:convnet_1_8 --inner.lr 0.01"
-    " --unroll.window 2 --unroll.total 4 --proof.networks 2 --proof.steps 2 6 --proof.trials 1 --proof.baselines 1"
+    " --unroll.window 2 --unroll.total 4 --eval.networks 2 --eval.steps 2 6 --eval.trials 1 --eval.baselines 1"
 )
 
 
@@ -61,7 +61,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run with learned labels, on the digits; it goes too fast, so that its last poster is not its best."""
     folder = tmp_path_factory.mktemp("posters") / "run"
     args = ["--data", "digits", "--ipc", "0.5", "--labels", "learned", "--model", "exuno:convnet_2_16", "--steps", "12"]
-    args += ["--init", "real", "--optim.lr", "0.2", "--evaluations", "3", "--proof.steps", "5", "20"]
+    args += ["--init", "real", "--optim.lr", "0.2", "--evaluations", "3", "--eval.steps", "5", "20"]
     return poster(folder, *args)
 
 
@@ -178,7 +178,7 @@ def test_every_algorithm_changes_the_poster(tmp_path: Path, algorithm: str) -> N
 
 def test_whitened_posters_from_real_images_in_colour(tmp_path: Path) -> None:
     spec = write_images(tmp_path / "a.npz", 4, 3)
-    args = ["--data", spec, "--canvas", "20x16", "--zca", "--grid", "2x2", "--proof.baselines", "0"]
+    args = ["--data", spec, "--canvas", "20x16", "--zca", "--grid", "2x2", "--eval.baselines", "0"]
     made = poster(tmp_path / "run", *args, "--init", "real")
     found = load(made)
     assert (found.pixels.shape, found.layout.grid) == ((3, 16, 20), (2, 2))
@@ -212,7 +212,7 @@ def test_half_an_image_for_all_classes_together(tmp_path: Path) -> None:
 def test_several_inner_runs_sgd_and_another_network(tmp_path: Path) -> None:
     args = ["--data", write_images(tmp_path / "a.npz", 3, 1), "--ipc", "1", "--unroll.runs", "2", "--inner.name", "sgd"]
     args += ["--model", "exuno:resnet8", "--inner.augment", "all:flip_rotate_scale_crop_color_cutout"]
-    made = poster(tmp_path / "run", *args, "--inner.batch", "3", "--label-formula", "reference", "--proof.holdout", "0")
+    made = poster(tmp_path / "run", *args, "--inner.batch", "3", "--label-formula", "reference", "--eval.holdout", "0")
     assert load(made).label_formula == "reference"
     assert load(made).protocol["inner"]["name"] == "sgd"
 
@@ -233,7 +233,7 @@ def exuno(*args: str | Path) -> list[str]:
 def test_a_killed_run_ends_with_the_same_poster_bit_for_bit(tmp_path: Path) -> None:
     args = ["--data", "digits", "--ipc", "0.5", "--labels", "learned", "--steps", "30", "--evaluations", "10"]
     args += ["--unroll.runs", "2", "--unroll.window", "4", "--unroll.total", "8", "--inner.batch", "6"]
-    args += ["--model", "exuno:convnet_2_16", "--init", "real", "--optim.lr", "0.2", "--proof.steps", "5", "20"]
+    args += ["--model", "exuno:convnet_2_16", "--init", "real", "--optim.lr", "0.2", "--eval.steps", "5", "20"]
     whole, cut = poster(tmp_path / "whole", *args), tmp_path / "cut"
     process = subprocess.Popen(
         exuno(*args, "--run-dir", cut), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
@@ -326,8 +326,8 @@ DIGITS = ["--data", "digits", "--ipc", "1"]
         ([*DIGITS, "--model", "exuno:convnet_4_8"], "halves an input of 8x8 pixels to nothing"),
         ([*DIGITS, "--model", f"file:{__file__}"], "no network with random weights"),
         ([*DIGITS, "--algorithm", "dm", "--model", "torchvision:squeezenet1_1", "--size", "32"], "features"),
-        ([*DIGITS, "--proof.holdout", "1"], "--proof.holdout is 1"),
-        ([*DIGITS, "--proof.steps", "0"], "--proof.steps is 0"),
+        ([*DIGITS, "--eval.holdout", "1"], "--eval.holdout is 1"),
+        ([*DIGITS, "--eval.steps", "0"], "--eval.steps is 0"),
         ([*DIGITS, "--inner.momentum", "1"], "--inner.momentum is 1"),
         ([*DIGITS, "--steps", "0"], "--steps is 0"),
         ([*DIGITS, "--optim.lr", "-1"], "--optim.lr"),

@@ -63,7 +63,7 @@ class Toy(Method):
     def parameter_groups(self, optim: Optim) -> list[dict[str, Any]]:
         return [
             {"params": list(self.first.parameters())},
-            {"params": list(self.second.parameters()), "scale": 0.5, "weight_decay": 0.1},
+            {"params": list(self.second.parameters()), "lr_scale": 0.5, "weight_decay": 0.1},
         ]
 
     def before_step(self, numbers: Numbers) -> None:

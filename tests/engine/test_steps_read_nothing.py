@@ -37,13 +37,13 @@ from exuno.fewshot.options import Head, LossWeights, PretrainConfig, Views
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
 from exuno.models.zoo.vit import Vit
+from exuno.poster.algorithms.distribution_matching import distribution_matching
+from exuno.poster.algorithms.rat_bptt import rat_bptt
 from exuno.poster.augment import Augmentation
-from exuno.poster.context import Algorithm, Bench
-from exuno.poster.dm import distribution_matching
+from exuno.poster.context import Algorithm, InnerLoopContext
 from exuno.poster.method import Distiller
 from exuno.poster.network import fresh_network
 from exuno.poster.poster import Inner, Unroll
-from exuno.poster.rat import rat_bptt
 from exuno.poster.start import initial_label_array
 from exuno.teach.train import Supervised
 
@@ -154,7 +154,7 @@ def test_teach_with_batch_norm_other_sizes_and_soft_labels() -> None:
 DISTILLATIONS = [
     (Loss(), Mix()),
     (Loss(t2=True, standardise=True), Mix(cutmix=1.0)),
-    (Loss(argmax=True), Mix(mixup=1.0)),
+    (Loss(kind="argmax"), Mix(mixup=1.0)),
     (Loss(hard=0.3), Mix(1.0, 1.0, 0.5)),
 ]
 
@@ -190,9 +190,9 @@ def test_poster(algorithm: Algorithm, backend: Any, learned: bool) -> None:
         swap(net, mode.from_tensor)
         return net
 
-    bench = Bench(network, Inner(batch=5), unroll, *augment, 0)
+    context = InnerLoopContext(network, Inner(batch=5), unroll, *augment, 0)
     labels = initial_label_array(LAYOUT, ORDER, 6) if learned else fixed_labels(LAYOUT, ORDER, 6)
-    trace(Distiller(torch.randn(1, 8, 12), labels, LAYOUT, algorithm, bench), images(10), steps=1, gpu=False)
+    trace(Distiller(torch.randn(1, 8, 12), labels, LAYOUT, algorithm, context), images(10), steps=1, gpu=False)
 
 
 IBOT = LossWeights(cls=1.0, masked=1.0)

@@ -45,7 +45,7 @@ class Pair(Method):
         return StepOutput(loss, {})
 
     def parameter_groups(self, optim: Optim) -> list[dict[str, Any]]:
-        return [{"params": [self.one]}, {"params": [self.two], "weight_decay": 0.5, "scale": 0.1}]
+        return [{"params": [self.one]}, {"params": [self.two], "weight_decay": 0.5, "lr_scale": 0.1}]
 
     def before_step(self, numbers: Numbers) -> None:
         assert self.one.grad is not None

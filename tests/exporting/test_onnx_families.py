@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 import torch
 
-from exuno.engine.options import Sound
+from exuno.engine.options import MelSpec
 from exuno.exporting.onnx import write_onnx
 from exuno.models.card import Hearing
 from exuno.models.load import load_model
@@ -54,7 +54,7 @@ def test_onnx_equals_torch(arch: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arch", "hearing"),
     [
-        ("exuno:resnet8", Hearing(8000, 6000, Sound(mels=24, hop=0.02))),
+        ("exuno:resnet8", Hearing(8000, 6000, MelSpec(mels=24, hop=0.02))),
         ("exuno:convnet_3_8-batch", Hearing(16000, 16000)),
         ("timm:test_resnet", Hearing(8000, 100)),  # shorter than half of one transform
     ],

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from exuno.engine.errors import ExunoError
 from exuno.fewshot.episodes import Episodes, draw
-from exuno.fewshot.heads import HEADS, accuracies
+from exuno.fewshot.heads import accuracies
 from exuno.fewshot.heads.score import Table, gathered, largest, num_correct, whole
+from exuno.fewshot.options import heads
 
 
 def clusters(classes: int, images: int, wide: int = 16, seed: int = 0) -> tuple[Tensor, np.ndarray]:
@@ -99,7 +100,7 @@ def test_the_first_of_equal_scores_is_the_largest():
     assert torch.equal(largest(scores).long(), torch.from_numpy(scores.numpy().argmax(1)))
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", heads.names)
 def test_chunks_change_nothing_and_progress_is_told(head):
     features, labels = clusters(6, 20)
     told: list[int] = []

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from exuno.engine.errors import ExunoError
-from exuno.engine.options import Sound
+from exuno.engine.options import MelSpec
 from exuno.models.card import Hearing, ModelCard
 from exuno.models.classifier import Classifier
 from exuno.models.files import save_model
 from exuno.models.load import load_model
 
-SMALL = Hearing(8000, 6000, Sound(mels=24, hop=0.02))
+SMALL = Hearing(8000, 6000, MelSpec(mels=24, hop=0.02))
 
 
 def recordings(count: int = 4, samples: int = 6000) -> torch.Tensor:
@@ -66,13 +66,13 @@ def test_hearing_survives_the_file() -> None:
 @pytest.mark.parametrize(
     ("sound", "words"),
     [
-        (Sound(mels=0), "--sound.mels is 0"),
-        (Sound(window=0), "--sound.window is 0"),
-        (Sound(hop=-1), "--sound.hop is -1"),
-        (Sound(low=4000), "--sound.low is 4000"),
+        (MelSpec(mels=0), "--mel.mels is 0"),
+        (MelSpec(window=0), "--mel.window is 0"),
+        (MelSpec(hop=-1), "--mel.hop is -1"),
+        (MelSpec(low=4000), "--mel.low is 4000"),
     ],
 )
-def test_sounds_that_no_model_can_hear(sound: Sound, words: str) -> None:
+def test_sounds_that_no_model_can_hear(sound: MelSpec, words: str) -> None:
     with pytest.raises(ExunoError, match=words):
         Hearing(8000, 8000, sound)
 
@@ -93,6 +93,6 @@ def test_in_mixed_precision() -> None:
 def test_a_loader_delivers_what_the_longest_hears() -> None:
     from exuno.training import loaded_size
 
-    long = build("exuno:resnet8", Hearing(8000, 9000, Sound(mels=8)))
+    long = build("exuno:resnet8", Hearing(8000, 9000, MelSpec(mels=8)))
     assert loaded_size((1, 8000), build("exuno:resnet8"), long) == (1, 9000)
     assert loaded_size((32, 32), load_model("exuno:resnet8", classes=3, pretrained=False)) == (32, 32)

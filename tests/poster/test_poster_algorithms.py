@@ -9,24 +9,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from exuno.engine.errors import ExunoError
+from exuno.poster.algorithms.distribution_matching import distribution_matching
+from exuno.poster.algorithms.gradient_matching import gradient_matching
+from exuno.poster.algorithms.rat_bptt import burn_in
 from exuno.poster.augment import Augmentation
-from exuno.poster.context import Algorithm, Bench
-from exuno.poster.dm import distribution_matching
-from exuno.poster.gm import gradient_matching
+from exuno.poster.context import Algorithm, InnerLoopContext
 from exuno.poster.network import fresh_network
 from exuno.poster.poster import Inner, Unroll
-from exuno.poster.rat import warm_up
 
 CLASSES = 4
 BOTH = pytest.mark.parametrize("algorithm", [distribution_matching, gradient_matching])
 
 
-def bench(spec: str = "exuno:convnet_2_8", **changes: object) -> Bench:
+def context(spec: str = "exuno:convnet_2_8", **changes: object) -> InnerLoopContext:
     def network(seed: int) -> nn.Module:
         return fresh_network(spec, CLASSES, 1, (8, 8), seed).double()
 
     plain = Augmentation("none")
-    made = Bench(network, Inner(lr=0.01, augment="none"), Unroll(window=1, total=3), plain, plain, 5)
+    made = InnerLoopContext(network, Inner(lr=0.01, augment="none"), Unroll(window=1, total=3), plain, plain, 5)
     return replace(made, **changes)  # pyright: ignore[reportArgumentType]
 
 
@@ -44,7 +44,7 @@ OWN, CLASS = torch.arange(10) % CLASSES, torch.arange(24) % 3  # the real batch 
 
 def test_hard_labels_give_the_loss_of_distribution_matching() -> None:
     """Equation 6: sum over classes of |mean features of real images - of synthetic ones|^2."""
-    given = bench()
+    given = context()
     net = given.fresh(7)
     assert isinstance(net.forward_features, Callable)
     expected = 0.0
@@ -59,10 +59,10 @@ def test_hard_labels_give_the_loss_of_distribution_matching() -> None:
 
 def test_hard_labels_give_the_loss_of_gradient_matching() -> None:
     """Equations 9 and 10: sum over classes, layers and outputs of 1 - cos, at a network trained on the patches."""
-    given, number = bench(), 3
+    given, number = context(), 3
     net = given.fresh(number).train()
     optimizer = torch.optim.Adam(net.parameters(), 0.01, eps=1e-12)
-    before = warm_up(0, 3, 5, number)
+    before = burn_in(0, 3, 5, number)
     assert before > 0
     for _ in range(before):
         optimizer.zero_grad()
@@ -84,8 +84,8 @@ def test_hard_labels_give_the_loss_of_gradient_matching() -> None:
 
 @BOTH
 def test_equal_distributions_have_no_loss(algorithm: Algorithm) -> None:
-    same = algorithm(bench(), REAL.clone().requires_grad_(), one_hot(CLASS), REAL, CLASS, 1).item()
-    other = algorithm(bench(), PATCHES, one_hot(OWN), REAL, CLASS, 1).item()
+    same = algorithm(context(), REAL.clone().requires_grad_(), one_hot(CLASS), REAL, CLASS, 1).item()
+    other = algorithm(context(), PATCHES, one_hot(OWN), REAL, CLASS, 1).item()
     assert abs(same) < 1e-9
     assert other > 0.01
 
@@ -93,7 +93,7 @@ def test_equal_distributions_have_no_loss(algorithm: Algorithm) -> None:
 @BOTH
 def test_following_the_gradient_lowers_the_loss(algorithm: Algorithm) -> None:
     patches, labels = PATCHES.detach().clone().requires_grad_(), (one_hot(OWN) * 0.7 + 0.075).requires_grad_()
-    given = bench(unroll=Unroll(window=1, total=0))  # what the training before does to the loss is not followed
+    given = context(unroll=Unroll(window=1, total=0))  # what the training before does to the loss is not followed
     loss = algorithm(given, patches, labels, REAL, CLASS, 1)
     by_patches, by_labels = torch.autograd.grad(loss, [patches, labels])
     assert by_patches.isfinite().all()
@@ -111,7 +111,7 @@ def test_following_the_gradient_lowers_the_loss(algorithm: Algorithm) -> None:
 
 @BOTH
 def test_the_loss_is_a_function_of_its_number(algorithm: Algorithm) -> None:
-    given = bench(synthetic=Augmentation("flip_rotate"), inner=Inner(batch=6))
+    given = context(synthetic=Augmentation("flip_rotate"), inner=Inner(batch=6))
     losses = [algorithm(given, PATCHES, one_hot(OWN), REAL, CLASS, number).item() for number in (1, 1, 2)]
     assert losses[0] == losses[1] != losses[2]
     other = algorithm(replace(given, seed=6), PATCHES, one_hot(OWN), REAL, CLASS, 1).item()
@@ -120,13 +120,18 @@ def test_the_loss_is_a_function_of_its_number(algorithm: Algorithm) -> None:
 
 @BOTH
 def test_a_class_that_only_one_side_has_does_not_count(algorithm: Algorithm) -> None:
-    without, given = OWN != 3, bench(unroll=Unroll(window=1, total=0))
+    without, given = OWN != 3, context(unroll=Unroll(window=1, total=0))
     found = algorithm(given, PATCHES, one_hot(OWN), REAL, CLASS, 1)
     least = algorithm(given, PATCHES[without], one_hot(OWN[without]), REAL, CLASS, 1)
     assert found.item() == pytest.approx(least.item(), rel=1e-9)
     alone = CLASS > 0
     fewer = algorithm(
-        bench(unroll=Unroll(window=1, total=0)), PATCHES[OWN == 0], one_hot(OWN[OWN == 0]), REAL[alone], CLASS[alone], 1
+        context(unroll=Unroll(window=1, total=0)),
+        PATCHES[OWN == 0],
+        one_hot(OWN[OWN == 0]),
+        REAL[alone],
+        CLASS[alone],
+        1,
     )
     assert fewer.item() == 0
 
@@ -135,7 +140,7 @@ def test_a_class_that_only_one_side_has_does_not_count(algorithm: Algorithm) -> 
 @BOTH
 def test_other_networks(algorithm: Algorithm, spec: str) -> None:
     patches = PATCHES.detach().clone().requires_grad_()
-    algorithm(bench(spec), patches, one_hot(OWN), REAL, CLASS, 1).backward()
+    algorithm(context(spec), patches, one_hot(OWN), REAL, CLASS, 1).backward()
     assert patches.grad is not None
     assert patches.grad.isfinite().all()
     assert patches.grad.any()
@@ -146,8 +151,8 @@ def test_distribution_matching_needs_features() -> None:
         return nn.Sequential(nn.Flatten(), nn.Linear(64, CLASSES)).double()
 
     with pytest.raises(ExunoError, match="features"):
-        distribution_matching(bench(network=network), PATCHES, one_hot(OWN), REAL, CLASS, 1)
-    assert gradient_matching(bench(network=network), PATCHES, one_hot(OWN), REAL, CLASS, 1).isfinite()
+        distribution_matching(context(network=network), PATCHES, one_hot(OWN), REAL, CLASS, 1)
+    assert gradient_matching(context(network=network), PATCHES, one_hot(OWN), REAL, CLASS, 1).isfinite()
 
 
 def test_gradient_matching_leaves_a_parameter_without_use_alone() -> None:
@@ -156,5 +161,5 @@ def test_gradient_matching_leaves_a_parameter_without_use_alone() -> None:
             super().__init__(nn.Flatten(), nn.Linear(64, CLASSES))
             self.unused = nn.Parameter(torch.ones(5))
 
-    loss = gradient_matching(bench(network=lambda _: Odd().double()), PATCHES, one_hot(OWN), REAL, CLASS, 1)
+    loss = gradient_matching(context(network=lambda _: Odd().double()), PATCHES, one_hot(OWN), REAL, CLASS, 1)
     assert loss.isfinite()

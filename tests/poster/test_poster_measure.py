@@ -18,7 +18,7 @@ from exuno.engine.errors import ExunoError
 from exuno.metrics import mean_interval
 from exuno.poster.measure import Measured, accuracy_table, measure, plain
 from exuno.poster.network import fresh_network
-from exuno.poster.poster import Inner, Proof
+from exuno.poster.poster import Evaluation, Inner
 from exuno.poster.protocol import Recipe, train_and_test
 from exuno.poster.real import Space
 
@@ -33,7 +33,7 @@ def poster() -> Poster:
 
 @pytest.fixture(scope="module")
 def measured(poster: Poster) -> Measured:
-    proof = Proof(networks=3, steps=(5, 30), baselines=2)
+    proof = Evaluation(networks=3, steps=(5, 30), baselines=2)
     return measure(poster, digits("test"), digits("train"), proof, 7, CPU, (ARCH,), quiet=True)
 
 
@@ -71,7 +71,7 @@ def test_baselines_and_other_networks(measured: Measured) -> None:
 
 
 def test_one_network_has_no_interval(poster: Poster) -> None:
-    proof = Proof(networks=1, steps=(2,), baselines=0)
+    proof = Evaluation(networks=1, steps=(2,), baselines=0)
     found = measure(poster, digits("test"), digits("train"), proof, 0, CPU, quiet=True)
     assert found.intervals == {}
     assert found.baselines == {}

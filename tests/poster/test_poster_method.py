@@ -10,7 +10,7 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.method import Numbers, TrainState, numbers_at
 from exuno.engine.options import Optim
 from exuno.poster.augment import Augmentation
-from exuno.poster.context import Bench
+from exuno.poster.context import InnerLoopContext
 from exuno.poster.method import Distiller
 from exuno.poster.poster import Inner, Unroll
 from exuno.poster.start import initial_label_array
@@ -29,17 +29,19 @@ def told(method: Distiller, step: int) -> Numbers:
     return numbers_at(method, TrainState(step, 100, 10), torch.device("cpu"))
 
 
-def toy(bench: Bench, images: Tensor, labels: Tensor, real: Tensor, classes: Tensor, number: int) -> Tensor:
+def toy(
+    context: InnerLoopContext, images: Tensor, labels: Tensor, real: Tensor, classes: Tensor, number: int
+) -> Tensor:
     """A loss that depends on everything."""
     return (images.square().mean() + (labels * torch.arange(6)).mean() + real.mean()) * (1 + number)
 
 
 def distiller(learned: bool = False, scale: float = 1.0, **unroll: float) -> Distiller:
     options = Unroll(window=1, total=2, **unroll)  # pyright: ignore[reportArgumentType]
-    bench = Bench(lambda _: nn.Identity(), Inner(), options, Augmentation("crop"), Augmentation("none"), 0)
+    context = InnerLoopContext(lambda _: nn.Identity(), Inner(), options, Augmentation("crop"), Augmentation("none"), 0)
     labels = initial_label_array(LAYOUT, ORDER, 6) if learned else fixed_labels(LAYOUT, ORDER, 6)
     start = torch.randn(1, *LAYOUT.size, generator=torch.Generator().manual_seed(0))
-    return Distiller(start, labels, LAYOUT, toy, bench, scale)
+    return Distiller(start, labels, LAYOUT, toy, context, scale)
 
 
 def clipped(method: Distiller, norm: float, step: int) -> float:
@@ -111,7 +113,7 @@ def test_learned_labels_stay_above_zero_and_have_a_rate_of_their_own() -> None:
     assert method.labels[2].max() == 0
     assert method.labels[3].min() == 2
     groups = method.parameter_groups(Optim())
-    assert [(group["params"], group.get("scale", 1)) for group in groups] == [
+    assert [(group["params"], group.get("lr_scale", 1)) for group in groups] == [
         ([method.pixels], 1),
         ([method.labels], 0.25),
     ]
@@ -122,7 +124,9 @@ def test_learned_labels_stay_above_zero_and_have_a_rate_of_their_own() -> None:
 def test_the_algorithm_gets_patches_labels_and_an_augmented_real_batch() -> None:
     seen: list[tuple[Tensor, Tensor, Tensor, int]] = []
 
-    def spy(bench: Bench, images: Tensor, labels: Tensor, real: Tensor, classes: Tensor, number: int) -> Tensor:
+    def spy(
+        context: InnerLoopContext, images: Tensor, labels: Tensor, real: Tensor, classes: Tensor, number: int
+    ) -> Tensor:
         assert torch.equal(classes, BATCH["labels"])
         seen.append((images, labels, real, number))
         return images.sum()
@@ -136,7 +140,7 @@ def test_the_algorithm_gets_patches_labels_and_an_augmented_real_batch() -> None
         expected = array_labels(method.labels, LAYOUT) if learned else fixed_labels(LAYOUT, ORDER, 6)
         assert torch.equal(labels, expected)
         assert number == 3
-        assert torch.equal(real, method.bench.real.draw(10, 0, "poster/real", 3)(BATCH["images"]))
+        assert torch.equal(real, method.context.real.draw(10, 0, "poster/real", 3)(BATCH["images"]))
         assert not torch.equal(real, BATCH["images"])
         assert labels.requires_grad == learned
 
@@ -181,7 +185,7 @@ def test_the_best_poster_is_kept_and_comes_back_from_a_checkpoint() -> None:
             method.pixels.add_(1)
             method.labels.add_(0.5)
         posters.append((method.pixels.detach().clone(), method.labels.detach().clone()))
-        method.remember(score)
+        method.update_best(score)
         method.after_step(at(0))
     assert method.best_score.item() == pytest.approx(0.7)
     clipped(method, 3.0, 0)
@@ -208,7 +212,7 @@ def test_a_score_of_zero_is_better_than_none() -> None:
     method = distiller()
     with torch.no_grad():
         method.pixels.add_(1)
-    method.remember(0.0)
+    method.update_best(0.0)
     assert torch.equal(method.best_pixels, method.pixels)
 
 

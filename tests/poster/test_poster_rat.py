@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from exuno.poster import rat
+from exuno.poster.algorithms import rat_bptt as rat
 from exuno.poster.augment import Augmentation
-from exuno.poster.context import Bench
+from exuno.poster.context import InnerLoopContext
 from exuno.poster.network import fresh_network, seeded
 from exuno.poster.poster import Inner, Unroll
 
@@ -35,8 +35,8 @@ def gradient(network: object, backend: str, number: int = 2) -> tuple[Tensor, Te
     labels = torch.eye(CLASSES, dtype=torch.float64)[torch.arange(6) % CLASSES]
     real, classes = torch.randn(20, 1, 8, 8, dtype=torch.float64), torch.arange(20) % CLASSES
     none, unroll = Augmentation("none"), Unroll(window=4, total=7, backend=backend)  # pyright: ignore
-    bench = Bench(network, Inner(lr=0.01), unroll, none, none, 1)  # pyright: ignore[reportArgumentType]
-    loss = rat.rat_bptt(bench, images, labels, real, classes, number)
+    context = InnerLoopContext(network, Inner(lr=0.01), unroll, none, none, 1)  # pyright: ignore[reportArgumentType]
+    loss = rat.rat_bptt(context, images, labels, real, classes, number)
     loss.backward()
     assert images.grad is not None
     return loss.detach(), images.grad

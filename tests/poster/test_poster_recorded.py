@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from exuno.engine.graph import Recordings
-from exuno.poster import rat
 from exuno.poster import unroll as module
+from exuno.poster.algorithms import rat_bptt as rat
+from exuno.poster.algorithms.gradient_matching import gradient_matching
+from exuno.poster.algorithms.rat_bptt import in_pieces, rat_bptt
 from exuno.poster.augment import Augmentation
-from exuno.poster.context import Algorithm, Bench, Pieces
-from exuno.poster.gm import gradient_matching
+from exuno.poster.context import Algorithm, InnerLoopContext, Pieces
 from exuno.poster.network import fresh_network
 from exuno.poster.poster import Inner, Unroll
-from exuno.poster.rat import in_pieces, rat_bptt
 from exuno.poster.recorded import RecordedSteps
 from tape import Broken, Eager, Tape
 
@@ -34,14 +34,14 @@ def outer_steps(recorder: Any, algorithm: Algorithm, inner: Inner, net: Any = ne
     """Losses and gradients of some outer steps on a poster that changes, and how many recordings were made."""
     shelf = None if recorder is None else RecordedSteps(Recordings(recorder, lambda line: None))
     augment = Augmentation("flip_rotate")
-    bench = Bench(net, inner, Unroll(window=4, total=9), Augmentation("none"), augment, 1, shelf)
+    context = InnerLoopContext(net, inner, Unroll(window=4, total=9), Augmentation("none"), augment, 1, shelf)
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(6, 1, 8, 8, dtype=torch.float64, generator=generator).requires_grad_()
     labels = torch.rand(6, CLASSES, dtype=torch.float64, generator=generator).requires_grad_(learned)
     real, classes = torch.randn(20, 1, 8, 8, dtype=torch.float64, generator=generator), torch.arange(20) % CLASSES
     found: list[Tensor] = []
     for number in range(4):
-        loss = algorithm(bench, images, labels, real, classes, number)
+        loss = algorithm(context, images, labels, real, classes, number)
         loss.backward()
         for leaf in (images, labels):
             if leaf.grad is not None:

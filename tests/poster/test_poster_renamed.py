@@ -12,7 +12,7 @@ SMOKE = ["--smoke", "--devices", "cpu", "--unroll.window", "1", "--unroll.total"
 
 
 def test_the_side_of_the_images_and_the_size_of_the_poster(tmp_path: Path) -> None:
-    args = ["poster", "--data", "digits", "--canvas", "20x16", "--size", "6", *SMOKE, "--proof.baselines", "0"]
+    args = ["poster", "--data", "digits", "--canvas", "20x16", "--size", "6", *SMOKE, "--eval.baselines", "0"]
     assert main([*args, "--model", "exuno:convnet_1_8", "--run-dir", str(tmp_path / "run")]) == 0
     layout = yaml.safe_load((tmp_path / "run/distilled.poster/poster.json").read_text())["layout"]
     assert (layout["size"], layout["image"]) == ([16, 20], [6, 6])

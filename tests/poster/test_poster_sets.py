@@ -11,7 +11,7 @@ from tiny_images import make, write
 from exuno.data.poster.whitening import fit
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Optim, RunOptions
-from exuno.poster.poster import Inner, PosterConfig, Proof, Unroll
+from exuno.poster.poster import Evaluation, Inner, PosterConfig, Unroll
 from exuno.poster.real import Images, Sets, hold_out, open_splits, read_sets
 from exuno.poster.train import make_poster
 
@@ -47,21 +47,21 @@ def test_a_class_keeps_at_least_one_image() -> None:
 
 def test_the_three_parts_share_no_image_and_lose_none(tmp_path: Path) -> None:
     spec = write(tmp_path / "a.npz")
-    sets = opened(config(spec, proof=Proof(holdout=0.25)), tmp_path)
+    sets = opened(config(spec, eval=Evaluation(holdout=0.25)), tmp_path)
     train, held, test = (rows(part[0]) for part in (sets.train, sets.held, sets.test))
     assert (len(train), len(held), len(test)) == (90, 30, 60)
     assert not train & held
     assert not (train | held) & test
     assert sets.held[1].bincount().tolist() == [10, 10, 10]
     assert len(train | held) == len(sets.source)
-    again = opened(config(spec, proof=Proof(holdout=0.25)), tmp_path)
+    again = opened(config(spec, eval=Evaluation(holdout=0.25)), tmp_path)
     assert torch.equal(again.train[0], sets.train[0])
-    other = opened(config(spec, proof=Proof(holdout=0.25), run=RunOptions(devices="cpu", seed=1)), tmp_path)
+    other = opened(config(spec, eval=Evaluation(holdout=0.25), run=RunOptions(devices="cpu", seed=1)), tmp_path)
     assert rows(other.held[0]) != held
 
 
 def test_without_a_holdout_posters_are_judged_on_what_they_learn_from(tmp_path: Path) -> None:
-    sets = opened(config(write(tmp_path / "a.npz"), proof=Proof(holdout=0.0)), tmp_path)
+    sets = opened(config(write(tmp_path / "a.npz"), eval=Evaluation(holdout=0.0)), tmp_path)
     assert torch.equal(sets.held[0], sets.train[0])
     assert len(sets.train[0]) == 120
 
@@ -69,7 +69,7 @@ def test_without_a_holdout_posters_are_judged_on_what_they_learn_from(tmp_path: 
 def test_images_are_normalised_by_the_training_split_alone(tmp_path: Path) -> None:
     images = make(120, 3, 3, 8, 0)[0] / 255
     mean, std = images.mean((0, 1, 2)), images.std((0, 1, 2))
-    sets = opened(config(write(tmp_path / "a.npz", channels=3), proof=Proof(holdout=0.0)), tmp_path)
+    sets = opened(config(write(tmp_path / "a.npz", channels=3), eval=Evaluation(holdout=0.0)), tmp_path)
     np.testing.assert_allclose(sets.train[0].permute(0, 2, 3, 1), (images - mean) / std, atol=1e-4)
     test = make(60, 3, 3, 8, 1)[0] / 255
     np.testing.assert_allclose(sets.test[0].permute(0, 2, 3, 1), (test - mean) / std, atol=1e-4)
@@ -77,7 +77,7 @@ def test_images_are_normalised_by_the_training_split_alone(tmp_path: Path) -> No
 
 def test_the_whitening_is_fitted_to_the_training_split_alone(tmp_path: Path) -> None:
     spec = write(tmp_path / "a.npz", channels=3)
-    sets = opened(config(spec, zca=True, proof=Proof(holdout=0.0)), tmp_path)
+    sets = opened(config(spec, zca=True, eval=Evaluation(holdout=0.0)), tmp_path)
     train, test = (torch.from_numpy(make(n, 3, 3, 8, seed)[0]).permute(0, 3, 1, 2) for n, seed in ((120, 0), (60, 1)))
     expected = fit(train)
     assert sets.space.whitening is not None
@@ -135,7 +135,7 @@ def test_poisoned_test_images_change_nothing_but_the_number_at_the_end(tmp_path:
                 evaluations=3,
                 inner=Inner(lr=0.01),
                 unroll=Unroll(window=2, total=4),
-                proof=Proof(networks=2, steps=(2, 10), holdout=0.2, trials=1, baselines=1),
+                eval=Evaluation(networks=2, steps=(2, 10), holdout=0.2, trials=1, baselines=1),
                 optim=Optim(lr=0.05, schedule="constant"),
                 run=RunOptions(devices="cpu", run_dir=tmp_path / name),
             )

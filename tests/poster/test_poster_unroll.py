@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from exuno.data.poster.layout import Layout
 from exuno.data.poster.patches import Canvas, array_labels
 from exuno.engine.errors import ExunoError
-from exuno.poster import rat
 from exuno.poster import unroll as module
+from exuno.poster.algorithms import rat_bptt as rat
 from exuno.poster.augment import Augmentation
-from exuno.poster.context import Bench
+from exuno.poster.context import InnerLoopContext
 from exuno.poster.inner import Adam, Optimizer, Sgd
 from exuno.poster.network import Function, as_function, fresh_network
 from exuno.poster.poster import Inner, Unroll
@@ -38,7 +38,7 @@ class Problem:
     array: Tensor
     real: Tensor
     classes: Tensor
-    bench: Bench
+    context: InnerLoopContext
     first: int = 0
     """Number of the first batch."""
 
@@ -46,7 +46,7 @@ class Problem:
         return Canvas(LAYOUT).patches(self.pixels), array_labels(self.array, LAYOUT)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        return self.bench.batch(*self.patches(), self.first + step)
+        return self.context.batch(*self.patches(), self.first + step)
 
     def training(self, network: Function, parameters: Sequence[Tensor], optimizer: Optimizer) -> Training:
         return Training(network, [p.shape for p in parameters], optimizer, self.batch)
@@ -66,8 +66,10 @@ def problem(dtype: torch.dtype = torch.float64, spec: str = "exuno:convnet_2_8")
     generator = torch.Generator().manual_seed(3)
     pixels, array, real = draw(CHANNELS, *LAYOUT.size), draw(CLASSES, 3, 4).abs() + 0.1, draw(20, CHANNELS, 8, 8)
     inner = Inner(batch=10, augment="all:flip_rotate")
-    bench = Bench(network, inner, Unroll(window=WINDOW, total=9), Augmentation("none"), Augmentation(inner.augment), 1)
-    return Problem(pixels.requires_grad_(), array.requires_grad_(), real, torch.arange(20) % CLASSES, bench)
+    context = InnerLoopContext(
+        network, inner, Unroll(window=WINDOW, total=9), Augmentation("none"), Augmentation(inner.augment), 1
+    )
+    return Problem(pixels.requires_grad_(), array.requires_grad_(), real, torch.arange(20) % CLASSES, context)
 
 
 def gradient(
@@ -79,7 +81,7 @@ def gradient(
     net: nn.Module | None = None,
 ) -> Found:
     """By exuno."""
-    parameters, network = as_function((net or given.bench.fresh(0)).train())
+    parameters, network = as_function((net or given.context.fresh(0)).train())
 
     def outer(trained: Sequence[Tensor]) -> Tensor:
         loss = F.cross_entropy(network(trained, given.real), given.classes)
@@ -94,7 +96,7 @@ def plain(
     given: Problem, optimizer: Optimizer, before: int = 0, window: int = WINDOW, net: nn.Module | None = None
 ) -> Found:
     """By one graph of everything; biases of convolutions before an instance normalisation stay as they are."""
-    net = (net or given.bench.fresh(0)).train()
+    net = (net or given.context.fresh(0)).train()
     named = {n: p.detach() for n, p in net.named_parameters() if p.requires_grad and not is_lost(n, net)}
 
     def network(parameters: Sequence[Tensor], x: Tensor) -> Tensor:
@@ -120,7 +122,7 @@ def by_higher(given: Problem, optimizer: Adam | Sgd, before: int = 0, window: in
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it was written for older Pythons
         higher: Any = __import__("higher")
-    net = given.bench.fresh(0).train()
+    net = given.context.fresh(0).train()
     parameters, network = as_function(net)
     training = given.training(network, parameters, optimizer)
     state = training.walk(optimizer.begin(torch.cat([p.reshape(-1) for p in parameters])), range(before))
@@ -235,14 +237,14 @@ def test_a_gradient_that_is_exactly_zero_does_not_make_nan() -> None:
     to the biases that normalisation removes as well, whose gradient is rounding noise; exuno drops those."""
     given = problem()
     given.pixels = (given.pixels.detach() * torch.tensor([1.0, 0]).view(2, 1, 1)).requires_grad_()
-    given.bench = replace(given.bench, synthetic=Augmentation("none"))
+    given.context = replace(given.context, synthetic=Augmentation("none"))
     assert not plain(given, Adam(0.01))[1][0].isfinite().all()
     assert all(
         grad.isfinite().all()
         for backend in ("reverse", "checkpointed")
         for grad in gradient(given, Adam(0.01), backend)[1]
     )
-    parameters, _ = as_function(given.bench.fresh(0))
+    parameters, _ = as_function(given.context.fresh(0))
     assert [p.ndim for p in parameters] == [4, 1, 1, 4, 1, 1, 2, 1]
 
 
@@ -289,7 +291,7 @@ def test_no_window_gives_no_gradient() -> None:
 
 def test_the_networks_of_a_training_stay_as_they_were() -> None:
     given = problem()
-    net = given.bench.fresh(0)
+    net = given.context.fresh(0)
     before = {name: value.clone() for name, value in net.state_dict().items()}
     gradient(given, ADAM, net=net)
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
@@ -301,13 +303,13 @@ def test_the_networks_of_a_training_stay_as_they_were() -> None:
 def test_rat_bptt_is_that_gradient_at_a_random_moment(monkeypatch: pytest.MonkeyPatch, backend: Backend) -> None:
     """Through autograd's own interface, the real batch in pieces of uneven size."""
     given, number = problem(), 4
-    given.bench = replace(given.bench, unroll=replace(given.bench.unroll, backend=backend, least=1))
+    given.context = replace(given.context, unroll=replace(given.context.unroll, backend=backend, least=1))
     monkeypatch.setattr(rat, "PIECE", 7)
-    loss = rat.rat_bptt(given.bench, *given.patches(), given.real, given.classes, number)
+    loss = rat.rat_bptt(given.context, *given.patches(), given.real, given.classes, number)
     found = torch.autograd.grad(3 * loss, given.sources)
-    before = rat.warm_up(1, 3, 1, number)
+    before = rat.burn_in(1, 3, 1, number)
     shifted = replace(given, first=number * 9)
-    expected = plain(shifted, Adam(1e-3), before, net=given.bench.fresh(number))
+    expected = plain(shifted, Adam(1e-3), before, net=given.context.fresh(number))
     assert distance((loss.detach(), [grad / 3 for grad in found]), expected) < 1e-7
 
 
@@ -319,10 +321,10 @@ def test_dropout_is_the_same_whenever_a_step_is_computed() -> None:
     given = problem()
     found = []
     for backend in ("reverse", "checkpointed", "checkpointed"):
-        options = replace(given.bench.unroll, backend=backend, least=2)
-        bench = replace(given.bench, network=network, unroll=options)
+        options = replace(given.context.unroll, backend=backend, least=2)
+        context = replace(given.context, network=network, unroll=options)
         torch.manual_seed(len(found))
-        loss = rat.rat_bptt(bench, *given.patches(), given.real, given.classes, 0)
+        loss = rat.rat_bptt(context, *given.patches(), given.real, given.classes, 0)
         found.append((loss.detach(), list(torch.autograd.grad(loss, given.sources))))
     assert equal(found[0], found[1])
     assert equal(found[0], found[2])
@@ -331,26 +333,26 @@ def test_dropout_is_the_same_whenever_a_step_is_computed() -> None:
 def test_rat_bptt_with_fixed_labels_asks_for_no_gradient_of_them() -> None:
     given = problem()
     images, labels = given.patches()
-    loss = rat.rat_bptt(given.bench, images, labels.detach(), given.real, given.classes, 0)
+    loss = rat.rat_bptt(given.context, images, labels.detach(), given.real, given.classes, 0)
     (alone,) = torch.autograd.grad(loss, given.pixels)
-    both = rat.rat_bptt(given.bench, *given.patches(), given.real, given.classes, 0)
+    both = rat.rat_bptt(given.context, *given.patches(), given.real, given.classes, 0)
     assert torch.equal(alone, torch.autograd.grad(both, given.pixels)[0])
 
 
 def test_the_warm_up_is_uniform_and_a_function_of_its_number() -> None:
-    drawn = [rat.warm_up(2, 6, 0, number) for number in range(2000)]
-    assert drawn == [rat.warm_up(2, 6, 0, number) for number in range(2000)]
+    drawn = [rat.burn_in(2, 6, 0, number) for number in range(2000)]
+    assert drawn == [rat.burn_in(2, 6, 0, number) for number in range(2000)]
     assert set(drawn) == {2, 3, 4, 5, 6}
     assert all(330 < drawn.count(value) < 470 for value in range(2, 7))
-    assert drawn != [rat.warm_up(2, 6, 1, number) for number in range(2000)]
-    assert rat.warm_up(0, 0, 0, 0) == 0
+    assert drawn != [rat.burn_in(2, 6, 1, number) for number in range(2000)]
+    assert rat.burn_in(0, 0, 0, 0) == 0
     with pytest.raises(ExunoError, match="leaves no room"):
-        rat.warm_up(3, 2, 0, 0)
+        rat.burn_in(3, 2, 0, 0)
 
 
 def test_each_inner_run_has_a_network_and_batches_of_its_own() -> None:
     given = problem()
     losses = [
-        rat.rat_bptt(given.bench, *given.patches(), given.real, given.classes, number).item() for number in (0, 0, 1)
+        rat.rat_bptt(given.context, *given.patches(), given.real, given.classes, number).item() for number in (0, 0, 1)
     ]
     assert losses[0] == losses[1] != losses[2]

@@ -24,7 +24,7 @@ WITHOUT = [published for published, ours in ROWS if not ours.startswith("`")]
 # Where exuno holds what a published flag sets, worked out from the published code by hand.
 MEANING: dict[str, Callable[[PosterConfig], object]] = {
     "distill_batch_size": lambda config: config.inner.batch,
-    "num_train_eval": lambda config: config.proof.networks,
+    "num_train_eval": lambda config: config.eval.networks,
     "batch_size": lambda config: config.batch_size,
     "window": lambda config: config.unroll.window,
     "minwindow": lambda config: config.unroll.least,

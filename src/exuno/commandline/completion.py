@@ -6,7 +6,6 @@ update of exuno.
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Literal, get_args, get_origin
 
 from exuno.commandline.fields import options_of
 from exuno.engine.errors import ExunoError
@@ -83,7 +82,5 @@ def vocabulary() -> tuple[Mapping[str, list[str]], Mapping[str, dict[str, tuple[
             flags = [flag for option in options if not option.positional for flag in option.flags]
             presets = [preset for _, preset in files(command)]
             words[command] = [*(words[name] if not second else ["--help"]), *presets, *flags]
-            choices[command] = {
-                option.flag: get_args(option.kind) for option in options if get_origin(option.kind) is Literal
-            }
+            choices[command] = {option.flag: option.choices for option in options if option.choices}
     return words, choices

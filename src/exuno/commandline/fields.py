@@ -76,6 +76,13 @@ class Option:
         return (self.flag, self.off) if self.kind is bool else (self.flag,)
 
     @property
+    def choices(self) -> tuple[str, ...]:
+        """The values that it takes, where they are a few names."""
+        if get_origin(self.kind) is Literal:
+            return get_args(self.kind)
+        return tuple(self.metavar.split("|")[:-1]) if self.metavar.endswith("|module:Name") else ()
+
+    @property
     def shown(self) -> str:
         """As the help lists it: ``--optim.lr X``, ``--[no-]pretrained``."""
         if self.kind is bool:

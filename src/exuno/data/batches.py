@@ -1,13 +1,4 @@
-"""Where the batches of a training are made: here or on the device, where sets lie or patches are drawn.
-
-Where the batches of a training are made: on the device, where the source lies there or is drawn there; else here.
-
-Training sets that lie on the device: a batch is a gather and the augmentation of what it found, both there.
-
-Patches that are drawn on the device as training goes: nothing of them comes from the CPU but a few numbers each.
-
-Holding a data set in memory, so that its images are decoded or drawn once.
-"""
+"""Where the batches of a training are made: here or on the device, where sets lie or patches are drawn."""
 
 from collections.abc import Callable, Iterator
 from copy import copy

@@ -1,12 +1,4 @@
-"""Classes by name: their order, which class of a model a label means, and data with labels in the numbers of a model.
-
-Which class of a model each label of a data set means: matched by their names, or by number. Pure functions.
-
-The order of classes told by name: that of the numbers where all names are numbers, else of the text, or what a
-``classes.txt`` lists.
-
-A data set whose labels are the numbers of a model's classes.
-"""
+"""Classes by name: their order, which class of a model a label means, and data labelled in a model's numbers."""
 
 import hashlib
 import re

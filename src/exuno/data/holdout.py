@@ -20,9 +20,9 @@ from exuno.data.base import ArrayData, Data, Images, Positions, channel_stats
 from exuno.data.images.folder import FileData
 from exuno.data.open import lacks_split, open_data, same_samples
 from exuno.data.subset import SubsetData, names_of
-from exuno.engine.check import need
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Holdout
+from exuno.engine.ranges import check_fields, require
 
 STREAM = "holdout"
 
@@ -62,7 +62,7 @@ def open_held(spec: str, split: str, root: Path | None, holdout: Holdout) -> Dat
     if holdout.holdout is None:
         check(holdout)
         return open_data(spec, split, root=root)
-    need(split in ("train", "test"), "--split", split, "train or test, which are what --holdout makes")
+    require(split in ("train", "test"), "--split", split, "train or test, which are what --holdout makes")
     return open_both(spec, root, holdout)[split == "test"]
 
 
@@ -75,9 +75,8 @@ def without_held(source: Data, spec: str, root: Path | None, holdout: Holdout) -
 
 def check(holdout: Holdout) -> None:
     """Raises ExunoError for a share that leaves nothing for one side."""
-    share = holdout.holdout
-    need(share is None or 0 < share < 1, "--holdout", share, "a share between 0 and 1, such as 0.2")
-    if share is None and holdout.holdout_seed != Holdout().holdout_seed:
+    check_fields(holdout)
+    if holdout.holdout is None and holdout.holdout_seed != Holdout().holdout_seed:
         raise ExunoError("--holdout-seed says nothing without --holdout", "Give both, such as --holdout 0.2.")
 
 

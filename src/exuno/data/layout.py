@@ -1,9 +1,4 @@
-"""Folders of data: the files in them, and which folders are splits and which classes.
-
-How a folder of data is laid out: which of its folders are splits, which are classes, and where both begin.
-
-Files of one kind in a folder and below it, and what else lies there. No torch.
-"""
+"""Folders of data: the files in them, and which folders are splits and which classes."""
 
 import os
 from collections import Counter

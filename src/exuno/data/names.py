@@ -1,9 +1,4 @@
-"""What data and their splits are called: the forms of a data spec, and what is wrong with one. No torch.
-
-What data are called: the forms of a data spec, and what is wrong with one, told without opening it. No torch.
-
-What people call the splits of their data: ``train``, ``Training``, ``test_set``, ``seg_val``. No torch.
-"""
+"""What data and their splits are called: the forms of a data spec, and what is wrong with one. No torch."""
 
 import re
 from collections.abc import Iterable
@@ -12,21 +7,29 @@ from pathlib import Path
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import near_paths
+from exuno.registry import Registry, is_own
 
-FORMS = (
-    "digits; moving-digits (labelled by direction, moving-digits@digit by digit); cifar10, cifar100, imagenet, in100, "
-    "places365, flowers102, pets37, stl10, cub200, tiny-imagenet, cifar-fs, fc100, mini-imagenet, tiered-imagenet, "
-    "omniglot, omniglot-runs, fsdd, speechcommands, ucf101, k400 (with --data-root); folder:PATH[@BITSbit], npz:PATH, "
-    "wds:PATTERN[@EXTENSION][@BITSbit], recordings:PATH[@RATE], videos:PATH[@FRAMES/SECONDSs], poster:PATH, "
-    "torchvision:NAME (with --data-root)"
-)
 OWN = ("digits", "moving-digits")
 """Data that need no file."""
-BENCHMARKS = tuple(re.findall(r"[a-z0-9-]+", FORMS.partition("; ")[2].partition("; ")[2].partition(" (with")[0]))
+BENCHMARKS = (
+    *("cifar10", "cifar100", "imagenet", "in100", "places365", "flowers102", "pets37", "stl10", "cub200"),
+    *("tiny-imagenet", "cifar-fs", "fc100", "mini-imagenet", "tiered-imagenet", "omniglot", "omniglot-runs", "fsdd"),
+    *("speechcommands", "ucf101", "k400"),
+)
 """Data whose files lie in ``--data-root``."""
-PATHS = ("folder", "npz", "wds", "recordings", "videos", "poster")
-"""Prefixes before a path or a pattern of paths."""
-PREFIXES = (*PATHS, "torchvision")
+formats = Registry("data format", "data", "exuno.data")
+"""Prefixes of data specs. What is decorated opens ``(rest, split, root)``. Facts: ``form``, for messages; ``files``,
+whether the rest is a path or a pattern of paths."""
+
+
+def forms() -> str:
+    """A sentence that lists the forms of a data spec."""
+    named = ", ".join(BENCHMARKS)
+    files = ", ".join(entry.facts["form"] for entry in formats.entries.values())
+    return (
+        "The forms are digits; moving-digits (labelled by direction, moving-digits@digit by digit); "
+        f"{named} (with --data-root); {files}; module:Name, data of your own."
+    )
 
 
 def check_data(spec: str, root: Path | None = None) -> None:
@@ -38,11 +41,12 @@ def check_data(spec: str, root: Path | None = None) -> None:
         if spec in BENCHMARKS and root is not None and not root.is_dir():
             raise ExunoError(f"there is no folder {root}", f"{near_paths(root)}Check --data-root.")
     elif not rest:
-        raise ExunoError(f"'{spec}' names nothing after the colon", f"The forms are {FORMS}.")
-    elif prefix not in PREFIXES:
+        raise ExunoError(f"'{spec}' names nothing after the colon", forms())
+    elif entry := formats.entries.get(prefix):
+        if entry.facts["files"]:
+            check_path(spec, rest)
+    elif not is_own(spec):
         raise unknown_prefix(spec)
-    elif prefix in PATHS:
-        check_path(spec, rest)
 
 
 def check_path(spec: str, rest: str) -> None:
@@ -71,7 +75,7 @@ def no_data(name: str) -> ExunoError:
     else:
         near = get_close_matches(name, (*OWN, *BENCHMARKS), 1)
         hint = f"Did you mean {near[0]}? " if near else near_paths(path)
-    return ExunoError(f"'{name}' is no data spec", hint or f"The forms are {FORMS}.")
+    return ExunoError(f"'{name}' is no data spec", hint or forms())
 
 
 def unknown_prefix(spec: str) -> ExunoError:
@@ -79,10 +83,10 @@ def unknown_prefix(spec: str) -> ExunoError:
     prefix, _, rest = spec.partition(":")
     if prefix in ("photo", "noise", "sound"):
         what = "a recording" if prefix == "sound" else "a photograph"
-        return ExunoError(f"{spec} is {what}, not a data set", f"Only --source takes one. Data are {FORMS}.")
-    near = get_close_matches(prefix, PREFIXES, 1)
+        return ExunoError(f"{spec} is {what}, not a data set", f"Only --source takes one. {forms()}")
+    near = get_close_matches(prefix, formats.names, 1)
     hint = f"Did you mean {near[0]}:{rest}? " if near else ""
-    return ExunoError(f"unknown data prefix '{prefix}:' in '{spec}'", hint or f"The forms are {FORMS}.")
+    return ExunoError(f"unknown data prefix '{prefix}:' in '{spec}'", hint or forms())
 
 
 WORDS = {

@@ -1,11 +1,15 @@
 """Data specs: a name, or ``PREFIX:PATH`` -> Data."""
 
 from pathlib import Path
+from typing import Any
 
-from exuno.data.base import Data
+import numpy as np
+
+from exuno.data.base import ArrayData, Data
 from exuno.data.images.folder import FileData
-from exuno.data.names import FORMS, HOLD_OUT, no_data, unknown_prefix
+from exuno.data.names import HOLD_OUT, formats, forms, no_data, unknown_prefix
 from exuno.engine.errors import ExunoError
+from exuno.registry import is_own
 
 
 def open_data(spec: str, split: str = "train", *, root: Path | None = None) -> Data:
@@ -13,7 +17,7 @@ def open_data(spec: str, split: str = "train", *, root: Path | None = None) -> D
 
     Args:
         spec: ``digits``, the name of a benchmark, ``folder:PATH``, ``npz:PATH``, ``wds:PATTERN``,
-            ``recordings:PATH``, ``videos:PATH``, ``poster:PATH`` or ``torchvision:NAME``.
+            ``recordings:PATH``, ``videos:PATH``, ``poster:PATH``, ``torchvision:NAME`` or ``module:Name``.
         split: ``train``, ``test`` or another one that the data set has; the splits ``train``, ``val`` and ``test`` of a
             few-shot benchmark have different classes. A ``folder:`` without split folders and a
             ``wds:`` pattern without ``{split}`` are one set, which is returned for every split.
@@ -26,36 +30,41 @@ def open_data(spec: str, split: str = "train", *, root: Path | None = None) -> D
     if not colon:
         return _named(spec, split, root)
     if not rest:
-        raise ExunoError(f"'{spec}' names nothing after the colon", f"The forms are {FORMS}.")
-    if prefix == "folder":
-        from exuno.data.images.folder import open_folder
-
-        return open_folder(Path(rest), split)
-    if prefix == "npz":
-        from exuno.data.images.npz import open_npz
-
-        return open_npz(Path(rest), split)
-    if prefix == "wds":
-        from exuno.data.images.shards import open_shards
-
-        return open_shards(rest, split)
-    if prefix == "poster":
-        from exuno.data.poster.data_set import open_poster
-
-        return open_poster(Path(rest), split, root)
-    if prefix == "recordings":
-        from exuno.data.audio.recordings import open_recordings
-
-        return open_recordings(rest, split)
-    if prefix == "videos":
-        from exuno.data.video.open import open_videos
-
-        return open_videos(rest, split)
-    if prefix == "torchvision":
-        from exuno.data.images.torchvision import open_torchvision
-
-        return open_torchvision(rest, split, root)
+        raise ExunoError(f"'{spec}' names nothing after the colon", forms())
+    if entry := formats.entries.get(prefix):
+        return entry.load()(rest, split, root)
+    if is_own(spec):
+        return open_own(spec, split)
     raise unknown_prefix(spec)
+
+
+def open_own(spec: str, split: str) -> Data:
+    """Data ``module:Name``: a class or function that is called with ``split`` and gives a :class:`Data`, or a data set
+    of torch: a length, and pairs (image, label) by number. Images are pictures of Pillow, arrays or tensors of one
+    size, in any of the forms that ``npz:`` takes; ``classes``, if there, are their names.
+
+    Raises:
+        ExunoError: it gives something else.
+    """
+    found: Any = formats.get(spec)(split=split)
+    if isinstance(found, Data):
+        return found
+    from exuno.data.images.npz import as_images
+    from exuno.data.labels import count_classes, numbered, plain
+
+    what = f"{spec}, split {split}"
+    try:
+        pairs = [found[number] for number in range(len(found))]
+        images, labels = (list(each) for each in zip(*pairs, strict=True))
+        pixels = np.stack([np.asarray(image) for image in images])
+    except (TypeError, ValueError, IndexError, KeyError) as error:
+        raise ExunoError(
+            f"{what} gives no pairs (image, label) of images of one size: {error}",
+            "Let it have a length and give (image, label) for each number below it, or be an exuno.data.base.Data.",
+        ) from error
+    names = tuple(map(str, getattr(found, "classes", ()))) or None
+    numbers = numbered(plain(np.asarray(labels), what), names, what)
+    return ArrayData(spec, as_images(pixels, what)[0], numbers, names, count_classes(numbers, names, what))
 
 
 def check_apart(spec: str, train: Data, test: Data) -> None:

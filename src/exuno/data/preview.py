@@ -9,7 +9,7 @@ from exuno.data.audio.mel import LogMel
 from exuno.data.augmentation.clips import stacks, unstack
 from exuno.data.base import modality, pictures
 from exuno.data.images.resize import prepare
-from exuno.engine.options import Sound
+from exuno.engine.options import MelSpec
 
 FRAMES, SIDE = 8, 96  # of a clip, at most
 
@@ -41,5 +41,5 @@ def shown(data: object, batch: Tensor) -> NDArray[np.uint8]:
 def spectrograms(recordings: Tensor, rate: int) -> NDArray[np.uint8]:
     """Log-mel spectrograms of recordings [B, 1, S] as gray pictures uint8 [B, H, W, 1], high tones on top, dark is
     loud."""
-    level = LogMel(rate, Sound())(recordings).flip(2)  # deviations from the mean
+    level = LogMel(rate, MelSpec())(recordings).flip(2)  # deviations from the mean
     return (255 - 64 * (level + 1.5)).clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()

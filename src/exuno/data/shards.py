@@ -1,11 +1,7 @@
 """WebDataset shards with random access, and the labels in them.
 
-WebDataset shards with random access. The tar headers are read once; files are read where they lie.
-
 WebDataset itself streams shards and shuffles in a buffer; then an order cannot be resumed or repeated on another number
 of workers.
-
-The label of a sample in a WebDataset shard: which member of it holds one, and what it says.
 """
 
 import io

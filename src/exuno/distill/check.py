@@ -4,9 +4,9 @@ from dataclasses import fields, replace
 
 from exuno.data.audio.recording import is_recording
 from exuno.data.base import Data, modality
-from exuno.data.images.photo import is_photo, is_single
+from exuno.data.images.photo import is_photo, is_program, is_single
 from exuno.distill.distill import DistillConfig
-from exuno.engine.check import need
+from exuno.distill.losses import SHARED, OnFeatures, make_loss
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
 from exuno.synth import options
@@ -20,12 +20,6 @@ def check(config: DistillConfig) -> None:
     """Raises ExunoError for numbers that no distillation can use."""
     check_training(config)
     loss, mixing = config.loss, config.mix
-    need(loss.temperature > 0, "--loss.temperature", loss.temperature, "a temperature above 0; the papers use 1 to 64")
-    need(0 <= loss.hard <= 1, "--loss.hard", loss.hard, "a weight from 0 to 1")
-    need(0 <= mixing.probability <= 1, "--mix.probability", mixing.probability, "a probability from 0 to 1")
-    need(mixing.cutmix >= 0, "--mix.cutmix", mixing.cutmix, "a positive number, or 0 to turn it off")
-    need(mixing.mixup >= 0, "--mix.mixup", mixing.mixup, "a positive number, or 0 to turn it off")
-    need(config.patches >= 1, "--patches", config.patches, "at least 1")
     if config.cache_logits and (config.fresh or config.augment != Augment() or mixing.cutmix or mixing.mixup):
         raise ExunoError(
             "--cache-logits needs a source that is the same in every epoch",
@@ -38,10 +32,16 @@ def check(config: DistillConfig) -> None:
         )
     if config.cache_dir and not config.cache_logits:
         raise ExunoError("--cache-dir says where --cache-logits keeps its answers, which is off", "Give both or none.")
-    if loss.standardise and loss.argmax:
+    if isinstance(make_loss(loss), OnFeatures) and config.cache_logits:
         raise ExunoError(
-            "--loss.argmax and --loss.standardise exclude each other", "A top class has no size: give one."
+            f"--loss.kind {loss.kind} asks for features, and --cache-logits keeps logits alone",
+            "Leave out one of them.",
         )
+
+
+def is_drawn(spec: str) -> bool:
+    """Whether patches are made of a source spec: a photograph, or a program."""
+    return is_photo(spec) or is_program(spec)
 
 
 def check_source(config: DistillConfig, test: Data) -> None:
@@ -50,7 +50,7 @@ def check_source(config: DistillConfig, test: Data) -> None:
     specs, kind = config.source, modality(test)
     if not specs:
         raise ExunoError("no source was given", "Give --source a photograph, a folder or a data spec.")
-    wanted, noun = (is_recording, "recording") if kind == "recording" else (is_photo, "photograph")
+    wanted, noun = (is_recording, "recording") if kind == "recording" else (is_drawn, "photograph")
     single = [spec for spec in specs if is_single(spec)]
     if other := [spec for spec in single if not wanted(spec)]:
         raise ExunoError(f"--source {other[0]} is no {noun}, and {test.name} has {kind}s", f"Give one or more {noun}s.")
@@ -74,13 +74,19 @@ def check_source(config: DistillConfig, test: Data) -> None:
 def check_idle(config: DistillConfig, stated: DistillConfig, test: Data) -> None:
     """Raises ExunoError for an option about samples of which none are made, unless it is that of ``stated``, the
     preset's configuration or the default."""
+    imitation, kind = make_loss(config.loss), config.loss.kind
+    for name in SHARED:
+        if not hasattr(imitation, name) and getattr(config.loss, name) != getattr(stated.loss, name):
+            raise ExunoError(f"--loss.{name} would do nothing: --loss.kind {kind} has no such option", "Leave it out.")
     used, why = GROUPS[modality(test)], f"{test.name} has {modality(test)}s"
     idle = [group for group in GROUPS.values() if group != used]
     if not is_single(config.source[0]):
         idle, why = (
-            ["patches", "fresh", *GROUPS.values()],
+            ["patches", "fresh", "select", *GROUPS.values()],
             f"nothing is made of --source {config.source[0]}, a data set",
         )
+    if not config.select:
+        idle.append("candidates")
     for name in idle:
         here, there = getattr(config, name), getattr(stated, name)
         if here != there and here is not False:  # --no-fresh says what is so

@@ -1,10 +1,5 @@
 """Distillation as a method of the loop, and its mixing of pixels.
 
-Distillation as a method of the loop: mix the pixels, ask teacher and student, compare.
-
-CutMix and MixUp as the single-image papers use them: one box or share for a whole batch, partner = the batch
-reversed.
-
 A loader gives each process a mirrored slice of the batch, so that the same pairs meet on any number of processes. What
 is drawn is known before the step and goes to the device as numbers, so that a step is the same work whatever is drawn.
 """
@@ -13,14 +8,17 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from exuno.data.rng import generator
 from exuno.distill.distill import Loss, Mix
-from exuno.distill.losses import argmax_target, hard_label, soft_target, standardise
+from exuno.distill.losses import OnFeatures, make_loss
+from exuno.distill.losses.hard_label import hard_label
+from exuno.engine.errors import ExunoError
 from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState
 from exuno.engine.options import Optim
 from exuno.models.classifier import Classifier, fuse_batchnorm
+from exuno.models.head import head_of
 
 
 def draw(options: Mix, seed: int, step: int, size: tuple[int, int]) -> dict[str, float]:
@@ -94,6 +92,27 @@ def box(height: int, width: int, share: float, y: float, x: float) -> tuple[int,
     )
 
 
+def tap(net: nn.Module, layer: str) -> tuple[int, list[Tensor]]:
+    """Keeps what goes into the last layer of a network.
+
+    Returns:
+        Its width F, and a list that holds the input [B, F] of the last pass.
+
+    Raises:
+        ExunoError: the last layer has no matrix of weights.
+    """
+    head, found = net.get_submodule(layer), []
+
+    def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        found[:] = [inputs[0].flatten(1)]  # tests of the student pass here, too, and nobody takes what they leave
+
+    head.register_forward_pre_hook(keep)
+    weight = getattr(head, "weight", None)
+    if not isinstance(weight, Tensor) or weight.ndim < 2:
+        raise ExunoError(f"the last layer of this network, {layer}, has no features", "Take another --loss.kind.")
+    return weight.shape[1], found
+
+
 class Distillation(Method):
     """Trains ``student`` to imitate ``teacher`` on whatever images come.
 
@@ -125,6 +144,15 @@ class Distillation(Method):
         # In a tuple, so that neither checkpoints nor DDP carry what never changes.
         self.frozen = (fuse_batchnorm(teacher),)
         self.cached = cached
+        self.imitation = make_loss(loss)
+        self.projection: nn.Module = nn.Identity()
+        self.taps: tuple[list[Tensor], ...] = ()
+        if isinstance(self.imitation, OnFeatures):
+            widths, self.taps = zip(
+                *(tap(each.net, head_of(model)) for each, model in ((student, student), (self.frozen[0], teacher))),
+                strict=True,
+            )
+            self.projection = self.imitation.projection(*widths)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Distillation":
         self.frozen[0]._apply(fn)
@@ -137,8 +165,8 @@ class Distillation(Method):
         return draw(self.mixing, self.seed, at.step, self.size) if self.mixing.cutmix or self.mixing.mixup else {}
 
     @torch.no_grad()
-    def _asked(self, images: Tensor) -> Tensor:
-        """The teacher's logits."""
+    def teacher_logits(self, images: Tensor) -> Tensor:
+        """Logits [B, C] of the teacher, in its precision."""
         if self.precision is None:
             return self.frozen[0](images)
         half = self.precision != torch.float32
@@ -148,22 +176,26 @@ class Distillation(Method):
     def forward(self, batch: Batch, numbers: Numbers) -> StepOutput:
         """One step. ``batch``: images [B, C, H, W] in [0, 1], labels int64 [B], index int64 [B]."""
         images = mix(batch["images"], self.mixing, numbers)
-        target = self._asked(images) if self.cached is None else self.cached[batch["index"]]
+        target = self.teacher_logits(images) if self.cached is None else self.cached[batch["index"]]
         logits = self.student(images)
-        if self.loss.argmax:
-            loss = argmax_target(logits, target)
-        else:
-            sides = (standardise(logits), standardise(target)) if self.loss.standardise else (logits, target)
-            loss = soft_target(*sides, self.loss.temperature, self.loss.t2)
+        labels, mixed = batch["labels"], bool(self.mixing.cutmix or self.mixing.mixup)
+        true = self.loss.hard and labels.ndim == 1 and not mixed  # else they are no numbers of the teacher's classes
+        known = labels if true else torch.full((len(images),), -1, device=labels.device)
+        loss = self.imitation(logits, target, known, *self._features())
         if self.loss.hard:
-            labels = batch["labels"]
-            mixed = self.mixing.cutmix or self.mixing.mixup
             shares = (numbers["own"], numbers["other"]) if mixed else (1.0, 0.0)
             truth = hard_label(logits, labels, labels.flip(0), *shares)
             loss = (1 - self.loss.hard) * loss + self.loss.hard * truth
         agreement = (logits.detach().argmax(1) == target.argmax(1)).float().mean()
         return StepOutput(loss, {"train/agreement": agreement})
 
+    def _features(self) -> tuple[Tensor, ...]:
+        """The student's features of this step behind the projection, and the teacher's; none if no loss asks."""
+        if not self.taps:
+            return ()
+        student, teacher = (each.pop() for each in self.taps)
+        return self.projection(student), teacher
+
     def parameter_groups(self, optim: Optim) -> list[dict[str, Any]]:
-        """All parameters of the student, alike."""
-        return [{"params": list(self.student.parameters())}]
+        """All parameters of the student and of a projection of its features, alike."""
+        return [{"params": [*self.student.parameters(), *self.projection.parameters()]}]

@@ -1,9 +1,4 @@
-"""What a student sees, and the pictures of it.
-
-What a student sees: patches or clips of photographs, excerpts of recordings, or any data set.
-
-The pictures of a distillation: the source, and what the student saw of it.
-"""
+"""What a student sees, and the pictures of it."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -21,7 +16,7 @@ from exuno.data.base import Data, Modality, modality, pictures
 from exuno.data.batches import Maker, in_memory
 from exuno.data.holdout import without_held
 from exuno.data.images.deep import split_bits
-from exuno.data.images.photo import is_photo, is_single, load_photo, photo_sha256
+from exuno.data.images.photo import is_photo, is_program, is_single, load_photo, photo_sha256
 from exuno.data.open import open_data
 from exuno.data.preview import shown, spectrograms
 from exuno.distill.check import check_source
@@ -33,6 +28,7 @@ from exuno.report.images import image_grid, loop, save_png
 from exuno.synth.batched_torch import TorchMixture
 from exuno.synth.image import Sampler
 from exuno.synth.options import AudioOptions, ClipFileOptions, ImageOptions, VideoOptions
+from exuno.synth.program import program_sha256
 from exuno.synth.stream import ClipStream, PatchStream, SoundStream, Stream
 
 
@@ -99,6 +95,9 @@ def open_source(config: DistillConfig, test: Data, size: tuple[int, int], channe
         channels: of the images in training.
         frames: the most that a model takes of a clip.
 
+    Returns:
+        A data set; with ``--select``, the :class:`Patches` among which the teacher is to choose.
+
     Raises:
         ExunoError: photographs mixed with other sources, or a source that does not fit ``test``.
     """
@@ -108,7 +107,7 @@ def open_source(config: DistillConfig, test: Data, size: tuple[int, int], channe
         stream, options = stream_of(config, test, size, frames)
         origin = f"{asdict(options)} {config.run.seed} {' '.join(digests(specs).values())}"
         patches = (FreshPatches if config.fresh else Patches)(stream, channels, origin)
-        return patches if config.fresh else in_memory(patches)
+        return patches if config.fresh or config.select else in_memory(patches)
     [spec] = specs
     folder, run = split_bits(spec)[0], config.augment.frames
     named = spec_of(Path(folder), kind, run) + spec.removeprefix(folder) if Path(folder).is_dir() else spec
@@ -152,8 +151,9 @@ def stream_of(config: DistillConfig, test: Data, size: tuple[int, int], frames: 
 
 
 def digests(specs: Sequence[str]) -> dict[str, str]:
-    """The sha256 of each photograph and recording among the source specs."""
+    """The sha256 of each photograph, recording and program among the source specs."""
     known = {spec: photo_sha256 if is_photo(spec) else recording_sha256 for spec in specs if is_single(spec)}
+    known |= {spec: program_sha256 for spec in specs if is_program(spec)}
     return {spec: digest(spec) for spec, digest in known.items()}
 
 

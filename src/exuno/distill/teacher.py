@@ -1,9 +1,4 @@
-"""The teacher before a student learns: cached logits, and what speaks against it.
-
-The teacher's logits on a fixed source: asked for once, kept in a file that several runs can share.
-
-What speaks against a teacher before a student learns from it: told before the training, and kept in result.json.
-"""
+"""The teacher before a student learns: cached logits, and what speaks against it."""
 
 import shlex
 from pathlib import Path

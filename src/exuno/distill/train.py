@@ -1,5 +1,6 @@
 """``exuno distill`` from top to bottom."""
 
+import math
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from exuno.distill import source as sources
 from exuno.distill.check import check, check_idle, check_source
 from exuno.distill.distill import DistillConfig
 from exuno.distill.method import Distillation
+from exuno.distill.select import select
 from exuno.distill.source import write_figures
 from exuno.distill.teacher import doubts, teacher_logits
 from exuno.engine import session
@@ -123,18 +125,23 @@ class Setup:
     """(H, W) of the images in training and test."""
 
 
-def prepare(config: DistillConfig, test: Any, teacher: Classifier, accelerator: Accelerator) -> Setup:
-    """Opens source and student, and checks that all fit each other."""
+def prepare(
+    config: DistillConfig, test: Any, teacher: Classifier, accelerator: Accelerator, folder: Path | None = None
+) -> Setup:
+    """Opens source and student, and checks that all fit each other; ``folder`` keeps what the teacher chose."""
     check_seen(config.teacher, teacher.card.lineage, config.data, config.data_root, config.held)
     test = match_labels(teacher, test, "the teacher", config.classes)
     size = size_of(config, test)
     session.seed_everything(config.run.seed)
     classes = (teacher.card.classes, teacher.card.class_names or test.classes)
-    student = model_for(config.student, config.pretrained, test, size, config.sound, *classes, config.classes)
+    student = model_for(config.student, config.pretrained, test, size, config.mel, *classes, config.classes)
     size = loaded_size(size, teacher, student)
     channels = max(teacher.card.in_chans, student.card.in_chans)
     frames = max(teacher.card.frames or 0, student.card.frames or 0)
     source = sources.open_source(config, test, size, channels, frames)
+    if isinstance(source, sources.Patches) and config.select:
+        epochs = 1 if config.run.smoke else math.ceil(config.epochs * config.budget)
+        source = select(config, teacher, source, size, accelerator, folder, epochs)
     if (getattr(source, "whitening", None) is None) != (getattr(test, "whitening", None) is None):
         raise ExunoError(
             f"only one of --source {config.source[0]} and --data {config.data} is whitened",
@@ -172,7 +179,7 @@ def train(config: DistillConfig, run: Run, stated: DistillConfig) -> None:
     check_idle(config, stated, test)
     teacher = open_teacher(config, run)  # before the devices are taken: it may have to be trained
     accelerator = make_accelerator(config.run)
-    setup = prepare(config, test, teacher, accelerator)
+    setup = prepare(config, test, teacher, accelerator, run.dir)
     run.pin(
         teacher=weights_sha256(setup.teacher.net),
         test_data=setup.test.fingerprint(),

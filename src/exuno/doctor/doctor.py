@@ -1,22 +1,17 @@
-"""``exuno doctor``: its configuration and its command line. No torch until the examination begins.
-
-The configuration of ``exuno doctor``. Plain frozen dataclasses; no torch.
-
-``exuno doctor``. Imports no torch until the examination begins.
-"""
+"""``exuno doctor``: its configuration and its command line. No torch until the examination begins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import tyro
 
 from exuno.commandline import parsed
 from exuno.data.images.photo import is_photo
-from exuno.engine.check import need
 from exuno.engine.errors import ExunoError
-from exuno.engine.options import ClassOrder, Holdout
+from exuno.engine.options import ClassOrder, Holdout, Measuring
+from exuno.engine.ranges import PIXELS, Range, check_fields, require
 from exuno.engine.session import print_plan
 from exuno.evaluate.eval import EvalConfig, spec_of
 from exuno.evaluate.eval import complete as complete_eval
@@ -26,7 +21,7 @@ from exuno.synth.options import ImageOptions
 
 
 @dataclass(frozen=True)
-class DoctorConfig:
+class DoctorConfig(Measuring):
     """Examine a teacher before training from it: accuracy, normalisation, calibration, label smoothing, and what it
     makes of a photograph. Or rank photographs as sources for it."""
 
@@ -52,34 +47,19 @@ class DoctorConfig:
     """How classes of the data are matched with those of the teacher: by their names where both have names (auto), by
     name alone, or by number: label 0 is the first class, whatever the names."""
     held: tyro.conf.OmitArgPrefixes[Holdout] = field(default_factory=Holdout)
-    size: int | None = None
+    size: Annotated[int | None, PIXELS] = None
     """Side of the images; default: that of the data."""
-    claimed: float | None = None
+    claimed: Annotated[float | None, Range(low=0, high=1, wanted="a fraction from 0 to 1, such as 0.9339")] = None
     """Accuracy that the teacher is said to have, as a fraction; default: what its run measured on the same data."""
     source: str | None = None
     """The photograph (PATH, photo:NAME, noise:SEED) that is to be distilled from. Default: photo:astronaut."""
     sources: tuple[str, ...] = ()
     """Two photographs or more, to rank instead of examining the teacher; type the teacher before them."""
-    patches: int = 2000
+    patches: Annotated[int, Range(low=2, wanted="at least 2; 2000 are usual")] = 2000
     """Patches made of a photograph, as exuno distill makes them with default augmentation."""
     synth: ImageOptions = field(default_factory=lambda: ImageOptions(size=0))
     seed: int = 0
     """Seed of the patches, and of a teacher that is trained first."""
-    run_dir: Path | None = None
-    """Folder of the run. Default: runs/doctor-HASH, the hash being that of the configuration."""
-    devices: Literal["auto", "cpu"] = "auto"
-    """auto (a GPU if there is one) or cpu."""
-    workers: int = 0
-    """Processes that decode images; 0 decodes them in this one."""
-    smoke: bool = False
-    """The same path from end to end in seconds, on a sliver of the work."""
-    no_images: bool = False
-    """Write no image of the data or of a source, neither into the page nor into figures/, and show paths by their last
-    names: for pages that go to others."""
-    dry_run: bool = False
-    """Print the resolved configuration, measure nothing."""
-    debug: bool = False
-    """Show tracebacks."""
 
 
 TEACH = "teach:"
@@ -134,11 +114,7 @@ def complete(config: DoctorConfig) -> DoctorConfig:
 
 def check(config: DoctorConfig) -> None:
     """Raises ExunoError for values that make no sense."""
-    claimed = config.claimed
-    need(claimed is None or 0 <= claimed <= 1, "--claimed", claimed, "a fraction from 0 to 1, such as 0.9339")
-    need(config.patches >= 2, "--patches", config.patches, "at least 2; 2000 are usual")
-    need(config.size is None or config.size >= 1, "--size", config.size, "at least 1 pixel")
-    need(config.workers >= 0, "--workers", config.workers, "0 or more")
+    check_fields(config)
     if config.sources and config.source is not None:
         raise ExunoError("--source says nothing beside --sources", "Name all photographs under --sources, or none.")
     for spec in photos(config):
@@ -147,11 +123,11 @@ def check(config: DoctorConfig) -> None:
         if not is_photo(spec):
             raise ExunoError(f"'{spec}' is no photograph", "Give the PATH of a picture, photo:NAME or noise:SEED.")
     alone = len(config.sources) == 1
-    need(not alone, "--sources", " ".join(config.sources), "two photographs or more; one is looked at with --source")
+    require(not alone, "--sources", " ".join(config.sources), "two photographs or more; one is looked at with --source")
     twice = [spec for spec in config.sources if config.sources.count(spec) > 1]
     if twice:
         raise ExunoError(f"--sources names {twice[0]} twice", "Name each photograph once.")
-    if config.sources and claimed is not None:
+    if config.sources and config.claimed is not None:
         raise ExunoError("--claimed says nothing about --sources", "Leave one of them out.")
 
 

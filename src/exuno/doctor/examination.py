@@ -1,9 +1,4 @@
-"""What is examined: a teacher, its test images and patches; and the normalisation that its input needs.
-
-What is examined: a teacher, the images it is tested on, and patches of photographs.
-
-Which normalisation of its input a network was trained with, found by asking it under several.
-"""
+"""What is examined: a teacher, its test images and patches; and the normalisation that its input needs."""
 
 import hashlib
 from collections.abc import Iterator, Sequence

@@ -1,9 +1,4 @@
-"""``exuno doctor`` from top to bottom, and its pictures.
-
-``exuno doctor`` from top to bottom.
-
-The pictures of an examination: patches of each photograph, and what the teacher takes them for.
-"""
+"""``exuno doctor`` from top to bottom, and its pictures."""
 
 import time
 from collections.abc import Mapping, Sequence

@@ -1,16 +1,6 @@
 """What logits and labels say of a teacher: calibration, temperature, label smoothing, comparisons. NumPy only.
 
-What logits and labels say of a teacher, as plain numbers. NumPy only.
-
-The temperature that makes a model's confidence honest, and how far from honest it is. NumPy only.
-
-Whether a classifier was trained with label smoothing, and how much, from its answers alone. NumPy only.
-
 The statistic is exuno's own; docs/doctor.md tells how it came about and where it errs.
-
-The temperature of distillation that a teacher's answers speak for. No torch.
-
-Two sets of answers to the same questions, compared question by question. Pure functions; NumPy only.
 """
 
 import math

@@ -1,9 +1,4 @@
-"""What was found and what is claimed, in tables and sentences. No torch.
-
-What was found, in tables and sentences: for the terminal, and for the page. No torch.
-
-What accuracy a teacher is said to have. No torch.
-"""
+"""What was found and what is claimed, in tables and sentences. No torch."""
 
 import sys
 from collections.abc import Mapping, Sequence

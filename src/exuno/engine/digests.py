@@ -1,11 +1,7 @@
 """Digests within files: a flipped bit in a shard, a checkpoint or weights is noticed when the file is read.
 
-Checksums of the members of a shard, in a last member that other readers of WebDataset pass over.
-
 Each line is the CRC-32 of a member, eight hexadecimal digits, and its name; the last line is that of the lines before
 it. A tar file itself has checksums of its headers alone. No torch.
-
-Digests in the files themselves: a flipped bit in a checkpoint or in weights is noticed when the file is read.
 
 Checkpoints end in a mark and the SHA-256 of all before it. Weights (safetensors) hold the SHA-256 of the whole file in
 their metadata, computed with zeros in its own place. Files of others, and of exuno before it wrote digests, have none

@@ -1,9 +1,4 @@
-"""What a user is told: mistakes, in one short paragraph each, and what is no mistake but should be known.
-
-A user's mistake, told in one short paragraph: what is wrong, and what to do about it.
-
-What a user should know and is no mistake: one line on standard error, once in a process.
-"""
+"""What a user is told: mistakes, in one short paragraph each, and what is no mistake but should be known."""
 
 import errno
 import sys

@@ -1,11 +1,4 @@
-"""What a training step is to the loop: a module that knows a paper, what the host tells it, and schedules.
-
-What a training step is to the loop: a module that knows a paper and not the loop.
-
-Numbers that the host knows and a step on the device needs, sent without waiting.
-
-Where a training stands, and values that depend on it: learning rate, momentum, temperature.
-"""
+"""What a training step is to the loop: a module that knows a paper, what the host tells it, and schedules."""
 
 import math
 from abc import ABC, abstractmethod
@@ -121,7 +114,7 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def parameter_groups(self, optim: Optim) -> list[dict[str, Any]]:
-        """What learns. A group may have a ``scale`` of its own, by which the learning rate is multiplied, and a
+        """What learns. A group may have an ``lr_scale`` of its own, by which the learning rate is multiplied, and a
         ``weight_decay`` of its own, which no schedule changes."""
 
     def before_step(self, numbers: Numbers) -> None:

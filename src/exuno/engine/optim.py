@@ -1,6 +1,9 @@
 """Optimizers by name, and LARS, which torch does not have."""
 
+import ast
+import inspect
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -8,7 +11,7 @@ from torch import Tensor
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.method import Numbers, TrainState, cosine, learning_rate
-from exuno.engine.options import Optim
+from exuno.engine.options import Optim, optimizers
 
 _torch: Any = torch
 """With its operations on lists of tensors, a few kernels for all of them; torch's optimizers use them and its stubs
@@ -17,6 +20,22 @@ TRUST = 0.001
 """Trust coefficient of LARS, that of its paper."""
 
 
+@optimizers.register("adam", summary="weight decay is added to the gradient")
+class Adam(torch.optim.Adam):
+    """torch's."""
+
+
+@optimizers.register("adamw", summary="decoupled weight decay")
+class AdamW(torch.optim.AdamW):
+    """torch's."""
+
+
+@optimizers.register("sgd", summary="with momentum")
+class Sgd(torch.optim.SGD):
+    """torch's."""
+
+
+@optimizers.register("lars", summary="SGD with steps in proportion to the weights of each layer (arXiv 1708.03888)")
 class Lars(torch.optim.Optimizer):
     """SGD with momentum whose steps have, in each tensor, a length in proportion to that of the weights (layer-wise
     adaptive rate scaling: You, Gitman and Ginsburg, arXiv 1708.03888).
@@ -74,21 +93,38 @@ class Lars(torch.optim.Optimizer):
 
 
 def make_optimizer(groups: Iterable[dict[str, Any]], optim: Optim, device: torch.device) -> torch.optim.Optimizer:
-    """The optimizer of ``optim`` over parameter groups; one fused kernel for all parameters where torch has it.
+    """The optimizer of ``optim`` over parameter groups; one fused kernel for all parameters where torch has it. It gets
+    those of its arguments that ``--optim`` knows, and ``--optim.options``.
 
     Raises:
-        ExunoError: nothing to train.
+        ExunoError: nothing to train, no such optimizer, or an argument that it does not take.
     """
     groups = list(groups)
     if not any(parameter.requires_grad for group in groups for parameter in group["params"]):
         raise ExunoError("no parameter of this model is trainable", "Choose a model that learns.")
-    common: dict[str, Any] = {"lr": optim.lr, "weight_decay": optim.weight_decay}
-    if optim.name == "lars":
-        return Lars(groups, momentum=optim.momentum, **common)
-    common["fused"] = device.type in ("cpu", "cuda")
-    if optim.name == "sgd":
-        return torch.optim.SGD(groups, momentum=optim.momentum, nesterov=optim.nesterov, **common)
-    return (torch.optim.AdamW if optim.name == "adamw" else torch.optim.Adam)(groups, **common)
+    make = optimizers.get(optim.name)
+    takes = inspect.signature(make).parameters
+    given = {each.name: getattr(optim, each.name) for each in fields(Optim)} | {"fused": device.type in ("cpu", "cuda")}
+    usual = {name: value for name, value in given.items() if name in takes and name not in ("name", "options")}
+    try:
+        return make(groups, **(usual | _options(optim, [*takes][1:])))
+    except (TypeError, ValueError) as error:
+        raise ExunoError(f"--optim.name {optim.name} cannot be made: {error}", "Look at --optim.options.") from None
+
+
+def _options(optim: Optim, known: Sequence[str]) -> dict[str, Any]:
+    """``--optim.options`` as arguments."""
+    found = {}
+    for setting in optim.options:
+        name, equals, text = setting.partition("=")
+        if not equals or name not in known:
+            todo = f"It takes {', '.join(known)}."
+            raise ExunoError(f"--optim.name {optim.name} has no option '{setting}'", todo)
+        try:
+            found[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            raise ExunoError(f"--optim.options {setting}: this is no number", "Write numbers, True or False.") from None
+    return found
 
 
 class Rates:
@@ -124,7 +160,7 @@ class Rates:
         decay = 0.0 if end is None else cosine(self.optim.weight_decay, end, at.fraction)
         told: dict[str, float] = {}
         for number, group in enumerate(self.optimizer.param_groups):
-            rate = lr * group.get("scale", 1.0)
+            rate = lr * group.get("lr_scale", 1.0)
             if not self.recorded:
                 group["lr"] = rate
                 if number in self.decaying:

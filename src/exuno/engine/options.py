@@ -2,21 +2,55 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from exuno.engine.ranges import FRACTION, FROM_0, FROM_1, POSITIVE_PAIR, PROBABILITY, STRENGTHS, Range
+from exuno.registry import Registry
 
 ClassOrder = Literal["auto", "by-name", "by-number"]
 """How the classes of data are matched with those of a model: see ``exuno.data.classes``."""
 
+optimizers = Registry("optimizer", "--optim.name", "exuno.engine.optim")
+"""What takes the steps."""
 
-@dataclass(frozen=True)
-class RunOptions:
-    """Where a run lives and how it is executed."""
+
+MILESTONES = Range(low=0, high=1, rising=True, wanted="rising fractions from 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """Where a result lies, and how it is made: what every verb that measures or trains takes."""
 
     run_dir: Path | None = None
     """Folder of the run. Default: runs/VERB-PRESET-HASH, the hash being that of the configuration."""
+    devices: Literal["auto", "cpu"] = "auto"
+    """auto (a GPU if there is one) or cpu."""
+    smoke: bool = False
+    """The same path from end to end in seconds, on a sliver of the work."""
+    no_images: bool = False
+    """Write no image of the data or of a source, neither into the page nor into figures/, and show paths by their last
+    names: for pages that go to others."""
+    dry_run: bool = False
+    """Print the resolved configuration and the cost estimate, run nothing."""
+    debug: bool = False
+    """Show tracebacks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measuring(Execution):
+    """What verbs take that measure on images of their own."""
+
+    workers: Annotated[int, FROM_0] = 0
+    """Processes that decode images; 0 decodes them in this one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(Execution):
+    """Where a run lives and how it is executed."""
+
     seed: int = 0
     """Seed of everything random."""
-    devices: str = "auto"
+    devices: str = "auto"  # pyright: ignore[reportIncompatibleVariableOverride]
     """auto (a GPU if there is one), cpu, mps (of a Mac), or a number of processes to start on this machine (cpu:N on
     its processor)."""
     precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
@@ -28,29 +62,20 @@ class RunOptions:
     """On one GPU, record a step once and replay it (CUDA graphs) where that can be done."""
     resume: str = "auto"
     """auto: continue an unfinished run of the same configuration; never; or the PATH of a checkpoint."""
-    workers: int = 0
+    workers: Annotated[int, FROM_0] = 0
     """Processes that prepare batches; 0 prepares them in the training process. Does not change any sample."""
     loader: Literal["torch", "dali"] = "torch"
     """What prepares the training batches of teach and distill: dali is NVIDIA DALI, for image files, with --workers
     threads, on the GPU if there is one. The same samples up to interpolation."""
-    smoke: bool = False
-    """The same path from end to end in seconds, on a sliver of the work."""
-    dry_run: bool = False
-    """Print the resolved configuration and the cost estimate, run nothing."""
-    debug: bool = False
-    """Show tracebacks."""
     track: tuple[Literal["tensorboard", "wandb"], ...] = ()
     """Also send the metrics there; never by default."""
-    no_images: bool = False
-    """Write no image of the data or of a source, neither into the page nor into figures/, and show paths by their last
-    names: for pages that go to others."""
 
 
 @dataclass(frozen=True)
 class Holdout:
     """What is held out for the test, of data that have no test split."""
 
-    holdout: float | None = None
+    holdout: Annotated[float | None, Range(above=0, below=1, wanted="a share between 0 and 1, such as 0.2")] = None
     """Share of each class that is held out for the test, of data without test images of their own: always the same
     ones, whatever the verb, so that teach and eval agree."""
     holdout_seed: int = 0
@@ -68,37 +93,39 @@ EXECUTION = (
 class Optim:
     """Optimizer and learning-rate schedule."""
 
-    name: Literal["adam", "adamw", "sgd", "lars"] = "adam"
+    name: Annotated[str, optimizers] = "adam"
     """Optimizer. `adam` adds weight decay to the gradient, `adamw` decouples it; `lars` is `sgd` with steps in
-    proportion to the weights of each layer, for large batches."""
-    lr: float = 1e-3
+    proportion to the weights of each layer, for large batches; module:Name is any other class of optimizers."""
+    options: tuple[str, ...] = ()
+    """Further arguments of that optimizer, as betas=(0.9,0.95)."""
+    lr: Annotated[float, Range(above=0, wanted="a positive --optim.lr")] = 1e-3
     """Peak learning rate."""
     lr_end: float = 0.0
     """cosine: the learning rate at the end."""
-    weight_decay: float = 0.0
+    weight_decay: Annotated[float, FROM_0] = 0.0
     """Weight decay."""
-    weight_decay_end: float | None = None
+    weight_decay_end: Annotated[float | None, Range(low=0, wanted="0 or more, or None")] = None
     """Weight decay at the end, along a cosine; constant by default."""
-    momentum: float = 0.9
+    momentum: Annotated[float, FRACTION] = 0.9
     """Momentum of sgd and lars."""
     nesterov: bool = False
     """Nesterov momentum (sgd)."""
     schedule: Literal["constant", "cosine", "step"] = "cosine"
     """How the learning rate falls after the warm-up."""
-    milestones: tuple[float, ...] = (0.5, 0.75)
+    milestones: Annotated[tuple[float, ...], MILESTONES] = (0.5, 0.75)
     """step: the fractions of the training at which the rate is multiplied by gamma."""
-    gamma: float = 0.1
+    gamma: Annotated[float, Range(above=0, high=1)] = 0.1
     """step: the factor."""
-    warmup: float = 0.0
+    warmup: Annotated[float, Range(low=0, below=1, wanted="a fraction from 0 to below 1")] = 0.0
     """Fraction of the training during which the rate rises linearly from 0."""
-    clip: float | None = None
+    clip: Annotated[float | None, Range(above=0, wanted="a positive norm, or None")] = None
     """Largest norm of the gradient; none by default."""
     clip_each: bool = False
     """Clip the gradient of each parameter by itself, as DINO and iBOT do."""
 
 
 @dataclass(frozen=True)
-class Sound:
+class MelSpec:
     """How a model hears: the log-mel spectrogram that it makes of a recording."""
 
     seconds: float = 1.0
@@ -117,36 +144,36 @@ class Sound:
 class Augment:
     """Augmentation of training images. The geometric part is batched; every draw depends on (seed, epoch, index)."""
 
-    frames: int | None = None
+    frames: Annotated[int | None, FROM_1] = None
     """Of clips: training sees a random run of so many frames of each (4 of the 8 of a made clip, as published)."""
-    augmix: int = 0
+    augmix: Annotated[int, Range(low=0, high=10, wanted="a severity from 1 to 10, or 0 for none")] = 0
     """Severity of AugMix, 1 to 10 (torchvision: 3); 0 turns it off."""
     augmix_formula: Literal["paper", "reference"] = "paper"
     """The operations of AugMix in the strengths of torchvision (paper), or as the published code of the single-image
     videos applies them (reference), which is much stronger and mostly darkens."""
-    short_side: tuple[int, int] | None = None
+    short_side: Annotated[tuple[int, int] | None, Range(low=1, rising=True, wanted="a range of pixels: 183 229")] = None
     """Resize the short side to a random number of pixels in this range, and cut out --size at random (X3D: 183 229)."""
-    flip: float = 0.0
+    flip: Annotated[float, PROBABILITY] = 0.0
     """Probability of a horizontal flip."""
-    pad: int = 0
+    pad: Annotated[int, FROM_0] = 0
     """Pad by so many pixels of black on each side and crop back at random (CIFAR: 4)."""
-    cutout: int = 0
+    cutout: Annotated[int, FROM_0] = 0
     """Side of a square set to the mean colour at a random place (CIFAR teacher: 16)."""
-    rotate: float = 0.0
+    rotate: Annotated[float, FROM_0] = 0.0
     """Largest rotation in degrees, either way."""
-    shift: float = 0.0
+    shift: Annotated[float, FROM_0] = 0.0
     """Largest shift as a fraction of the side."""
-    zoom: float = 0.0
+    zoom: Annotated[float, Range(low=0, below=1, wanted="a fraction from 0 to below 1")] = 0.0
     """Largest change of scale as a fraction."""
-    resized_crop: tuple[float, float] | None = None
+    resized_crop: Annotated[tuple[float, float] | None, POSITIVE_PAIR] = None
     """Random resized crop of this range of area fractions (ImageNet: 0.08 1)."""
-    aspect: tuple[float, float] = (0.75, 4 / 3)
+    aspect: Annotated[tuple[float, float], POSITIVE_PAIR] = (0.75, 4 / 3)
     """Range of aspect ratios of the random resized crop."""
-    jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    jitter: Annotated[tuple[float, float, float, float], STRENGTHS] = (0.0, 0.0, 0.0, 0.0)
     """Colour jitter: brightness, contrast, saturation, hue."""
-    jitter_p: float = 1.0
+    jitter_p: Annotated[float, PROBABILITY] = 1.0
     """Probability of the colour jitter."""
-    gray: float = 0.0
+    gray: Annotated[float, PROBABILITY] = 0.0
     """Probability of turning the image gray."""
-    solarize: float = 0.0
+    solarize: Annotated[float, PROBABILITY] = 0.0
     """Probability of solarisation at half brightness."""

@@ -1,9 +1,4 @@
-"""Progress on the screen, and metrics sent to TensorBoard or Weights & Biases on request.
-
-The progress bar of long work: live with rate, loss, time left and memory on a terminal, plain lines elsewhere.
-
-Sending metrics to TensorBoard or Weights & Biases, on request.
-"""
+"""Progress on the screen, and metrics sent to TensorBoard or Weights & Biases on request."""
 
 import hashlib
 import resource

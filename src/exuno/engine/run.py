@@ -27,7 +27,7 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.files import append_line, disk_errors, remove, sweep, write_json, write_text
 from exuno.engine.options import EXECUTION, RunOptions
 from exuno.engine.progress import Sink, tracker
-from exuno.renamed import LATER, modern
+from exuno.renamed import LATER, before_later, modern
 from exuno.version import __version__
 
 LIBRARIES = ("torch", "numpy", "accelerate", "opencv-python-headless", "timm", "torchvision")
@@ -37,8 +37,9 @@ DESCRIPTION = {".lock", "command.txt", "config.yaml", "environment.json", "evalu
 
 
 def identity(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a resolved configuration that shapes the result."""
-    return {key: value for key, value in config.items() if key not in EXECUTION}
+    """The part of a resolved configuration that shapes the result. An option that earlier versions did not have is no
+    part of it where it does what these did, so that their runs go on."""
+    return {key: value for key, value in before_later(config).items() if key not in EXECUTION}
 
 
 def fingerprint(config: dict[str, Any]) -> str:
@@ -301,7 +302,7 @@ def check_same(run: Run, ignored_fields: Sequence[str] = ()) -> bool:
     before = read_yaml(folder / "config.yaml", todo="Choose another --run-dir.")
     try:
         verb, then = before["verb"], mapping(before["config"])
-        then = without({**{key: LATER[key] for key in LATER if key in config}, **modern(verb, then)}, ignored_fields)
+        then = without(modern(verb, then), ignored_fields)
         files, bare = mapping(before.get("inputs") or {}), bool(before.get("no_images"))
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise ExunoError(f"{folder / 'config.yaml'} is damaged ({error})", "Choose another --run-dir.") from error
@@ -332,7 +333,9 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
     """``epochs 3 instead of 5``: the first fields in which two configurations differ."""
     before, now = flatten(identity(before)), flatten(identity(now))
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    return ", ".join(f"{key}: {before.get(key)} there, {now.get(key)} here" for key in keys[:3])
+    usual = flatten(LATER)
+    there, here = ({key: each.get(key, usual.get(key)) for key in keys} for each in (before, now))
+    return ", ".join(f"{key}: {there[key]} there, {here[key]} here" for key in keys[:3])
 
 
 def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

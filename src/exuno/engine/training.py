@@ -1,11 +1,4 @@
-"""A training at one moment, one optimizer step as work for the device alone, and the means of what steps report.
-
-A training at one moment: what moves from step to step, and what a checkpoint holds of it.
-
-One optimizer step as work for the device alone: nothing in it is read back.
-
-Means of what the steps report.
-"""
+"""A training at one moment, one optimizer step as work for the device alone, and the means of what steps report."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence

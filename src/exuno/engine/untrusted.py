@@ -1,12 +1,4 @@
-"""Files of strangers: what one may ask for, and archives looked at before any memory is taken. No torch.
-
-How much a file may ask for before anything is allocated. Each limit can be raised by an environment variable, which
-reaches worker processes too.
-
-NumPy's .npz files of strangers: each array's header is looked at before any memory is taken for it. No torch.
-
-Zip archives of tensors, as torch writes them: refused before they unpack to more than they are. No torch.
-"""
+"""Files of strangers: what one may ask for, and archives looked at before any memory is taken. No torch."""
 
 import io
 import os

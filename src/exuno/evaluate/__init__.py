@@ -1,1 +1,1 @@
-"""Measuring a model: ``eval`` is ``exuno eval``, ``measure`` the logits over a data set and the evaluator of the loop."""
+"""Measuring a model: ``eval`` is ``exuno eval``, ``measure`` logits over a data set, and the evaluator."""

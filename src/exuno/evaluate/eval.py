@@ -1,23 +1,18 @@
-"""``exuno eval MODEL --data DATA``: its configuration and its work.
-
-``exuno eval MODEL --data DATA``.
-
-The configuration of ``exuno eval``. Plain frozen dataclasses; no torch.
-"""
+"""``exuno eval MODEL --data DATA``: its configuration and its work."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
 from exuno.commandline import parsed
-from exuno.engine.check import need
 from exuno.engine.documents import read_yaml
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import near_paths
-from exuno.engine.options import EXECUTION, ClassOrder, Holdout, RunOptions
+from exuno.engine.options import EXECUTION, ClassOrder, Holdout, Measuring, RunOptions
+from exuno.engine.ranges import FROM_0, FROM_1, PIXELS, check_fields
 from exuno.engine.session import print_plan
 from exuno.models.names import named
 from exuno.presets import to_args, to_dict
@@ -29,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class EvalConfig:
+class EvalConfig(Measuring):
     """Measure a model on labelled data: accuracy with its interval, each class, confusion, calibration, agreement. Or
     measure a poster: fresh networks trained on it, beside real images of as many pixels."""
 
@@ -53,35 +48,22 @@ class EvalConfig:
     """How classes of the data are matched with those of the model: by their names where both have names (auto), by name
     alone, or by number: label 0 is the first class, whatever the names."""
     held: tyro.conf.OmitArgPrefixes[Holdout] = field(default_factory=Holdout)
-    size: int | None = None
+    size: Annotated[int | None, PIXELS] = None
     """Side of the images; default: that of the data."""
     teacher: str | None = None
     """Another model, to measure agreement with."""
-    networks: int | None = None
+    networks: Annotated[int | None, FROM_1] = None
     """Of a poster: fresh networks to train on it; default 8."""
     steps: tuple[int, ...] | None = None
     """Of a poster: numbers of training steps after which to test; that of its protocol is always among them."""
     arch: tuple[str, ...] = ()
     """Of a poster: model specs of other networks to train on it, such as exuno:resnet20."""
-    baselines: int | None = None
+    baselines: Annotated[int | None, FROM_0] = None
     """Of a poster: draws of each baseline of real images; default 3, 0 leaves them out."""
     seed: int = 0
     """Of a poster: seed of networks, batches and baselines."""
-    run_dir: Path | None = None
+    run_dir: Path | None = field(default=None, kw_only=True)
     """Also write a run directory with result.json and a page."""
-    devices: Literal["auto", "cpu"] = "auto"
-    """auto (a GPU if there is one) or cpu."""
-    workers: int = 0
-    """Processes that decode images; 0 decodes them in this one."""
-    smoke: bool = False
-    """A sliver of the data."""
-    no_images: bool = False
-    """Write no image of the data or of a source, neither into the page nor into figures/, and show paths by their last
-    names: for pages that go to others."""
-    dry_run: bool = False
-    """Print the resolved configuration, measure nothing."""
-    debug: bool = False
-    """Show tracebacks."""
 
 
 POSTER = "poster:"
@@ -202,7 +184,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     from exuno.training import loaded_size, size_of
 
     assert config.data is not None
-    need(config.workers >= 0, "--workers", config.workers, "0 or more")
+    check_fields(config)
     test: Any = open_held(config.data, config.split, config.data_root, config.held)
     if config.smoke:
         test = Subset(test)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from exuno.data.images.photo import load_photo, photo_sha256
-from exuno.engine.check import need
+from exuno.engine.ranges import require
 from exuno.engine.run import Run
 from exuno.explain.neurons import least_of, sheet
 from exuno.explain.options import AttentionConfig, replay, values_of
@@ -39,7 +39,7 @@ def explain_attention(config: AttentionConfig) -> Run:
     net: Any = model.net
     patch = net.patch_embed.patch_size
     patches = (size[0] // patch[0]) * (size[1] // patch[1])
-    need(patches <= MOST, "--size", config.size, f"at most {patch[0] * int(MOST**0.5):,}: {MOST:,} patches")
+    require(patches <= MOST, "--size", config.size, f"at most {patch[0] * int(MOST**0.5):,}: {MOST:,} patches")
     pictures = {name: load_photo(spec) for name, spec in names_of(config.images).items()}
 
     def work(run: Run, device: torch.device) -> dict[str, Any]:

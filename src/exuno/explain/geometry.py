@@ -1,15 +1,10 @@
 """Clusters of features: numbers about them, and the plane that shows three of them best. NumPy only.
 
-Numbers about clusters of features. Pure functions on NumPy arrays; none of them depends on the scale of the
-features, on their origin or on a rotation.
-
 N images, F features, C classes. Every class has at least two images.
 
 Distances are relative: 1 is the mean distance of two class centroids of the same model, so that models of any width
 and scale can be compared. From a squared distance that part is taken which is only owed to the finite number of
 images: E|m_i - m_j|² = |mu_i - mu_j|² + tr(Sigma_i) / n_i + tr(Sigma_j) / n_j for the means m of n images.
-
-Features of three classes in a plane that shows them best. Pure functions on NumPy arrays.
 
 Müller, Kornblith and Hinton, "When Does Label Smoothing Help?", NeurIPS 2019, section 2: the plane through the weights
 (templates) of three classes. Within it lie all differences of the three weights, so it also shows, exactly, which of

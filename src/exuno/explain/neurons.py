@@ -1,9 +1,4 @@
-"""``exuno explain neurons``: from model specs to sheets of pictures, numbers and a page.
-
-``exuno explain neurons``: from model specs to sheets of pictures, numbers and a page.
-
-A sheet of pictures: a column for each unit, a row for each model and picture.
-"""
+"""``exuno explain neurons``: from model specs to sheets of pictures, numbers and a page."""
 
 import time
 from collections.abc import Sequence

@@ -1,12 +1,4 @@
-"""The configurations of ``exuno explain``, checked and completed. No torch.
-
-What all words of ``exuno explain`` take; the configuration of ``penultimate``, checked and completed. Plain frozen
-dataclasses; no torch.
-
-The configuration of ``exuno explain neurons``, checked and completed. Plain frozen dataclasses; no torch.
-
-The configuration of ``exuno explain attention``, checked. Plain frozen dataclasses; no torch.
-"""
+"""The configurations of ``exuno explain``, checked and completed. No torch."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,9 +6,9 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import tyro
 
-from exuno.engine.check import need
 from exuno.engine.errors import ExunoError
-from exuno.engine.options import EXECUTION, ClassOrder, Holdout
+from exuno.engine.options import EXECUTION, ClassOrder, Execution, Holdout
+from exuno.engine.ranges import FROM_0, FROM_1, PIXELS, Range, check_fields, require
 from exuno.evaluate.eval import held_by, spec_of
 from exuno.fewshot.eval_options import first_config
 from exuno.presets import to_args, to_dict
@@ -26,25 +18,6 @@ Projection = Literal["templates", "pca"]
 Space = Literal["head", "all"]
 ORDERS: tuple[str, ...] = get_args(ClassOrder)
 SMOKE_IMAGES, SMOKE_RESAMPLES = 6, 20
-
-
-@dataclass(frozen=True)
-class Execution:
-    """Where the result lies, and how it is made."""
-
-    run_dir: Path | None = None
-    """Folder of the result. Default: runs/VERB-HASH, the hash being that of the configuration."""
-    devices: Literal["auto", "cpu"] = "auto"
-    """auto (a GPU if there is one) or cpu."""
-    smoke: bool = False
-    """The same path from end to end, on a sliver of the work."""
-    no_images: bool = False
-    """Write no image of the data or of a source, neither into the page nor into figures/, and show paths by their last
-    names: for pages that go to others."""
-    dry_run: bool = False
-    """Print the resolved configuration, do nothing."""
-    debug: bool = False
-    """Show tracebacks."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +45,9 @@ class PenultimateConfig:
     """Which part of the data, or parts: --split train test. Planes, scales and similar classes are those of the
     first."""
     held: tyro.conf.OmitArgPrefixes[Holdout] = field(default_factory=Holdout)
-    images: int | None = None
+    images: Annotated[int | None, Range(low=2, wanted="2 or more")] = None
     """Take the first so many images of each class only."""
-    size: int | None = None
+    size: Annotated[int | None, PIXELS] = None
     """Side of the images; default: the input size of the model."""
     three: Annotated[tuple[str, ...], tyro.conf.arg(name="classes")] = ()
     """The three classes to project; default: the two most similar ones, and the one that is least similar to both. In
@@ -86,20 +59,20 @@ class PenultimateConfig:
     space: Space = "head"
     """head: distances and spread within the part of the features that tells classes apart, the span of the differences
     of the class weights; all: in all features, also what the last layer does not read."""
-    neighbours: int | None = None
+    neighbours: Annotated[int | None, Range(low=1, wanted="1 or more")] = None
     """How many classes count as similar to a class; default 3, with fewer than five classes fewer."""
     similar: str | None = None
     """What says which classes are similar: a model spec (the teacher, say), or a JSON file of groups,
     {"dogs": ["poodle", "beagle"], ...}; default: the centroid distances of all the models, averaged."""
     reference: str | None = None
     """The model that the others are compared with; default: the first."""
-    resamples: int = 200
+    resamples: Annotated[int, Range(low=20, wanted="20 or more")] = 200
     """Draws of the bootstrap over images."""
     cache: Path | None = None
     """Folder of cached features; default: ~/.cache/exuno/features."""
     seed: int = 0
     """Seed of the bootstrap."""
-    workers: int = 0
+    workers: Annotated[int, FROM_0] = 0
     """Processes that decode images; 0 decodes them in this one."""
     run: tyro.conf.OmitArgPrefixes[Execution] = field(default_factory=Execution)
 
@@ -157,17 +130,13 @@ def is_groups(similar: str | None) -> bool:
 
 def check(config: PenultimateConfig) -> None:
     """Raises ExunoError for numbers that cannot be measured with."""
-    need(len(config.split) > 0, "--split", "empty", "a part of the data, such as test")
-    need(len(set(config.split)) == len(config.split), "--split", " ".join(config.split), "each part once")
-    need(config.images is None or config.images >= 2, "--images", config.images, "2 or more")
-    need(config.size is None or config.size >= 1, "--size", config.size, "at least 1 pixel")
+    check_fields(config)
+    require(len(config.split) > 0, "--split", "empty", "a part of the data, such as test")
+    require(len(set(config.split)) == len(config.split), "--split", " ".join(config.split), "each part once")
     if three := config.asked:
-        need(len(set(three)) == 3 == len(three), "--classes", " ".join(three), "three of them")
-    need(config.neighbours is None or config.neighbours >= 1, "--neighbours", config.neighbours, "1 or more")
+        require(len(set(three)) == 3 == len(three), "--classes", " ".join(three), "three of them")
     good = config.neighbours is None or not is_groups(config.similar)
-    need(good, "--neighbours", config.neighbours, "either it or groups: the file says which classes are similar")
-    need(config.resamples >= 20, "--resamples", config.resamples, "20 or more")
-    need(config.workers >= 0, "--workers", config.workers, "0 or more")
+    require(good, "--neighbours", config.neighbours, "either it or groups: the file says which classes are similar")
 
 
 def values_of(config: Any) -> dict[str, Any]:
@@ -196,7 +165,8 @@ SMOKE_STEPS, SMOKE_UNITS = 3, 2
 
 @dataclass(frozen=True)
 class NeuronsConfig:
-    """Activation maximisation of the units of several models, a teacher and its student, side by side, with what each model answers to the pictures of the others."""
+    """Activation maximisation of the units of several models, a teacher and its student, side by side,
+    with what each model answers to the pictures of the others."""
 
     EXAMPLES: ClassVar[tuple[str, ...]] = (
         "exuno explain neurons runs/mine",
@@ -215,13 +185,13 @@ class NeuronsConfig:
     number."""
     objective: Objective = "channel"
     """channel: the mean of a channel over all places; neuron: its place in the middle of a map."""
-    pictures: int = 1
+    pictures: Annotated[int, Range(low=1, high=64, wanted="1 to 64")] = 1
     """Pictures of each unit."""
-    diversity: float = 0.0
+    diversity: Annotated[float, FROM_0] = 0.0
     """Weight of the similarity of the pictures of one unit, which is subtracted."""
-    size: int | None = None
+    size: Annotated[int | None, Range(low=2, high=LARGEST, wanted=f"2 to {LARGEST:,} pixels")] = None
     """Side of the pictures in pixels; default: the input size of the first model."""
-    steps: int | None = None
+    steps: Annotated[int | None, FROM_1] = None
     """Steps of Adam; default 512, of pictures of up to 32 pixels 128."""
     seed: int = 0
     """Seed of the noise at the start and of the transformations."""
@@ -237,14 +207,10 @@ def complete_neurons(config: NeuronsConfig) -> NeuronsConfig:
     if not config.models:
         raise ExunoError("no model was given", "Name one or more: exuno explain neurons runs/NAME.")
     config = replace(config, models=tuple(dict.fromkeys(map(spec_of, config.models))))
-    need(config.size is None or 2 <= config.size <= LARGEST, "--size", config.size, f"2 to {LARGEST:,} pixels")
-    need(config.steps is None or config.steps >= 1, "--steps", config.steps, "at least 1")
-    need(1 <= config.pictures <= 64, "--pictures", config.pictures, "1 to 64")
-    need(config.diversity >= 0, "--diversity", config.diversity, "0 or more")
     good = config.diversity == 0 or config.pictures > 1
-    need(good, "--diversity", config.diversity, "--pictures 2 or more with it: one picture has none to differ from")
+    require(good, "--diversity", config.diversity, "--pictures 2 or more with it: one picture has none to differ from")
     good = config.layer is not None or config.objective == "channel"
-    need(good, "--objective", config.objective, "a --layer of maps with it: a logit has one place only")
+    require(good, "--objective", config.objective, "a --layer of maps with it: a logit has one place only")
     check_specs(config)
     if config.run.smoke:
         config = replace(config, steps=min(config.steps or SMOKE_STEPS, SMOKE_STEPS))
@@ -275,7 +241,7 @@ class AttentionConfig:
     """Pictures: PATH[@BITSbit], photo:NAME or noise:SEED."""
     block: int = -1
     """Number of the block, from 0, or from the end, -1 being the last."""
-    size: int | None = None
+    size: Annotated[int | None, PIXELS] = None
     """Side at which the network sees the pictures, whose middle is cut out; default: its input size."""
     run: tyro.conf.OmitArgPrefixes[Execution] = field(default_factory=Execution)
 
@@ -288,7 +254,6 @@ def complete_attention(config: AttentionConfig) -> AttentionConfig:
     """
     if not config.images:
         raise ExunoError("no picture was given", "Name one or more: exuno explain attention MODEL photo:cat.")
-    need(config.size is None or config.size >= 1, "--size", config.size, "at least 1 pixel")
     config = replace(config, model=spec_of(config.model))
     check_specs(config)
     return replace(config, images=config.images[:SMOKE_MAPS]) if config.run.smoke else config

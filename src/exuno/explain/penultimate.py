@@ -1,9 +1,4 @@
-"""``exuno explain penultimate``: from model specs to numbers, tables, pictures and a page.
-
-``exuno explain penultimate``: from model specs to numbers, pictures and a page.
-
-What was measured: tables for the page and the terminal, numbers for result.json, files of distances and points.
-"""
+"""``exuno explain penultimate``: from model specs to numbers, tables, pictures and a page."""
 
 import csv
 import math

@@ -1,9 +1,4 @@
-"""The features of several models on the same images, and the last layer that reads them.
-
-The features of several models on the same images.
-
-The last layer of a network: the weights and biases that turn penultimate features into logits.
-"""
+"""The features of several models on the same images, and the last layer that reads them."""
 
 from dataclasses import dataclass, replace
 from typing import Any

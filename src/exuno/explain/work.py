@@ -1,9 +1,4 @@
-"""What every word does around its work: the models, the run directory, the table, the page.
-
-The models that a word looks into.
-
-What every word does around its work: the run directory, the table, the page.
-"""
+"""What every word does around its work: the models, the run directory, the table, the page."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence

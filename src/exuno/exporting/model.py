@@ -1,11 +1,4 @@
-"""A model or a poster as a folder, and its way to the Hugging Face hub.
-
-A model as a folder: model.safetensors, model.json, README.md, and model.onnx if wanted.
-
-A poster as a folder: distilled.poster, and README.md with its picture.
-
-To the Hugging Face hub.
-"""
+"""A model or a poster as a folder, and its way to the Hugging Face hub."""
 
 from pathlib import Path
 from typing import Any

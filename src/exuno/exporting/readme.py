@@ -1,9 +1,4 @@
-"""README.md as the Hugging Face hub reads it, and the run that it tells of.
-
-README.md as the Hugging Face hub reads it: a head of YAML, a table of facts, sections.
-
-The run that something to be handed on comes from: what it measured, and the command that makes it again.
-"""
+"""README.md as the Hugging Face hub reads it, and the run that it tells of."""
 
 import re
 import shlex

@@ -1,9 +1,5 @@
 """Features on disk: a cache under a key of everything that shaped them, and HDF5 files of other programs.
 
-Features on disk, under a key of everything that shaped them: a second measurement runs no network.
-
-Features that another program took of images, in the HDF5 layout of SMKD's evaluation (GitHub HL-hanlin/SMKD).
-
 ``all_feats`` float [M, F] and ``all_labels`` int [M], of which the first ``count`` [1] rows are images: the file is
 laid out for whole batches, and the rest of the last one stays zero.
 """

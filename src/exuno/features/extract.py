@@ -1,12 +1,8 @@
 """Any model as a feature extractor, and the images that features are taken from.
 
-Any model as a feature extractor: images -> vectors.
-
 A vision transformer of exuno gives what SMKD compares (Lin et al., CVPR 2023): its [CLS] token joined with the mean of
 its patch tokens, weighted by the attention that [CLS] pays them in the last block; both of length 1. Any other network
 gives the input of its last layer, as it is.
-
-The images that features are taken from: bicubic resize and centre crop, raw pixels, and a few of each class.
 """
 
 from collections.abc import Callable

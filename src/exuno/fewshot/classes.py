@@ -1,9 +1,4 @@
-"""Which classes are trained on, which choose, and which are new: ``--split``, also of a CSV file.
-
-Which classes are trained on, which choose, and which are new: ``--split``.
-
-``--split FILE.csv``: which class, or which file, is in which part.
-"""
+"""Which classes are trained on, which choose, and which are new: ``--split``, also of a CSV file."""
 
 import csv
 import io

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exuno.data import rng
-from exuno.engine.check import need
 from exuno.engine.errors import ExunoError
+from exuno.engine.ranges import require
 from exuno.fewshot.options import Protocol
 
 Ints = NDArray[np.int64]
@@ -91,11 +91,11 @@ def draw(
         ExunoError: a number out of range, fewer than n classes, or a class with too few images. Raised by the call
             itself, not by the first chunk.
     """
-    need(way >= 2, "--way", way, "at least 2 classes")
-    need(shot >= 1, "--shot", shot, "at least 1 image")
-    need(queries is None or queries >= 1, "--queries", queries, "at least 1 image")
-    need(episodes >= 1, "--episodes", episodes, "at least 1")
-    need(protocol == "standard" or 0 <= seed < 2**32, "--seed", seed, "a number from 0 to below 2^32 to NumPy")
+    require(way >= 2, "--way", way, "at least 2 classes")
+    require(shot >= 1, "--shot", shot, "at least 1 image")
+    require(queries is None or queries >= 1, "--queries", queries, "at least 1 image")
+    require(episodes >= 1, "--episodes", episodes, "at least 1")
+    require(protocol == "standard" or 0 <= seed < 2**32, "--seed", seed, "a number from 0 to below 2^32 to NumPy")
     found = members(labels)
     if way > len(found.label):
         raise ExunoError(f"--way {way} but the data has {len(found.label)} classes", "Give a smaller --way.")

@@ -1,9 +1,4 @@
-"""Accuracies of features over episodes, and the tables of what was measured.
-
-Accuracies of features over episodes: of a model, of raw pixels, of several under one progress bar.
-
-What was measured: rows of a table, for the terminal, for the page and as numbers for result.json. No torch.
-"""
+"""Accuracies of features over episodes, and the tables of what was measured."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,7 +19,7 @@ from exuno.features.extract import Advance, check_size, extract, kind_of, raw_pi
 from exuno.fewshot.episodes import PUBLISHED, Episodes, Ints, count_of, draw, too_small
 from exuno.fewshot.eval_models import Subject
 from exuno.fewshot.eval_options import QUERIES
-from exuno.fewshot.options import HeadName, Protocol
+from exuno.fewshot.options import Protocol, heads
 from exuno.metrics import mean_interval
 
 Table = dict[str, Any]
@@ -139,13 +134,6 @@ def show(contents: Sequence[Table]) -> None:
 
 SHOTS = (1, 5)
 EPISODES = 10_000
-HEADS = {
-    "prototype": "nearest prototype",
-    "knn": "nearest neighbours ({})",
-    "linear": "linear classifier",
-    "cosine": "cosine classifier",
-    "logistic": "logistic regression",
-}
 
 
 @dataclass(frozen=True)
@@ -157,7 +145,7 @@ class Plan:
     queries: int | None = QUERIES
     episodes: int = EPISODES
     protocol: Protocol = "standard"
-    heads: tuple[HeadName, ...] = ("prototype",)
+    heads: tuple[str, ...] = ("prototype",)
     neighbours: int = 1
     seed: int = 0
 
@@ -198,7 +186,8 @@ class Plan:
         return f"{sizes.min()} - k queries of each class, all that the smallest has"
 
     def _named(self) -> str:
-        return ", ".join(name.format(self.neighbours) for head, name in HEADS.items() if head in self.heads)
+        label = {name: entry.facts["label"].format(self.neighbours) for name, entry in heads.entries.items()}
+        return ", ".join(label.get(head, head) for head in self.heads)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from exuno.engine.check import need
 from exuno.engine.documents import mapping, read_yaml
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import EXECUTION
+from exuno.engine.ranges import check_fields, require
 from exuno.evaluate.eval import spec_of
 from exuno.features import SIGNATURE
 from exuno.fewshot.options import Classes, EvalConfig
@@ -120,20 +120,16 @@ def own(config: EvalConfig, data: str) -> EvalConfig:
 
 def check(config: EvalConfig) -> None:
     """Raises ExunoError for numbers that cannot be measured with."""
-    need(config.way >= 2, "--way", config.way, "2 classes or more")
-    need(min(config.shot, default=0) >= 1, "--shot", " ".join(map(str, config.shot)), "numbers from 1")
-    need(len(set(config.shot)) == len(config.shot), "--shot", " ".join(map(str, config.shot)), "each number once")
-    need(len(config.head) > 0, "--head", "empty", "a classifier, such as prototype")
-    need(len(set(config.head)) == len(config.head), "--head", " ".join(config.head), "each classifier once")
-    for name in ("queries", "size", "resize", "episodes", "neighbours"):
-        value = getattr(config, name)
-        need(value is None or value >= 1, f"--{name}", value, "at least 1")
+    check_fields(config)
+    require(min(config.shot, default=0) >= 1, "--shot", " ".join(map(str, config.shot)), "numbers from 1")
+    require(len(set(config.shot)) == len(config.shot), "--shot", " ".join(map(str, config.shot)), "each number once")
+    require(len(config.head) > 0, "--head", "empty", "a classifier, such as prototype")
+    require(len(set(config.head)) == len(config.head), "--head", " ".join(config.head), "each classifier once")
     most = config.way * min(config.shot)
     good = "knn" not in config.head or config.neighbours <= most
-    need(good, "--neighbours", config.neighbours, f"at most {most}, the labelled images of the smallest episode")
-    need(config.workers >= 0, "--workers", config.workers, "0 or more")
+    require(good, "--neighbours", config.neighbours, f"at most {most}, the labelled images of the smallest episode")
     good = config.resize is None or config.size is None or config.resize >= config.size
-    need(good, "--resize", config.resize, "at least --size, which is cut out of it")
+    require(good, "--resize", config.resize, "at least --size, which is cut out of it")
 
 
 def first_config(models: Sequence[str]) -> dict[str, Any]:

@@ -1,9 +1,4 @@
-"""The projection head, and the run of phase 1 where phase 2 starts.
-
-The projection head of DINO and iBOT: tokens -> outputs that student and teacher compare.
-
-Where phase 2 starts: the run of phase 1, its transformer and its head.
-"""
+"""The projection head, and the run of phase 1 where phase 2 starts."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -2,19 +2,33 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
-from exuno.engine.options import Optim, RunOptions
+from exuno.engine.options import Measuring, Optim, RunOptions
+from exuno.engine.ranges import (
+    AREAS,
+    BUDGET,
+    FRACTION,
+    FROM_0,
+    FROM_1,
+    PIXELS,
+    POSITIVE_PAIR,
+    PROBABILITY,
+    STRENGTHS,
+    TEMPERATURE,
+    Range,
+)
 from exuno.features import FeatureName
+from exuno.registry import Registry
 
 Mode = Literal["paper", "reference"]
 """A loss as the paper defines it, or as the published code computes it."""
 Protocol = Literal["standard", "smkd", "reference"]
 """15 queries of each class and exuno's own draws; or drawn as the published code of SMKD does: all images but the
 support, as many as the smallest class has, or exactly its 600 - k, whatever the size of a class."""
-HeadName = Literal["prototype", "knn", "linear", "cosine", "logistic"]
+heads = Registry("classifier", "--head", "exuno.fewshot.heads")
 
 
 @dataclass(frozen=True)
@@ -32,33 +46,40 @@ class Classes:
     """Mirror images of a class are a further class; with --turns, as many again."""
 
 
+BLUR = Range(low=0, high=1, wanted="three probabilities from 0 to 1")
+
+
 @dataclass(frozen=True)
 class Views:
     """Multi-crop: two global views and some local ones of each image (Caron et al., NeurIPS 2020)."""
 
-    scale: tuple[float, float] = (0.25, 1.0)
+    scale: Annotated[tuple[float, float], AREAS] = (0.25, 1.0)
     """Range of the area of a global view."""
-    local: int = 10
+    local: Annotated[int, FROM_0] = 10
     """Number of local views."""
-    local_size: int = 96
+    local_size: Annotated[int, PIXELS] = 96
     """Side of a local view in pixels."""
-    local_scale: tuple[float, float] = (0.05, 0.25)
+    local_scale: Annotated[tuple[float, float], AREAS] = (0.05, 0.25)
     """Range of the area of a local view."""
-    aspect: tuple[float, float] = (0.75, 4 / 3)
+    aspect: Annotated[tuple[float, float], POSITIVE_PAIR] = (0.75, 4 / 3)
     """Range of the aspect ratio of every view."""
-    flip: float = 0.5
+    flip: Annotated[float, PROBABILITY] = 0.5
     """Probability of a horizontal flip."""
-    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.2, 0.1)
+    jitter: Annotated[tuple[float, float, float, float], STRENGTHS] = (0.4, 0.4, 0.2, 0.1)
     """Colour jitter: brightness, contrast, saturation, hue."""
-    jitter_p: float = 0.8
+    jitter_p: Annotated[float, PROBABILITY] = 0.8
     """Probability of the colour jitter."""
-    gray: float = 0.2
+    gray: Annotated[float, PROBABILITY] = 0.2
     """Probability of turning a view gray."""
-    blur: tuple[float, float, float] = (1.0, 0.1, 0.5)
+    blur: Annotated[tuple[float, float, float], BLUR] = (
+        1.0,
+        0.1,
+        0.5,
+    )
     """Probability of a Gaussian blur of the first global view, of the second, and of a local one."""
-    sigma: tuple[float, float] = (0.1, 2.0)
+    sigma: Annotated[tuple[float, float], Range(low=0, rising=True, wanted="a range of numbers from 0")] = (0.1, 2.0)
     """Range of the blur's standard deviation in pixels."""
-    solarize: float = 0.2
+    solarize: Annotated[float, PROBABILITY] = 0.2
     """Probability of solarisation of the second global view."""
 
 
@@ -72,7 +93,7 @@ class Mask:
     """Shares of masked patches; each view draws one of them."""
     spread: tuple[float, ...] = (0.0, 0.2)
     """How far each share varies, uniformly, either way."""
-    aspect: float = 0.3
+    aspect: Annotated[float, Range(above=0, high=1, wanted="a number above 0, at most 1")] = 0.3
     """block: aspect ratios lie between this and its inverse."""
 
 
@@ -80,15 +101,15 @@ class Mask:
 class Head:
     """Projection of tokens to the outputs that student and teacher compare."""
 
-    outputs: int = 8192
+    outputs: Annotated[int, FROM_1] = 8192
     """Outputs of the [CLS] token."""
-    patch_outputs: int = 8192
+    patch_outputs: Annotated[int, FROM_1] = 8192
     """Outputs of a patch token; only for separate heads."""
-    hidden: int = 2048
+    hidden: Annotated[int, FROM_1] = 2048
     """Width of the hidden layers."""
-    bottleneck: int = 256
+    bottleneck: Annotated[int, FROM_1] = 256
     """Width before the last layer."""
-    layers: int = 3
+    layers: Annotated[int, FROM_1] = 3
     """Layers of the perceptron."""
     norm: Literal["none", "batch"] = "none"
     """batch: batch normalisation of the hidden layers by the batch at hand, [CLS] and patch tokens apart, each process
@@ -107,17 +128,17 @@ class Head:
 class Teacher:
     """The teacher: a moving average of the student, centred and sharpened."""
 
-    momentum: float = 0.996
+    momentum: Annotated[float, Range(low=0, high=1)] = 0.996
     """Share of itself that it keeps at first; rises to 1 along a cosine."""
-    temperature: tuple[float, float] = (0.04, 0.07)
+    temperature: Annotated[tuple[float, float], TEMPERATURE] = (0.04, 0.07)
     """Of its [CLS] outputs, at first and after the warm-up."""
-    patch_temperature: tuple[float, float] = (0.04, 0.07)
+    patch_temperature: Annotated[tuple[float, float], TEMPERATURE] = (0.04, 0.07)
     """Of its patch outputs, likewise."""
-    warmup: float = 0.1
+    warmup: Annotated[float, Range(low=0, high=1, wanted="a fraction from 0 to 1")] = 0.1
     """Fraction of the training over which the temperatures rise linearly."""
-    student_temperature: float = 0.1
+    student_temperature: Annotated[float, TEMPERATURE] = 0.1
     """Temperature of the student."""
-    centre: float = 0.9
+    centre: Annotated[float, FRACTION] = 0.9
     """Momentum of the centres."""
 
 
@@ -143,11 +164,11 @@ class LossWeights:
 class Validation:
     """Few-shot accuracy on validation classes during the training."""
 
-    way: int = 5
+    way: Annotated[int, Range(low=2, wanted="2 classes or more")] = 5
     """Classes of an episode, also of the test at the end."""
-    shot: int = 1
+    shot: Annotated[int, FROM_1] = 1
     """Labelled images of each class."""
-    episodes: int = 1000
+    episodes: Annotated[int, FROM_1] = 1000
     """Episodes of a validation."""
     resize: int | None = None
     """Short side of a validation image before the centre crop of --size; default: 8/7 of it for larger images."""
@@ -175,21 +196,21 @@ class PretrainConfig:
     """exuno:vit_SIZE_PATCH or exuno:vit_WIDTH_DEPTH_HEADS_PATCH; or the weights to start from (run:DIR, file:PATH)."""
     data_root: Path | None = None
     """Folder that holds the benchmark data sets."""
-    size: int | None = 224
+    size: Annotated[int | None, PIXELS] = 224
     """Side of a global view and of the images of a test."""
-    store: int | None = None
+    store: Annotated[int | None, PIXELS] = None
     """Side to which images are resized before the views are cut out; default: that of the data."""
-    epochs: int = 1600
+    epochs: Annotated[int, FROM_1] = 1600
     """Times the training set is seen."""
-    batch_size: int = 512
+    batch_size: Annotated[int, FROM_1] = 512
     """Images in one optimizer step, over all processes."""
-    budget: float = 1.0
+    budget: Annotated[float, BUDGET] = 1.0
     """Scales the length of the training and its schedules together."""
-    evaluations: int = 32
+    evaluations: Annotated[int, FROM_0] = 32
     """How often validation classes are tested on the way."""
-    drop_path: float = 0.1
+    drop_path: Annotated[float, Range(low=0, below=1, wanted="a rate from 0 to below 1")] = 0.1
     """Stochastic depth of the student."""
-    freeze_last: float = 1.0
+    freeze_last: Annotated[float, Range(low=0, wanted="0 epochs or more")] = 1.0
     """Epochs during which the last layer of the head stays as it is."""
     mode: Mode = "paper"
     """Losses as in the papers, or as the published code computes them."""
@@ -228,7 +249,7 @@ class DistillConfig(PretrainConfig):
 
 
 @dataclass(frozen=True)
-class EvalConfig:
+class EvalConfig(Measuring):
     """Few-shot accuracy of features on classes that were not trained on, beside raw pixels and a random network."""
 
     OFTEN: ClassVar[str] = (
@@ -251,26 +272,26 @@ class EvalConfig:
     part: Literal["train", "val", "test"] = "test"
     """Which classes."""
     classes: tyro.conf.OmitArgPrefixes[Classes] = field(default_factory=Classes)
-    way: int = 5
+    way: Annotated[int, Range(low=2, wanted="2 classes or more")] = 5
     """Classes of an episode."""
     shot: tuple[int, ...] = (1, 5)
     """Labelled images of each class; each number gives a column."""
-    queries: int | None = None
+    queries: Annotated[int | None, FROM_1] = None
     """Images of each class to classify; default: 15, by the protocol smkd all others, by reference 600 - shot."""
-    episodes: int = 10_000
+    episodes: Annotated[int, FROM_1] = 10_000
     """Number of episodes."""
     protocol: Protocol = "standard"
     """How episodes are drawn: standard, a function of the seed and the number of each; smkd, as in the published code,
     with all images of a class that are not learned from; reference, so too, but 600 - shot of each class, as there."""
-    head: tuple[HeadName, ...] = ("prototype",)
+    head: Annotated[tuple[str, ...], heads] = ("prototype",)
     """Classifiers on the features."""
-    neighbours: int = 1
+    neighbours: Annotated[int, FROM_1] = 1
     """knn: neighbours that vote."""
     features: FeatureName = "auto"
     """auto: cls+patch for a vision transformer of exuno, the input of the last layer (last) for any other network."""
-    size: int | None = None
+    size: Annotated[int | None, FROM_1] = None
     """Side of the images; default: the input size of the model."""
-    resize: int | None = None
+    resize: Annotated[int | None, FROM_1] = None
     """Short side before the centre crop; default: 8/7 of the size for photographs, the size for others."""
     baselines: bool = True
     """Also raw pixels and a network of random weights."""
@@ -278,18 +299,5 @@ class EvalConfig:
     """Folder of cached features; default: ~/.cache/exuno/features."""
     seed: int = 0
     """Seed of the episodes and of the random network."""
-    run_dir: Path | None = None
+    run_dir: Path | None = field(default=None, kw_only=True)
     """Also write a run directory with result.json and a page."""
-    devices: Literal["auto", "cpu"] = "auto"
-    """auto (a GPU if there is one) or cpu."""
-    workers: int = 0
-    """Processes that decode images; 0 decodes them in this one."""
-    smoke: bool = False
-    """A sliver of the work."""
-    no_images: bool = False
-    """Write no image of the data or of a source, neither into the page nor into figures/, and show paths by their last
-    names: for pages that go to others."""
-    dry_run: bool = False
-    """Print the resolved configuration, measure nothing."""
-    debug: bool = False
-    """Show tracebacks."""

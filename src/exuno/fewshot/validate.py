@@ -1,9 +1,4 @@
-"""What is measured on the way of a few-shot training: clusters of training images, episodes of validation classes.
-
-What is measured on the way of a few-shot training: clusters of training images, episodes of validation classes.
-
-How well clusters agree with classes: normalised mutual information and the adjusted Rand index. NumPy only.
-"""
+"""What is measured on the way of a few-shot training: clusters of training images, episodes of validation classes."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -6,10 +6,6 @@ A view is a random resized crop and a flip, then colour jitter, gray, blur and, 
 solarisation. Each is a pure function of (image, seed, draw number, number of the view). All views of one size are made
 together, and nothing about them is read back.
 
-Several crops of each image of a batch: what ``data.batch_crop`` cuts out, for all of them at once.
-
-Which patches of a view are hidden from the student: pure functions of (seed, draw number, number of the view).
-
 Masks are made on the device of the training, without asking it anything.
 """
 

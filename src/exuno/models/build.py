@@ -1,9 +1,5 @@
 """Architectures with random weights, from a card, and whether a network takes images of a size.
 
-Architecture with random weights, from a card: exuno's own networks, timm's or torchvision's.
-
-Whether a network takes images of a size: told before anything is allocated or trained, with a size that works.
-
 Networks with poolings, windows or position embeddings take some sizes only, and each library says so in its own way,
 often deep inside the first step. So the network is built and run once on nothing: on torch's meta device, which knows
 shapes and no numbers. exuno's own networks run on two black images instead, since that device takes seconds to import,
@@ -22,7 +18,7 @@ from torch import Tensor, nn
 from exuno.engine.errors import ExunoError, tell
 from exuno.engine.untrusted import PARAMETERS
 from exuno.models.card import Hearing, ModelCard
-from exuno.models.registry import build_exuno
+from exuno.models.registry import build_exuno, build_own, is_own
 
 
 def build_net(card: ModelCard) -> nn.Module:
@@ -35,7 +31,7 @@ def build_net(card: ModelCard) -> nn.Module:
 
     check_fits(card)
     net = built(card)
-    if card.arch.startswith("exuno:"):
+    if card.arch.startswith("exuno:") or is_own(card.arch):
         check_fits(card, net)
     return net
 
@@ -59,8 +55,12 @@ def built(card: ModelCard) -> nn.Module:
         from exuno.models.foreign import build_torchvision
 
         return build_torchvision(name, card.classes, card.options)
+    if is_own(card.arch):
+        return build_own(card.arch, card.classes, card.in_chans, card.input_size)
     raise ExunoError(
-        f"unknown architecture '{card.arch}'", "Architectures are exuno:NAME, timm:NAME, torchvision:NAME."
+        f"unknown architecture '{card.arch}'",
+        "Architectures are exuno:NAME, timm:NAME, torchvision:NAME, or module:Name of a module that Python finds "
+        "(PYTHONPATH).",
     )
 
 
@@ -111,7 +111,7 @@ NONE_WORKS = "Take another network, such as timm:resnet18, which takes any size.
 def _is_cheap(card: ModelCard) -> bool:
     """Whether the network is run for real."""
     height, width = card.input_size
-    return card.arch.startswith("exuno:") and height * width * (card.frames or 1) <= MOST_CHEAP
+    return (card.arch.startswith("exuno:") or is_own(card.arch)) and height * width * (card.frames or 1) <= MOST_CHEAP
 
 
 def _try(card: ModelCard, net: nn.Module | None = None) -> None:
@@ -260,8 +260,8 @@ def _advice_on_hearing(card: ModelCard, hearing: Hearing) -> str | None:
             seconds = float(f"{length / hearing.rate:.6g}")
             heard = replace(hearing, length=round(seconds * hearing.rate), sound=replace(hearing.sound, mels=mels))
             if works(replace(card, hearing=None), heard.input_size):
-                more = f" --sound.seconds {seconds:g}" if length != hearing.length else ""
-                return f"It takes {mels} bands and {heard.input_size[1]} columns: --sound.mels {mels}{more}."
+                more = f" --mel.seconds {seconds:g}" if length != hearing.length else ""
+                return f"It takes {mels} bands and {heard.input_size[1]} columns: --mel.mels {mels}{more}."
     return None
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-from exuno.engine.check import need
 from exuno.engine.documents import number
 from exuno.engine.errors import ExunoError
-from exuno.engine.options import Sound
+from exuno.engine.options import MelSpec
+from exuno.engine.ranges import require
 from exuno.engine.untrusted import CLASSES, PIXELS, SMALL
 
 MOST_CHANNELS = 1024
@@ -25,15 +25,15 @@ class Hearing:
 
     rate: int
     length: int
-    sound: Sound = field(default_factory=Sound)
+    sound: MelSpec = field(default_factory=MelSpec)
 
     def __post_init__(self) -> None:
         sound = self.sound
-        need(self.length >= 1, "--sound.seconds", sound.seconds, "a positive number")
-        need(sound.mels >= 1, "--sound.mels", sound.mels, "at least 1")
-        need(sound.window > 0, "--sound.window", sound.window, "a positive number of seconds; 0.025 is usual")
-        need(sound.hop > 0, "--sound.hop", sound.hop, "a positive number of seconds; 0.01 is usual")
-        need(0 <= sound.low < self.rate / 2, "--sound.low", sound.low, f"0 to below {self.rate // 2}, half the rate")
+        require(self.length >= 1, "--mel.seconds", sound.seconds, "a positive number")
+        require(sound.mels >= 1, "--mel.mels", sound.mels, "at least 1")
+        require(sound.window > 0, "--mel.window", sound.window, "a positive number of seconds; 0.025 is usual")
+        require(sound.hop > 0, "--mel.hop", sound.hop, "a positive number of seconds; 0.01 is usual")
+        require(0 <= sound.low < self.rate / 2, "--mel.low", sound.low, f"0 to below {self.rate // 2}, half the rate")
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -141,7 +141,7 @@ class ModelCard:
             known.pop(key, None)
         try:
             if known.get("hearing"):
-                known["hearing"] = Hearing(**{**known["hearing"], "sound": Sound(**known["hearing"]["sound"])})
+                known["hearing"] = Hearing(**{**known["hearing"], "sound": MelSpec(**known["hearing"]["sound"])})
             return cls(**known)
         except ExunoError as error:
             raise ExunoError(f"{where} is no model card that can be used: {error.what}", error.todo) from None

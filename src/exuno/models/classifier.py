@@ -1,9 +1,4 @@
-"""A network with all it takes to feed it: pixels in, logits out; and a copy with its batch norms fused.
-
-A network with all it takes to feed it: pixels in, logits out.
-
-A model that only answers: no gradients, and batch normalisations folded into the convolutions before them.
-"""
+"""A network with all it takes to feed it: pixels in, logits out; and a copy with its batch norms fused."""
 
 import copy
 from contextlib import suppress
@@ -17,7 +12,7 @@ from exuno.data.audio.mel import LogMel
 from exuno.data.base import modality
 from exuno.data.constants import LUMA
 from exuno.engine.errors import ExunoError
-from exuno.engine.options import Sound
+from exuno.engine.options import MelSpec
 from exuno.models.card import Hearing, ModelCard
 
 
@@ -52,7 +47,7 @@ def fitted(recordings: Tensor, length: int) -> Tensor:
     return pad(recordings, (before, length - have - before)) if have != length else recordings
 
 
-def hearing_of(data: Any, size: tuple[int, int], sound: Sound) -> Hearing | None:
+def hearing_of(data: Any, size: tuple[int, int], sound: MelSpec) -> Hearing | None:
     """How a new model for ``data`` hears; None unless they are recordings. ``size`` is (1, samples)."""
     return Hearing(data.rate, size[1], sound) if modality(data) == "recording" else None
 

@@ -1,11 +1,4 @@
-"""Models from files and to files: ``file:PATH``, ``run:DIR``, strict loading, ``model.safetensors`` with its card.
-
-``file:PATH``, ``run:DIR``: models from files.
-
-Putting weights into a network: all of them, or an error that says what does not fit.
-
-Writing a model: ``model.safetensors`` (weights, with the card in its metadata) and ``model.json`` (the card).
-"""
+"""Models from files and to files: ``file:PATH``, ``run:DIR``, strict loading, ``model.safetensors`` with its card."""
 
 import hashlib
 from collections.abc import Mapping

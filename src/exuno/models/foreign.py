@@ -1,12 +1,4 @@
-"""Networks and published weights of other libraries: timm, torchvision (images and clips), the Hugging Face hub.
-
-``timm:NAME``, ``torchvision:NAME``, ``hf-hub:ORG/NAME``: architectures and published weights of other libraries.
-
-``hf-hub:ORG/NAME``: a model of exuno on the Hugging Face hub (model.safetensors and model.json), or one in timm's
-format.
-
-``torchvision:r3d_18`` and the like: torchvision's networks for clips.
-"""
+"""Networks and published weights of other libraries: timm, torchvision (images and clips), the Hugging Face hub."""
 
 import re
 from collections.abc import Sequence
@@ -23,6 +15,7 @@ from exuno.models.card import OPTIONS, ModelCard
 from exuno.models.classifier import Classifier
 from exuno.models.files import WEIGHTS, load_file
 from exuno.models.formats.weights import CARD
+from exuno.models.registry import known_only
 
 FRAMES = 16
 """Frames of a clip: the networks with positions are made for so many, the others were trained on them or take any."""
@@ -273,7 +266,9 @@ def load_hub(repo: str) -> Classifier:
         raise ExunoError(f"'{repo}' is no repository of the hub", "Give hf-hub:ORG/NAME.")
     try:
         huggingface_hub.hf_hub_download(repo, CARD)
-        return load_file(Path(huggingface_hub.hf_hub_download(repo, WEIGHTS)))
+        weights = Path(huggingface_hub.hf_hub_download(repo, WEIGHTS))
+        with known_only():  # a card from elsewhere names no module to import
+            return load_file(weights)
     except ExunoError:
         raise
     except EntryNotFoundError:  # the repository has no card of exuno, or without a network the cache has none

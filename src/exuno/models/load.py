@@ -9,8 +9,8 @@ from exuno.models.build import build_net, check_fits
 from exuno.models.card import Hearing, ModelCard
 from exuno.models.classifier import Classifier
 from exuno.models.formats.ibot import PARTS
-from exuno.models.names import NotAtHand, may_fetch, no_model, unknown_prefix
-from exuno.models.registry import clip_of
+from exuno.models.names import PREFIXES, NotAtHand, may_fetch, no_model, unknown_prefix
+from exuno.models.registry import clip_of, is_own
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ def load_model(
     """Build the model that ``spec`` names.
 
     Args:
-        spec: ``exuno:NAME`` (random weights), ``timm:NAME``, ``torchvision:NAME`` (published weights if ``pretrained``,
-            else random ones), ``hf-hub:ORG/NAME``, ``file:PATH[#student|#teacher|#ema][@ARCH]``, ``run:RUN_DIR``
-            (always with weights).
+        spec: ``exuno:NAME`` or ``module:Name`` (random weights), ``timm:NAME``, ``torchvision:NAME`` (published
+            weights if ``pretrained``, else random ones), ``hf-hub:ORG/NAME``,
+            ``file:PATH[#student|#teacher|#ema][@ARCH]``, ``run:RUN_DIR`` (always with weights).
         classes: number of logits that the caller needs.
         class_names: their names.
         in_chans: channels of the images. This and the next three are for a network with random weights (and mean and
@@ -80,7 +80,7 @@ def load_model(
     prefix, colon, name = spec.partition(":")
     if not colon or not name:
         raise no_model(spec)
-    if prefix == "exuno":
+    if prefix == "exuno" or (prefix not in PREFIXES and is_own(spec)):
         return _exuno(spec, wish, pretrained)
     if prefix == "timm":
         return _timm(spec, name, wish, pretrained)

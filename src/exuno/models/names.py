@@ -1,9 +1,5 @@
 """What models are called: the forms of a model spec, what is wrong with one, and whether weights may be fetched. No
 torch.
-
-What models are called: the forms of a model spec, and what is wrong with one, told without building it. No torch.
-
-Whether published weights may be fetched. A dry run fetches none: it gives such a network random ones. No torch.
 """
 
 import re
@@ -17,12 +13,13 @@ from pathlib import Path
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import near_paths
-from exuno.models.registry import COMMON, check_name
+from exuno.models.registry import exuno_models, family_of, is_own
 
 FORMS = (
     "exuno:NAME (such as exuno:wrn_40_4), timm:NAME, torchvision:NAME, hf-hub:ORG/NAME, "
     "file:PATH (or file:PATH@ARCH, such as file:r50.pth@torchvision:resnet50, or with options @timm:NAME?img_size=224; "
-    "file:PATH#student, #teacher or #ema for one network of a checkpoint that has several), run:RUN_DIR"
+    "file:PATH#student, #teacher or #ema for one network of a checkpoint that has several), run:RUN_DIR, "
+    "or module:Name, a class of yours"
 )
 PREFIXES = ("exuno", "timm", "torchvision", "hf-hub", "run", "file")
 WEIGHTS = "model.safetensors"
@@ -36,9 +33,11 @@ def check_model(spec: str) -> None:
     if not colon or not rest:
         raise no_model(spec)
     if prefix not in PREFIXES:
+        if is_own(spec):
+            return
         raise unknown_prefix(spec)
     if prefix == "exuno":
-        check_name(rest)
+        family_of(rest)
     if prefix == "run":
         check_run(Path(rest))
     if prefix == "file":
@@ -99,7 +98,7 @@ def unknown_prefix(spec: str) -> ExunoError:
 
 def named(name: str) -> list[str]:
     """Specs that a bare name may stand for: of every library that has it, else those that are near."""
-    known = {"exuno": COMMON, "timm": functions("timm"), "torchvision": functions("torchvision")}
+    known = {"exuno": exuno_models(), "timm": functions("timm"), "torchvision": functions("torchvision")}
     if exact := [f"{prefix}:{name}" for prefix, names in known.items() if name in names]:
         return exact
     near = [(prefix, each) for prefix, names in known.items() for each in get_close_matches(name, names, 1, 0.8)]

@@ -1,42 +1,26 @@
-"""The names of exuno's own networks, ``exuno:NAME``, and how each is built."""
+"""exuno's own networks by name, ``exuno:NAME``; each family registers itself beside its definition. No torch."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from difflib import get_close_matches
+from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING
 
+from exuno import registry
 from exuno.engine.errors import ExunoError
 from exuno.models.card import MOST_OPTION
+from exuno.registry import Entry, Registry
 
 if TYPE_CHECKING:
     from torch import nn
 
-COMMON = (
-    *(f"wrn_{depth}_{width}" for depth in (16, 28, 40) for width in (1, 2, 4, 10)),
-    *("wrn_16_4_tf", "wrn_40_4_tf"),
-    *(f"resnet{depth}" for depth in (20, 32, 44, 56, 110)),
-    "convnet",
-    "convnet_2_64",
-    "convnet_4_128",
-    "convnet-none",
-    "convnet-doubling",
-    "convnet-batch-doubling",
-    *(f"vit_{size}_{patch}" for size in ("tiny", "small", "base") for patch in (8, 16)),
-    *("x3d_xs", "x3d_s", "x3d_m", "x3d_xs_w5_d3"),
-    *("mobilenet_v1_025", "mobilenet_v2_100"),
-    *("resnet18_cifar", "resnet50_cifar", "resnet8x4", "resnet32x4", "vgg16_cifar"),
-    "alexnet_bn",
-)
-X3D = r"x3d_(xs|s|m)(?:_w(\d+(?:\.\d+)?)_d(\d+(?:\.\d+)?))?"
-VIT = r"vit_(?:(tiny|small|base)|(\d+)_(\d+)_(\d+))_(\d+)"
-WRN = r"wrn_(\d+)_(\d+)(_tf)?"
-RESNET = r"resnet(\d+)"
-MOBILENET = r"mobilenet_v([12])_(\d{2,3})"
-CONVNET = r"convnet(?:_(\d+)_(\d+))?(?:-(none|batch|layer|group))?(-doubling)?"
-CIFAR = r"(resnet|vgg)(\d+)_cifar"
-WIDE = r"resnet(\d+)x(\d+)"
-ALEXNET = "alexnet_bn"
-FAMILIES = (WRN, RESNET, CIFAR, WIDE, CONVNET, VIT, X3D, MOBILENET, ALEXNET)
+networks = Registry("network of exuno", "exuno:", "exuno.models.zoo")
+"""Families of networks. Facts: ``pattern``, a regular expression for its names; ``usual``, the usual ones, with spaces;
+``form``, the pattern in words, for messages. What is decorated is a function ``(name, match, classes, in_chans,
+input_size) -> nn.Module``; ``match`` is that of the pattern."""
 
 
 def exuno_models() -> tuple[str, ...]:
@@ -60,17 +44,25 @@ def exuno_models() -> tuple[str, ...]:
 
     ``alexnet_bn`` is the AlexNet with batch normalisation of self-supervised learning, for 224 pixels.
     """
-    return COMMON
+    return tuple(name for entry in networks.entries.values() for name in entry.facts["usual"].split())
+
+
+def family_of(name: str) -> tuple[Entry, re.Match[str]]:
+    """The family of a name, and what its pattern found in it. Raises ExunoError if there is none."""
+    for entry in networks.entries.values():
+        if match := re.fullmatch(entry.facts["pattern"], name):
+            return entry, match
+    raise unknown(name)
 
 
 def clip_of(arch: str) -> tuple[int, int] | None:
     """Frames and side of the clips that a network of exuno is made for; None if it takes single images."""
-    match = re.fullmatch(f"exuno:{X3D}", arch)
-    if not match:
+    prefix, _, name = arch.partition(":")
+    if prefix != "exuno":
         return None
-    from exuno.models.zoo.x3d import CLIPS
-
-    return CLIPS[match[1]]
+    entry, match = family_of(name)
+    clips = getattr(import_module(entry.module), "CLIPS", None)
+    return clips and clips[match[1]]
 
 
 def build_exuno(name: str, classes: int, in_chans: int, input_size: tuple[int, int]) -> "nn.Module":
@@ -85,105 +77,73 @@ def build_exuno(name: str, classes: int, in_chans: int, input_size: tuple[int, i
     Raises:
         ExunoError: for an unknown name (with the nearest known one), or a depth that the family does not have.
     """
-    if match := re.fullmatch(WRN, name):
-        from exuno.models.zoo.wide_resnet import WideResNet, WideResNetTF
-
-        depth, width = int(match[1]), int(match[2])
-        _check_depth(name, depth, 4)
-        _check_positive(name, width=width)
-        if match[3] and width == 1:
-            raise ExunoError(
-                f"exuno:{name} cannot be built: Keras's network of width 1 has another first block",
-                f"Take a width of 2 or more, or exuno:{name.removesuffix('_tf')}.",
-            )
-        return (WideResNetTF if match[3] else WideResNet)(depth, width, classes, in_chans)
-    if match := re.fullmatch(RESNET, name):
-        from exuno.models.zoo.cifar import CifarResNet
-
-        _check_depth(name, int(match[1]), 2)
-        return CifarResNet(int(match[1]), classes, in_chans)
-    if match := re.fullmatch(CIFAR, name):
-        return _cifar(name, match[1], int(match[2]), classes, in_chans)
-    if match := re.fullmatch(WIDE, name):
-        from exuno.models.zoo.cifar import STEMS, resnet_wide
-
-        depth, width = int(match[1]), int(match[2])
-        _check_depth(name, depth, 2)
-        _check_known(name, "width", width, STEMS)
-        return resnet_wide(depth, width, classes, in_chans)
-    if match := re.fullmatch(CONVNET, name):
-        from exuno.models.zoo.convnet import ConvNet
-
-        depth, width = int(match[1] or 3), int(match[2] or 128)
-        _check_positive(name, depth=depth, width=width)
-        return ConvNet(depth, width, classes, in_chans, input_size, match[3] or "instance", doubling=bool(match[4]))
-    if match := re.fullmatch(VIT, name):
-        from exuno.models.zoo.vit import SIZES, Vit
-
-        width, depth, heads = SIZES[match[1]] if match[1] else (int(match[i]) for i in (2, 3, 4))
-        patch = int(match[5])
-        _check_positive(name, width=width, depth=depth, heads=heads, patch=patch)
-        _check_vit(name, width, heads, patch, input_size)
-        return Vit(width, depth, heads, patch, classes, in_chans, input_size)
-    if match := re.fullmatch(X3D, name):
-        from exuno.models.zoo.x3d import CLIPS, DEPTH, WIDTH
-        from exuno.models.zoo.x3d import X3D as Network
-
-        width, depth = float(match[2] or WIDTH), float(match[3] or DEPTH)
-        if not (0.2 <= width <= 20 and 0.2 <= depth <= 20):
-            raise ExunoError(f"exuno:{name} has factors of {width:g} and {depth:g}", "Give factors from 0.2 to 20.")
-        return Network(classes, in_chans, CLIPS[match[1]][0], input_size, width, depth)
-    if match := re.fullmatch(MOBILENET, name):
-        from exuno.models.zoo.mobilenet import MobileNet
-
-        _check_positive(name, width=int(match[2]))
-        return MobileNet(int(match[1]), int(match[2]), classes, in_chans)
-    if name == ALEXNET:
-        from exuno.models.zoo.alexnet import AlexNet
-
-        return AlexNet(classes, in_chans, input_size)
-    raise unknown(name)
+    entry, match = family_of(name)
+    return entry.load()(name, match, classes, in_chans, input_size)
 
 
-def check_name(name: str) -> None:
-    """Raises ExunoError if no family of exuno has a network of this name; builds nothing."""
-    if not any(re.fullmatch(family, name) for family in FAMILIES):
-        raise unknown(name)
+_known_only: ContextVar[bool] = ContextVar("known_only", default=False)
+
+
+@contextmanager
+def known_only() -> Iterator[None]:
+    """Meanwhile, ``module:Name`` names no network: what is read comes from strangers."""
+    token = _known_only.set(True)
+    try:
+        yield
+    finally:
+        _known_only.reset(token)
+
+
+def is_own(spec: str) -> bool:
+    """Whether a model spec is ``module:Name`` of a module that Python finds."""
+    return not _known_only.get() and registry.is_own(spec)
+
+
+def build_own(spec: str, classes: int, in_chans: int, input_size: tuple[int, int]) -> "nn.Module":
+    """The network ``module:Name``, a subclass of ``nn.Module`` that is called with those of the keywords
+    ``num_classes`` (or ``classes``), ``in_chans`` and ``input_size`` that it takes.
+
+    Raises:
+        ExunoError: there is no such class, or it cannot be made so.
+    """
+    from torch import nn
+
+    module, _, name = spec.partition(":")
+    kind = getattr(import_module(module), name, None)
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise ExunoError(f"{spec} is no class of networks", f"Let {module} define class {name}(torch.nn.Module).")
+    given = {"num_classes": classes, "classes": classes, "in_chans": in_chans, "input_size": input_size}
+    takes = signature(kind).parameters
+    try:
+        return kind(**{key: value for key, value in given.items() if key in takes})
+    except TypeError as error:
+        raise ExunoError(
+            f"{spec} cannot be made: {error}", "Let it take num_classes, in_chans and input_size, or none of them."
+        ) from None
 
 
 def unknown(name: str) -> ExunoError:
     """What is wrong with a name that no family has, with the nearest known one."""
-    near = get_close_matches(name, COMMON, 1)
+    usual = exuno_models()
+    near = get_close_matches(name, usual, 1)
+    forms = ", ".join(entry.facts["form"] for entry in networks.entries.values())
     return ExunoError(
         f"exuno has no model '{name}'",
-        f"Did you mean exuno:{near[0]}?"
-        if near
-        else "The families are wrn_DEPTH_WIDTH (with _tf for Keras's), resnetDEPTH, resnetDEPTH_cifar, "
-        + "resnetDEPTHxWIDTH, vgg16_cifar, vit_SIZE_PATCH or "
-        + "vit_WIDTH_DEPTH_HEADS_PATCH, x3d_SIZE (with _wWIDTH_dDEPTH for other factors), "
-        + "mobilenet_v1_PERCENT or mobilenet_v2_PERCENT, alexnet_bn, and "
-        + "convnet_DEPTH_WIDTH (with -none, -batch, -layer or -group for another normalisation, then -doubling for "
-        + "widths that double); the usual ones: "
-        + f"{', '.join(COMMON)}.",
+        f"Did you mean exuno:{near[0]}?" if near else f"The families are {forms}; the usual ones: {', '.join(usual)}.",
     )
 
 
-def _cifar(name: str, family: str, depth: int, classes: int, in_chans: int) -> "nn.Module":
-    from exuno.models.zoo.cifar import BLOCKS, VGG, CifarVGG, resnet_cifar
-
-    _check_known(name, "depth", depth, VGG if family == "vgg" else BLOCKS)
-    return (CifarVGG if family == "vgg" else resnet_cifar)(depth, classes, in_chans)
-
-
-def _check_known(name: str, what: str, value: int, known: Iterable[int]) -> None:
+def check_known(name: str, what: str, value: int, known: Iterable[int]) -> None:
+    """Raises ExunoError for a value that a family does not have."""
     if value not in known:
         raise ExunoError(
             f"exuno:{name} has a {what} of {value}", f"There are networks of {', '.join(map(str, known))}."
         )
 
 
-def _check_depth(name: str, depth: int, offset: int) -> None:
-    _check_positive(name, depth=depth)
+def check_depth(name: str, depth: int, offset: int) -> None:
+    """Raises ExunoError for a depth that is not 6n + ``offset``."""
+    check_positive(name, depth=depth)
     if depth < 6 + offset or (depth - offset) % 6:
         below = max(1, (depth - offset) // 6) * 6 + offset
         raise ExunoError(
@@ -198,17 +158,8 @@ def _check_depth(name: str, depth: int, offset: int) -> None:
         )
 
 
-def _check_positive(name: str, **sizes: int) -> None:
+def check_positive(name: str, **sizes: int) -> None:
+    """Raises ExunoError for sizes below 1, or so large that no memory holds the network."""
     for what, size in sizes.items():
         if not 1 <= size <= MOST_OPTION:
             raise ExunoError(f"exuno:{name} has a {what} of {size}", f"Give a {what} from 1 to {MOST_OPTION:,}.")
-
-
-def _check_vit(name: str, width: int, heads: int, patch: int, size: tuple[int, int]) -> None:
-    if width % heads:
-        raise ExunoError(f"exuno:{name}: a width of {width} cannot be shared by {heads} heads", "Take a multiple.")
-    if size[0] % patch or size[1] % patch:
-        raise ExunoError(
-            f"exuno:{name}: images of {size[1]}x{size[0]} pixels cannot be cut into patches of {patch}",
-            "Take a size that is a multiple of the patch, or another patch.",
-        )

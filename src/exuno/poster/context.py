@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from exuno.data import rng
@@ -30,7 +32,7 @@ class Pieces:
 
 
 @dataclass(frozen=True)
-class Bench:
+class InnerLoopContext:
     """The surroundings of an outer step."""
 
     network: Callable[[int], nn.Module]
@@ -101,16 +103,28 @@ class Bench:
         return parameters, network, RecordedTraining(network, shapes, optimizer, batch, **shelf)
 
 
+@dataclass(frozen=True)
+class Material:
+    """What an algorithm may prepare itself from, before the first step."""
+
+    train: tuple[Tensor, Tensor]
+    """Real images of the distilled space, float [N, C, h, w], and labels, int64 [N]."""
+    classes: int
+    folder: Path
+    """Of the run: what is written there is found by a continued one."""
+    accelerator: Accelerator
+
+
 class Algorithm(Protocol):
     """One way to tell how good a poster is."""
 
     def __call__(
-        self, bench: Bench, images: Tensor, labels: Tensor, real: Tensor, classes: Tensor, number: int
+        self, context: InnerLoopContext, images: Tensor, labels: Tensor, real: Tensor, classes: Tensor, number: int
     ) -> Tensor:
         """The outer loss of inner run ``number``, a scalar.
 
         Args:
-            bench: see :class:`Bench`.
+            context: see :class:`InnerLoopContext`.
             images: all patches of the poster, float [P, C, h, w].
             labels: their soft labels [P, K].
             real: augmented real images, float [N, C, h, w] of the distilled space.
@@ -129,19 +143,19 @@ def to_device(net: nn.Module, device: torch.device) -> nn.Module:
     return net._apply(lambda x: send(x, device))
 
 
-def make_bench(
+def make_context(
     config: PosterConfig,
     classes: int,
     channels: int,
     image: tuple[int, int],
     device: torch.device,
     recorder: Recorder | None = None,
-) -> Bench:
-    """The bench of a configuration; ``recorder`` records its inner steps."""
+) -> InnerLoopContext:
+    """The context of a configuration; ``recorder`` records its inner steps."""
 
     def network(seed: int) -> nn.Module:
         return to_device(fresh_network(config.model, classes, channels, image, seed), device)
 
     augmentations = Augmentation(config.real_augment), Augmentation(config.inner.augment)
     shelf = None if recorder is None else RecordedSteps(Recordings(recorder, tell))
-    return Bench(network, config.inner, config.unroll, *augmentations, config.run.seed, shelf)
+    return InnerLoopContext(network, config.inner, config.unroll, *augmentations, config.run.seed, shelf)

@@ -1,11 +1,4 @@
-"""Pictures of a poster: enlarged, unwhitened, as an animation, on the page of its run.
-
-Pictures of a poster, drawn with Pillow: enlarged, with its classes on it, unwhitened, and some of its patches.
-
-A poster as it grew: its pictures on the way, as an animated GIF file of bounded size.
-
-The pictures of a poster for the page of its run.
-"""
+"""Pictures of a poster: enlarged, unwhitened, as an animation, on the page of its run."""
 
 from collections.abc import Sequence
 from pathlib import Path

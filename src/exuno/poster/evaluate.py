@@ -12,22 +12,22 @@ from exuno.data.base import Data
 from exuno.data.classes import Side, relabelled
 from exuno.data.holdout import open_held, recorded
 from exuno.data.poster.format import Poster, byte_breakdown, load
-from exuno.engine.check import need
 from exuno.engine.devices import make_accelerator, measuring
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
 from exuno.engine.options import Holdout, RunOptions
+from exuno.engine.ranges import require
 from exuno.engine.session import Subset
 from exuno.evaluate.eval import POSTER, EvalConfig, open_eval
 from exuno.evaluate.measure import choose_shown
 from exuno.metrics import guessing, predict
 from exuno.poster.measure import Measured, measure, plain
-from exuno.poster.poster import Proof
+from exuno.poster.poster import Evaluation
 from exuno.poster.protocol import Recipe
 from exuno.poster.real import Space, memory_limit, pixels
 from exuno.report.page import write_report
 
-SMOKE = Proof(networks=2, steps=(2, 4), baselines=1)
+SMOKE = Evaluation(networks=2, steps=(2, 4), baselines=1)
 
 
 def evaluate(config: EvalConfig) -> Measured | None:
@@ -70,7 +70,7 @@ def evaluate(config: EvalConfig) -> Measured | None:
     return measured
 
 
-def evaluation_of(config: EvalConfig, recipe: Recipe) -> Proof:
+def evaluation_of(config: EvalConfig, recipe: Recipe) -> Evaluation:
     """How to test: the options, else the defaults, and the steps that the poster was tested with.
 
     Raises:
@@ -78,13 +78,13 @@ def evaluation_of(config: EvalConfig, recipe: Recipe) -> Proof:
     """
     if config.smoke:
         return SMOKE
-    proof = Proof()
+    proof = Evaluation()
     networks = proof.networks if config.networks is None else config.networks
     draws = proof.baselines if config.baselines is None else config.baselines
     steps = recipe.tested if config.steps is None else config.steps
-    need(networks >= 1, "--networks", networks, "at least 1")
-    need(draws >= 0, "--baselines", draws, "0 or more")
-    need(min(steps, default=0) >= 1, "--steps", " ".join(map(str, steps)), "numbers from 1")
+    require(networks >= 1, "--networks", networks, "at least 1")
+    require(draws >= 0, "--baselines", draws, "0 or more")
+    require(min(steps, default=0) >= 1, "--steps", " ".join(map(str, steps)), "numbers from 1")
     return replace(proof, networks=networks, steps=steps, baselines=draws)
 
 

@@ -1,16 +1,11 @@
-"""From a budget to pixels, and from pixels to the places of classes and patches. No torch.
-
-From pixels to a layout: the places of classes and patches in the poster. No torch.
-
-From a budget to pixels: the size of the poster and of its label array. No torch.
-"""
+"""From a budget to pixels, and from pixels to the places of classes and patches. No torch."""
 
 import math
 from fractions import Fraction
 
 from exuno.data.poster.layout import Layout, offsets
-from exuno.engine.check import need
 from exuno.engine.errors import ExunoError
+from exuno.engine.ranges import require
 from exuno.poster.poster import PosterConfig
 
 Pair = tuple[int, int]
@@ -39,7 +34,7 @@ def poster_size(config: PosterConfig, grid: Pair, image: Pair, classes: int, cha
     if config.canvas is not None:
         return read_pair(config.canvas, "--canvas")
     if config.ipc is not None:
-        need(0 < config.ipc < math.inf, "--ipc", config.ipc, "a positive number of images per class")
+        require(0 < config.ipc < math.inf, "--ipc", config.ipc, "a positive number of images per class")
         return shape(int(Fraction(str(config.ipc)) * classes * math.prod(image)), grid, image)
     assert config.bytes is not None
     return _size_in_bytes(config, config.bytes, grid, image, classes, channels)
@@ -48,7 +43,7 @@ def poster_size(config: PosterConfig, grid: Pair, image: Pair, classes: int, cha
 def _size_in_bytes(config: PosterConfig, budget: int, grid: Pair, image: Pair, classes: int, channels: int) -> Pair:
     """The size that fills what the labels leave. Their array depends on its aspect, so each length of one is tried."""
     if config.labels == "fixed":
-        need(budget >= channels, "--bytes", budget, f"at least {channels}")
+        require(budget >= channels, "--bytes", budget, f"at least {channels}")
         return shape(budget // channels, grid, image)
     lengths = sorted({math.prod(cells) for cells in _label_shapes(grid, classes, config.label_cells)})
     for length in lengths:
@@ -101,7 +96,7 @@ def label_shape(size: Pair, grid: Pair, classes: int, cells: float) -> Pair:
 
 
 def _label_shapes(grid: Pair, classes: int, cells: float) -> list[Pair]:
-    need(0 < cells < math.inf, "--label-cells", cells, "a positive number")
+    require(0 < cells < math.inf, "--label-cells", cells, "a positive number")
     most = max(int(Fraction(str(cells)) * classes), math.prod(grid))
     return [(height, most // height) for height in range(grid[0], most // grid[1] + 1)]
 
@@ -196,7 +191,7 @@ def patch_size(side: int | None, size: Pair, grid: Pair, image: Pair, classes: i
                 f"Give a larger budget, such as {enough(smallest(grid, image), grid, image, classes)}.",
             )
         return patch
-    need(2 <= side <= max(image), "--patch", side, f"2 to {max(image)} pixels, the side of the images")
+    require(2 <= side <= max(image), "--patch", side, f"2 to {max(image)} pixels, the side of the images")
     patch = (max(2, round(image[0] * side / max(image))), max(2, round(image[1] * side / max(image))))
     if patch[0] > size[0] or patch[1] > size[1]:
         raise ExunoError(

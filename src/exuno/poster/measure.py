@@ -1,11 +1,4 @@
-"""A poster measured: on the way, at the end, and as tables.
-
-The final measurement: fresh networks on the poster, real images at the same number of pixels, other networks.
-
-The poster on the way: judged on held-out data as it would be stored, the best one kept, a picture of each.
-
-The tables of a measured poster: text in cells, for the terminal and for the page.
-"""
+"""A poster measured: on the way, at the end, and as tables."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,26 +18,26 @@ from exuno.engine.progress import ProgressBar
 from exuno.engine.training import Evaluator
 from exuno.metrics import mean_interval
 from exuno.poster.baselines import baselines
-from exuno.poster.context import Bench
+from exuno.poster.context import InnerLoopContext
 from exuno.poster.method import Distiller
 from exuno.poster.network import fresh_network
-from exuno.poster.poster import Proof
+from exuno.poster.poster import Evaluation
 from exuno.poster.protocol import Recipe, Tested, train_and_test
 from exuno.poster.real import Set
 
-Press = Callable[[Tensor, Tensor], Poster]
+Quantize = Callable[[Tensor, Tensor], Poster]
 """Pixels [C, H, W] and labels (of patches, or the array) -> the poster as it is stored, rounded."""
 
 
 def validate(
-    held: Set, bench: Bench, press: Press, steps: Sequence[int], networks: int, frames: Path | None
+    held: Set, context: InnerLoopContext, quantize: Quantize, steps: Sequence[int], networks: int, frames: Path | None
 ) -> Evaluator:
     """An evaluator of the loop that yields ``held/top1``, the mean accuracy of fresh networks on held-out data.
 
     Args:
         held: images and labels of the distilled space.
-        bench: networks and inner options.
-        press: see :data:`Press`.
+        context: networks and inner options.
+        quantize: see :data:`Quantize`.
         steps: training steps after which they are tested; the most accurate of them counts.
         networks: how many.
         frames: folder for a picture of each poster that was judged; None for no pictures.
@@ -53,23 +46,25 @@ def validate(
     def run(method: nn.Module, accelerator: Accelerator) -> Iterator[tuple[str, float]]:
         assert isinstance(method, Distiller)
         if accelerator.is_main_process:
-            poster = press(method.pixels, method.labels)
+            poster = quantize(method.pixels, method.labels)
             if frames:
                 save_frame(poster, frames, method.done)
-            best = float(score(poster, held, bench, steps, networks, accelerator.device).max())
-            method.remember(best)
+            best = float(score(poster, held, context, steps, networks, accelerator.device).max())
+            method.update_best(best)
             yield "held/top1", best
 
     return run
 
 
 def score(
-    poster: Poster, held: Set, bench: Bench, steps: Sequence[int], networks: int, device: torch.device
+    poster: Poster, held: Set, context: InnerLoopContext, steps: Sequence[int], networks: int, device: torch.device
 ) -> np.ndarray:
     """Mean accuracy on held-out data after each number of steps; not of the networks of the test at the end."""
     images, labels = poster.patches()
-    seed = rng.seed_of(bench.seed, "poster/judge")
-    proven = train_and_test(images, labels, bench.network, bench.inner, {"held": held}, steps, networks, seed, device)
+    seed = rng.seed_of(context.seed, "poster/judge")
+    proven = train_and_test(
+        images, labels, context.network, context.inner, {"held": held}, steps, networks, seed, device
+    )
     return proven.accuracies["held"].mean(0)
 
 
@@ -204,7 +199,7 @@ def measure(
     poster: Poster,
     test: Set,
     train: Set,
-    proof: Proof,
+    proof: Evaluation,
     seed: int,
     device: torch.device,
     archs: Sequence[str] = (),

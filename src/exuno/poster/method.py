@@ -12,7 +12,7 @@ from exuno.data.poster.patches import Canvas, array_labels
 from exuno.engine.errors import ExunoError
 from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState
 from exuno.engine.options import Optim
-from exuno.poster.context import Algorithm, Bench
+from exuno.poster.context import Algorithm, InnerLoopContext
 
 
 class Distiller(Method):
@@ -23,7 +23,7 @@ class Distiller(Method):
         labels: fixed soft labels of the patches [P, K], or the initial label array [K, h, w] to learn.
         layout: geometry.
         algorithm: tells the outer loss.
-        bench: what it works with.
+        context: what it works with.
         label_lr_scale: divides the learning rate of the labels.
     """
 
@@ -42,11 +42,11 @@ class Distiller(Method):
         labels: Tensor,
         layout: Layout,
         algorithm: Algorithm,
-        bench: Bench,
+        context: InnerLoopContext,
         label_lr_scale: float = 1.0,
     ) -> None:
         super().__init__()
-        self.algorithm, self.bench, self.canvas = algorithm, bench, Canvas(layout)
+        self.algorithm, self.context, self.canvas = algorithm, context, Canvas(layout)
         self.label_lr_scale = label_lr_scale
         self.pixels = nn.Parameter(start.clone())
         if labels.ndim == 3:
@@ -65,11 +65,11 @@ class Distiller(Method):
 
     @property
     def records(self) -> bool:
-        return self.bench.shelf is not None and self.bench.shelf.recordings.made > 0
+        return self.context.shelf is not None and self.context.shelf.recordings.made > 0
 
     def numbers(self, at: TrainState) -> dict[str, float]:
         """How far the moving average of the norm follows: at first all the way."""
-        return {"follow": 1 - self.bench.unroll.clip_decay if at.step else 1.0}
+        return {"follow": 1 - self.context.unroll.clip_decay if at.step else 1.0}
 
     def phase(self, at: TrainState) -> int:
         """The number of the outer step, to which all draws belong."""
@@ -86,27 +86,27 @@ class Distiller(Method):
         images = self.canvas.patches(self.pixels)
         labels = array_labels(self.labels, self.canvas.layout) if self.labels.ndim == 3 else self.labels
         world, rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
-        runs = self.bench.unroll.runs
+        runs = self.context.unroll.runs
         losses = []
         for run in range(rank, runs, world):
             assert isinstance(numbers.phase, int)
             number = numbers.phase * runs + run
-            seen = self.bench.real.draw(len(real), self.bench.seed, "poster/real", number)(real)
-            losses.append(self.algorithm(self.bench, images, labels, seen, classes, number))
+            seen = self.context.real.draw(len(real), self.context.seed, "poster/real", number)(real)
+            losses.append(self.algorithm(self.context, images, labels, seen, classes, number))
         return StepOutput(torch.stack(losses).mean(), {"train/gradient_norm": self.last_norm.clone()})
 
     def parameter_groups(self, optim: Optim) -> list[dict[str, Any]]:
         """The pixels, and learned labels with a rate of their own."""
         groups: list[dict[str, Any]] = [{"params": [self.pixels]}]
         if isinstance(self.labels, nn.Parameter):
-            groups.append({"params": [self.labels], "scale": 1 / self.label_lr_scale})
+            groups.append({"params": [self.labels], "lr_scale": 1 / self.label_lr_scale})
         return groups
 
     def before_step(self, numbers: Numbers) -> None:
         """Clips the gradient of the pixels to a multiple of the moving average of its norm."""
         grad, by_labels = self.pixels.grad, self.labels.grad
         assert grad is not None
-        norm, clip = grad.norm(), self.bench.unroll.clip
+        norm, clip = grad.norm(), self.context.unroll.clip
         if by_labels is not None:
             self.label_norm.copy_(by_labels.norm())
         self.last_norm.copy_(norm)
@@ -138,7 +138,7 @@ class Distiller(Method):
         return int(self.steps)
 
     @torch.no_grad()
-    def remember(self, score: float) -> None:
+    def update_best(self, score: float) -> None:
         """Keeps the poster as it is if none before had so high a score."""
         if score > self.best_score.item():
             self.best_score.fill_(score)

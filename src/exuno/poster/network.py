@@ -1,9 +1,4 @@
-"""Networks with fresh weights, and as functions of their parameters.
-
-A network as a function of its parameters, which the inner loop updates without touching the module.
-
-Networks with fresh weights for the images that a poster is distilled from, whatever library they come from.
-"""
+"""Networks with fresh weights, and as functions of their parameters."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

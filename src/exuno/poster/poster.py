@@ -1,22 +1,22 @@
-"""``exuno poster``: its configuration and its command line. No torch until the run begins.
-
-The configuration of ``exuno poster``. Plain frozen dataclasses; no torch.
-
-``exuno poster``. Imports no torch until the run begins.
-"""
+"""``exuno poster``: its configuration and its command line. No torch until the run begins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
 from exuno.engine.launch import launch, wanted
 from exuno.engine.options import ClassOrder, Holdout, Optim, RunOptions
+from exuno.engine.ranges import FRACTION, FROM_0, FROM_1, POSITIVE, Range
 from exuno.engine.session import print_plan
 from exuno.presets import Preset, parse, to_dict
+from exuno.registry import Registry
 from exuno.specs import rehearse
+
+algorithms = Registry("algorithm", "--algorithm", "exuno.poster.algorithms")
+"""Ways to tell how good a poster is."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Inner:
 
     name: Literal["adam", "sgd"] = "adam"
     """Optimizer of the inner loop."""
-    lr: float = 1e-3
+    lr: Annotated[float, POSITIVE] = 1e-3
     """Its learning rate."""
-    momentum: float = 0.9
+    momentum: Annotated[float, FRACTION] = 0.9
     """Momentum of sgd."""
-    weight_decay: float = 0.0
+    weight_decay: Annotated[float, FROM_0] = 0.0
     """Weight decay, added to the gradient (the published sgd: 5e-4)."""
-    batch: int | None = None
+    batch: Annotated[int | None, FROM_1] = None
     """Patches of an inner step, drawn anew for each; default: all, at most 128."""
     augment: str = "flip_rotate"
     """Differentiable augmentation: names of flip, rotate, scale, crop, color, cutout joined by _, of which each batch
@@ -49,7 +49,7 @@ class Unroll:
     Gradient matching takes its moment of the training between `least` and `total`; distribution matching has none.
     """
 
-    window: int = 60
+    window: Annotated[int, Range(low=1, wanted="at least 1 inner step")] = 60
     """Last inner steps, through which the gradient is taken."""
     total: int = 200
     """The most inner steps of an outer step: steps before the window are drawn from `least` .. total - window."""
@@ -57,27 +57,27 @@ class Unroll:
     """The fewest inner steps before the window."""
     backend: Literal["checkpointed", "reverse"] = "checkpointed"
     """How the gradient is taken, exactly: reverse keeps the graphs of all inner steps, checkpointed one at a time."""
-    runs: int = 1
+    runs: Annotated[int, FROM_1] = 1
     """Independent inner runs whose gradients an outer step averages; processes share them."""
-    clip: float = 2.0
+    clip: Annotated[float, FROM_0] = 2.0
     """Largest norm of the outer gradient, as a multiple of its moving average; 0 does not clip."""
-    clip_decay: float = 0.9
+    clip_decay: Annotated[float, FRACTION] = 0.9
     """Decay of that moving average."""
 
 
 @dataclass(frozen=True)
-class Proof:
+class Evaluation:
     """How a poster is tested: fresh networks trained on it from scratch, after its pixels were rounded to 8 bits."""
 
-    networks: int = 8
+    networks: Annotated[int, FROM_1] = 8
     """Networks of the test at the end."""
     steps: tuple[int, ...] = (300, 600, 1000, 2000)
     """Training steps after which they are tested; which of them counts is chosen on held-out data."""
-    holdout: float = 0.1
+    holdout: Annotated[float, Range(low=0, below=1, wanted="a share from 0 to below 1")] = 0.1
     """Share of the training set held out; the poster and the number of steps are chosen on it, never on test data."""
-    trials: int = 2
+    trials: Annotated[int, FROM_1] = 2
     """Networks that judge the poster on the way."""
-    baselines: int = 3
+    baselines: Annotated[int, FROM_0] = 3
     """Draws of each baseline of real images at the same number of pixels; 0 leaves them out."""
 
 
@@ -117,12 +117,15 @@ class PosterConfig:
     """Patches as COLUMNSxROWS; default: every quarter of a patch."""
     area: str | None = None
     """Class area as WIDTHxHEIGHT in pixels; neighbours that overlap fade into each other. Default: the grid's cell."""
-    size: int | None = None
+    size: Annotated[int | None, Range(low=2, wanted="at least 2 pixels")] = None
     """Side of the images; default: that of the data."""
     model: str = "exuno:convnet"
     """Network that learns from the poster; any model spec."""
-    algorithm: Literal["rat-bptt", "dm", "gm"] = "rat-bptt"
-    """Backpropagation through training (rat-bptt), distribution matching (dm) or gradient matching (gm)."""
+    algorithm: Annotated[str, algorithms] = "rat-bptt"
+    """Backpropagation through training (rat-bptt), distribution matching (dm), gradient matching (gm), trajectory
+    matching (mtt), or module:Name for one of your own (docs/poster.md)."""
+    algorithm_options: tuple[str, ...] = ()
+    """Options of that algorithm, as experts=20 steps=30 of mtt."""
     order: str = "features"
     """Order of the classes: features (neighbours look alike), clip (their names mean alike; needs exuno[clip]), given,
     or the numbers of all classes, row by row, joined by commas."""
@@ -132,7 +135,7 @@ class PosterConfig:
     """Fixed labels: shares of areas (paper), or the softmax of the pixel counts (reference)."""
     label_cells: float = 1.0
     """Learned labels: size of the label array in cells for each class."""
-    label_lr_scale: float = 1.0
+    label_lr_scale: Annotated[float, POSITIVE] = 1.0
     """Learned labels: the learning rate is --optim.lr divided by this."""
     init: Literal["noise", "real"] = "noise"
     """What the poster starts from: Gaussian class areas, or real images of the classes."""
@@ -140,17 +143,17 @@ class PosterConfig:
     """Whiten the images (ZCA with regularisation 0.1), and distill in that space."""
     real_augment: str = "flip_rotate"
     """Augmentation of the real batch; see inner.augment."""
-    steps: int = 1000
+    steps: Annotated[int, FROM_1] = 1000
     """Outer steps: updates of the poster."""
-    batch_size: int = 500
+    batch_size: Annotated[int, FROM_1] = 500
     """Real images in an outer step."""
-    budget: float = 1.0
+    budget: Annotated[float, Range(above=0, wanted="a positive number; 0.1 is a tenth of the distillation")] = 1.0
     """Scales the length of the distillation."""
-    evaluations: int = 10
+    evaluations: Annotated[int, FROM_1] = 10
     """How often the poster is tested on held-out data on the way."""
     inner: Inner = field(default_factory=Inner)
     unroll: Unroll = field(default_factory=Unroll)
-    proof: Proof = field(default_factory=Proof)
+    eval: Evaluation = field(default_factory=Evaluation)
     optim: Optim = field(default_factory=lambda: Optim(schedule="constant"))
     held: tyro.conf.OmitArgPrefixes[Holdout] = field(default_factory=Holdout)
     run: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)
@@ -195,14 +198,16 @@ def with_budget(args: Sequence[str]) -> list[str]:
 def cost(config: PosterConfig) -> list[str]:
     """What a distillation takes, in times forward and backward on a batch of patches."""
     unroll, steps = config.unroll, max(1, round(config.steps * config.budget))
-    window = unroll.window if config.algorithm == "rat-bptt" else 0
-    before = 0 if config.algorithm == "dm" else (unroll.least + unroll.total - window) / 2
+    entry = algorithms.entries.get(config.algorithm)
+    facts = entry.facts if entry else {}
+    window = unroll.window if facts.get("window") else 0
+    before = (unroll.least + unroll.total - window) / 2 if facts.get("inner") else 0
     passes = before + (window * (4 if unroll.backend == "checkpointed" else 3) if window else 1)
-    judged = config.evaluations * config.proof.trials * min(config.proof.steps)
+    judged = config.evaluations * config.eval.trials * min(config.eval.steps)
     return [
         f"{steps:,} outer steps, each {unroll.runs} x ({before:g} inner steps on average, then {window or 1} with a "
         "gradient)",
         f"about {steps * unroll.runs * passes:,.0f} times forward and backward on a batch of patches",
-        f"{judged:,} for the tests on the way, {config.proof.networks * max(config.proof.steps):,} at the end, and the "
+        f"{judged:,} for the tests on the way, {config.eval.networks * max(config.eval.steps):,} at the end, and the "
         "baselines",
     ]

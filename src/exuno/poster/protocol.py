@@ -1,9 +1,4 @@
-"""Training from a poster, and testing; and how a poster's file says it.
-
-Training from a poster, and testing: fresh networks learn from its patches alone and answer for real test images.
-
-How a network learns from a poster, as its file says it.
-"""
+"""Training from a poster, and testing; and how a poster's file says it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -21,7 +16,7 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.progress import ProgressBar
 from exuno.poster.augment import Augmentation
 from exuno.poster.network import seeded
-from exuno.poster.poster import Inner, Proof
+from exuno.poster.poster import Evaluation, Inner
 
 BATCH = 128  # the most patches of a step, unless the options say otherwise
 CHUNK = 500  # test images at a time
@@ -166,7 +161,7 @@ class Recipe:
     """Optimizer, batch and augmentation."""
     steps: int
     """Training steps chosen on held-out data, never on test data: the accuracy that counts is the one after them."""
-    tested: tuple[int, ...] = Proof().steps
+    tested: tuple[int, ...] = Evaluation().steps
     """Numbers of steps among which they were chosen."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -179,7 +174,7 @@ class Recipe:
         try:
             known = {field.name for field in fields(Inner)}
             inner = Inner(**{key: value for key, value in protocol["inner"].items() if key in known})
-            tested = tuple(int(count) for count in protocol.get("tested", Proof().steps))
+            tested = tuple(int(count) for count in protocol.get("tested", Evaluation().steps))
             return cls(str(protocol["model"]), inner, int(protocol["steps"]), tested)
         except (KeyError, TypeError, ValueError, AttributeError):
             raise ExunoError(

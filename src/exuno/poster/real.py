@@ -1,9 +1,4 @@
-"""The real images of a distillation, in its space and in memory, with a part held out.
-
-The real images of a distillation, in its space and in memory, with a part held out.
-
-The space in which a poster is distilled and tested: images of one size, normalised or whitened.
-"""
+"""The real images of a distillation, in its space and in memory, with a part held out."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,7 +158,7 @@ def read_sets(config: PosterConfig, splits: Splits, folder: Path) -> Sets:
     space = Space(splits.image, source.mean, source.std, kept_whitening(images, folder) if config.zca else None)
     for part in images.split(CHUNK):  # in place: at 64 px a second copy would be gigabytes
         part.copy_(space(part))
-    held = hold_out(labels, config.proof.holdout, config.run.seed)
+    held = hold_out(labels, config.eval.holdout, config.run.seed)
     some = held if held.any() else ~held
     parts = (images[~held], labels[~held]), (images[some], labels[some]), space.images(test)
     return Sets(*parts, space, source, test)

@@ -1,7 +1,5 @@
 """Where a distillation starts: class order, areas, initial poster and labels.
 
-Where a distillation starts: class order, initial poster and labels.
-
 What a poster starts from: one area for each class, faded into its neighbours (arXiv 2403.12040, section 3.2).
 
 Where learned labels start: PoDDL (Shul, Horwitz and Hoshen, arXiv 2403.12040, section 3.3).

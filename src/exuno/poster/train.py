@@ -16,24 +16,22 @@ from exuno.data.holdout import lineage_of
 from exuno.data.poster.format import SUFFIX, Poster, quantise, save
 from exuno.data.poster.layout import Layout
 from exuno.engine import session
-from exuno.engine.check import check_optim, check_run, need
+from exuno.engine.check import check_optim, check_run
 from exuno.engine.devices import make_accelerator, reuse_memory
 from exuno.engine.errors import ExunoError
 from exuno.engine.launch import wanted
 from exuno.engine.loop import Result, fit
+from exuno.engine.ranges import check_fields, require
 from exuno.engine.run import Run
 from exuno.engine.training import recorder_for
-from exuno.poster.context import Algorithm, Bench, make_bench
-from exuno.poster.dm import distribution_matching
+from exuno.poster.context import InnerLoopContext, Material, make_context
 from exuno.poster.drawing import write_figures
 from exuno.poster.evaluate import SMOKE, content, record
-from exuno.poster.gm import gradient_matching
 from exuno.poster.layout import plan
 from exuno.poster.measure import measure, save_frame, score, validate
 from exuno.poster.method import Distiller
-from exuno.poster.poster import PosterConfig
+from exuno.poster.poster import PosterConfig, algorithms
 from exuno.poster.protocol import Recipe
-from exuno.poster.rat import rat_bptt
 from exuno.poster.real import Images, Sets, open_splits, read_sets
 from exuno.poster.start import first_labels, first_poster, order_of
 from exuno.presets import Preset
@@ -41,7 +39,6 @@ from exuno.report.page import write_report
 from exuno.training import rehearse, run_training, smoke_mark
 
 FRAMES = "frames"
-ALGORITHMS: dict[str, Algorithm] = {"rat-bptt": rat_bptt, "dm": distribution_matching, "gm": gradient_matching}
 
 
 def make_poster(config: PosterConfig, preset: Preset | None = None) -> Run:
@@ -73,36 +70,21 @@ def look(config: PosterConfig, preset: Preset | None) -> None:
 def smoke(config: PosterConfig) -> PosterConfig:
     """The same configuration on a sliver of work."""
     unroll = replace(config.unroll, window=min(2, config.unroll.window), total=min(4, config.unroll.total), least=0)
-    proof = replace(SMOKE, holdout=config.proof.holdout)
-    return replace(config, batch_size=min(32, config.batch_size), evaluations=2, unroll=unroll, proof=proof)
+    proof = replace(SMOKE, holdout=config.eval.holdout)
+    return replace(config, batch_size=min(32, config.batch_size), evaluations=2, unroll=unroll, eval=proof)
 
 
 def check(config: PosterConfig) -> None:
     """Raises ExunoError for numbers that no distillation can use."""
-    inner, unroll, proof = config.inner, config.unroll, config.proof
+    check_fields(config)
+    unroll, proof = config.unroll, config.eval
     check_holdout(config.held)
-    need(config.steps >= 1, "--steps", config.steps, "at least 1")
-    need(config.batch_size >= 1, "--batch-size", config.batch_size, "at least 1")
-    need(config.budget > 0, "--budget", config.budget, "a positive number; 0.1 is a tenth of the distillation")
-    need(config.evaluations >= 1, "--evaluations", config.evaluations, "at least 1")
-    need(config.size is None or config.size >= 2, "--size", config.size, "at least 2 pixels")
-    need(config.label_lr_scale > 0, "--label-lr-scale", config.label_lr_scale, "a positive number")
-    need(inner.lr > 0, "--inner.lr", inner.lr, "a positive number")
-    need(0 <= inner.momentum < 1, "--inner.momentum", inner.momentum, "a number from 0 to below 1")
-    need(inner.weight_decay >= 0, "--inner.weight-decay", inner.weight_decay, "0 or more")
-    need(inner.batch is None or inner.batch >= 1, "--inner.batch", inner.batch, "at least 1")
-    need(unroll.window >= 1, "--unroll.window", unroll.window, "at least 1 inner step")
-    need(unroll.total >= unroll.window, "--unroll.total", unroll.total, f"at least the window, {unroll.window}")
+    require(unroll.total >= unroll.window, "--unroll.total", unroll.total, f"at least the window, {unroll.window}")
     most = unroll.total - unroll.window
-    need(0 <= unroll.least <= most, "--unroll.least", unroll.least, f"0 to {most}, what the window leaves of the total")
-    need(unroll.runs >= 1, "--unroll.runs", unroll.runs, "at least 1")
-    need(unroll.clip >= 0, "--unroll.clip", unroll.clip, "0 or more")
-    need(0 <= unroll.clip_decay < 1, "--unroll.clip-decay", unroll.clip_decay, "a number from 0 to below 1")
-    need(proof.networks >= 1, "--proof.networks", proof.networks, "at least 1")
-    need(min(proof.steps, default=0) >= 1, "--proof.steps", " ".join(map(str, proof.steps)), "numbers from 1")
-    need(0 <= proof.holdout < 1, "--proof.holdout", proof.holdout, "a share from 0 to below 1")
-    need(proof.trials >= 1, "--proof.trials", proof.trials, "at least 1")
-    need(proof.baselines >= 0, "--proof.baselines", proof.baselines, "0 or more")
+    require(
+        0 <= unroll.least <= most, "--unroll.least", unroll.least, f"0 to {most}, what the window leaves of the total"
+    )
+    require(min(proof.steps, default=0) >= 1, "--eval.steps", " ".join(map(str, proof.steps)), "numbers from 1")
     check_optim(config.optim)
     check_run(config.run, double=True)
     if config.run.precision not in ("auto", "no"):
@@ -119,14 +101,14 @@ class Setup:
     sets: Sets
     layout: Layout
     order: NDArray[np.int64]
-    bench: Bench
+    context: InnerLoopContext
     data_sha256: str
 
-    def press(self, pixels: Tensor, labels: Tensor, steps: int | None = None) -> Poster:
+    def quantize(self, pixels: Tensor, labels: Tensor, steps: int | None = None) -> Poster:
         """The poster as it is stored: pixels rounded to 8 bits, a learned label array to 16."""
         source, space, config = self.sets.source, self.sets.space, self.config
         rounded, low, high = quantise(pixels)
-        recipe = Recipe(config.model, config.inner, steps or max(config.proof.steps), config.proof.steps)
+        recipe = Recipe(config.model, config.inner, steps or max(config.eval.steps), config.eval.steps)
         return Poster(
             pixels=rounded,
             low=low,
@@ -154,10 +136,10 @@ def prepare(config: PosterConfig, accelerator: Accelerator, folder: Path) -> Set
     splits = open_splits(config)
     classes, channels = splits.train.num_classes, splits.train.channels
     layout = plan(config, splits.image, classes, channels)
-    bench = make_bench(config, classes, channels, layout.image, accelerator.device, recorder)
-    bench.fresh(0)
+    context = make_context(config, classes, channels, layout.image, accelerator.device, recorder)
+    context.fresh(0)
     sets = read_sets(config, splits, folder)
-    return Setup(config, sets, layout, order_of(config, layout, sets), bench, splits.train.fingerprint())
+    return Setup(config, sets, layout, order_of(config, layout, sets), context, splits.train.fingerprint())
 
 
 def check_shares(config: PosterConfig, processes: int) -> None:
@@ -179,11 +161,14 @@ def train(config: PosterConfig, run: Run) -> None:
     run.pin(training_data=setup.data_sha256)
     start = first_poster(config, setup.layout, setup.order, setup.sets)
     labels = first_labels(config, setup.layout, setup.order, setup.sets.source.num_classes)
-    algorithm = ALGORITHMS[config.algorithm]
-    method = Distiller(start, labels, setup.layout, algorithm, setup.bench, config.label_lr_scale)
+    algorithm = algorithms.make(config.algorithm, config.algorithm_options)
+    if hasattr(algorithm, "prepare"):
+        material = Material(setup.sets.train, setup.sets.source.num_classes, run.dir, accelerator)
+        algorithm = algorithm.prepare(setup.context, material)
+    method = Distiller(start, labels, setup.layout, algorithm, setup.context, config.label_lr_scale)
     frames = None if run.options.no_images else run.dir / FRAMES
     if accelerator.is_main_process and frames:
-        save_frame(setup.press(start, labels), frames, 0)
+        save_frame(setup.quantize(start, labels), frames, 0)
     loader = batches(
         Images(*setup.sets.train, config.data),
         config.batch_size,
@@ -191,7 +176,7 @@ def train(config: PosterConfig, run: Run) -> None:
         device=accelerator.device,
         workers=config.run.workers,
     )
-    first = min(config.proof.steps)
+    first = min(config.eval.steps)
     outcome = fit(
         method,
         loader,
@@ -199,7 +184,7 @@ def train(config: PosterConfig, run: Run) -> None:
         steps=session.steps(config.steps, config.budget, 1, config.run.smoke),
         run=run,
         accelerator=accelerator,
-        evaluators=[validate(setup.sets.held, setup.bench, setup.press, (first,), config.proof.trials, frames)],
+        evaluators=[validate(setup.sets.held, setup.context, setup.quantize, (first,), config.eval.trials, frames)],
         evaluations=config.evaluations,
         title="poster",
         oom_hint="Lower --inner.batch or --batch-size, and keep --unroll.backend checkpointed.",
@@ -211,10 +196,10 @@ def train(config: PosterConfig, run: Run) -> None:
 
 def conclude(run: Run, setup: Setup, method: Distiller, outcome: Result, device: torch.device) -> None:
     """Exports, measures and reports the poster that did best on held-out data."""
-    config, sets, proof = setup.config, setup.sets, setup.config.proof
+    config, sets, proof = setup.config, setup.sets, setup.config.eval
     best = method.best_pixels, method.best_labels
-    means = score(setup.press(*best), sets.held, setup.bench, proof.steps, proof.trials, device)
-    poster = setup.press(*best, sorted(set(proof.steps))[int(means.argmax())])
+    means = score(setup.quantize(*best), sets.held, setup.context, proof.steps, proof.trials, device)
+    poster = setup.quantize(*best, sorted(set(proof.steps))[int(means.argmax())])
     save(poster, run.dir / f"distilled{SUFFIX}")
     measured = measure(poster, sets.test, sets.train, proof, config.run.seed, device)
     images = not run.options.no_images

@@ -8,12 +8,11 @@ from typing import Annotated, ClassVar, Literal
 import tyro
 
 from exuno.commandline import parsed
-from exuno.engine.check import need
 from exuno.engine.errors import ExunoError
-from exuno.engine.options import Holdout
+from exuno.engine.options import Execution, Holdout
+from exuno.engine.ranges import require
 from exuno.engine.session import print_plan
 from exuno.evaluate.eval import held_by, spec_of
-from exuno.explain.options import Execution
 from exuno.fewshot.eval_options import first_config
 from exuno.presets import to_dict
 from exuno.specs import check_learner, check_specs, rehearse
@@ -115,11 +114,11 @@ def complete(config: ProbeConfig) -> ProbeConfig:
     probed, *against = (",".join(specs_of(row)) for row in rows)
     for name in ("numbers", "images", "epochs", "size"):
         value = getattr(config, name)
-        need(value is None or value >= 1, f"--{name}", value, "at least 1")
-    need(config.seeds >= 1, "--seeds", config.seeds, "at least 1")
-    need(config.neighbours >= 0, "--neighbours", config.neighbours, "0 or more; 20 is usual")
-    need(config.batch_size >= 2, "--batch-size", config.batch_size, "at least 2")
-    need(config.workers >= 0, "--workers", config.workers, "0 or more")
+        require(value is None or value >= 1, f"--{name}", value, "at least 1")
+    require(config.seeds >= 1, "--seeds", config.seeds, "at least 1")
+    require(config.neighbours >= 0, "--neighbours", config.neighbours, "0 or more; 20 is usual")
+    require(config.batch_size >= 2, "--batch-size", config.batch_size, "at least 2")
+    require(config.workers >= 0, "--workers", config.workers, "0 or more")
     if config.neighbours and config.protocol == "published":
         raise ExunoError("--neighbours needs features that stay the same", "Leave it out, or take --protocol fast.")
     known = first_config(probed.split(","))

@@ -1,7 +1,5 @@
 """Charts of the page: how the training went, and those that a command put into result.json.
 
-How the training went: one chart for each kind of metric.
-
 Charts that a command has put into result.json: a title, the places of the x axis by name, lines over them (dashed
 ones are for comparison), the names of the axes, and whether the values are shares, shown in percent.
 """

@@ -1,9 +1,4 @@
-"""What can be looked at: the list of figures, and test samples beside what the models make of them.
-
-The list of the pictures that the page of a run shows beside its curves and tables. No torch.
-
-What can be looked at: the figures of the run, and test samples beside what the models make of them.
-"""
+"""What can be looked at: the list of figures, and test samples beside what the models make of them."""
 
 import json
 from pathlib import Path

@@ -1,9 +1,4 @@
-"""The top and the bottom of the page: what was done and how well, and how to repeat it.
-
-The top of the page: what was done in a sentence, the accuracies with n and interval, what they compare with.
-
-The bottom of the page: how to repeat the run, with what it was made, and what could not be shown.
-"""
+"""The top and the bottom of the page: what was done and how well, and how to repeat it."""
 
 import re
 from collections.abc import Iterator

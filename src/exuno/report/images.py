@@ -1,9 +1,4 @@
-"""Many pictures as one: PNG grids, and GIF files that repeat.
-
-Many small pictures as one, with nearest-neighbour enlargement; PNG files that appear whole or not at all.
-
-Pictures that move, as GIF files that repeat for ever: many clips side by side.
-"""
+"""Many pictures as one: PNG grids, and GIF files that repeat."""
 
 import io
 from collections.abc import Sequence

@@ -1,11 +1,4 @@
-"""``exuno report``: the page of a run, and what a command says when it is done.
-
-``write_report``: a run directory -> RUN_DIR/report.html, one file without scripts or outside requests.
-
-``exuno report RUN_DIR…``: write the page of a run, or one that compares several.
-
-What a command says when it is done: the result in a small table, and where to look.
-"""
+"""``exuno report``: the page of a run, and what a command says when it is done."""
 
 import sys
 from collections.abc import Sequence

@@ -1,9 +1,4 @@
-"""What a run directory says, read without trusting it; and the same without what is private.
-
-What a run directory says, read without trusting it: a missing piece is empty, a broken one becomes a note.
-
-A run as a page may tell it that goes to others: without images of data and source, and paths by their names.
-"""
+"""What a run directory says, read without trusting it; and the same without what is private."""
 
 import json
 import math

@@ -19,12 +19,12 @@ from exuno.distill import source as sources
 from exuno.distill.check import check_idle, check_source
 from exuno.distill.distill import DistillConfig
 from exuno.engine import session
-from exuno.engine.check import need
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Batches, Result, fit
 from exuno.engine.method import Method
-from exuno.engine.options import Sound
+from exuno.engine.options import MelSpec
+from exuno.engine.ranges import require
 from exuno.engine.run import Run
 from exuno.engine.training import Evaluator
 from exuno.features.extract import extract
@@ -127,7 +127,7 @@ def check(config: SelfsupConfig) -> None:
     check_training(config)
     check_holdout(config.held)
     pretext_of(config)
-    need(config.patches >= 1, "--patches", config.patches, "at least 1")
+    require(config.patches >= 1, "--patches", config.patches, "at least 1")
 
 
 def as_distillation(config: SelfsupConfig) -> DistillConfig:
@@ -170,7 +170,7 @@ def prepare(config: SelfsupConfig, stated: SelfsupConfig, accelerator: Accelerat
     check_idle(plan, as_distillation(stated), meant)
     size = size_of(config, meant)
     session.seed_everything(config.run.seed)
-    model = model_for(config.model, False, meant, size, Sound(), pretext.outputs, None)
+    model = model_for(config.model, False, meant, size, MelSpec(), pretext.outputs, None)
     source = sources.open_source(plan, meant, size, model.card.in_chans)
     loader = training_loader(source, config, size, accelerator)
     method = pretext.make(model, len(source), size, config.run.seed)

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
 from exuno.engine.options import RunOptions
+from exuno.engine.ranges import Range
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,10 @@ class StudyConfig:
     """Axis of the columns; default: one column."""
     metrics: tuple[str, ...] = ("top1",)
     """What is shown: a name of result.json, whole (student/top1) or its end."""
-    threads: int = 1
+    threads: Annotated[int, Range(low=1, wanted="1 or more")] = 1
     """Threads of the processor for each process of a cell. Part of the result: with another number, sums round
     differently."""
-    processes: int = 0
+    processes: Annotated[int, Range(low=0, wanted="a number, or 0 for as many as this machine has room")] = 0
     """Cells at a time on this machine; 0: as many as its GPUs, or else its cores, have room for."""
     ray: str | None = None
     """Run the cells on Ray: local, auto (the cluster of this machine), or the address of a cluster."""

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from exuno.engine import session
-from exuno.engine.check import need
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import write_text
 from exuno.engine.launch import wanted
 from exuno.engine.options import RunOptions
 from exuno.engine.progress import ProgressBar
+from exuno.engine.ranges import check_fields
 from exuno.engine.run import Run, open_run
 from exuno.presets import Preset, resolve, to_dict
 from exuno.report.page import write_report
@@ -51,8 +51,7 @@ def plan(config: StudyConfig) -> Plan:
     Raises:
         ExunoError: whatever in them is not understood.
     """
-    need(config.threads >= 1, "--threads", config.threads, "1 or more")
-    need(config.processes >= 0, "--processes", config.processes, "a number, or 0 for as many as this machine has room")
+    check_fields(config)
     if config.processes and config.ray not in (None, "local"):
         raise ExunoError(f"--processes says nothing about the cluster at {config.ray}", "Leave it out.")
     stages = read_stages(config.stages)

@@ -1,9 +1,4 @@
-"""The excerpt sampler: (recording, options, seed, index) -> excerpt, and what it draws.
-
-The excerpt sampler: (recording, options, seed, index) -> excerpt, and nothing else has a say in it.
-
-Draws what the sampler needs to know about each excerpt: vectorised, and a pure function of (seed, index).
-"""
+"""The excerpt sampler: (recording, options, seed, index) -> excerpt, and what it draws."""
 
 from dataclasses import dataclass, fields
 

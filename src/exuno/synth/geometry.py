@@ -1,13 +1,9 @@
 """From drawn parameters to two affine maps for each patch, and the photograph in the sizes that they read.
 
-From drawn parameters to two affine maps for each patch, for a whole batch at once.
-
 The chain of the paper is crop, resize to a square of ``int(sqrt(2) * size)`` (the *intermediate square*), rotate and
 shear, flip, centre crop. Here the crop and the resize are one axis-aligned map that reads a level of the pyramid, and
 all the rest is a second affine map that reads the intermediate square. Two maps and not one: the paper's chain samples
 twice, and reproducing its second sampling on the same pixel grid is worth 4 dB.
-
-A photograph in many sizes, each filtered before it is made smaller: made once, read by every patch.
 """
 
 import math

@@ -1,9 +1,4 @@
-"""The samplers of photographs: what they share, and (photograph, options, seed, index) -> patch.
-
-What the samplers of photographs have in common.
-
-The image sampler: (photograph, options, seed, index) -> patch, and nothing else has a say in it.
-"""
+"""The samplers of photographs: what they share, and (photograph, options, seed, index) -> patch."""
 
 from abc import ABC, abstractmethod
 

@@ -1,9 +1,4 @@
-"""Several photographs or samplers as one source.
-
-Several photographs as one source of patches or clips.
-
-Several samplers as one.
-"""
+"""Several photographs or samplers as one source."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -11,9 +6,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from exuno.synth.image import PhotoSampler, Sampler
+from exuno.engine.errors import ExunoError
+from exuno.synth.image import Sampler
 from exuno.synth.options import ImageOptions, VideoOptions
+from exuno.synth.program import ProgramSampler
 from exuno.synth.video import ClipSampler
+
+Photo = NDArray[np.uint8] | str
+"""A photograph, uint8 [H, W, 3], or the spec of a program that draws patches."""
 
 
 class Sampling(Protocol):
@@ -61,20 +61,26 @@ class Mixture(Interleaved):
     """Sample i comes from photograph i mod n: patches uint8 [N, size, size, 3], clips uint8 [N, T, size, size, 3].
 
     Args:
-        photos: photographs, uint8 [H, W, 3] each.
+        photos: photographs or programs.
         options: what to do with them: of patches or of clips.
         seed: the seed of every draw.
     """
 
-    samplers: Sequence[PhotoSampler]
-
-    def __init__(self, photos: Sequence[NDArray[np.uint8]], options: ImageOptions | VideoOptions, seed: int) -> None:
-        super().__init__(
-            [
-                ClipSampler(photo, options, seed)
-                if isinstance(options, VideoOptions)
-                else Sampler(photo, options, seed)
-                for photo in photos
-            ]
-        )
+    def __init__(
+        self, photos: Sequence[NDArray[np.uint8] | str], options: ImageOptions | VideoOptions, seed: int
+    ) -> None:
+        super().__init__([sampler_of(photo, options, seed) for photo in photos])
         self.options = options
+
+
+def sampler_of(photo: Photo, options: ImageOptions | VideoOptions, seed: int) -> Sampling:
+    """What makes patches or clips of a photograph, or the patches of a program.
+
+    Raises:
+        ExunoError: clips of a program.
+    """
+    if isinstance(photo, str):
+        if isinstance(options, VideoOptions):
+            raise ExunoError(f"--source {photo} draws patches, and clips are wanted", "Give photographs.")
+        return ProgramSampler(photo, options.size, seed)
+    return ClipSampler(photo, options, seed) if isinstance(options, VideoOptions) else Sampler(photo, options, seed)

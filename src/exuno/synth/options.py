@@ -2,15 +2,16 @@
 
 The options of the image and video samplers: those of Asano, Rupprecht and Vedaldi (ICLR 2020) and of Asano and Saeed
 (arXiv 2112.00725) under clear names. No torch.
-
-The options of the excerpt sampler. No torch.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from exuno.engine.check import need
+from exuno.engine.ranges import Range, check_fields, require
+
+RISING = Range(above=0, high=1, rising=True, wanted="a rising pair in (0, 1]")
+ASPECT = Range(above=0, below=math.inf, rising=True, wanted="a rising pair above 0")
 
 
 @dataclass(frozen=True)
@@ -19,15 +20,18 @@ class CropOptions:
 
     size: int
     """Side in pixels."""
-    first_crop: float | None = 0.5
+    first_crop: Annotated[float | None, Range(above=0, high=1, wanted="a fraction in (0, 1], or None")] = 0.5
     """Side of the square first crop as a fraction of the short side of the photograph; None leaves it out."""
-    area: tuple[float, float] = (1 / 500, 1.0)
+    area: Annotated[tuple[float, float], RISING] = (
+        1 / 500,
+        1.0,
+    )
     """Range of the area of the random resized crop, as a fraction of the first crop."""
-    aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    aspect: Annotated[tuple[float, float], ASPECT] = (3 / 4, 4 / 3)
     """Range of the aspect ratio of the random resized crop (log-uniform)."""
     jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
     """Colour jitter: brightness, contrast, saturation, hue."""
-    jitter_p: float = 0.5
+    jitter_p: Annotated[float, Range(low=0, high=1, wanted="a probability in [0, 1]")] = 0.5
     """Probability of the colour jitter."""
 
 
@@ -39,13 +43,13 @@ class ImageOptions(CropOptions):
     """Side of a patch in pixels; 0 in `exuno distill`: that of training, 8/7 of it before a random resized crop."""
     interpolation: Literal["lanczos", "bilinear", "bicubic", "random"] = "bicubic"
     """Filter that resizes the crop; random: one of the three for each patch."""
-    rotate: float = 30.0
+    rotate: Annotated[float, Range(low=0, high=180, wanted="degrees in [0, 180]")] = 30.0
     """Largest rotation in degrees, either way."""
-    shear: float = 30.0
+    shear: Annotated[float, Range(low=0, below=90, wanted="degrees in [0, 90)")] = 30.0
     """Largest shear in degrees, either way."""
-    hflip: float = 0.0
+    hflip: Annotated[float, Range(low=0, high=1, wanted="a probability in [0, 1]")] = 0.0
     """Probability of a horizontal flip (the published code has none, its training adds it)."""
-    vflip: float = 0.0
+    vflip: Annotated[float, Range(low=0, high=1, wanted="a probability in [0, 1]")] = 0.0
     """Probability of a vertical flip (the published flag means 0.5)."""
 
 
@@ -64,41 +68,21 @@ class VideoOptions(CropOptions):
 class ClipFileOptions(VideoOptions):
     """How one photograph becomes clips in files. Defaults are those of the published make_fakevideo_dataset.py."""
 
-    fps: int = 12
+    fps: Annotated[int, Range(low=1, high=1000, wanted="1 to 1,000")] = 12
     """Frames per second of the file."""
 
 
 def check(options: CropOptions, group: str = "") -> None:
     """Raise an ExunoError that names the first option whose value makes no sense, ``group`` before its name."""
 
-    def rule(holds: bool, name: str, value: object, expected: str) -> None:
-        need(holds, f"--{group}{name}", value, expected)
-
-    def probability(name: str) -> None:
-        value = getattr(options, name)
-        rule(0 <= value <= 1, name.replace("_", "-"), value, "a probability in [0, 1]")
-
-    rule(options.size >= 1, "size", options.size, "at least 1 pixel")
-    good = options.first_crop is None or 0 < options.first_crop <= 1
-    rule(good, "first-crop", options.first_crop, "a fraction in (0, 1], or None")
-    rule(0 < options.area[0] <= options.area[1] <= 1, "area", options.area, "a rising pair in (0, 1]")
-    rule(0 < options.aspect[0] <= options.aspect[1] < math.inf, "aspect", options.aspect, "a rising pair above 0")
-    probability("jitter_p")
+    check_fields(options, group)
+    require(options.size >= 1, f"--{group}size", options.size, "at least 1 pixel")
     fits = (
         len(options.jitter) == 4 and all(0 <= value < math.inf for value in options.jitter) and options.jitter[3] <= 0.5
     )
-    rule(fits, "jitter", options.jitter, "four strengths of 0 or more, the last (hue) at most 0.5")
-    if isinstance(options, ImageOptions):
-        known = ("lanczos", "bilinear", "bicubic", "random")
-        rule(options.interpolation in known, "interpolation", options.interpolation, f"one of {', '.join(known)}")
-        rule(0 <= options.rotate <= 180, "rotate", options.rotate, "degrees in [0, 180]")
-        rule(0 <= options.shear < 90, "shear", options.shear, "degrees in [0, 90)")
-        probability("hflip")
-        probability("vflip")
+    require(fits, f"--{group}jitter", options.jitter, "four strengths of 0 or more, the last (hue) at most 0.5")
     if isinstance(options, VideoOptions):
-        rule(1 <= options.frames <= 10**4, "frames", options.frames, "1 to 10,000")
-    if isinstance(options, ClipFileOptions):
-        rule(1 <= options.fps <= 1000, "fps", options.fps, "1 to 1,000")
+        require(1 <= options.frames <= 10**4, f"--{group}frames", options.frames, "1 to 10,000")
 
 
 @dataclass(frozen=True)
@@ -134,7 +118,7 @@ def check_audio(options: AudioOptions, group: str = "") -> None:
     """Raise an ExunoError that names the first option whose value makes no sense, ``group`` before its name."""
 
     def rule(holds: bool, name: str, value: object, expected: str) -> None:
-        need(holds, f"--{group}{name}", value, expected)
+        require(holds, f"--{group}{name}", value, expected)
 
     rule(1000 <= options.rate <= 200_000, "rate", options.rate, "1,000 to 200,000 samples a second")
     lasts = 0 < options.seconds <= 3600 and options.samples >= 16

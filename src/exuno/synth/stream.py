@@ -10,14 +10,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from exuno.data.audio.recording import load_recording
-from exuno.data.images.photo import load_photo
+from exuno.data.images.photo import is_program, load_photo
 from exuno.synth.audio import ExcerptSampler
 from exuno.synth.mixture import Interleaved, Mixture
 from exuno.synth.options import AudioOptions, ImageOptions, VideoOptions
 
 Photo = NDArray[np.uint8] | str | Path
 Photos = Photo | Sequence[Photo]
-"""uint8 [H, W, 3] or what names a photograph (a path, ``photo:NAME``, ``noise:SEED``); or several of them."""
+"""uint8 [H, W, 3] or what names a photograph (a path, ``photo:NAME``, ``noise:SEED``), or a program
+that draws patches (``program:module:name``); or several of them."""
 
 Recording = NDArray[np.float32] | str | Path
 Recordings = Recording | Sequence[Recording]
@@ -105,5 +106,7 @@ class SoundStream(Stream):
 
 def _mixture(photos: Photos, options: ImageOptions | VideoOptions, seed: int) -> Mixture:
     several = [photos] if isinstance(photos, np.ndarray | str | Path) else photos
-    pixels = [each if isinstance(each, np.ndarray) else load_photo(str(each)) for each in several]
-    return Mixture(pixels, options, seed)
+    opened = [
+        each if isinstance(each, np.ndarray) or is_program(str(each)) else load_photo(str(each)) for each in several
+    ]
+    return Mixture([each if isinstance(each, np.ndarray) else str(each) for each in opened], options, seed)

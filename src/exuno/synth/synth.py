@@ -1,12 +1,6 @@
 """``exuno synth [video | audio]``: one photograph or recording -> a data set on disk. Imports no torch.
 
-``exuno synth PHOTO … --out DIR``: one photograph -> a data set of patches on disk. Imports no torch.
-
 The command behind a second word, as in ``exuno synth video``, is in a module of its own (``WORDS``).
-
-``exuno synth audio CLIP … --out DIR``: one recording -> a data set of excerpts on disk. Imports no torch.
-
-``exuno synth video PHOTO … --out DIR``: one photograph -> a data set of clips on disk. Imports no torch.
 """
 
 from collections.abc import Sequence

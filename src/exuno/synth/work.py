@@ -1,9 +1,4 @@
-"""What ``exuno synth`` does for every kind of sample, shared among processes.
-
-What ``exuno synth`` does for every kind of sample: check, share out, write, continue, tell the cost.
-
-Shares the units of a job among processes. Which process writes a unit has no influence on its bytes.
-"""
+"""What ``exuno synth`` does for every kind of sample, shared among processes."""
 
 import os
 import signal

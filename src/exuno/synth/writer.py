@@ -1,15 +1,4 @@
-"""Samples on disk: units that appear complete or not at all; patches, clips, excerpts and a contact sheet as files.
-
-Writes samples to disk: units appear complete or not at all, so that a killed run can go on where it stopped.
-
-Patches as image files.
-
-Clips as MP4 files.
-
-Excerpts as files.
-
-A contact sheet: many patches in one picture, to see what the options do.
-"""
+"""Samples on disk: units that appear complete or not at all; patches, clips, excerpts and a contact sheet as files."""
 
 import io
 import math

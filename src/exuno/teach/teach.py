@@ -1,19 +1,15 @@
-"""``exuno teach``: its configuration and its command line. No torch until the run begins.
-
-The configuration of ``exuno teach``. Plain frozen dataclasses; no torch.
-
-``exuno teach``. Imports no torch until the run begins.
-"""
+"""``exuno teach``: its configuration and its command line. No torch until the run begins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import tyro
 
 from exuno.engine.launch import launch, wanted
-from exuno.engine.options import Augment, ClassOrder, Holdout, Optim, RunOptions, Sound
+from exuno.engine.options import Augment, ClassOrder, Holdout, MelSpec, Optim, RunOptions
+from exuno.engine.ranges import BUDGET, FROM_0, FROM_1, PIXELS, Range
 from exuno.engine.session import print_plan
 from exuno.presets import Preset, parse, to_dict
 from exuno.specs import rehearse
@@ -45,19 +41,19 @@ class TeachConfig:
     names."""
     pretrained: bool = False
     """Start from the published weights of a timm or torchvision model, with a new last layer."""
-    size: int | None = None
+    size: Annotated[int | None, PIXELS] = None
     """Side of the images; default: that of the data."""
-    epochs: int = 100
+    epochs: Annotated[int, FROM_1] = 100
     """Times the training set is seen."""
-    batch_size: int = 128
+    batch_size: Annotated[int, FROM_1] = 128
     """Images in one optimizer step, over all processes."""
-    budget: float = 1.0
+    budget: Annotated[float, BUDGET] = 1.0
     """Scales the length of the training and its schedule together."""
-    label_smoothing: float = 0.0
+    label_smoothing: Annotated[float, Range(low=0, below=1, wanted="a number from 0 to below 1; 0.1 is usual")] = 0.0
     """a in (1 - a) NLL + a mean(-log p)."""
-    evaluations: int = 10
+    evaluations: Annotated[int, FROM_0] = 10
     """How often the model is tested on the way."""
-    sound: Sound = field(default_factory=Sound)
+    mel: MelSpec = field(default_factory=MelSpec)
     augment: Augment = field(default_factory=Augment)
     optim: Optim = field(default_factory=Optim)
     held: tyro.conf.OmitArgPrefixes[Holdout] = field(default_factory=Holdout)

@@ -1,9 +1,4 @@
-"""Supervised training: the method, and ``exuno teach`` from top to bottom.
-
-``exuno teach`` from top to bottom.
-
-Supervised training as a method of the loop.
-"""
+"""Supervised training: the method, and ``exuno teach`` from top to bottom."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,7 +13,6 @@ from exuno.data.holdout import check_seen, lineage_of, open_both
 from exuno.data.loader import Loader
 from exuno.data.open import check_apart
 from exuno.engine import session
-from exuno.engine.check import need
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Result, fit
@@ -100,8 +94,6 @@ def check(config: TeachConfig) -> None:
     """Raises ExunoError for numbers that no training can use."""
     check_training(config)
     check_holdout(config.held)
-    smoothing = config.label_smoothing
-    need(0 <= smoothing < 1, "--label-smoothing", smoothing, "a number from 0 to below 1; 0.1 is usual")
 
 
 @dataclass(frozen=True)
@@ -128,12 +120,12 @@ def prepare(config: TeachConfig, accelerator: Accelerator) -> Setup:
     check_apart(config.data, training, test)
     size = size_of(config, training)
     session.seed_everything(config.run.seed)
-    if has_weights(config.model, config.pretrained) and (idle := changed(config.sound)):
+    if has_weights(config.model, config.pretrained) and (idle := changed(config.mel)):
         raise ExunoError(
-            f"--sound.{idle[0]} says how a new model hears, and {config.model} comes with weights", "Leave it out."
+            f"--mel.{idle[0]} says how a new model hears, and {config.model} comes with weights", "Leave it out."
         )
     classes = (training.num_classes, training.classes)
-    model = model_for(config.model, config.pretrained, training, size, config.sound, *classes, config.classes)
+    model = model_for(config.model, config.pretrained, training, size, config.mel, *classes, config.classes)
     check_seen(config.model, model.card.lineage, config.data, config.data_root, config.held)
     test = match_labels(model, test, "the model", config.classes)
     size = loaded_size(size, model)

@@ -1,9 +1,4 @@
-"""Recordings of any length brought to one, and their log-mel spectrograms.
-
-Recordings -> log-mel spectrograms, the pictures that image networks hear with.
-
-Recordings of any length brought to one: cut, or laid into silence.
-"""
+"""Recordings of any length brought to one, and their log-mel spectrograms."""
 
 import numpy as np
 import torch
@@ -13,7 +8,7 @@ from exuno.data import rng
 from exuno.data.augmentation.augment import SHIFT, STREAM
 from exuno.data.base import Draws, Images
 from exuno.engine.errors import ExunoError
-from exuno.engine.options import Augment, Sound
+from exuno.engine.options import Augment, MelSpec
 
 TOP = 7800.0  # hertz
 FLOOR = 1e-5  # of the power, next to its mean: silence between sounds is not enlarged into noise
@@ -24,7 +19,7 @@ def mel(hertz: Tensor) -> Tensor:
     return 2595 * torch.log10(1 + hertz / 700)
 
 
-def filters(rate: int, size: int, sound: Sound) -> Tensor:
+def filters(rate: int, size: int, sound: MelSpec) -> Tensor:
     """Triangular bands, equally wide in mel: float32 [mels, size // 2 + 1]; each reaches 1."""
     top = min(TOP, rate / 2)
     low, high = mel(torch.tensor([sound.low, top])).tolist()
@@ -48,7 +43,7 @@ class LogMel(nn.Module):
     window: Tensor
     bands: Tensor
 
-    def __init__(self, rate: int, sound: Sound) -> None:
+    def __init__(self, rate: int, sound: MelSpec) -> None:
         super().__init__()
         wide = max(2, round(sound.window * rate))
         self.hop, self.size = max(1, round(sound.hop * rate)), 1 << (wide - 1).bit_length()
@@ -57,7 +52,7 @@ class LogMel(nn.Module):
             self.size *= 2
             bands = filters(rate, self.size, sound)
         if not bands.any(1).all():
-            raise ExunoError(f"{sound.mels} mel bands up to {rate // 2} Hz are too narrow", "Give fewer --sound.mels.")
+            raise ExunoError(f"{sound.mels} mel bands up to {rate // 2} Hz are too narrow", "Give fewer --mel.mels.")
         self.register_buffer("window", torch.hann_window(wide), persistent=False)
         self.register_buffer("bands", bands, persistent=False)
 

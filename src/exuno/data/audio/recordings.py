@@ -1,9 +1,4 @@
-"""Data sets of recordings: ``recordings:PATH``, and benchmarks in the layouts of their owners.
-
-``recordings:PATH``: sound files in folders or tar shards, one for each sample, brought to one rate.
-
-Benchmarks of recordings in the layouts of their owners: FSDD and Speech Commands.
-"""
+"""Data sets of recordings: ``recordings:PATH``, and benchmarks in the layouts of their owners."""
 
 import hashlib
 import io
@@ -22,6 +17,7 @@ from exuno.data.audio.recording import RATES, SUFFIXES, read_recording, soundfil
 from exuno.data.base import SILENT, Data, Positions
 from exuno.data.batches import LIMIT
 from exuno.data.named.packed import absent
+from exuno.data.names import formats
 from exuno.data.shards import TAR, Shards, expand
 from exuno.engine.documents import read_bytes, read_text
 from exuno.engine.errors import ExunoError, tell
@@ -29,7 +25,7 @@ from exuno.engine.errors import ExunoError, tell
 
 @dataclass(frozen=True)
 class Files:
-    """Sound files with their labels, wherever they are.
+    """MelSpec files with their labels, wherever they are.
 
     Attributes:
         names: to call them in messages.
@@ -243,3 +239,8 @@ def open_commands(root: Path, split: str) -> RecordingData:
 def _known(name: str, split: str, splits: tuple[str, ...]) -> None:
     if split not in splits:
         raise ExunoError(f"{name} has no split '{split}'", f"Its splits are {', '.join(splits)}.")
+
+
+@formats.register("recordings", form="recordings:PATH[@RATE]", files=True)
+def _open(rest: str, split: str, root: Path | None) -> Data:
+    return open_recordings(rest, split)

@@ -2,8 +2,6 @@
 
 Random crops: the resized crop of ImageNet training (Szegedy et al., CVPR 2015), as torchvision defines it, and that
 of a random short side (Simonyan and Zisserman, ICLR 2015).
-
-Cut a box out of each image of a batch and resize all of them at once, on any device, as two matrix products.
 """
 
 import math

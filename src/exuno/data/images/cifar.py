@@ -3,8 +3,6 @@
 CIFAR-10 and CIFAR-100 (Krizhevsky, 2009) from their official files, which are pickles, without running what is in
 them.
 
-Pickles that hold nothing but dicts, lists, numbers, strings and NumPy arrays of integers, read without ``pickle``.
-
 The files of CIFAR-10 and CIFAR-100 are such. Only the instructions that those need are obeyed, on a stack of our own:
 nothing is imported, no constructor is called, and whatever else stands in a file is refused. So a crafted file can
 neither run code nor build an object that NumPy trips over.

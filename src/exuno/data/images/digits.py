@@ -3,8 +3,6 @@
 ``digits``: 1,797 handwritten digits of 8x8 pixels that come with scikit-learn; no download (Alpaydin and Kaynak,
 UCI, 1998).
 
-``moving-digits``: the 8x8 digits gliding over a plain ground in one of eight directions; made, not downloaded.
-
 After Moving MNIST (Srivastava, Mansimov and Salakhutdinov, ICML 2015), with a label that no single frame tells.
 """
 

@@ -1,9 +1,4 @@
-"""Images in files of their own, of any size, and ``folder:PATH``.
-
-``folder:PATH``: one folder for each class (torchvision's ImageFolder), or flat unlabelled images.
-
-Images in files of their own, of any size.
-"""
+"""Images in files of their own, of any size, and ``folder:PATH``."""
 
 import hashlib
 from collections import Counter
@@ -23,7 +18,7 @@ from exuno.data.images.deep import split_bits, tell_depth
 from exuno.data.images.picture import decode
 from exuno.data.labels import count_classes
 from exuno.data.layout import Layout, files_below, holds, layout_of, subfolders
-from exuno.data.names import HOLD_OUT, split_word
+from exuno.data.names import HOLD_OUT, formats, split_word
 from exuno.data.subset import abbreviated
 from exuno.engine.documents import read_bytes
 from exuno.engine.errors import ExunoError, tell
@@ -251,3 +246,8 @@ def _tell(folder: Path, what: str, left: Counter[str], loose: int, own: tuple[st
 
 def _counted(left: Counter[str]) -> str:
     return abbreviated([f"{count:,} {kind}" for kind, count in left.most_common()])
+
+
+@formats.register("folder", form="folder:PATH[@BITSbit]", files=True)
+def _open(rest: str, split: str, root: Path | None) -> Data:
+    return open_folder(Path(rest), split)

@@ -2,8 +2,6 @@
 
 ``npz:PATH``: images and labels in one NumPy file, in the layout of MedMNIST (Yang et al., Scientific Data 2023), or
 by the names that Keras and others use.
-
-Arrays of images as people store them -> uint8 [N, C, H, W]. NumPy only.
 """
 
 from dataclasses import dataclass
@@ -13,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exuno.data.base import ArrayData, channel_stats
+from exuno.data.base import ArrayData, Data, channel_stats
 from exuno.data.constants import Stats
 from exuno.data.labels import count_classes, names_in, numbered, plain, tell_unused
-from exuno.data.names import HOLD_OUT, STANDS_IN, split_word, tokens
+from exuno.data.names import HOLD_OUT, STANDS_IN, formats, split_word, tokens
 from exuno.data.subset import abbreviated
 from exuno.engine.errors import ExunoError, tell
 from exuno.engine.untrusted import Arrays
@@ -212,3 +210,8 @@ def _labels(file: _File, part: str) -> tuple[NDArray[np.int64], tuple[str, ...] 
     if part in ("train", ""):
         tell_unused(mine, count, names, file.what((part, "labels")))
     return mine, names, count
+
+
+@formats.register("npz", form="npz:PATH", files=True)
+def _open(rest: str, split: str, root: Path | None) -> Data:
+    return open_npz(Path(rest), split)

@@ -108,6 +108,14 @@ def is_photo(spec: str) -> bool:
     return spec.startswith(("photo:", "noise:")) or Path(split_bits(spec)[0]).suffix.lower() in PICTURES
 
 
+PROGRAM = "program:"
+
+
+def is_program(spec: str) -> bool:
+    """Whether a source spec names a program that draws patches: ``program:module:Name``."""
+    return spec.startswith(PROGRAM)
+
+
 def is_single(spec: str) -> bool:
-    """Whether a source spec names one datum, of which samples are made: a photograph or a recording."""
-    return is_photo(spec) or is_recording(spec)
+    """Whether a source spec names one datum, of which samples are made: a photograph, a recording, a program."""
+    return is_photo(spec) or is_recording(spec) or is_program(spec)

@@ -13,6 +13,7 @@ from exuno.data.constants import IMAGENET, PICTURES
 from exuno.data.images.deep import split_bits, tell_depth
 from exuno.data.images.folder import PHOTO_RESIZE, PHOTO_SIZE
 from exuno.data.images.picture import decode
+from exuno.data.names import formats
 from exuno.data.shards import IMAGES, Member, Shards, expand
 from exuno.engine.errors import ExunoError
 
@@ -77,3 +78,8 @@ def open_shards(spec: str, split: str) -> ShardData:
     data = ShardData(f"wds:{spec}", expand(pattern, split), only, bits)
     tell_depth(f"wds:{bare}", bits, [m.key for m in data.members], lambda i: data.shards.read(data.members[i]))
     return data
+
+
+@formats.register("wds", form="wds:PATTERN[@EXTENSION][@BITSbit]", files=True)
+def _open(rest: str, split: str, root: Path | None) -> Data:
+    return open_shards(rest, split)

@@ -16,6 +16,7 @@ from exuno.data.constants import IMAGENET
 from exuno.data.images.folder import PHOTO_RESIZE, PHOTO_SIZE
 from exuno.data.images.picture import from_pillow
 from exuno.data.labels import count_classes, numbered, plain
+from exuno.data.names import formats
 from exuno.engine.errors import ExunoError
 
 
@@ -123,3 +124,8 @@ class _Decoded(Data):
         digest = hashlib.sha256(f"{self.name}\0{len(self)}".encode())
         digest.update(self.labels.numpy().tobytes())
         return digest.hexdigest()
+
+
+@formats.register("torchvision", form="torchvision:NAME (with --data-root)", files=False)
+def _open(rest: str, split: str, root: Path | None) -> Data:
+    return open_torchvision(rest, split, root)

@@ -10,6 +10,7 @@ from exuno.data.augmentation.augment import to_float
 from exuno.data.base import Data, Positions, Rows
 from exuno.data.classes import Side, relabelled
 from exuno.data.images.resize import prepare
+from exuno.data.names import formats
 from exuno.data.poster.format import Poster, load
 from exuno.data.poster.whitening import Whitening
 from exuno.engine.errors import ExunoError
@@ -111,3 +112,8 @@ def open_poster(path: Path, split: str, root: Path | None) -> Data:
     except ExunoError as error:
         raise ExunoError(error.what, "Give the --data-root of the data that were distilled.") from error
     return data if poster.whitening is None else WhitenedData(data, poster.whitening)
+
+
+@formats.register("poster", form="poster:PATH", files=True)
+def _open(rest: str, split: str, root: Path | None) -> Data:
+    return open_poster(Path(rest), split, root)

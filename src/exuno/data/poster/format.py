@@ -4,10 +4,6 @@ A poster: one small picture that stands for a data set (PoDD, arXiv 2403.12040),
 
 On disk it is a folder ``NAME.poster`` of ``poster.png`` (8 bits a channel, lossless), ``poster.json`` and, where there
 are any, ``labels.safetensors`` and ``whitening.safetensors``.
-
-Reading a ``.poster`` folder without trusting it: what is missing, damaged or contradictory is told in a sentence.
-
-Whether the parts of a poster fit each other: held by every poster, made or read.
 """
 
 import hashlib

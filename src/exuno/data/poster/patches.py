@@ -1,7 +1,5 @@
 """The patches of a poster on any device, and their soft labels.
 
-The gather that cuts all patches out of a poster at once.
-
 PoDDL, the soft labels of patches: Shul, Horwitz and Hoshen, "Distilling Datasets Into Less Than One Image"
 (arXiv 2403.12040), section 3.3.
 """

@@ -12,7 +12,7 @@ from exuno.data.images.folder import find_files
 from exuno.data.layout import entries, files_below, layout_of
 from exuno.data.named.archives import split_of
 from exuno.data.named.packed import absent, inside
-from exuno.data.names import HOLD_OUT, STANDS_IN, split_word
+from exuno.data.names import HOLD_OUT, STANDS_IN, formats, split_word
 from exuno.data.shards import TAR, Shards, expand
 from exuno.data.subset import abbreviated
 from exuno.data.video.clips import Cut, VideoData, VideoFile
@@ -195,3 +195,8 @@ def _lines(path: Path) -> list[str]:
     if not path.is_file():
         raise ExunoError(f"there is no {path}", "Unpack the lists of UCF101 there.")
     return [line for line in read_text(path).splitlines() if line.strip()]
+
+
+@formats.register("videos", form="videos:PATH[@FRAMES/SECONDSs]", files=True)
+def _open(rest: str, split: str, root: Path | None) -> Data:
+    return open_videos(rest, split)

@@ -1,12 +1,21 @@
-"""Classifiers on features, for many episodes at once. One idea a file.
+"""Classifiers on features, for many episodes at once, a file for each idea. ``--head NAME`` finds them, or
+``module:Name``.
 
-- ``prototype``, ``knn``: nothing is trained. ``fused``: the first once more, for very many episodes.
+- ``prototype``, ``knn``: nothing is trained.
 - ``sgd``: ``linear`` and ``cosine``, trained as the published evaluation does; ``logistic``: to the minimum.
-- ``score``: queries under the weights of a linear classifier, which is what all but ``knn`` come to.
+- ``score``: what they are given (:class:`~exuno.fewshot.heads.score.Chunk`), and queries under the weights of a linear
+  classifier, which is what all but ``knn`` come to.
+
+A classifier is a function of a :class:`~exuno.fewshot.heads.score.Chunk`::
+
+    @heads.register("centre", label="nearest centre")
+    def centre(chunk: Chunk) -> Tensor:
+        centres = chunk.support_features().mean(2)  # [E, n, D]
+        distances = torch.cdist(chunk.query_features().flatten(1, 2), centres)
+        return chunk.num_correct(distances.argmin(2))
 """
 
 from collections.abc import Callable, Iterator
-from typing import get_args
 
 import numpy as np
 import torch
@@ -15,18 +24,15 @@ from torch import Tensor
 
 from exuno.engine.errors import ExunoError
 from exuno.fewshot.episodes import Episodes, Ints
-from exuno.fewshot.heads import knn, logistic, prototype, sgd
-from exuno.fewshot.heads.score import Table
-from exuno.fewshot.options import HeadName
-
-HEADS: tuple[HeadName, ...] = get_args(HeadName)
+from exuno.fewshot.heads.score import Chunk, Table
+from exuno.fewshot.options import heads
 
 
 def accuracies(
     features: Tensor,
     labels: Ints,
     episodes: Iterator[Episodes],
-    head: HeadName,
+    head: str,
     *,
     neighbours: int = 1,
     seed: int = 0,
@@ -38,7 +44,7 @@ def accuracies(
         features: one row for each image, float32 [N, D], on the device that is to compute.
         labels: class of each image, [N].
         episodes: positions into both, as ``exuno.fewshot.episodes.draw`` gives them.
-        head: the classifier.
+        head: name of the classifier, or ``module:Name``.
         neighbours: knn: images that vote.
         seed: linear and cosine: seed of weights and batches, which depend on it and the episode's number alone.
         progress: told after each chunk how many episodes it had.
@@ -52,22 +58,14 @@ def accuracies(
     # A sum is finite only if its terms are, and takes a twentieth of the time of looking at each.
     if not (bool(features.sum().isfinite()) or bool(features.isfinite().all())):
         raise ExunoError("features hold NaN or infinity", "Look at the model: its weights may have diverged.")
-    found = []
+    found, classify = [], heads.get(head)
     with torch.inference_mode():
         table = Table.of(features.contiguous(), labels)
         for chunk in episodes:
             # NumPy's copy: the threads of torch's would go on spinning beside those of the kernel.
             pair = (np.ascontiguousarray(x) for x in (chunk.support, chunk.query))
             support, query = (torch.from_numpy(x).to(features.device) for x in pair)
-            if head == "prototype":
-                right = prototype.classify(table, support, query, chunk.total)
-            elif head == "knn":
-                right = knn.classify(table, support, query, neighbours)
-            elif head == "logistic":
-                right = logistic.classify(table, support, query)
-            else:
-                numbers = torch.arange(chunk.first, chunk.first + len(support))
-                right = sgd.classify(table, support, query, numbers, head, seed)
+            right = classify(Chunk(table, support, query, chunk.first, neighbours, seed))
             found.append(right.double().cpu().numpy() / query[0].numel())
             if progress is not None:
                 progress(len(support))

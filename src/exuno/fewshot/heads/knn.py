@@ -10,15 +10,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from exuno.engine.errors import ExunoError
-from exuno.fewshot.heads.score import Table, block
+from exuno.fewshot.heads.score import Chunk, block
+from exuno.fewshot.options import heads
 
 
-def classify(table: Table, support: Tensor, query: Tensor, neighbours: int) -> Tensor:
-    """Queries that are right, int64 [E]; positions: support [E, n, k], query [E, n, q].
+@heads.register("knn", label="nearest neighbours ({})")
+def classify(chunk: Chunk) -> Tensor:
+    """Queries that are right, int64 [E].
 
     Raises:
         ExunoError: more neighbours than support images, or fewer than 1.
     """
+    table, support, query, neighbours = chunk.table, chunk.support, chunk.query, chunk.neighbours
     _, way, shot = support.shape
     count, wide = query.shape[2], table.features.shape[1]
     if not 1 <= neighbours <= way * shot:

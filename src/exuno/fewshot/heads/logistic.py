@@ -12,17 +12,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from exuno.engine.errors import ExunoError
-from exuno.fewshot.heads.score import Table, num_correct
+from exuno.fewshot.heads.score import Chunk, num_correct
+from exuno.fewshot.options import heads
 
 _STEPS, _CLOSE, _GRAM = 60, 1e-9, 2**22
 
 
-def classify(table: Table, support: Tensor, query: Tensor) -> Tensor:
-    """Queries that are right, int64 [E]; positions: support [E, n, k], query [E, n, q].
+@heads.register("logistic", label="logistic regression")
+def classify(chunk: Chunk) -> Tensor:
+    """Queries that are right, int64 [E].
 
     Raises:
         ExunoError: the training does not converge (features of an extreme size).
     """
+    table, support, query = chunk.table, chunk.support, chunk.query
     found = []
     some = max(1, _GRAM // (support[0].numel() ** 2 + support.shape[1] * table.features.shape[1]))
     for near, far in zip(support.split(some), query.split(some), strict=True):

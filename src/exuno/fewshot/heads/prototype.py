@@ -7,9 +7,8 @@ distance, as in the published evaluation of SMKD. Features are used as they come
 import torch.nn.functional as F
 from torch import Tensor
 
-from exuno.fewshot.heads.score import Table, dense, num_correct
-
-_LARGE = 2**35  # multiplications from which importing numba pays: 240,000 episodes of 5 x 15 queries of 384 numbers
+from exuno.fewshot.heads.score import Chunk, num_correct
+from exuno.fewshot.options import heads
 
 
 def prototypes(features: Tensor, support: Tensor) -> Tensor:
@@ -20,19 +19,7 @@ def prototypes(features: Tensor, support: Tensor) -> Tensor:
     return means.view(episodes, way, -1)
 
 
-def classify(table: Table, support: Tensor, query: Tensor, total: int = 0) -> Tensor:
-    """Queries that are right, int64 [E]; positions: support [E, n, k], query [E, n, q].
-
-    ``total``, the episodes of all calls, decides whether ``fused`` computes them. Only what is the same in any process
-    decides, for the last bits of scores are not those of torch.
-    """
-    _, way, count = query.shape
-    large = total * way * count * way * table.features.shape[1] >= _LARGE
-    if large and table.features.device.type == "cpu" and not dense(table, query):
-        try:
-            from exuno.fewshot.heads import fused
-        except (ImportError, RuntimeError):  # no numba, one that is too old for this NumPy, or nowhere to keep its code
-            pass
-        else:
-            return fused.classify(table.features, support, query)
-    return num_correct(table, prototypes(table.features, support), None, query)
+@heads.register("prototype", label="nearest prototype")
+def classify(chunk: Chunk) -> Tensor:
+    """Queries that are right, int64 [E]."""
+    return num_correct(chunk.table, prototypes(chunk.table.features, chunk.support), None, chunk.query)

@@ -51,6 +51,42 @@ class Table:
         return self.features[where]
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """E episodes that a classifier answers at once."""
+
+    table: Table
+    support: Tensor
+    """Positions of the support images, int64 [E, n, k]."""
+    query: Tensor
+    """Positions of the queries, int64 [E, n, q]."""
+    first: int
+    """Number of the first episode."""
+    neighbours: int = 1
+    """Of ``knn``."""
+    seed: int = 0
+    """Of what a classifier draws; an episode's draws belong to it and the episode's number."""
+
+    @property
+    def numbers(self) -> Tensor:
+        """Number of each episode, int64 [E], on the processor."""
+        return torch.arange(self.first, self.first + len(self.support))
+
+    def support_features(self) -> Tensor:
+        """[E, n, k, D]."""
+        return self.table.features[self.support]
+
+    def query_features(self) -> Tensor:
+        """[E, n, q, D]."""
+        return self.table.features[self.query]
+
+    def num_correct(self, predicted: Tensor) -> Tensor:
+        """How many answers are right, int64 [E]; ``predicted``: place of a class in its episode, [E, n, q] or
+        [E, n q]."""
+        own = torch.arange(self.query.shape[1], device=predicted.device).repeat_interleave(self.query.shape[2])
+        return (predicted.flatten(1) == own).sum(1)
+
+
 def num_correct(table: Table, weights: Tensor, bias: Tensor | None, query: Tensor) -> Tensor:
     """Queries whose largest score is that of their own class; the first counts where several are equal.
 

@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from exuno.data import rng
-from exuno.fewshot.heads.score import Table, num_correct
+from exuno.fewshot.heads.score import Chunk, num_correct
+from exuno.fewshot.options import heads
 
 PASSES, BATCH, RATE, MOMENTUM, DAMPENING, DECAY, SCALE = 301, 4, 0.01, 0.9, 0.9, 0.001, 2.0
 _GRAM = 2**24  # numbers of the Gram matrices of the episodes that train together
@@ -41,12 +42,24 @@ def order(seed: int, episode: Tensor, images: int, number: int) -> Tensor:
     return torch.from_numpy(np.argsort(words, axis=1, kind="stable"))
 
 
-def classify(table: Table, support: Tensor, query: Tensor, episode: Tensor, kind: Kind, seed: int) -> Tensor:
-    """Queries that are right, int64 [E]; positions: support [E, n, k], query [E, n, q]; numbers of the episodes [E]."""
+@heads.register("linear", label="linear classifier")
+def linear(chunk: Chunk) -> Tensor:
+    """Queries that a linear layer gets right, int64 [E]."""
+    return _classify(chunk, "linear")
+
+
+@heads.register("cosine", label="cosine classifier")
+def cosine(chunk: Chunk) -> Tensor:
+    """Queries that a layer of cosines gets right, int64 [E]."""
+    return _classify(chunk, "cosine")
+
+
+def _classify(chunk: Chunk, kind: Kind) -> Tensor:
+    table, support, query = chunk.table, chunk.support, chunk.query
     found = []
     some = max(1, _GRAM // (support[0].numel() ** 2 + support.shape[1] * table.features.shape[1]))
-    for near, far, numbers in zip(support.split(some), query.split(some), episode.split(some), strict=True):
-        weights, bias = train(table.features[near.flatten(1)], near.shape[1], numbers, kind, seed)
+    for near, far, numbers in zip(support.split(some), query.split(some), chunk.numbers.split(some), strict=True):
+        weights, bias = train(table.features[near.flatten(1)], near.shape[1], numbers, kind, chunk.seed)
         found.append(num_correct(table, weights, bias, far))
     return torch.cat(found)
 

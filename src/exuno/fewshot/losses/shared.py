@@ -1,13 +1,7 @@
 """What the losses share: probabilities, cross-entropy with sums of targets, gathering over processes.
 
-What the losses share: how they are returned, the teacher's probabilities, and which images are of one class.
-
-Cross-entropy with sums of targets, in one pass over the student's outputs, forward and backward.
-
 Terms that share a row of the student add up before the logarithm is taken: sum_i -p_i log q = -(sum_i p_i) log q. So a
 row costs the same whether it meets one teacher or all images of its class, and no term needs a graph of its own.
-
-What the processes of a training know together. Without several processes, nothing happens. No gradients pass.
 """
 
 from collections.abc import Callable

@@ -1,9 +1,5 @@
 """Layouts of published files brought to exuno's names, and quantised weights made floating point again.
 
-Layouts in which published files keep the weights of networks that exuno has, brought to exuno's names and shapes.
-
-Quantised weights: integers with a scale and a zero point beside them, made floating point again.
-
 For each layer L there are ``L.weight`` (uint8), ``L.weight_scale`` (float32 [1]), ``L.weight_zero_point`` (int32 [1])
 and ``L.bias``; the real weight is (weight - zero point) * scale (Jacob et al., CVPR 2018, equation 1).
 """

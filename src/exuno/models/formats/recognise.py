@@ -1,9 +1,5 @@
 """Foreign files of weights: which architecture is it? Told from the names and shapes of the tensors.
 
-Foreign files of weights: which architecture is it? Told from the names and shapes of the tensors.
-
-Networks of torchvision that published checkpoints hold, told from the names and shapes of their weights.
-
 Files of DINOv2 (Oquab et al., TMLR 2024; with registers: Darcet et al., ICLR 2024), brought to timm's names.
 
 They have LayerScale (``ls1.gamma``), a mask token that no result depends on, perhaps registers (``register_tokens``)

@@ -1,13 +1,5 @@
 """Reading weights from files, safely, and telling files that are none.
 
-Reading weights from files, safely: safetensors, TensorFlow's checkpoints, or torch's without executing what is
-pickled in them.
-
-Files that are taken for weights and are none: a page in their place, an archive around them. Told from the bytes,
-whatever the name says.
-
-Checkpoints of PyTorch Lightning: teacher and student of one distillation, side by side in one state dict.
-
 The codes of "Extrapolating from a Single Image to a Thousand Classes" (GitHub yukimasano/single-img-extrapolating,
 in1k/distiller.py, video/distiller.py; Lightning 1.4.9) save ``{"state_dict": …, "epoch": …, "optimizer_states": …,
 "callbacks": …}`` with keys that begin with ``student.`` or ``teacher.``; their results are the student's.

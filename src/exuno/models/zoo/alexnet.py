@@ -2,10 +2,12 @@
 published single-image checkpoints."""
 
 import math
+import re
 
 from torch import Tensor, nn
 
 from exuno.engine.errors import ExunoError
+from exuno.models.registry import networks
 
 LAYERS = ((96, 11, 4, 2), "M", (256, 5, 1, 2), "M", (384, 3, 1, 1), (384, 3, 1, 1), (256, 3, 1, 1), "M")
 """Filters, kernel, stride and padding of each convolution; M is a max pooling of 3 by 3 pixels, stride 2."""
@@ -62,3 +64,11 @@ class AlexNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalised pixels [B, in_chans, H, W] -> logits [B, classes]."""
         return self.top_layer(self.classifier(self.features(x).flatten(1)))
+
+
+@networks.register("alexnet", pattern="alexnet_bn", usual="alexnet_bn", form="alexnet_bn")
+def build_alexnet(
+    name: str, match: re.Match[str], classes: int, in_chans: int, input_size: tuple[int, int]
+) -> nn.Module:
+    """The only one of its family."""
+    return AlexNet(classes, in_chans, input_size)

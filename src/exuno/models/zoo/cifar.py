@@ -10,9 +10,13 @@ kuangliu/pytorch-cifar has it; ``resnetDEPTHxWIDTH`` the three-group network for
 "Contrastive Representation Distillation", ICLR 2020). Names of parameters are theirs.
 """
 
+import re
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu
+
+from exuno.models.registry import check_depth, check_known, networks
 
 
 class Block(nn.Module):
@@ -214,3 +218,39 @@ def resnet_wide(depth: int, width: int, classes: int, in_chans: int) -> Projecte
     """ResNet of depth 6n + 2 and three groups of 16, 32 and 64 times ``width`` channels."""
     blocks, widths = (depth - 2) // 6, (16 * width, 32 * width, 64 * width)
     return ProjectedResNet(STEMS[width], widths, (blocks,) * 3, False, classes, in_chans, ("downsample", "fc"))
+
+
+@networks.register(
+    "resnet",
+    pattern=r"resnet(\d+)",
+    usual="resnet20 resnet32 resnet44 resnet56 resnet110",
+    form="resnetDEPTH",
+)
+def build_resnet(
+    name: str, match: re.Match[str], classes: int, in_chans: int, input_size: tuple[int, int]
+) -> nn.Module:
+    """Option A: shortcuts without parameters."""
+    check_depth(name, int(match[1]), 2)
+    return CifarResNet(int(match[1]), classes, in_chans)
+
+
+@networks.register(
+    "cifar",
+    pattern=r"(resnet|vgg)(\d+)_cifar",
+    usual="resnet18_cifar resnet50_cifar vgg16_cifar",
+    form="resnetDEPTH_cifar, vgg16_cifar",
+)
+def build_cifar(name: str, match: re.Match[str], classes: int, in_chans: int, input_size: tuple[int, int]) -> nn.Module:
+    """Networks for ImageNet with a stem for 32 pixels, as kuangliu/pytorch-cifar has them."""
+    family, depth = match[1], int(match[2])
+    check_known(name, "depth", depth, VGG if family == "vgg" else BLOCKS)
+    return (CifarVGG if family == "vgg" else resnet_cifar)(depth, classes, in_chans)
+
+
+@networks.register("wide", pattern=r"resnet(\d+)x(\d+)", usual="resnet8x4 resnet32x4", form="resnetDEPTHxWIDTH")
+def build_wide(name: str, match: re.Match[str], classes: int, in_chans: int, input_size: tuple[int, int]) -> nn.Module:
+    """RepDistiller's."""
+    depth, width = int(match[1]), int(match[2])
+    check_depth(name, depth, 2)
+    check_known(name, "width", width, STEMS)
+    return resnet_wide(depth, width, classes, in_chans)

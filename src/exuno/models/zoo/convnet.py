@@ -1,9 +1,12 @@
 """The ConvNet of the data set distillation literature (Zhao, Mopuri and Bilen, ICLR 2021; Gidaris and Komodakis, CVPR
 2018)."""
 
+import re
+
 from torch import Tensor, nn
 
 from exuno.engine.errors import ExunoError
+from exuno.models.registry import check_positive, networks
 
 GROUPS = 4  # of the normalisation called group
 
@@ -80,3 +83,19 @@ def _norm(name: str, channels: int, size: tuple[int, int]) -> list[nn.Module]:
     if name == "layer":
         return [nn.LayerNorm([channels, *size])]
     return [nn.GroupNorm(GROUPS if name == "group" else channels, channels)]
+
+
+@networks.register(
+    "convnet",
+    pattern=r"convnet(?:_(\d+)_(\d+))?(?:-(none|batch|layer|group))?(-doubling)?",
+    usual="convnet convnet_2_64 convnet_4_128 convnet-none convnet-doubling convnet-batch-doubling",
+    form="convnet_DEPTH_WIDTH (with -none, -batch, -layer or -group for another normalisation, then -doubling for "
+    "widths that double)",
+)
+def build_convnet(
+    name: str, match: re.Match[str], classes: int, in_chans: int, input_size: tuple[int, int]
+) -> nn.Module:
+    """Three blocks of 128 channels where the name does not say."""
+    depth, width = int(match[1] or 3), int(match[2] or 128)
+    check_positive(name, depth=depth, width=width)
+    return ConvNet(depth, width, classes, in_chans, input_size, match[3] or "instance", doubling=bool(match[4]))

@@ -3,9 +3,12 @@
 MobileNetV1 (Howard et al., arXiv:1704.04861, table 1) and MobileNetV2 (Sandler et al., CVPR 2018, table 2).
 """
 
+import re
+
 from torch import Tensor, nn
 from torch.nn.functional import relu6
 
+from exuno.models.registry import check_positive, networks
 from exuno.models.zoo.wide_resnet import SameConv
 
 MEAN = 128 / 255
@@ -123,3 +126,17 @@ def _scaled(channels: int, percent: int, version: int) -> int:
     exact = channels * percent / 100
     near = max(8, int(exact + 4) // 8 * 8)
     return near if near >= 0.9 * exact else near + 8
+
+
+@networks.register(
+    "mobilenet",
+    pattern=r"mobilenet_v([12])_(\d{2,3})",
+    usual="mobilenet_v1_025 mobilenet_v2_100",
+    form="mobilenet_v1_PERCENT or mobilenet_v2_PERCENT",
+)
+def build_mobilenet(
+    name: str, match: re.Match[str], classes: int, in_chans: int, input_size: tuple[int, int]
+) -> nn.Module:
+    """With so many percent of its channels."""
+    check_positive(name, width=int(match[2]))
+    return MobileNet(int(match[1]), int(match[2]), classes, in_chans)

@@ -1,5 +1,6 @@
 """Vision transformers that can be masked and read out: timm's network with a mask token."""
 
+import re
 from typing import Any, NamedTuple
 
 import torch
@@ -7,6 +8,9 @@ import torch.nn.functional as F
 from timm.layers.drop import DropPath
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+
+from exuno.engine.errors import ExunoError
+from exuno.models.registry import check_positive, networks
 
 SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
 """Width, depth and heads of the usual sizes (Touvron et al., ICML 2021)."""
@@ -127,3 +131,24 @@ class Vit(VisionTransformer):
         if mask is not None:
             patches = torch.where(mask.view(*patches.shape[:3], 1), self.mask_token.to(patches.dtype), patches)
         return self.norm_pre(self._pos_embed(patches))
+
+
+@networks.register(
+    "vit",
+    pattern=r"vit_(?:(tiny|small|base)|(\d+)_(\d+)_(\d+))_(\d+)",
+    usual="vit_tiny_8 vit_tiny_16 vit_small_8 vit_small_16 vit_base_8 vit_base_16",
+    form="vit_SIZE_PATCH or vit_WIDTH_DEPTH_HEADS_PATCH",
+)
+def build_vit(name: str, match: re.Match[str], classes: int, in_chans: int, input_size: tuple[int, int]) -> nn.Module:
+    """Of a usual size, or any width, depth and heads."""
+    width, depth, heads = SIZES[match[1]] if match[1] else (int(match[i]) for i in (2, 3, 4))
+    patch, size = int(match[5]), input_size
+    check_positive(name, width=width, depth=depth, heads=heads, patch=patch)
+    if width % heads:
+        raise ExunoError(f"exuno:{name}: a width of {width} cannot be shared by {heads} heads", "Take a multiple.")
+    if size[0] % patch or size[1] % patch:
+        raise ExunoError(
+            f"exuno:{name}: images of {size[1]}x{size[0]} pixels cannot be cut into patches of {patch}",
+            "Take a size that is a multiple of the patch, or another patch.",
+        )
+    return Vit(width, depth, heads, patch, classes, in_chans, input_size)

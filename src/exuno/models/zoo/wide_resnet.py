@@ -2,14 +2,10 @@
 
 Wide residual networks for small images: WRN-d-k (Zagoruyko and Komodakis, BMVC 2016, table 1).
 
-Wide residual networks as Keras builds them, and their weights in a TensorFlow checkpoint.
-
 The CIFAR teacher and student of "Extrapolating from a Single Image to a Thousand Classes" (GitHub
 yukimasano/single-img-extrapolating, cifar/architectures/resnets.py) are the WRN of :mod:`exuno.models.zoo.wide_resnet`,
 but for what Keras does otherwise: convolutions of stride 2 pad as in TensorFlow, batch normalisations add 0.001 to the
 variance and keep 0.99 of their running statistics in a step, and weights start from other distributions.
-
-Convolution with TensorFlow's padding ``SAME``.
 """
 
 import re
@@ -23,6 +19,7 @@ from torch.nn.functional import pad, relu
 from exuno.data.constants import CIFAR, CIFAR10_CLASSES
 from exuno.engine.errors import ExunoError
 from exuno.models.card import ModelCard
+from exuno.models.registry import check_depth, check_positive, networks
 
 
 class Block(nn.Module):
@@ -213,3 +210,23 @@ def _converted(layer: dict[str, Tensor]) -> State:
     kernel = layer["kernel"]
     weight = kernel.T if kernel.ndim == 2 else kernel.permute(3, 2, 0, 1)
     return {"weight": weight.contiguous()} | ({"bias": layer["bias"]} if "bias" in layer else {})
+
+
+@networks.register(
+    "wrn",
+    pattern=r"wrn_(\d+)_(\d+)(_tf)?",
+    usual="wrn_16_1 wrn_16_2 wrn_16_4 wrn_16_10 wrn_28_1 wrn_28_2 wrn_28_4 wrn_28_10 wrn_40_1 wrn_40_2 wrn_40_4 "
+    "wrn_40_10 wrn_16_4_tf wrn_40_4_tf",
+    form="wrn_DEPTH_WIDTH (with _tf for Keras's)",
+)
+def build_wrn(name: str, match: re.Match[str], classes: int, in_chans: int, input_size: tuple[int, int]) -> nn.Module:
+    """As the paper has them, or as Keras builds them."""
+    depth, width = int(match[1]), int(match[2])
+    check_depth(name, depth, 4)
+    check_positive(name, width=width)
+    if match[3] and width == 1:
+        raise ExunoError(
+            f"exuno:{name} cannot be built: Keras's network of width 1 has another first block",
+            f"Take a width of 2 or more, or exuno:{name.removesuffix('_tf')}.",
+        )
+    return (WideResNetTF if match[3] else WideResNet)(depth, width, classes, in_chans)

@@ -6,9 +6,13 @@ The plan and its numbers are those of pytorchvideo's ``create_x3d``, from which 
 """
 
 import math
+import re
 
 import torch
 from torch import Tensor, nn
+
+from exuno.engine.errors import ExunoError
+from exuno.models.registry import networks
 
 CLIPS = {"xs": (4, 160), "s": (13, 160), "m": (16, 224)}
 """Size -> frames and side of the clips that it was published for."""
@@ -208,3 +212,17 @@ def _last_norm(stage: int) -> str:
 def _depth(state: dict[str, torch.Tensor], stage: int) -> int:
     start = f"blocks.{stage}.res_blocks."
     return len({key[len(start) :].split(".")[0] for key in state if key.startswith(start)})
+
+
+@networks.register(
+    "x3d",
+    pattern=r"x3d_(xs|s|m)(?:_w(\d+(?:\.\d+)?)_d(\d+(?:\.\d+)?))?",
+    usual="x3d_xs x3d_s x3d_m x3d_xs_w5_d3",
+    form="x3d_SIZE (with _wWIDTH_dDEPTH for other factors)",
+)
+def build_x3d(name: str, match: re.Match[str], classes: int, in_chans: int, input_size: tuple[int, int]) -> nn.Module:
+    """Of a size, with the factors of the paper or others."""
+    width, depth = float(match[2] or WIDTH), float(match[3] or DEPTH)
+    if not (0.2 <= width <= 20 and 0.2 <= depth <= 20):
+        raise ExunoError(f"exuno:{name} has factors of {width:g} and {depth:g}", "Give factors from 0.2 to 20.")
+    return X3D(classes, in_chans, CLIPS[match[1]][0], input_size, width, depth)

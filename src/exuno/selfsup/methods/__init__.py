@@ -5,7 +5,7 @@ A method registers itself with ``@methods.register("name", paper="…")`` and sa
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from exuno.engine.check import need
+from exuno.engine.ranges import require
 from exuno.registry import Registry
 
 if TYPE_CHECKING:
@@ -42,4 +42,4 @@ class Pretext(Protocol):
 
 def need_setting(good: bool, name: str, value: object, wanted: str) -> None:
     """Raises ExunoError, ``--settings NAME=VALUE``, unless ``good``."""
-    need(good, f"--settings {name}", value, wanted)
+    require(good, f"--settings {name}", value, wanted)

@@ -1,7 +1,11 @@
-"""Losses between a student's and a teacher's logits: pure functions of tensors."""
+"""Soft targets: the student imitates the teacher's probabilities at a temperature."""
+
+from dataclasses import dataclass
 
 import torch.nn.functional as F
 from torch import Tensor
+
+from exuno.distill.distill import losses
 
 EPSILON = 1e-7  # against a division by 0, as in the published code
 
@@ -49,35 +53,20 @@ def standardise(logits: Tensor) -> Tensor:
     return centred / (centred.pow(2).mean(1, keepdim=True).sqrt() + EPSILON)
 
 
-def argmax_target(student: Tensor, teacher: Tensor) -> Tensor:
-    """Cross-entropy with the teacher's top class alone: an ablation of Asano and Saeed (arXiv 2112.00725).
+@losses.register("kl", summary="KL divergence of softened probabilities (Hinton et al., 2015)")
+@dataclass(frozen=True)
+class SoftTarget:
+    """:func:`soft_target` of the logits, or of their z-scores."""
 
-    Args:
-        student: logits [B, C].
-        teacher: logits [B, C].
+    temperature: float = 8.0
+    """T."""
+    t2: bool = False
+    """Multiply by T²."""
+    standardise: bool = False
+    """Compare z-scores: see :func:`standardise`."""
 
-    Returns:
-        A scalar, in nats, mean over the batch.
-    """
-    return F.cross_entropy(student.float(), teacher.argmax(1))
-
-
-def hard_label(student: Tensor, labels: Tensor, partner: Tensor, own: float | Tensor, other: float | Tensor) -> Tensor:
-    """Cross-entropy with true labels under mixing: ``own`` of the label and ``other`` of the partner's.
-
-    Args:
-        student: logits [B, C].
-        labels: int64 [B], -1 where there is none, which counts for nothing; or soft labels float32 [B, C].
-        partner: labels of the images mixed in, likewise.
-        own: λ in [0, 1].
-        other: 1 - λ.
-
-    Returns:
-        A scalar, in nats, mean over the labelled images (0 if there are none).
-    """
-    known = len(labels) if labels.ndim == 2 else (labels >= 0).sum().clamp(min=1)
-
-    def term(target: Tensor) -> Tensor:
-        return F.cross_entropy(student.float(), target, ignore_index=-1, reduction="sum") / known
-
-    return own * term(labels) + other * term(partner)
+    def __call__(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
+        """See :mod:`exuno.distill.losses`."""
+        if self.standardise:
+            student, teacher = standardise(student), standardise(teacher)
+        return soft_target(student, teacher, self.temperature, self.t2)

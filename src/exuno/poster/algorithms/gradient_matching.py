@@ -7,35 +7,37 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from exuno.poster.context import Bench
+from exuno.poster.algorithms.rat_bptt import burn_in
+from exuno.poster.context import InnerLoopContext
 from exuno.poster.network import Function
-from exuno.poster.rat import warm_up
-from exuno.poster.taken import taken
+from exuno.poster.poster import algorithms
+from exuno.poster.unroll import precomputed_grad
 
 
+@algorithms.register("gm", inner=True)
 def gradient_matching(
-    bench: Bench, images: Tensor, labels: Tensor, real: Tensor, classes: Tensor, number: int
+    context: InnerLoopContext, images: Tensor, labels: Tensor, real: Tensor, classes: Tensor, number: int
 ) -> Tensor:
     """See :class:`exuno.poster.context.Algorithm`; equation 9 of the paper, summed over the classes of the real batch.
 
     The loss of a patch is split into its classes, sum over c of y_c (-log p_c), and the part of class c is matched with
     the real images of c, so that hard labels give the paper's classes.
     """
-    options = bench.unroll
-    before = warm_up(options.least, options.total, bench.seed, number)
-    net = bench.fresh(number).train()
+    options = context.unroll
+    before = burn_in(options.least, options.total, context.seed, number)
+    net = context.fresh(number).train()
     first = number * (options.total + 1)
 
     def work(images: Tensor, labels: Tensor, wanted: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
-        parameters, network, training = bench.training(net, images, labels, number, first)
+        parameters, network, training = context.training(net, images, labels, number, first)
         start = training.optimizer.begin(torch.cat([p.reshape(-1) for p in parameters]))
         weights = training.leaves(training.walk(start, range(before))[0])
         with torch.enable_grad():
-            patches, soft = bench.batch(images, labels, first + options.total)
+            patches, soft = context.batch(images, labels, first + options.total)
             told = F.log_softmax(network(weights, patches), 1)
             return match(network, weights, told, soft, real, classes, wanted)
 
-    return taken(images, labels, work)
+    return precomputed_grad(images, labels, work)
 
 
 def match(

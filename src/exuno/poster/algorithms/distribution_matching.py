@@ -5,20 +5,22 @@ import torch
 from torch import Tensor
 
 from exuno.engine.errors import ExunoError
-from exuno.poster.context import Bench
+from exuno.poster.context import InnerLoopContext
+from exuno.poster.poster import algorithms
 
 
+@algorithms.register("dm")
 def distribution_matching(
-    bench: Bench, images: Tensor, labels: Tensor, real: Tensor, classes: Tensor, number: int
+    context: InnerLoopContext, images: Tensor, labels: Tensor, real: Tensor, classes: Tensor, number: int
 ) -> Tensor:
     """See :class:`exuno.poster.context.Algorithm`; equation 6 of the paper.
 
     A patch counts for each class with its share of that class's labels, so that hard labels give the paper's mean.
     """
-    net = bench.fresh(number).train()
+    net = context.fresh(number).train()
     if not hasattr(net, "forward_features"):
         raise ExunoError("this network does not tell its features", "Take an exuno: or timm: model for --algorithm dm.")
-    patches, soft = bench.batch(images, labels, number)
+    patches, soft = context.batch(images, labels, number)
     # Only classes that this batch has on both sides can be compared.
     present = torch.zeros(labels.shape[1], device=real.device).index_fill_(0, classes, 1) * (soft.sum(0) > 0)
     hard = torch.nn.functional.one_hot(classes, labels.shape[1]).to(real)

@@ -10,26 +10,29 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from exuno.data import rng
 from exuno.engine.errors import ExunoError
-from exuno.poster.context import Bench, Pieces
+from exuno.poster.context import InnerLoopContext, Pieces
 from exuno.poster.network import as_function
-from exuno.poster.taken import taken
-from exuno.poster.unroll import unroll
+from exuno.poster.poster import algorithms
+from exuno.poster.unroll import precomputed_grad, unroll
 
 PIECE = 250  # real images at a time on a processor, whose memory for the outer loss is that of so many
 
 
-def rat_bptt(bench: Bench, images: Tensor, labels: Tensor, real: Tensor, classes: Tensor, number: int) -> Tensor:
+@algorithms.register("rat-bptt", window=True, inner=True)
+def rat_bptt(
+    context: InnerLoopContext, images: Tensor, labels: Tensor, real: Tensor, classes: Tensor, number: int
+) -> Tensor:
     """See :class:`exuno.poster.context.Algorithm`."""
-    options = bench.unroll
-    before = warm_up(options.least, options.total - options.window, bench.seed, number)
-    net = bench.fresh(number).train()
+    options = context.unroll
+    before = burn_in(options.least, options.total - options.window, context.seed, number)
+    net = context.fresh(number).train()
     _, network = as_function(net)
     # Statistics of a batch are those of the whole batch.
     whole = any(isinstance(module, _BatchNorm) for module in net.modules())
 
     def loss_in(piece: int, trained: Sequence[Tensor]) -> Tensor:
         value = torch.zeros((), device=real.device, dtype=real.dtype)
-        with bench.noise(net, number, options.total):
+        with context.noise(net, number, options.total):
             for x, y in zip(real.split(piece), classes.split(piece), strict=True):
                 loss = F.cross_entropy(network(trained, x), y, reduction="sum") / len(real)
                 loss.backward(inputs=list(trained))
@@ -37,16 +40,16 @@ def rat_bptt(bench: Bench, images: Tensor, labels: Tensor, real: Tensor, classes
         return value
 
     def outer(trained: Sequence[Tensor]) -> Tensor:
-        return loss_in(len(real), trained) if whole else in_pieces(bench.pieces, loss_in, trained, len(real))
+        return loss_in(len(real), trained) if whole else in_pieces(context.pieces, loss_in, trained, len(real))
 
     def work(images: Tensor, labels: Tensor, wanted: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
-        parameters, _, training = bench.training(net, images, labels, number, number * options.total)
+        parameters, _, training = context.training(net, images, labels, number, number * options.total)
         return unroll(training, parameters, before, options.window, outer, wanted, options.backend)
 
-    return taken(images, labels, work)
+    return precomputed_grad(images, labels, work)
 
 
-def warm_up(least: int, most: int, seed: int, number: int) -> int:
+def burn_in(least: int, most: int, seed: int, number: int) -> int:
     """Steps before the window, uniform on {least, …, most}."""
     if not 0 <= least <= most:
         raise ExunoError(f"--unroll.least {least} leaves no room before the window", f"Give 0 to {most}.")

@@ -1,0 +1,75 @@
+"""What stands beside a field is held, groups included, and told under the name of its option."""
+
+import math
+from dataclasses import dataclass, field, fields, is_dataclass
+from importlib import import_module
+from typing import Annotated, Any, get_type_hints
+
+import pytest
+import tyro
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exuno.engine.errors import ExunoError
+from exuno.engine.ranges import Range, check_fields
+from exuno.verbs import VERBS
+
+
+@dataclass(frozen=True)
+class Inside:
+    low_rate: Annotated[float, Range(above=0)] = 1.0
+    pair: Annotated[tuple[float, float] | None, Range(low=0, high=1, rising=True, wanted="a pair")] = None
+
+
+@dataclass(frozen=True)
+class Bare:
+    share: Annotated[float, Range(low=0, below=1)] = 0.0
+
+
+@dataclass(frozen=True)
+class Whole:
+    count: Annotated[int, Range(low=1)] = 1
+    named: Annotated[int, tyro.conf.arg(name="other"), Range(low=2, high=5)] = 3
+    inside: Inside = field(default_factory=Inside)
+    bare: tyro.conf.OmitArgPrefixes[Bare] = field(default_factory=Bare)
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        (Whole(count=0), "--count is 0. Give at least 1."),
+        (Whole(named=6), "--other is 6. Give a number from 2 to 5."),
+        (Whole(inside=Inside(low_rate=0.0)), "--inside.low-rate is 0.0. Give a positive number."),
+        (Whole(inside=Inside(low_rate=math.nan)), "--inside.low-rate is nan. Give a positive number."),
+        (Whole(inside=Inside(pair=(0.5, 0.2))), "--inside.pair is (0.5, 0.2). Give a pair."),
+        (Whole(inside=Inside(pair=(0.5, 1.2))), "--inside.pair is (0.5, 1.2). Give a pair."),
+        (Whole(bare=Bare(1.0)), "--share is 1.0. Give a number from 0 to below 1."),
+    ],
+)
+def test_what_is_outside_is_told(config: Whole, told: str) -> None:
+    with pytest.raises(ExunoError) as error:
+        check_fields(config)
+    assert str(error.value) == told
+
+
+@given(st.floats(), st.floats(-5, 5), st.floats(0, 5))
+def test_bounds(x: float, low: float, width: float) -> None:
+    assert Range(low=low, high=low + width).holds(x) == (low <= x <= low + width)
+    assert Range(above=low, below=low + width).holds(x) == (low < x < low + width)
+
+
+def groups(kind: type[Any]) -> list[type[Any]]:
+    inside = [each for hint in get_type_hints(kind).values() if is_dataclass(hint) for each in groups(hint)]  # pyright: ignore
+    return [kind, *inside]
+
+
+def test_the_defaults_of_every_verb_are_inside() -> None:
+    checked = 0
+    for verb in VERBS.values():
+        for place in verb.options.values():
+            module, _, name = place.partition(":")
+            for kind in groups(getattr(import_module(module), name)):
+                given = {each.name: None for each in fields(kind) if each.default is each.default_factory}
+                check_fields(kind(**given))
+                checked += 1
+    assert checked > 40
