@@ -1,7 +1,7 @@
 """``exuno selfsup`` from top to bottom."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import Any
 
@@ -98,12 +98,7 @@ def look(config: SelfsupConfig, preset: Preset | None) -> None:
 def smoke(config: SelfsupConfig) -> SelfsupConfig:
     """The same configuration on a sliver of work, with enough patches for the clusters."""
     sliver = session.smoke(config)
-    clusters = getattr(pretext_of(config), "outputs", 0) if config.method == "deepcluster" else 0
-    return sliver if clusters <= sliver.patches else _with(sliver, patches=min(config.patches, clusters))
-
-
-def _with(config: SelfsupConfig, **changes: Any) -> SelfsupConfig:
-    return SelfsupConfig(**{**{each.name: getattr(config, each.name) for each in fields(config)}, **changes})
+    return replace(sliver, patches=min(config.patches, max(sliver.patches, pretext_of(config).outputs)))
 
 
 def stated_by(config: SelfsupConfig, preset: Preset | None) -> SelfsupConfig:
