@@ -11,6 +11,7 @@ from exuno.fewshot.options import DistillConfig as Phase2
 from exuno.fewshot.options import PretrainConfig
 from exuno.poster.poster import PosterConfig
 from exuno.presets import files, parse, read, resolve
+from exuno.selfsup.selfsup import SelfsupConfig
 from exuno.study.options import StudyConfig
 from exuno.teach.teach import TeachConfig
 
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.usefixtures("nothing_is_looked_for")
 KINDS: dict[str, Any] = {
     "teach": TeachConfig,
     "distill": DistillConfig,
+    "selfsup": SelfsupConfig,
     "poster": PosterConfig,
     "study": StudyConfig,
     "fewshot pretrain": PretrainConfig,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from exuno.data.audio.recording import check_recording, is_recording
-from exuno.data.images.photo import is_photo, is_program, load_photo
+from exuno.data.images.photo import is_photo, is_program, is_single, load_photo
 from exuno.data.names import check_data, needs_root
 from exuno.engine.errors import ExunoError
 from exuno.models.names import PREFIXES, NotAtHand, check_model, none_fetched
@@ -112,6 +112,17 @@ def check_source(spec: str, root: Path | None) -> None:
         raise ExunoError(f"--source {spec} is a model", "Give --source a photograph, a folder or a data spec.")
     elif not Path(spec).is_dir():
         check_data(spec, root)
+
+
+def length_of(config: Any) -> list[str]:
+    """What is known of the length of a training on ``config.source`` before anything is opened."""
+    if not all(is_single(spec) for spec in config.source):
+        return [f"{config.epochs * config.budget:g} epochs of {config.source[0]}"]
+    images = config.epochs * config.budget * config.patches
+    count = max(1, round(images / config.batch_size))
+    made = images if config.fresh else config.patches
+    seen = f"{count:,} steps of {config.batch_size} samples: {images:,.0f} samples seen"
+    return [f"{seen}, {made:,.0f} of them made, none on disk"]
 
 
 def rehearse(config: Any, look: Callable[[], object]) -> None:

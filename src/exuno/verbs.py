@@ -36,6 +36,11 @@ VERBS = {
         "train a student to imitate a teacher on any source",
         {"": "exuno.distill.distill:DistillConfig"},
     ),
+    "selfsup": Verb(
+        "exuno.selfsup.selfsup",
+        "train a network without labels, by rotations, clusters or BiGAN",
+        {"": "exuno.selfsup.selfsup:SelfsupConfig"},
+    ),
     "poster": Verb(
         "exuno.poster.poster",
         "a labelled data set -> one small poster that trains a network",
@@ -68,6 +73,11 @@ VERBS = {
         },
     ),
     "eval": Verb("exuno.evaluate.eval", "measure a model on labelled data", {"": "exuno.evaluate.eval:EvalConfig"}),
+    "probe": Verb(
+        "exuno.probe.probe",
+        "what each layer of a model has learned, by linear probes",
+        {"": "exuno.probe.probe:ProbeConfig"},
+    ),
     "import": Verb(
         "exuno.importing.importing",
         "say what a file of weights is, and make it a model of exuno",

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *(page for page in sorted(ROOT.glob("docs/*.md")) if page.stem != "reproductions")]
 BLOCK = re.compile(r"^```(sh|python|)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NO_DRY_RUN = ("import", "export", "report", "presets")
-OF_RUNS = ("eval", "doctor", "fewshot eval", "explain penultimate", "explain neurons", "explain attention")
+OF_RUNS = ("eval", "doctor", "probe", "fewshot eval", "explain penultimate", "explain neurons", "explain attention")
 """Verbs after which a bare word is the folder of a run."""
 
 
@@ -68,8 +68,9 @@ def prepare(words: tuple[str, ...]) -> None:
             path.mkdir()
         elif verb and number >= len(verb.split()) and (option in verb.split() or not option.startswith("--")):
             if re.fullmatch(r"(RUN\w*|runs/.*)", word):
-                path.mkdir()
-                (path / "config.yaml").write_text("verb: teach\nconfig: {data: digits}\n")
+                for run in map(Path, word.split(",")):
+                    run.mkdir(parents=True)
+                    (run / "config.yaml").write_text("verb: teach\nconfig: {data: digits}\n")
         elif option in ("--teacher", "--similar", "--reference"):
             path.mkdir()
 

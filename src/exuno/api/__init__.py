@@ -55,6 +55,18 @@ def distill(preset: str | Path | None = None, /, **options: Any) -> Trained:
 
 
 @as_keywords()
+def selfsup(preset: str | Path | None = None, /, **options: Any) -> Trained:
+    """Trains a network without labels: ``exuno selfsup``; keywords are the fields of
+    ``selfsup.selfsup.SelfsupConfig``."""
+    from exuno.selfsup.selfsup import SelfsupConfig
+
+    plan = configure("selfsup", SelfsupConfig, options, preset)
+    from exuno.selfsup.train import selfsup as work
+
+    return Trained(train("selfsup", plan, work))
+
+
+@as_keywords()
 def poster(preset: str | Path | None = None, /, **options: Any) -> Distilled:
     """Distils a labelled data set into one poster: ``exuno poster``; keywords: ``exuno.PosterConfig``."""
     from exuno.poster.poster import PosterConfig, with_budget
@@ -206,6 +218,17 @@ def doctor(teacher: Spec = "teach:digits", **options: Any) -> Outcome:
 
     config = complete(configure("doctor", DoctorConfig, {"teacher": teacher, **options})[0])
     from exuno.doctor.examine import doctor as work
+
+    return Outcome(work(config).dir)
+
+
+@as_keywords()
+def probe(model: Spec, **options: Any) -> Outcome:
+    """What each layer of a model has learned: ``exuno probe``; keywords: ``probe.probe.ProbeConfig``."""
+    from exuno.probe.probe import ProbeConfig, complete
+
+    config = complete(configure("probe", ProbeConfig, {"probed": model, **options})[0])
+    from exuno.probe.measure import probe as work
 
     return Outcome(work(config).dir)
 

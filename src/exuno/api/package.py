@@ -8,7 +8,10 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-VERBS = ("synth", "teach", "distill", "poster", "fewshot", "study", "doctor", "explain", "evaluate", "report")
+VERBS = (
+    *("synth", "teach", "distill", "selfsup", "poster", "fewshot", "study", "doctor", "explain", "evaluate", "probe"),
+    "report",
+)
 """Packages with a function of the same name in ``exuno.api``."""
 OF_TWO_WORDS = ("exuno.synth", "exuno.fewshot", "exuno.explain")
 """Packages whose modules may be second words."""

@@ -82,10 +82,9 @@ class Resident(Loader):
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
         """As :meth:`Loader.epoch`; all of a batch is on the device."""
         keys = self.keys(epoch, start_batch)
-        first = epoch * len(self.data)
         images, labels = self.lying
-        for positions in on_device(keys, 0, self.device):
-            pixels = self.there.pixels(images.index_select(0, positions), positions + first)
+        for positions, draws in zip(*(on_device(keys, which, self.device) for which in (0, 1)), strict=True):
+            pixels = self.there.pixels(images.index_select(0, positions), draws)
             yield {"images": pixels, "labels": labels.index_select(0, positions), "index": positions}
 
 

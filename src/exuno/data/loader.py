@@ -141,6 +141,9 @@ class Loader:
         self.seed, self.rank, self.world, self.workers = seed, rank, world, workers
         self.device = device or torch.device("cpu")
         self.preparer = Preparer(data, augment, seed, shape, resize, raw)
+        self.sampled: NDArray[np.int64] | None = None
+        """Positions in the order of the epoch at hand, int64 [len(data)], in the place of a permutation; a sample may
+        come several times, augmented differently each time."""
         self._keys = _Keys()
         self._pool: DataLoader[Batch | ExunoError] | None = None
 
@@ -157,6 +160,8 @@ class Loader:
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Positions in the order of the epoch, int64 [len(data)]."""
+        if self.sampled is not None:
+            return self.sampled
         if not self.shuffle:
             return np.arange(len(self.data), dtype=np.int64)
         return rng.generator(self.seed, "order", epoch).permutation(len(self.data)).astype(np.int64)
@@ -165,11 +170,13 @@ class Loader:
         """Positions and draw numbers of this process's share of each batch of an epoch, from ``start_batch`` on."""
         order, size = self.order(epoch), self.batch_size
         base = epoch * len(self.data)
+        again = self.sampled is not None and not self.preparer.endless
         keys = []
         for batch in range(start_batch, len(self)):
             whole = order[batch * size : (batch + 1) * size]
-            mine = whole[rank_slice(len(whole), self.rank, self.world)]
-            keys.append((mine, base + mine))
+            share = rank_slice(len(whole), self.rank, self.world)
+            mine = whole[share]
+            keys.append((mine, base + (batch * size + share if again else mine)))
         return keys
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:

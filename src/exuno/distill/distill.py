@@ -13,7 +13,7 @@ from exuno.engine.ranges import BUDGET, FROM_0, FROM_1, PIXELS, PROBABILITY, Ran
 from exuno.engine.session import print_plan
 from exuno.presets import Preset, parse, to_dict
 from exuno.registry import Registry
-from exuno.specs import rehearse
+from exuno.specs import length_of, rehearse
 from exuno.synth.options import AudioOptions, ImageOptions, VideoOptions
 
 losses = Registry("loss", "--loss.kind", "exuno.distill.losses")
@@ -153,16 +153,7 @@ def look(config: DistillConfig, preset: Preset | None) -> None:
 
 def cost(config: DistillConfig) -> list[str]:
     """What is known of a run's length before anything is opened."""
-    from exuno.data.images.photo import is_single
-
     teacher = (
         f"before that, its teacher, whose length --budget does not scale: exuno teach {config.teacher[6:]} --dry-run"
     )
-    before = [teacher] if config.teacher.startswith("teach:") else []
-    if not all(is_single(spec) for spec in config.source):
-        return [f"{config.epochs * config.budget:g} epochs of {config.source[0]}", *before]
-    images = config.epochs * config.budget * config.patches
-    steps = max(1, round(images / config.batch_size))
-    made = images if config.fresh else config.patches
-    seen = f"{steps:,} steps of {config.batch_size} samples: {images:,.0f} samples seen"
-    return [f"{seen}, {made:,.0f} of them made, none on disk", *before]
+    return length_of(config) + ([teacher] if config.teacher.startswith("teach:") else [])

@@ -104,6 +104,8 @@ def summary_of(verb: str, config: Mapping[str, Any]) -> str:
             case "distill":
                 seen = ", ".join(config["source"])
                 return f"{config['student']} distilled from {config['teacher']} on {seen}, tested on {config['data']}"
+            case "selfsup":
+                return f"{config['model']} by {config['method']} on {', '.join(config['source'])}"
             case "poster":
                 return f"A poster of {config['data']} for {config['model']}"
             case _ if verb in PAST:

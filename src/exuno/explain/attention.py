@@ -59,7 +59,8 @@ def explain_attention(config: AttentionConfig) -> Run:
     about = {"summary": f"Where {name} looks in {len(pictures)} picture{'s' * (len(pictures) != 1)}", "paper": PAPER}
     known = {config.model: weights_digest(model.net)} | {spec: photo_sha256(spec) for spec in config.images}
     values = values_of(config)
-    return run_word("attention", values, config.run, about, known, replay("attention", values, "model", "images"), work)
+    again = replay("explain attention", values, "model", "images")
+    return run_word("explain attention", values, config.run, about, known, again, work)
 
 
 def names_of(specs: tuple[str, ...]) -> dict[str, str]:

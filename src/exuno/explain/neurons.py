@@ -127,7 +127,8 @@ def explain_neurons(config: NeuronsConfig) -> Run:
     about = {"summary": f"Activation maximisation of the {what} of {' and '.join(models)}", "paper": PAPER}
     known = {spec: weights_digest(model.net) for spec, model in zip(config.models, models.values(), strict=True)}
     values = values_of(config)
-    return run_word("neurons", values, config.run, about, known, replay("neurons", values, "models"), work)
+    again = replay("explain neurons", values, "models")
+    return run_word("explain neurons", values, config.run, about, known, again, work)
 
 
 def check_same_classes(models: dict[str, Classifier], order: ClassOrder) -> None:

@@ -147,12 +147,12 @@ def values_of(config: Any) -> dict[str, Any]:
     return values
 
 
-def replay(word: str, values: dict[str, Any], *positional: str) -> list[str]:
-    """The command that repeats a word with these values; ``positional`` are typed without their names."""
+def replay(verb: str, values: dict[str, Any], *positional: str) -> list[str]:
+    """The command that repeats a verb with these values; ``positional`` are typed without their names."""
     given = {key: value for key, value in values.items() if key not in EXECUTION and value not in (None, [])}
     first = [given.pop(name) for name in positional]
     bare = [item for each in first for item in (each if isinstance(each, list) else [each])]
-    return ["exuno", "explain", word, *bare, *to_args(given)]
+    return ["exuno", *verb.split(), *bare, *to_args(given)]
 
 
 Objective = Literal["channel", "neuron"]

@@ -200,7 +200,8 @@ def explain_penultimate(config: PenultimateConfig) -> Run:
     about = {"summary": f"Penultimate features of {_count(specs)} on {config.data}", "paper": PAPER}
     known = digests(config, {spec: models[name] for name, spec in specs.items()}, judge, images)
     values = values_of(config)
-    return run_word("penultimate", values, config.run, about, known, replay("penultimate", values, "models"), work)
+    again = replay("explain penultimate", values, "models")
+    return run_word("explain penultimate", values, config.run, about, known, again, work)
 
 
 def digests(

@@ -76,7 +76,7 @@ def in_one_order(
 
 
 def run_word(
-    word: str,
+    verb: str,
     values: dict[str, Any],
     execution: Execution,
     about: dict[str, Any],
@@ -88,7 +88,7 @@ def run_word(
     finished run is only shown again, and for a dry run the folder is looked at and nothing done.
 
     Args:
-        word: of ``exuno explain``.
+        verb: of the command line, with its second word.
         values: the resolved configuration.
         execution: its part that says where and how.
         about: summary and paper.
@@ -102,11 +102,11 @@ def run_word(
     started = time.monotonic()
     options = RunOptions(run_dir=execution.run_dir, devices=execution.devices, no_images=execution.no_images)
     if execution.dry_run:
-        folder = execution.run_dir or default_folder(f"explain {word}", None, values)
-        planned = Run(folder, f"explain {word}", None, values, about, options, dict(inputs))
+        folder = execution.run_dir or default_folder(verb, None, values)
+        planned = Run(folder, verb, None, values, about, options, dict(inputs))
         check_folder(planned)
         return planned
-    run = open_run(f"explain {word}", None, values, about, options, inputs=dict(inputs), replay=replay)
+    run = open_run(verb, None, values, about, options, inputs=dict(inputs), replay=replay)
     try:
         if run.result is not None:
             show(run.result["tables"][:1])

@@ -41,6 +41,8 @@ def exuno_models() -> tuple[str, ...]:
     ``resnetDEPTHxWIDTH`` RepDistiller's, with a width of 1, 2 or 4.
 
     A MobileNet is ``mobilenet_vVERSION_PERCENT``, the version being 1 or 2, with so many percent of its channels.
+
+    ``alexnet_bn`` is the AlexNet with batch normalisation of self-supervised learning, for 224 pixels.
     """
     return tuple(name for entry in networks.entries.values() for name in entry.facts["usual"].split())
 

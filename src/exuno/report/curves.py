@@ -97,6 +97,7 @@ def _own_chart(record: Record, content: Any) -> str:
                 [(float(x), float(y)) for x, y in line["points"]],
                 "other" if line.get("dashed") else COLOURS[number % len(COLOURS)],
                 bool(line.get("dashed")),
+                [(float(low), float(high)) for low, high in line.get("ranges") or ()],
             )
             for number, line in enumerate(content["lines"])
         ]

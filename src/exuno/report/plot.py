@@ -26,6 +26,8 @@ class Line:
     points: Sequence[tuple[float, float]]
     colour: str
     dashed: bool = False
+    ranges: Sequence[tuple[float, float]] = ()
+    """Low and high end of a bar at each point; none without."""
 
 
 def thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -79,8 +81,8 @@ def line_chart(
     With ``places``, x counts them, and their names stand in the place of steps. ``x_name`` and ``y_name`` are written
     at the axes, with units where they have one.
     """
-    lines = [Line(line.name, thin(line.points), line.colour, line.dashed) for line in lines if line.points]
-    values = [y for line in lines for _, y in line.points]
+    lines = [Line(line.name, thin(line.points), line.colour, line.dashed, line.ranges) for line in lines if line.points]
+    values = [y for line in lines for _, y in line.points] + [y for line in lines for pair in line.ranges for y in pair]
     xs = [x for line in lines for x, _ in line.points]
     if not values:
         return ""
@@ -116,6 +118,12 @@ def line_chart(
     middle, foot = (left + WIDTH - RIGHT) / 2, floor + below + 16
     axes += f'<text class="axis" x="{middle:.1f}" y="{foot:.1f}" text-anchor="middle">{esc(x_name)}</text>'
     curves = "".join(_curve(line, [(x_of(x), y_of(y)) for x, y in line.points]) for line in lines)
+    curves += "".join(
+        f'<line class="line {line.colour}" x1="{x_of(x):.1f}" x2="{x_of(x):.1f}" y1="{y_of(low):.1f}" '
+        f'y2="{y_of(high):.1f}"/>'
+        for line in lines
+        for (x, _), (low, high) in zip(line.points, line.ranges, strict=bool(line.ranges))
+    )
     legend = "".join(
         f'<li><i class="swatch {line.colour}{" dashed" if line.dashed else ""}"></i>{esc(line.name)} '
         f"<b>{esc(percent(line.points[-1][1]) if in_percent else f'{line.points[-1][1]:.3g}')}</b></li>"

@@ -89,6 +89,11 @@ def translated(state: State, path: Path) -> Translated:
             card = replace(card, mean=mean, std=std)
         return Translated(state, {}, card)
     told: dict[str, Any] = {}
+    if heads := [key for key in state if re.fullmatch(r"top_layer\d+\.(weight|bias)", key)]:
+        # Of several heads, as clusterings with many label sets train them, the first stays.
+        kept = {key: value for key, value in state.items() if key not in heads}
+        state = kept | {f"top_layer.{end}": state[f"top_layer0.{end}"] for end in ("weight", "bias")}
+        told["dropped"] = [key for key in heads if not key.startswith("top_layer0.")]
     if is_quantised(state):
         state = dequantised(state, path)
         told["dequantised"] = "8 bit integers"

@@ -113,7 +113,8 @@ def recognise(state: State, path: Path) -> ModelCard:
 
     Recognised are exuno's own networks: CIFAR ResNets (whose names are those in circulation), CIFAR's networks of
     kuangliu and RepDistiller, wide ResNets, ConvNets, vision transformers (in timm's names or iBOT's), X3D (in
-    pytorchvideo's) and MobileNets (TensorFlow's); of timm DINOv2's transformers; and of torchvision ResNets,
+    pytorchvideo's) MobileNets (TensorFlow's) and the AlexNet with batch normalisation of
+    the single-image checkpoints; of timm DINOv2's transformers; and of torchvision ResNets,
     MobileNetV2 and EfficientNet-B0. Mean and std are ImageNet's for a transformer and a ResNet, as the latter's
     published CIFAR weights expect, and for kuangliu and RepDistiller those of their codes; ten classes of a network
     for CIFAR are taken to be CIFAR-10's. X3D-XS, S and M differ in their clips only, which a file does not tell: XS,
@@ -130,6 +131,8 @@ def recognise(state: State, path: Path) -> ModelCard:
         return x3d_card(state, factors)
     if name := name_of(state):
         return mobilenet_card(state, name, path)
+    if card := alexnet_card(state):
+        return card
     if known := torchvision_of(state):
         from exuno.models.foreign import torchvision_card
 
@@ -155,6 +158,21 @@ def plain_card(arch: str, classes: int, in_chans: int, size: tuple[int, int]) ->
         mean, std = CIFAR100 if "x" in arch.removeprefix("exuno:") and classes != 10 else CIFAR
     names = CIFAR10_CLASSES if known and classes == 10 else None
     return ModelCard(arch, classes, in_chans, size, mean, std, names)
+
+
+def alexnet_card(state: State) -> ModelCard | None:
+    """The card of the AlexNet with batch normalisation of the published single-image checkpoints; None for others.
+
+    Its first linear layer tells the input's area; 224 pixels, as published, where that is 6 by 6 positions."""
+    needed = ("features.0.weight", "features.1.running_mean", "features.14.weight", "classifier.1.weight")
+    if any(key not in state for key in (*needed, "top_layer.weight")):
+        return None
+    first, last, hidden = state["features.0.weight"], state["features.14.weight"], state["classifier.1.weight"]
+    if first.shape[0] != 96 or first.shape[2:] != (11, 11) or hidden.shape[1] != len(last) * 36:
+        return None
+    chans = first.shape[1]
+    mean, std = IMAGENET if chans == 3 else ((0.5,) * chans, (0.5,) * chans)
+    return ModelCard("exuno:alexnet_bn", len(state["top_layer.weight"]), chans, (224, 224), mean, std)
 
 
 def x3d_card(state: State, factors: tuple[float, float], size: str = "xs") -> ModelCard:

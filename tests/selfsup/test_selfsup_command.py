@@ -1,0 +1,84 @@
+"""``exuno selfsup``: from a photograph to a network, a stop in the middle, and what is told."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exuno.cli import main
+from exuno.engine.training import Training
+from exuno.models.load import load_model
+
+SMOKE = ["--smoke", "--devices", "cpu"]
+
+
+@pytest.mark.parametrize("method", ["rotnet", "deepcluster", "bigan"])
+def test_a_run_goes_on_bit_by_bit(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped after two of six steps, which of deepcluster is the middle of an epoch."""
+    small = {"deepcluster": ["--settings", "clusters=8", "components=4"], "bigan": ["--settings", "codes=6", "width=4"]}
+    command = ["selfsup", f"{method}-digits", "--model", "exuno:convnet_2_8-batch", "--patches", "64", "--fresh"]
+    command += ["--batch-size", "16", "--epochs", "2", "--budget", "0.75", "--devices", "cpu", "--no-images"]
+    command += small.get(method, [])
+    assert main([*command, "--run-dir", str(tmp_path / "whole")]) == 0
+    whole = (tmp_path / "whole/model.safetensors").read_bytes()
+    result = json.loads((tmp_path / "whole/result.json").read_text())
+    assert result["steps"] == 6
+    assert 0 < result["metrics"]["neighbours/top1"] <= 1
+    assert (tmp_path / "whole/figures/filters.png").is_file()
+    model = load_model(f"run:{tmp_path / 'whole'}", pretrained=True)
+    assert model.card.lineage["method"] == method
+    assert model.card.lineage["source"][0]["spec"] == "photo:astronaut"
+    advance = Training.advance
+
+    def stop(self: Training, *rest: Any) -> object:
+        if self.step == 2:
+            raise KeyboardInterrupt
+        return advance(self, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "save_is_due", lambda self, every: True)
+        patch.setattr(Training, "advance", stop)
+        assert main([*command, "--run-dir", str(tmp_path / "cut")]) != 0
+    assert not (tmp_path / "cut/model.safetensors").exists()
+    assert main([*command, "--run-dir", str(tmp_path / "cut")]) == 0
+    assert (tmp_path / "cut/model.safetensors").read_bytes() == whole
+
+
+def test_without_data_of_any_kind(tmp_path: Path) -> None:
+    """A photograph alone: three channels, 32 pixels, nothing tested."""
+    run = tmp_path / "run"
+    assert main(["selfsup", "rotnet", "--model", "exuno:convnet_2_8", *SMOKE, "--run-dir", str(run)]) == 0
+    assert json.loads((run / "result.json").read_text())["metrics"] == {}
+    card = load_model(f"run:{run}", pretrained=True).card
+    assert (card.in_chans, card.input_size, card.classes) == (3, (32, 32), 4)
+    assert (run / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("rotnet --method rotnett", "--method rotnett is no self-supervised method"),
+        ("rotnet --settings angles=8", "has no option 'angles=8'"),
+        ("deepcluster-digits --settings clusters=1", "--settings clusters is 1"),
+        ("deepcluster-digits --settings clusters=500 --patches 100", "100 images cannot make 500 clusters"),
+        ("bigan-digits --size 4 --model exuno:convnet_1_8", "4x4 pixels are too small for bigan"),
+        ("rotnet --source photo:cat digits", "mixes photographs with other data"),
+        ("rotnet-digits --source digits --patches 9", "--patches would do nothing"),
+        ("rotnet --model exuno:alexnet_bn --size 32", "pools an input of 32x32 pixels to nothing"),
+        ("rotnet --data moving-digits", "has clips"),
+        ("rotnets", "Did you mean 'rotnet'?"),
+    ],
+)
+def test_mistakes(line: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    assert main(["selfsup", *line.split(), "--devices", "cpu", "--run-dir", str(run)]) == 2
+    assert words in capsys.readouterr().err
+    assert not run.exists()
+
+
+def test_a_dry_run_tells_the_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["selfsup", "deepcluster-digits", "--devices", "cpu", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "1,250 steps of 128 samples: 160,000 samples seen, 20,000 of them made" in said
+    assert "# checked" in said
