@@ -6,16 +6,25 @@ PYTHON ?= python3
 # Containers often set this. Every process, and the tests start many, would compile torch anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all fuzz lint types bench clean
+.PHONY: demo check test test-all test-lowest fuzz lint types bench clean
 
 demo: .venv/exuno  ## a network that never saw a digit reads digits
 	$(BIN)/exuno distill digits --run-dir runs/demo $(ARGS)
+
+check: lint types  ## before a commit: style, types, and the tests of structure, help and documented commands
+	$(BIN)/pytest -q -n 2 tests/test_structure.py tests/test_presets.py tests/test_registry.py tests/e2e/test_help.py \
+	  tests/e2e/test_readme.py
 
 test: .venv/ready  ## the fast tests; hypothesis tries the same examples each time
 	$(BIN)/pytest -q -n 2 --dist worksteal -m "not slow" --hypothesis-profile ci $(ARGS)
 
 test-all: .venv/ready  ## every test, the long ones too; hypothesis tries new examples
 	$(BIN)/pytest -q -n 2 --dist worksteal $(ARGS)
+
+test-lowest: | $(UV)  ## the fast tests with the lowest versions that pyproject.toml allows, in an environment of their own
+	$(UV) venv --quiet --allow-existing .venv-lowest
+	VIRTUAL_ENV=.venv-lowest $(UV) pip install --quiet --resolution lowest-direct --editable . --group dev
+	.venv-lowest/bin/pytest -q -n 2 --dist worksteal -m "not slow" $(ARGS)
 
 fuzz: .venv/ready  ## damaged files for every reader, and commands that are killed at every write; an hour
 	$(BIN)/python -m tests.fuzz --count $${COUNT:-100000}
@@ -35,7 +44,7 @@ bench: .venv/ready  ## every benchmark; writes benchmarks/RESULTS.md
 	  benchmarks/startup.py; do $(BIN)/python $$script || exit 1; done
 
 clean:  ## everything that can be made again; runs stay
-	rm -rf .venv .uv .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .venv-lowest .uv .pytest_cache .ruff_cache .hypothesis dist
 
 $(UV):
 	$(PYTHON) -m venv .uv

@@ -14,6 +14,10 @@ WHY = "--size is the side of the images, as in every verb, and --canvas the size
 LATER = {
     "deterministic": False,
     "teacher_precision": "same",
+    "classes": "auto",
+    "holdout": None,
+    "holdout_seed": 0,
+    "augment": {"augmix_formula": "paper"},
     "select": "",
     "candidates": 20,
     "loss": {"kind": "kl", "options": []},

@@ -101,14 +101,11 @@ def test_every_known_form_is_one_that_is_opened() -> None:
     """The lists without torch are those of the functions that open."""
     from exuno.data import names as data
     from exuno.data.named.benchmarks import BENCHMARKS
-    from exuno.data.open import open_data
     from exuno.models import names as models
     from exuno.models.load import load_model
     from exuno.models.registry import exuno_models, family_of
 
     assert set(data.BENCHMARKS) == set(BENCHMARKS)
-    found = re.findall(r'prefix == "([a-z0-9-]+)"', inspect.getsource(open_data))
-    assert sorted(found) == sorted(data.PREFIXES)
     found = re.findall(r'prefix == "([a-z0-9-]+)"', inspect.getsource(load_model))
     assert sorted(found) == sorted(models.PREFIXES)
     for name in exuno_models():
