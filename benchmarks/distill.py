@@ -22,9 +22,9 @@ from torch.utils.data import SequentialSampler, TensorDataset
 from common import record, spread
 from exuno.data.images.photo import load_photo
 from exuno.data.loader import Loader
-from exuno.distill.distill import Loss, Mix
 from exuno.distill.losses.soft_target import soft_target
 from exuno.distill.method import Distillation
+from exuno.distill.options import Loss, Mix
 from exuno.distill.source import FreshPatches
 from exuno.engine.devices import make_accelerator
 from exuno.engine.loop import fit

@@ -20,7 +20,7 @@ import yaml
 
 from common import table
 from exuno.data.open import open_data
-from exuno.distill.distill import DistillConfig
+from exuno.distill.options import DistillConfig
 from exuno.distill.source import open_source
 from exuno.doctor import measures
 from exuno.doctor.examination import candidates, under

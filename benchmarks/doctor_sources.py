@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from exuno.distill.distill import DistillConfig
+from exuno.distill.options import DistillConfig
 from exuno.distill.train import distill
 from exuno.engine.options import Optim, RunOptions
 from exuno.presets import read, resolve
 from exuno.report.images import save_png
-from exuno.teach.teach import TeachConfig
+from exuno.teach.options import TeachConfig
 from exuno.teach.train import teach
 
 PHOTOS = ("astronaut", "coffee", "cat", "brick", "page", "hubble", "moon", "retina")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from exuno.engine.options import Augment, Optim, RunOptions
 from exuno.presets import read, resolve
-from exuno.teach.teach import TeachConfig
+from exuno.teach.options import TeachConfig
 from exuno.teach.train import teach
 
 NETWORKS = (

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from exuno.distill.distill import DistillConfig
+from exuno.distill.options import DistillConfig
 from exuno.fewshot.options import DistillConfig as Phase2
 from exuno.fewshot.options import PretrainConfig
-from exuno.poster.poster import PosterConfig
+from exuno.poster.options import PosterConfig
 from exuno.presets import files, parse, read, resolve
-from exuno.selfsup.selfsup import SelfsupConfig
+from exuno.selfsup.options import SelfsupConfig
 from exuno.study.options import StudyConfig
-from exuno.teach.teach import TeachConfig
+from exuno.teach.options import TeachConfig
 
 pytestmark = pytest.mark.usefixtures("nothing_is_looked_for")
 

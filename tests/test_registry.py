@@ -57,12 +57,12 @@ def test_what_has_no_options_takes_none(registry: Registry, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("place", "name"),
     [
-        ("exuno.distill.distill:losses", "dkd"),
-        ("exuno.distill.distill:rules", "balanced"),
+        ("exuno.distill.options:losses", "dkd"),
+        ("exuno.distill.options:rules", "balanced"),
         ("exuno.engine.options:optimizers", "adam"),
         ("exuno.models.registry:networks", "wrn"),
         ("exuno.data.names:formats", "npz"),
-        ("exuno.poster.poster:algorithms", "mtt"),
+        ("exuno.poster.options:algorithms", "mtt"),
         ("exuno.fewshot.options:heads", "knn"),
     ],
 )

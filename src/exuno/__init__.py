@@ -34,16 +34,16 @@ if TYPE_CHECKING:
     )
     from exuno.api.outcome import Distilled, Outcome, Trained
     from exuno.data.open import open_data
-    from exuno.distill.distill import DistillConfig, Loss, Mix
+    from exuno.distill.options import DistillConfig, Loss, Mix
     from exuno.engine.errors import ExunoError
     from exuno.engine.options import Augment, Optim
     from exuno.models.card import ModelCard
     from exuno.models.classifier import Classifier
     from exuno.models.files import save_model
-    from exuno.poster.poster import PosterConfig
+    from exuno.poster.options import PosterConfig
     from exuno.synth.options import AudioOptions, ImageOptions, VideoOptions
     from exuno.synth.stream import ClipStream, PatchStream, SoundStream
-    from exuno.teach.teach import TeachConfig
+    from exuno.teach.options import TeachConfig
 
 __all__ = [
     "AudioOptions",
@@ -88,16 +88,16 @@ _MODULES = {
     "exuno.api": ("export", "load_model"),
     "exuno.api.outcome": ("Distilled", "Outcome", "Trained"),
     "exuno.data.open": ("open_data",),
-    "exuno.distill.distill": ("DistillConfig", "Loss", "Mix"),
+    "exuno.distill.options": ("DistillConfig", "Loss", "Mix"),
     "exuno.engine.errors": ("ExunoError",),
     "exuno.engine.options": ("Augment", "Optim"),
     "exuno.models.card": ("ModelCard",),
     "exuno.models.classifier": ("Classifier",),
     "exuno.models.files": ("save_model",),
-    "exuno.poster.poster": ("PosterConfig",),
+    "exuno.poster.options": ("PosterConfig",),
     "exuno.synth.options": ("AudioOptions", "ImageOptions", "VideoOptions"),
     "exuno.synth.stream": ("ClipStream", "PatchStream", "SoundStream"),
-    "exuno.teach.teach": ("TeachConfig",),
+    "exuno.teach.options": ("TeachConfig",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

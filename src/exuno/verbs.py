@@ -30,21 +30,21 @@ VERBS = {
             "audio": "exuno.synth.synth:SynthAudio",
         },
     ),
-    "teach": Verb("exuno.teach.teach", "train a model on labelled data", {"": "exuno.teach.teach:TeachConfig"}),
+    "teach": Verb("exuno.teach.teach", "train a model on labelled data", {"": "exuno.teach.options:TeachConfig"}),
     "distill": Verb(
         "exuno.distill.distill",
         "train a student to imitate a teacher on any source",
-        {"": "exuno.distill.distill:DistillConfig"},
+        {"": "exuno.distill.options:DistillConfig"},
     ),
     "selfsup": Verb(
         "exuno.selfsup.selfsup",
         "train a network without labels, by rotations, clusters or BiGAN",
-        {"": "exuno.selfsup.selfsup:SelfsupConfig"},
+        {"": "exuno.selfsup.options:SelfsupConfig"},
     ),
     "poster": Verb(
         "exuno.poster.poster",
         "a labelled data set -> one small poster that trains a network",
-        {"": "exuno.poster.poster:PosterConfig"},
+        {"": "exuno.poster.options:PosterConfig"},
     ),
     "fewshot": Verb(
         "exuno.fewshot.fewshot",
@@ -61,7 +61,7 @@ VERBS = {
     "doctor": Verb(
         "exuno.doctor.doctor",
         "examine a teacher, and rank photographs, before any training",
-        {"": "exuno.doctor.doctor:DoctorConfig"},
+        {"": "exuno.doctor.options:DoctorConfig"},
     ),
     "explain": Verb(
         "exuno.explain.explain",
@@ -76,7 +76,7 @@ VERBS = {
     "probe": Verb(
         "exuno.probe.probe",
         "what each layer of a model has learned, by linear probes",
-        {"": "exuno.probe.probe:ProbeConfig"},
+        {"": "exuno.probe.options:ProbeConfig"},
     ),
     "import": Verb(
         "exuno.importing.importing",

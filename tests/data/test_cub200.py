@@ -15,7 +15,7 @@ from exuno.data.images.photo import load_photo
 from exuno.data.open import open_data
 from exuno.engine.errors import ExunoError
 from exuno.presets import read, resolve
-from exuno.teach.teach import TeachConfig
+from exuno.teach.options import TeachConfig
 
 LISTS = {
     "images.txt": "1 001.Finch/a.jpg\n2 002.Gull/b.jpg\n3 002.Gull/c.jpg\n",

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import torch
 
-from exuno.distill.distill import Loss, Mix
 from exuno.distill.losses.soft_target import soft_target, standardise
 from exuno.distill.method import Distillation
+from exuno.distill.options import Loss, Mix
 from exuno.engine.method import Numbers
 from exuno.engine.options import Optim
 from exuno.models.classifier import Classifier

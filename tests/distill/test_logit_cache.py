@@ -13,7 +13,7 @@ from exuno.cli import main
 from exuno.data.base import ArrayData
 from exuno.data.images.folder import open_folder
 from exuno.data.open import open_data
-from exuno.distill.distill import DistillConfig
+from exuno.distill.options import DistillConfig
 from exuno.distill.source import open_source
 from exuno.distill.teacher import file_key, teacher_logits
 from exuno.engine.options import RunOptions

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exuno.distill.distill import Mix
 from exuno.distill.method import box, draw
 from exuno.distill.method import mix as mix_by
+from exuno.distill.options import Mix
 from exuno.engine.method import Numbers, Table
 
 

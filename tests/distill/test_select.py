@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exuno.cli import main
-from exuno.distill.distill import DistillConfig
+from exuno.distill.options import DistillConfig
 from exuno.distill.select import FreshChosen, balanced, boundary, quotas, select, tell_absent
 from exuno.distill.source import FreshPatches, Patches
 from exuno.engine.errors import ExunoError

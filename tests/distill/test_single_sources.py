@@ -9,7 +9,7 @@ import torch
 from exuno.cli import main
 from exuno.data.base import ArrayData, modality
 from exuno.data.images.digits import open_moving
-from exuno.distill.distill import DistillConfig
+from exuno.distill.options import DistillConfig
 from exuno.distill.source import open_source
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment

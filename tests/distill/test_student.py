@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 
 from exuno.data.images.digits import open_digits
-from exuno.distill.distill import DistillConfig
+from exuno.distill.options import DistillConfig
 from exuno.distill.train import prepare
 from exuno.models.classifier import Classifier
 from exuno.models.files import save_model

@@ -14,7 +14,7 @@ from exuno.data.base import ArrayData, modality
 from exuno.data.images.digits import open_digits, open_moving
 from exuno.data.loader import Loader
 from exuno.distill.check import check_idle
-from exuno.distill.distill import DistillConfig
+from exuno.distill.options import DistillConfig
 from exuno.distill.source import open_source
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment

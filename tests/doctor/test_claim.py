@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from exuno.doctor.doctor import DoctorConfig
+from exuno.doctor.options import DoctorConfig
 from exuno.doctor.words import OTHER_DEVICE, SAME_DEVICE, Claim, claimed
 
 CONFIG = "config: {data: digits, size: null, smoke: false}"

@@ -127,7 +127,7 @@ def test_cached_logits_teach_the_same_as_asking_each_time(run: Path, tmp_path: P
 def test_cached_logits_are_of_the_pixels_that_the_student_sees(run: Path, tmp_path: Path) -> None:
     """Also where test images are resized and centre-cropped another way: WebDataset shards."""
     from exuno.data.images.digits import open_digits
-    from exuno.distill.distill import DistillConfig
+    from exuno.distill.options import DistillConfig
     from exuno.distill.teacher import teacher_logits
     from exuno.distill.train import open_teacher, prepare
     from exuno.engine.devices import make_accelerator

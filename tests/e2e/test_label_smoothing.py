@@ -128,7 +128,7 @@ def test_the_rate_falls_with_the_epoch() -> None:
     """Not a step before, for the number of batches of either data set."""
     from exuno.engine.method import TrainState, learning_rate
     from exuno.presets import resolve
-    from exuno.teach.teach import TeachConfig
+    from exuno.teach.options import TeachConfig
 
     rate = learning_rate(resolve(TeachConfig, read("teach", "imagenet-resnet50")).optim)
     for batches in (23, 5004):

@@ -133,7 +133,7 @@ def test_the_poster_that_did_best_on_held_out_data_is_the_one_that_is_kept(run: 
 def test_distilling_moves_pixels_and_labels(run: Path) -> None:
     made = load(run)
     assert made.labels is not None
-    from exuno.poster.poster import PosterConfig
+    from exuno.poster.options import PosterConfig
 
     begun = first_labels(PosterConfig("digits", labels="learned"), made.layout, made.order, 10)
     assert begun.shape == made.labels.shape

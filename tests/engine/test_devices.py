@@ -23,7 +23,7 @@ from exuno.engine.launch import wanted
 from exuno.engine.options import RunOptions
 from exuno.engine.run import fingerprint
 from exuno.presets import parse, to_dict
-from exuno.teach.teach import TeachConfig
+from exuno.teach.options import TeachConfig
 
 AUTO = RunOptions()
 

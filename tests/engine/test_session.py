@@ -2,10 +2,10 @@
 
 import pytest
 
-from exuno.distill.distill import DistillConfig
+from exuno.distill.options import DistillConfig
 from exuno.engine.session import about_of, summary_of
 from exuno.presets import Preset, to_dict
-from exuno.teach.teach import TeachConfig
+from exuno.teach.options import TeachConfig
 
 ABOUT = {"summary": "A network", "paper": "A paper", "published": {"model/top1": 0.9}, "cost": "an hour"}
 PRESET = Preset("one", "teach", ABOUT, {})

@@ -22,8 +22,8 @@ from torch.utils._pytree import tree_leaves
 
 from exuno.data.poster.layout import Layout
 from exuno.data.poster.patches import fixed_labels
-from exuno.distill.distill import Loss, Mix
 from exuno.distill.method import Distillation
+from exuno.distill.options import Loss, Mix
 from exuno.engine.devices import make_accelerator
 from exuno.engine.method import Batch, Method, Numbers, StepOutput, Table, TrainState
 from exuno.engine.optim import Rates, make_optimizer
@@ -43,7 +43,7 @@ from exuno.poster.augment import Augmentation
 from exuno.poster.context import Algorithm, InnerLoopContext
 from exuno.poster.method import Distiller
 from exuno.poster.network import fresh_network
-from exuno.poster.poster import Inner, Unroll
+from exuno.poster.options import Inner, Unroll
 from exuno.poster.start import initial_label_array
 from exuno.teach.train import Supervised
 

@@ -8,7 +8,7 @@ import torch
 from exuno.data.images.digits import open_digits
 from exuno.data.poster.format import Poster, quantise
 from exuno.data.poster.layout import Layout
-from exuno.poster.poster import Inner
+from exuno.poster.options import Inner
 from exuno.poster.protocol import Recipe
 
 LAYOUT = Layout(size=(16, 40), image=(8, 8), patch=(8, 8), patches=(2, 5), grid=(2, 5), area=(8, 8))

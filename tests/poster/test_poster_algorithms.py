@@ -15,7 +15,7 @@ from exuno.poster.algorithms.rat_bptt import burn_in
 from exuno.poster.augment import Augmentation
 from exuno.poster.context import Algorithm, InnerLoopContext
 from exuno.poster.network import fresh_network
-from exuno.poster.poster import Inner, Unroll
+from exuno.poster.options import Inner, Unroll
 
 CLASSES = 4
 BOTH = pytest.mark.parametrize("algorithm", [distribution_matching, gradient_matching])

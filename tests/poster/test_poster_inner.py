@@ -6,7 +6,7 @@ from plain_unroll import plain_step
 from torch import Tensor
 
 from exuno.poster.inner import Adam, Optimizer, Sgd, State, make_inner
-from exuno.poster.poster import Inner
+from exuno.poster.options import Inner
 
 SIZE = 6
 OPTIMIZERS: list[Adam | Sgd] = [

@@ -15,7 +15,7 @@ from exuno.data.poster.layout import Layout, boxes
 from exuno.data.poster.patches import fixed_labels
 from exuno.engine.errors import ExunoError
 from exuno.poster.layout import class_grid, label_bytes, label_shape, plan, read_pair
-from exuno.poster.poster import PosterConfig
+from exuno.poster.options import PosterConfig
 
 CIFAR10 = ((32, 32), 10, 3)
 

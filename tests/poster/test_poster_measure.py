@@ -18,7 +18,7 @@ from exuno.engine.errors import ExunoError
 from exuno.metrics import mean_interval
 from exuno.poster.measure import Measured, accuracy_table, measure, plain
 from exuno.poster.network import fresh_network
-from exuno.poster.poster import Evaluation, Inner
+from exuno.poster.options import Evaluation, Inner
 from exuno.poster.protocol import Recipe, train_and_test
 from exuno.poster.real import Space
 

@@ -12,7 +12,7 @@ from exuno.engine.options import Optim
 from exuno.poster.augment import Augmentation
 from exuno.poster.context import InnerLoopContext
 from exuno.poster.method import Distiller
-from exuno.poster.poster import Inner, Unroll
+from exuno.poster.options import Inner, Unroll
 from exuno.poster.start import initial_label_array
 
 LAYOUT = Layout(size=(8, 12), image=(4, 4), patch=(4, 4), patches=(3, 4), grid=(2, 3), area=(4, 4))

@@ -8,7 +8,7 @@ from torch import nn
 from exuno.engine.errors import ExunoError
 from exuno.engine.progress import ProgressBar
 from exuno.poster.network import fresh_network, seeded
-from exuno.poster.poster import Inner
+from exuno.poster.options import Inner
 from exuno.poster.protocol import batch_size, subset, train, train_and_test
 
 CPU = torch.device("cpu")

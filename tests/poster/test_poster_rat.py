@@ -8,7 +8,7 @@ from exuno.poster.algorithms import rat_bptt as rat
 from exuno.poster.augment import Augmentation
 from exuno.poster.context import InnerLoopContext
 from exuno.poster.network import fresh_network, seeded
-from exuno.poster.poster import Inner, Unroll
+from exuno.poster.options import Inner, Unroll
 
 CLASSES = 3
 

@@ -14,7 +14,7 @@ from exuno.poster.algorithms.rat_bptt import in_pieces, rat_bptt
 from exuno.poster.augment import Augmentation
 from exuno.poster.context import Algorithm, InnerLoopContext, Pieces
 from exuno.poster.network import fresh_network
-from exuno.poster.poster import Inner, Unroll
+from exuno.poster.options import Inner, Unroll
 from exuno.poster.recorded import RecordedSteps
 from tape import Broken, Eager, Tape
 

@@ -11,7 +11,7 @@ from tiny_images import make, write
 from exuno.data.poster.whitening import fit
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Optim, RunOptions
-from exuno.poster.poster import Evaluation, Inner, PosterConfig, Unroll
+from exuno.poster.options import Evaluation, Inner, PosterConfig, Unroll
 from exuno.poster.real import Images, Sets, hold_out, open_splits, read_sets
 from exuno.poster.train import make_poster
 

@@ -20,7 +20,7 @@ from exuno.poster.augment import Augmentation
 from exuno.poster.context import InnerLoopContext
 from exuno.poster.inner import Adam, Optimizer, Sgd
 from exuno.poster.network import Function, as_function, fresh_network
-from exuno.poster.poster import Inner, Unroll
+from exuno.poster.options import Inner, Unroll
 from exuno.poster.unroll import Training, unroll
 
 LAYOUT = Layout(size=(12, 20), image=(8, 8), patch=(8, 8), patches=(3, 4), grid=(2, 3), area=(6, 7))

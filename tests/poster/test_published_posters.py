@@ -10,7 +10,7 @@ import make_podd
 import pytest
 
 from exuno.poster.layout import plan
-from exuno.poster.poster import PosterConfig
+from exuno.poster.options import PosterConfig
 from exuno.presets import parse
 
 pytestmark = pytest.mark.usefixtures("nothing_is_looked_for")

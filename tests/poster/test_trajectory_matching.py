@@ -17,7 +17,7 @@ from exuno.engine.errors import ExunoError
 from exuno.poster.algorithms.trajectory_matching import Prepared, TrajectoryMatching
 from exuno.poster.augment import Augmentation
 from exuno.poster.context import InnerLoopContext, Material
-from exuno.poster.poster import Inner, Unroll
+from exuno.poster.options import Inner, Unroll
 
 OPTIONS = TrajectoryMatching(experts=2, expert_epochs=3, expert_batch=4, expert_lr=0.1, latest=1, epochs=2, steps=3)
 generator = torch.Generator().manual_seed(0)

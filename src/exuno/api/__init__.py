@@ -35,7 +35,7 @@ def train(verb: str, plan: Plan[Any], work: Callable[[Any, Any], "Run"]) -> Path
 @as_keywords()
 def teach(preset: str | Path | None = None, /, **options: Any) -> Trained:
     """Trains a model on labelled data: ``exuno teach``; keywords are the fields of ``exuno.TeachConfig``."""
-    from exuno.teach.teach import TeachConfig
+    from exuno.teach.options import TeachConfig
 
     plan = configure("teach", TeachConfig, options, preset)
     from exuno.teach.train import teach as work
@@ -46,7 +46,7 @@ def teach(preset: str | Path | None = None, /, **options: Any) -> Trained:
 @as_keywords()
 def distill(preset: str | Path | None = None, /, **options: Any) -> Trained:
     """Trains a student to imitate a teacher on any source: ``exuno distill``; keywords: ``exuno.DistillConfig``."""
-    from exuno.distill.distill import DistillConfig
+    from exuno.distill.options import DistillConfig
 
     plan = configure("distill", DistillConfig, options, preset)
     from exuno.distill.train import distill as work
@@ -58,7 +58,7 @@ def distill(preset: str | Path | None = None, /, **options: Any) -> Trained:
 def selfsup(preset: str | Path | None = None, /, **options: Any) -> Trained:
     """Trains a network without labels: ``exuno selfsup``; keywords are the fields of
     ``selfsup.selfsup.SelfsupConfig``."""
-    from exuno.selfsup.selfsup import SelfsupConfig
+    from exuno.selfsup.options import SelfsupConfig
 
     plan = configure("selfsup", SelfsupConfig, options, preset)
     from exuno.selfsup.train import selfsup as work
@@ -69,7 +69,8 @@ def selfsup(preset: str | Path | None = None, /, **options: Any) -> Trained:
 @as_keywords()
 def poster(preset: str | Path | None = None, /, **options: Any) -> Distilled:
     """Distils a labelled data set into one poster: ``exuno poster``; keywords: ``exuno.PosterConfig``."""
-    from exuno.poster.poster import PosterConfig, with_budget
+    from exuno.poster.options import PosterConfig
+    from exuno.poster.poster import with_budget
 
     plan = configure("poster", PosterConfig, options, preset, with_budget)
     from exuno.poster.train import make_poster
@@ -214,7 +215,8 @@ def study(preset: str | Path | None = None, /, **options: Any) -> Outcome:
 def doctor(teacher: Spec = "teach:digits", **options: Any) -> Outcome:
     """Examines a teacher, or ranks photographs for it: ``exuno doctor``; keywords:
     ``doctor.options.DoctorConfig``."""
-    from exuno.doctor.doctor import DoctorConfig, complete
+    from exuno.doctor.doctor import complete
+    from exuno.doctor.options import DoctorConfig
 
     config = complete(configure("doctor", DoctorConfig, {"teacher": teacher, **options})[0])
     from exuno.doctor.examine import doctor as work
@@ -225,7 +227,7 @@ def doctor(teacher: Spec = "teach:digits", **options: Any) -> Outcome:
 @as_keywords()
 def probe(model: Spec, **options: Any) -> Outcome:
     """What each layer of a model has learned: ``exuno probe``; keywords: ``probe.probe.ProbeConfig``."""
-    from exuno.probe.probe import ProbeConfig, complete
+    from exuno.probe.options import ProbeConfig, complete
 
     config = complete(configure("probe", ProbeConfig, {"probed": model, **options})[0])
     from exuno.probe.measure import probe as work

@@ -5,8 +5,8 @@ from dataclasses import fields, replace
 from exuno.data.audio.recording import is_recording
 from exuno.data.base import Data, modality
 from exuno.data.images.photo import is_photo, is_program, is_single
-from exuno.distill.distill import DistillConfig
 from exuno.distill.losses import SHARED, OnFeatures, make_loss
+from exuno.distill.options import DistillConfig
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
 from exuno.synth import options

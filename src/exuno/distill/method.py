@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from exuno.data.rng import generator
-from exuno.distill.distill import Loss, Mix
 from exuno.distill.losses import OnFeatures, make_loss
 from exuno.distill.losses.hard_label import hard_label
+from exuno.distill.options import Loss, Mix
 from exuno.engine.errors import ExunoError
 from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState
 from exuno.engine.options import Optim

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from exuno.data.batches import Maker, batches, in_memory
 from exuno.data.subset import abbreviated
-from exuno.distill.distill import DistillConfig, rules
+from exuno.distill.options import DistillConfig, rules
 from exuno.distill.source import FreshPatches, Patches
 from exuno.engine.errors import ExunoError, tell
 from exuno.engine.options import Augment

@@ -20,7 +20,7 @@ from exuno.data.images.photo import is_photo, is_program, is_single, load_photo,
 from exuno.data.open import open_data
 from exuno.data.preview import shown, spectrograms
 from exuno.distill.check import check_source
-from exuno.distill.distill import DistillConfig
+from exuno.distill.options import DistillConfig
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic, write_json
 from exuno.models.classifier import match_channels

@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from exuno.data.loader import Loader
-from exuno.distill.distill import DistillConfig
+from exuno.distill.options import DistillConfig
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
 from exuno.evaluate.measure import BATCH, logits
@@ -103,7 +103,7 @@ def ask(config: DistillConfig, folder: Path) -> str:
 
 def claimed(config: DistillConfig, folder: Path, n: int, device: str) -> float | None:
     """The accuracy that the run of a teacher measured on the same n images; None where none is known."""
-    from exuno.doctor.doctor import DoctorConfig
+    from exuno.doctor.options import DoctorConfig
     from exuno.doctor.words import claimed as look_up  # the doctor examines for distill, which it knows
 
     if config.teacher.startswith(TEACH):

@@ -17,8 +17,8 @@ from exuno.data.images.photo import is_single
 from exuno.data.loader import Loader
 from exuno.distill import source as sources
 from exuno.distill.check import check, check_idle, check_source
-from exuno.distill.distill import DistillConfig
 from exuno.distill.method import Distillation
+from exuno.distill.options import DistillConfig
 from exuno.distill.select import select
 from exuno.distill.source import write_figures
 from exuno.distill.teacher import doubts, teacher_logits
@@ -34,7 +34,7 @@ from exuno.models.files import save_model, weights_sha256
 from exuno.models.load import load_model
 from exuno.presets import Preset, read, resolve
 from exuno.report.page import write_report
-from exuno.teach.teach import TeachConfig
+from exuno.teach.options import TeachConfig
 from exuno.teach.train import check as check_teacher
 from exuno.teach.train import prepare as prepare_teacher
 from exuno.teach.train import teach

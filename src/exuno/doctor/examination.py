@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from exuno.data.base import modality
 from exuno.data.constants import CIFAR, IMAGENET
 from exuno.data.holdout import check_seen, open_held
-from exuno.distill.distill import DistillConfig
+from exuno.distill.options import DistillConfig
 from exuno.distill.source import open_source
 from exuno.distill.train import open_teacher
-from exuno.doctor.doctor import TEACH, DoctorConfig
+from exuno.doctor.options import TEACH, DoctorConfig
 from exuno.engine.devices import make_accelerator, measuring
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import RunOptions

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from exuno.distill.source import digests as source_digests
 from exuno.distill.train import untrained_teacher
 from exuno.doctor import sources, words
-from exuno.doctor.doctor import DoctorConfig, photos
 from exuno.doctor.examination import (
     Examination,
     Logits,
@@ -30,6 +29,7 @@ from exuno.doctor.examination import (
     under,
 )
 from exuno.doctor.measures import TEMPERATURES, Labels, advise, calibrate, compare, constant, finite, smoothing
+from exuno.doctor.options import DoctorConfig, photos
 from exuno.doctor.words import claimed
 from exuno.engine.devices import make_accelerator, measuring
 from exuno.engine.files import write_json

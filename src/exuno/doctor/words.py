@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from exuno.data.holdout import recorded
-from exuno.doctor.doctor import TEACH, DoctorConfig
 from exuno.doctor.measures import (
     LEAST_ALPHA,
     LEAST_RIGHT,
@@ -19,6 +18,7 @@ from exuno.doctor.measures import (
     alike,
     better,
 )
+from exuno.doctor.options import TEACH, DoctorConfig
 from exuno.doctor.sources import RESAMPLES, Ranked
 from exuno.engine.documents import mapping, read_result, read_yaml
 from exuno.engine.errors import ExunoError

@@ -17,7 +17,7 @@ from exuno.engine.graph import Recorder, Recordings
 from exuno.poster.augment import Augmentation, Draw
 from exuno.poster.inner import make_inner
 from exuno.poster.network import Function, as_function, fresh_network, is_pure, seeded
-from exuno.poster.poster import Inner, PosterConfig, Unroll
+from exuno.poster.options import Inner, PosterConfig, Unroll
 from exuno.poster.protocol import batch_size, subset
 from exuno.poster.recorded import RecordedSteps, RecordedTraining
 from exuno.poster.unroll import Training

@@ -22,7 +22,7 @@ from exuno.evaluate.eval import POSTER, EvalConfig, open_eval
 from exuno.evaluate.measure import choose_shown
 from exuno.metrics import guessing, predict
 from exuno.poster.measure import Measured, measure, plain
-from exuno.poster.poster import Evaluation
+from exuno.poster.options import Evaluation
 from exuno.poster.protocol import Recipe
 from exuno.poster.real import Space, memory_limit, pixels
 from exuno.report.page import write_report

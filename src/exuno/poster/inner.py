@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from exuno.poster.poster import Inner
+from exuno.poster.options import Inner
 
 State = tuple[Tensor, ...]
 

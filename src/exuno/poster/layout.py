@@ -6,7 +6,7 @@ from fractions import Fraction
 from exuno.data.poster.layout import Layout, offsets
 from exuno.engine.errors import ExunoError
 from exuno.engine.ranges import require
-from exuno.poster.poster import PosterConfig
+from exuno.poster.options import PosterConfig
 
 Pair = tuple[int, int]
 """(vertical, horizontal)."""

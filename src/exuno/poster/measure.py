@@ -21,7 +21,7 @@ from exuno.poster.baselines import baselines
 from exuno.poster.context import InnerLoopContext
 from exuno.poster.method import Distiller
 from exuno.poster.network import fresh_network
-from exuno.poster.poster import Evaluation
+from exuno.poster.options import Evaluation
 from exuno.poster.protocol import Recipe, Tested, train_and_test
 from exuno.poster.real import Set
 

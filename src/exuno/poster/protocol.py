@@ -16,7 +16,7 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.progress import ProgressBar
 from exuno.poster.augment import Augmentation
 from exuno.poster.network import seeded
-from exuno.poster.poster import Evaluation, Inner
+from exuno.poster.options import Evaluation, Inner
 
 BATCH = 128  # the most patches of a step, unless the options say otherwise
 CHUNK = 500  # test images at a time

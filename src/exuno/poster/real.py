@@ -23,7 +23,7 @@ from exuno.engine.run import rank
 from exuno.engine.session import Subset
 from exuno.features.extract import few_of_each
 from exuno.models.classifier import match_channels
-from exuno.poster.poster import PosterConfig
+from exuno.poster.options import PosterConfig
 
 CHUNK = 1000
 

@@ -16,8 +16,8 @@ from exuno.data.poster.layout import Layout, offsets
 from exuno.data.poster.patches import fixed_labels
 from exuno.engine.errors import ExunoError
 from exuno.poster.layout import label_shape
+from exuno.poster.options import PosterConfig
 from exuno.poster.order import class_means, class_order
-from exuno.poster.poster import PosterConfig
 from exuno.poster.real import Sets
 
 

@@ -30,7 +30,7 @@ from exuno.poster.evaluate import SMOKE, content, record
 from exuno.poster.layout import plan
 from exuno.poster.measure import measure, save_frame, score, validate
 from exuno.poster.method import Distiller
-from exuno.poster.poster import PosterConfig, algorithms
+from exuno.poster.options import PosterConfig, algorithms
 from exuno.poster.protocol import Recipe
 from exuno.poster.real import Images, Sets, open_splits, read_sets
 from exuno.poster.start import first_labels, first_poster, order_of

@@ -31,7 +31,7 @@ from exuno.models.load import load_model
 from exuno.presets import to_dict
 from exuno.probe.layers import Layer, activations, layers_of
 from exuno.probe.linear import Probes, solve, standardise, ten_crops
-from exuno.probe.probe import RANDOM, SMOKE_IMAGES, ProbeConfig
+from exuno.probe.options import RANDOM, SMOKE_IMAGES, ProbeConfig
 from exuno.training import size_of
 
 BATCH = 250

@@ -17,7 +17,7 @@ from exuno.data.images.photo import is_single
 from exuno.data.loader import Loader
 from exuno.distill import source as sources
 from exuno.distill.check import check_idle, check_source
-from exuno.distill.distill import DistillConfig
+from exuno.distill.options import DistillConfig
 from exuno.engine import session
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
@@ -36,7 +36,7 @@ from exuno.models.files import save_model
 from exuno.presets import Preset, resolve
 from exuno.report.page import write_report
 from exuno.selfsup.methods import Pretext, methods
-from exuno.selfsup.selfsup import SelfsupConfig
+from exuno.selfsup.options import SelfsupConfig
 from exuno.training import (
     check_training,
     model_for,

@@ -18,9 +18,9 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.options import RunOptions
 
 STAGES = {
-    "teach": "exuno.teach.teach:TeachConfig",
-    "distill": "exuno.distill.distill:DistillConfig",
-    "poster": "exuno.poster.poster:PosterConfig",
+    "teach": "exuno.teach.options:TeachConfig",
+    "distill": "exuno.distill.options:DistillConfig",
+    "poster": "exuno.poster.options:PosterConfig",
     "fewshot pretrain": "exuno.fewshot.options:PretrainConfig",
     "fewshot distill": "exuno.fewshot.options:DistillConfig",
     "fewshot eval": "exuno.fewshot.options:EvalConfig",

@@ -24,7 +24,7 @@ from exuno.models.classifier import Classifier
 from exuno.models.files import save_model
 from exuno.presets import Preset
 from exuno.report.page import write_report
-from exuno.teach.teach import TeachConfig
+from exuno.teach.options import TeachConfig
 from exuno.training import (
     changed,
     check_training,

@@ -22,7 +22,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from exuno.distill.distill import Loss, losses
+from exuno.distill.options import Loss, losses
 
 SHARED = ("temperature", "t2", "standardise")
 """Options of ``--loss`` that are options of a loss where it has a field of the name."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from exuno.distill.distill import losses
+from exuno.distill.options import losses
 
 EPSILON = 1e-8
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from exuno.distill.distill import losses
+from exuno.distill.options import losses
 
 
 @losses.register("dkd", summary="decoupled: target class against the rest, and the rest (Zhao et al., CVPR 2022)")

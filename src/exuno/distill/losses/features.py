@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exuno.distill.distill import losses
 from exuno.distill.losses import OnFeatures
 from exuno.distill.losses.soft_target import soft_target
+from exuno.distill.options import losses
 
 
 @losses.register("features", summary="penultimate features, and soft targets beside them (FitNets, ICLR 2015)")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from exuno.distill.distill import losses
+from exuno.distill.options import losses
 
 
 def argmax_target(student: Tensor, teacher: Tensor) -> Tensor:

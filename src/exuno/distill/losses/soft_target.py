@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from exuno.distill.distill import losses
+from exuno.distill.options import losses
 
 EPSILON = 1e-7  # against a division by 0, as in the published code
 

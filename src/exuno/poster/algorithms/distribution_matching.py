@@ -6,7 +6,7 @@ from torch import Tensor
 
 from exuno.engine.errors import ExunoError
 from exuno.poster.context import InnerLoopContext
-from exuno.poster.poster import algorithms
+from exuno.poster.options import algorithms
 
 
 @algorithms.register("dm")

@@ -10,7 +10,7 @@ from torch import Tensor
 from exuno.poster.algorithms.rat_bptt import burn_in
 from exuno.poster.context import InnerLoopContext
 from exuno.poster.network import Function
-from exuno.poster.poster import algorithms
+from exuno.poster.options import algorithms
 from exuno.poster.unroll import precomputed_grad
 
 

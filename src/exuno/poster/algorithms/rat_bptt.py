@@ -12,7 +12,7 @@ from exuno.data import rng
 from exuno.engine.errors import ExunoError
 from exuno.poster.context import InnerLoopContext, Pieces
 from exuno.poster.network import as_function
-from exuno.poster.poster import algorithms
+from exuno.poster.options import algorithms
 from exuno.poster.unroll import precomputed_grad, unroll
 
 PIECE = 250  # real images at a time on a processor, whose memory for the outer loss is that of so many

@@ -22,7 +22,7 @@ from exuno.engine.ranges import FROM_1, POSITIVE, check_fields
 from exuno.poster.context import InnerLoopContext, Material
 from exuno.poster.inner import Sgd
 from exuno.poster.network import as_function
-from exuno.poster.poster import algorithms
+from exuno.poster.options import algorithms
 from exuno.poster.protocol import subset
 from exuno.poster.unroll import Training, precomputed_grad, unroll
 
