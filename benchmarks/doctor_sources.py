@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from exuno.commandline.presets import resolve
 from exuno.distill.options import DistillConfig
 from exuno.distill.train import distill
 from exuno.engine.options import Optim, RunOptions
-from exuno.presets import read, resolve
+from exuno.presets import read
 from exuno.report.images import save_png
 from exuno.teach.options import TeachConfig
 from exuno.teach.train import teach

@@ -12,8 +12,9 @@ from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 
+from exuno.commandline.presets import resolve
 from exuno.engine.options import Augment, Optim, RunOptions
-from exuno.presets import read, resolve
+from exuno.presets import read
 from exuno.teach.options import TeachConfig
 from exuno.teach.train import teach
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from exuno.commandline.presets import parse, resolve
 from exuno.distill.options import DistillConfig
 from exuno.fewshot.options import DistillConfig as Phase2
 from exuno.fewshot.options import PretrainConfig
 from exuno.poster.options import PosterConfig
-from exuno.presets import files, parse, read, resolve
+from exuno.presets import files, read
 from exuno.selfsup.options import SelfsupConfig
 from exuno.study.options import StudyConfig
 from exuno.teach.options import TeachConfig

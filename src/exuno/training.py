@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from accelerate import Accelerator
 
+from exuno.commandline.presets import resolve
 from exuno.data.base import Data, modality
 from exuno.data.batches import batches
 from exuno.data.dali import DaliLoader, check_dali
@@ -25,7 +26,7 @@ from exuno.engine.run import Run, check_folder, default_folder, open_run
 from exuno.models.classifier import Classifier, hearing_of
 from exuno.models.head import for_classes
 from exuno.models.load import load_model
-from exuno.presets import Preset, resolve, to_dict
+from exuno.presets import Preset, to_dict
 
 
 class TrainingConfig(Protocol):

@@ -72,7 +72,7 @@ VERBS = {
             "attention": "exuno.explain.options:AttentionConfig",
         },
     ),
-    "eval": Verb("exuno.evaluate.eval", "measure a model on labelled data", {"": "exuno.evaluate.eval:EvalConfig"}),
+    "eval": Verb("exuno.evaluate.eval", "measure a model on labelled data", {"": "exuno.evaluate.options:EvalConfig"}),
     "probe": Verb(
         "exuno.probe.probe",
         "what each layer of a model has learned, by linear probes",
@@ -88,8 +88,10 @@ VERBS = {
         "hand a model or a poster on: weights, card, ONNX, the hub",
         {"": "exuno.exporting.export:ExportConfig"},
     ),
-    "report": Verb("exuno.report.page", "write the HTML page of a run", {"": "exuno.report.page:ReportOptions"}),
-    "presets": Verb("exuno.presets", "list, show or copy the named configurations", words=("list", "show", "copy")),
+    "report": Verb("exuno.report.report", "write the HTML page of a run", {"": "exuno.report.report:ReportOptions"}),
+    "presets": Verb(
+        "exuno.commandline.presets", "list, show or copy the named configurations", words=("list", "show", "copy")
+    ),
 }
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image, ImageEnhance
 
+from exuno.commandline.presets import resolve
 from exuno.data import rng
 from exuno.data.augmentation.augment import CROP, FLIP, GRAY, JITTER, ROTATE, STREAM, augment
 from exuno.data.augmentation.colour import ORDERS
@@ -14,7 +15,7 @@ from exuno.data.augmentation.crop import crop_boxes
 from exuno.data.images.photo import load_photo
 from exuno.data.open import open_data
 from exuno.engine.errors import ExunoError
-from exuno.presets import read, resolve
+from exuno.presets import read
 from exuno.teach.options import TeachConfig
 
 LISTS = {

@@ -21,6 +21,7 @@ import yaml
 from PIL import Image
 
 from exuno.cli import main
+from exuno.commandline.presets import parse
 from exuno.data.poster.format import load, save
 from exuno.engine.options import MelSpec
 from exuno.engine.run import identity
@@ -28,7 +29,7 @@ from exuno.exporting.readme import command_of
 from exuno.models.card import Hearing
 from exuno.models.files import save_model
 from exuno.models.load import load_model
-from exuno.presets import parse, to_dict
+from exuno.presets import to_dict
 from exuno.study.grid import STAGES
 
 ROOT = Path(__file__).parents[2]

@@ -126,8 +126,8 @@ def test_the_recipes_are_those_of_the_published_code(
 
 def test_the_rate_falls_with_the_epoch() -> None:
     """Not a step before, for the number of batches of either data set."""
+    from exuno.commandline.presets import resolve
     from exuno.engine.method import TrainState, learning_rate
-    from exuno.presets import resolve
     from exuno.teach.options import TeachConfig
 
     rate = learning_rate(resolve(TeachConfig, read("teach", "imagenet-resnet50")).optim)

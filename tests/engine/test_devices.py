@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from exuno.cli import main
+from exuno.commandline.presets import parse
 from exuno.engine import devices
 from exuno.engine.devices import (
     DeviceSettings,
@@ -22,7 +23,7 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.launch import wanted
 from exuno.engine.options import RunOptions
 from exuno.engine.run import fingerprint
-from exuno.presets import parse, to_dict
+from exuno.presets import to_dict
 from exuno.teach.options import TeachConfig
 
 AUTO = RunOptions()

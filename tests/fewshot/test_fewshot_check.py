@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from exuno.engine.errors import ExunoError
-from exuno.fewshot.fewshot import check_config, smoke
-from exuno.fewshot.options import DistillConfig, PretrainConfig
+from exuno.fewshot.options import DistillConfig, PretrainConfig, check_config, smoke
 
 GOOD = PretrainConfig(data="digits")
 

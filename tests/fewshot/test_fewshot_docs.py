@@ -11,9 +11,9 @@ import tyro
 import yaml
 
 from exuno.cli import main
-from exuno.fewshot.fewshot import check_config
-from exuno.fewshot.options import DistillConfig, EvalConfig, PretrainConfig
-from exuno.presets import parse, read
+from exuno.commandline.presets import parse
+from exuno.fewshot.options import DistillConfig, EvalConfig, PretrainConfig, check_config
+from exuno.presets import read
 
 pytestmark = pytest.mark.usefixtures("nothing_is_looked_for")
 

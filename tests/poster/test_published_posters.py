@@ -9,9 +9,9 @@ from pathlib import Path
 import make_podd
 import pytest
 
+from exuno.commandline.presets import parse
 from exuno.poster.layout import plan
 from exuno.poster.options import PosterConfig
-from exuno.presets import parse
 
 pytestmark = pytest.mark.usefixtures("nothing_is_looked_for")
 

@@ -8,7 +8,7 @@ from fake_run import make_run
 from test_report_page import DIGITS, read
 
 from exuno.engine.errors import ExunoError
-from exuno.report.page import main
+from exuno.report.report import main
 
 
 def test_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

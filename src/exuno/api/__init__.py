@@ -57,7 +57,7 @@ def distill(preset: str | Path | None = None, /, **options: Any) -> Trained:
 @as_keywords()
 def selfsup(preset: str | Path | None = None, /, **options: Any) -> Trained:
     """Trains a network without labels: ``exuno selfsup``; keywords are the fields of
-    ``selfsup.selfsup.SelfsupConfig``."""
+    ``selfsup.options.SelfsupConfig``."""
     from exuno.selfsup.options import SelfsupConfig
 
     plan = configure("selfsup", SelfsupConfig, options, preset)
@@ -226,7 +226,7 @@ def doctor(teacher: Spec = "teach:digits", **options: Any) -> Outcome:
 
 @as_keywords()
 def probe(model: Spec, **options: Any) -> Outcome:
-    """What each layer of a model has learned: ``exuno probe``; keywords: ``probe.probe.ProbeConfig``."""
+    """What each layer of a model has learned: ``exuno probe``; keywords: ``probe.options.ProbeConfig``."""
     from exuno.probe.options import ProbeConfig, complete
 
     config = complete(configure("probe", ProbeConfig, {"probed": model, **options})[0])
@@ -242,7 +242,7 @@ def evaluate(model: Spec, **options: Any) -> dict[str, Any]:
     from dataclasses import replace
 
     from exuno.evaluate import eval
-    from exuno.evaluate.eval import EvalConfig
+    from exuno.evaluate.options import EvalConfig
 
     config = configure("eval", EvalConfig, {"model": model, **options})[0]
     config = eval.complete(replace(config, model=eval.spec_of(config.model)))

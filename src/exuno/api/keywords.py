@@ -10,8 +10,9 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from exuno.api.values import plain
 from exuno.commandline import parsed
+from exuno.commandline.presets import parse
 from exuno.engine.errors import ExunoError
-from exuno.presets import Preset, parse, to_args
+from exuno.presets import Preset, to_args
 from exuno.renamed import check_names
 
 Config = TypeVar("Config")

@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from exuno.commandline.presets import resolve
 from exuno.data.holdout import check as check_holdout
 from exuno.data.holdout import check_seen, lineage_of, open_held
 from exuno.data.images.photo import is_single
@@ -32,7 +33,7 @@ from exuno.metrics import Summary, agreement
 from exuno.models.classifier import Classifier
 from exuno.models.files import save_model, weights_sha256
 from exuno.models.load import load_model
-from exuno.presets import Preset, read, resolve
+from exuno.presets import Preset, read
 from exuno.report.page import write_report
 from exuno.teach.options import TeachConfig
 from exuno.teach.train import check as check_teacher

@@ -7,8 +7,9 @@ from exuno.commandline import parsed
 from exuno.doctor.options import ASTRONAUT, TEACH, DoctorConfig, check, photos
 from exuno.engine.errors import ExunoError
 from exuno.engine.session import print_plan
-from exuno.evaluate.eval import EvalConfig, spec_of
 from exuno.evaluate.eval import complete as complete_eval
+from exuno.evaluate.eval import spec_of
+from exuno.evaluate.options import EvalConfig
 from exuno.presets import read, to_dict
 from exuno.specs import check_specs, rehearse
 

@@ -10,7 +10,8 @@ import tyro
 from exuno.commandline import parsed
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import disk_errors
-from exuno.evaluate.eval import POSTER, spec_of
+from exuno.evaluate.eval import spec_of
+from exuno.evaluate.options import POSTER
 from exuno.specs import check_specs
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import yaml
 
+from exuno.commandline.presets import resolve
 from exuno.engine.documents import read_result, read_yaml
 from exuno.engine.errors import ExunoError
 from exuno.engine.session import summary_of
-from exuno.presets import files, read, resolve, to_args, to_dict
+from exuno.presets import files, read, to_args, to_dict
 from exuno.report.headline import SMOKE, is_accuracy
 from exuno.report.html import flatten
 from exuno.study.grid import STAGES

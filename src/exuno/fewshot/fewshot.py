@@ -1,15 +1,11 @@
 """``exuno fewshot pretrain | distill | eval``: the command line and its checks. No torch until the work begins."""
 
 from collections.abc import Sequence
-from dataclasses import astuple, replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from exuno.commandline import parsed
-from exuno.engine.check import check_optim, check_run
 from exuno.engine.errors import ExunoError
-from exuno.engine.ranges import check_fields, require
-from exuno.engine.session import SMOKE_BATCH
 from exuno.fewshot.options import PretrainConfig
 
 if TYPE_CHECKING:
@@ -52,10 +48,11 @@ def main(args: Sequence[str]) -> None:
 
 def train(phase: str, args: Sequence[str]) -> None:
     """Phase 1 (``pretrain``) or 2 (``distill``): explains it, starts several processes, or runs it."""
+    from exuno.commandline.presets import parse
     from exuno.engine.launch import launch, wanted
     from exuno.engine.session import print_plan
     from exuno.fewshot.options import DistillConfig, PretrainConfig
-    from exuno.presets import parse, to_dict
+    from exuno.presets import to_dict
     from exuno.specs import rehearse
 
     verb = f"fewshot {phase}"
@@ -105,39 +102,3 @@ def measure(config: "EvalConfig") -> None:
     from exuno.fewshot.evaluate import evaluate
 
     evaluate(config)
-
-
-Config = TypeVar("Config", bound=PretrainConfig)
-
-
-def check_config(config: PretrainConfig) -> None:
-    """Raises ExunoError for numbers that no training can use."""
-    check_fields(config)
-    check_optim(config.optim)
-    check_run(config.run)
-    mask = config.mask
-    require(len(mask.ratio) == len(mask.spread) > 0, "--mask.spread", mask.spread, "as many numbers as --mask.ratio")
-    inside = all(s <= r <= 1 - s for r, s in zip(mask.ratio, mask.spread, strict=True))
-    require(inside, "--mask.ratio", mask.ratio, "shares whose spread stays between 0 and 1")
-    validation, size = config.validation, config.size
-    good = validation.resize is None or validation.resize >= (size or 1)
-    require(good, "--validation.resize", validation.resize, "at least --size, which is cut out of it")
-    weights = astuple(replace(config.weights, by_attention=False))
-    alone = not (config.gather and config.weights.patch_level and config.mode == "reference")
-    require(
-        alone, "--gather with --mode reference", "on", "--mode paper: the published patch loss knows one process only"
-    )
-    require(
-        min(weights) >= 0 and max(weights) > 0, "--weights", config.weights, "weights from 0, at least one above it"
-    )
-
-
-def smoke(config: Config) -> Config:
-    """The same training on a sliver of work."""
-    views = replace(config.views, local=min(2, config.views.local))
-    head = replace(
-        config.head, outputs=min(256, config.head.outputs), patch_outputs=min(256, config.head.patch_outputs)
-    )
-    validation = replace(config.validation, episodes=min(20, config.validation.episodes))
-    batch = min(SMOKE_BATCH, config.batch_size)
-    return replace(config, batch_size=batch, evaluations=1, views=views, head=head, validation=validation)

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from exuno.commandline.presets import resolve
 from exuno.engine.run import Run, default_folder, rank
-from exuno.fewshot.fewshot import smoke
-from exuno.fewshot.options import DistillConfig, Head, Mode, PretrainConfig
-from exuno.presets import Preset, read, resolve, to_dict
+from exuno.fewshot.options import DistillConfig, Head, Mode, PretrainConfig, smoke
+from exuno.presets import Preset, read, to_dict
 
 
 class Prototypes(nn.Module):

@@ -1,11 +1,12 @@
 """The configurations of ``exuno fewshot``. Plain frozen dataclasses; no torch."""
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeVar
 
 import tyro
 
+from exuno.engine.check import check_optim, check_run
 from exuno.engine.options import Measuring, Optim, RunOptions
 from exuno.engine.ranges import (
     AREAS,
@@ -19,9 +20,16 @@ from exuno.engine.ranges import (
     STRENGTHS,
     TEMPERATURE,
     Range,
+    check_fields,
+    require,
 )
+from exuno.engine.session import SMOKE_BATCH
 from exuno.features import FeatureName
+from exuno.fewshot.options import PretrainConfig
 from exuno.registry import Registry
+
+if TYPE_CHECKING:
+    from exuno.fewshot.options import EvalConfig, PretrainConfig
 
 Mode = Literal["paper", "reference"]
 """A loss as the paper defines it, or as the published code computes it."""
@@ -301,3 +309,39 @@ class EvalConfig(Measuring):
     """Seed of the episodes and of the random network."""
     run_dir: Path | None = field(default=None, kw_only=True)
     """Also write a run directory with result.json and a page."""
+
+
+Config = TypeVar("Config", bound=PretrainConfig)
+
+
+def check_config(config: PretrainConfig) -> None:
+    """Raises ExunoError for numbers that no training can use."""
+    check_fields(config)
+    check_optim(config.optim)
+    check_run(config.run)
+    mask = config.mask
+    require(len(mask.ratio) == len(mask.spread) > 0, "--mask.spread", mask.spread, "as many numbers as --mask.ratio")
+    inside = all(s <= r <= 1 - s for r, s in zip(mask.ratio, mask.spread, strict=True))
+    require(inside, "--mask.ratio", mask.ratio, "shares whose spread stays between 0 and 1")
+    validation, size = config.validation, config.size
+    good = validation.resize is None or validation.resize >= (size or 1)
+    require(good, "--validation.resize", validation.resize, "at least --size, which is cut out of it")
+    weights = astuple(replace(config.weights, by_attention=False))
+    alone = not (config.gather and config.weights.patch_level and config.mode == "reference")
+    require(
+        alone, "--gather with --mode reference", "on", "--mode paper: the published patch loss knows one process only"
+    )
+    require(
+        min(weights) >= 0 and max(weights) > 0, "--weights", config.weights, "weights from 0, at least one above it"
+    )
+
+
+def smoke(config: Config) -> Config:
+    """The same training on a sliver of work."""
+    views = replace(config.views, local=min(2, config.views.local))
+    head = replace(
+        config.head, outputs=min(256, config.head.outputs), patch_outputs=min(256, config.head.patch_outputs)
+    )
+    validation = replace(config.validation, episodes=min(20, config.validation.episodes))
+    batch = min(SMOKE_BATCH, config.batch_size)
+    return replace(config, batch_size=batch, evaluations=1, views=views, head=head, validation=validation)

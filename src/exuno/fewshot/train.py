@@ -14,10 +14,9 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Result, fit
 from exuno.engine.run import Run
 from exuno.fewshot.classes import open_classes
-from exuno.fewshot.fewshot import check_config, smoke
 from exuno.fewshot.method import MaskedDistillation
 from exuno.fewshot.network import PREFIX, Projection, load_projection, open_start, phase_one, save_projection
-from exuno.fewshot.options import DistillConfig, PretrainConfig
+from exuno.fewshot.options import DistillConfig, PretrainConfig, check_config, smoke
 from exuno.fewshot.validate import Validator
 from exuno.models.classifier import Classifier
 from exuno.models.files import save_model

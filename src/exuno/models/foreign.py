@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -12,10 +11,6 @@ from torch import nn
 from exuno.data.constants import IMAGENET
 from exuno.engine.errors import ExunoError
 from exuno.models.card import OPTIONS, ModelCard
-from exuno.models.classifier import Classifier
-from exuno.models.files import WEIGHTS, load_file
-from exuno.models.formats.weights import CARD
-from exuno.models.registry import known_only
 
 FRAMES = 16
 """Frames of a clip: the networks with positions are made for so many, the others were trained on them or take any."""
@@ -251,62 +246,3 @@ def suggestion(prefix: str, name: str, known: Sequence[str]) -> str:
 
 def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def load_hub(repo: str) -> Classifier:
-    """Fetch (or take from the cache) and load a model of the hub.
-
-    Raises:
-        ExunoError: if it cannot be fetched, or is in neither format.
-    """
-    import huggingface_hub
-    from huggingface_hub.errors import EntryNotFoundError
-
-    if repo.count("/") != 1:
-        raise ExunoError(f"'{repo}' is no repository of the hub", "Give hf-hub:ORG/NAME.")
-    try:
-        huggingface_hub.hf_hub_download(repo, CARD)
-        weights = Path(huggingface_hub.hf_hub_download(repo, WEIGHTS))
-        with known_only():  # a card from elsewhere names no module to import
-            return load_file(weights)
-    except ExunoError:
-        raise
-    except EntryNotFoundError:  # the repository has no card of exuno, or without a network the cache has none
-        net, card = _timm_format(repo)
-        return Classifier(net, card)
-    except Exception as error:  # no network, no such repository, no access
-        raise _unreachable(repo, error) from error
-
-
-def _timm_format(repo: str) -> tuple[nn.Module, ModelCard]:
-    import timm
-    from timm.data.config import resolve_model_data_config
-
-    net: Any  # a plain Module for the type checker, which does not know timm's attributes
-    try:
-        net = timm.create_model(f"hf-hub:{repo}", pretrained=True)
-    except Exception as error:
-        raise _unreachable(repo, error) from error
-    config = resolve_model_data_config(net)
-    chans, height, width = config["input_size"]
-    # The architecture alone rebuilds the network from a saved file; the repository only gave the weights.
-    arch = f"timm:{net.pretrained_cfg['architecture']}"
-    names = net.pretrained_cfg.get("label_names")
-    card = ModelCard(
-        arch,
-        net.num_classes,
-        chans,
-        (height, width),
-        tuple(config["mean"]),
-        tuple(config["std"]),
-        tuple(names) if names and len(names) == net.num_classes else None,
-        lineage={"hub": repo},
-    )
-    return net, card
-
-
-def _unreachable(repo: str, error: Exception) -> ExunoError:
-    return ExunoError(
-        f"hf-hub:{repo} cannot be loaded: {first_line(error)}",
-        f"Check the name and the network; hf download {repo} fetches it into the cache.",
-    )

@@ -89,7 +89,7 @@ def load_model(
     if prefix == "hf-hub":
         if not may_fetch():
             raise NotAtHand(f"whether {spec} is there, and fits")
-        from exuno.models.foreign import load_hub
+        from exuno.models.hub import load_hub
 
         return _fitted(load_hub(name), spec, wish)
     if prefix == "run":

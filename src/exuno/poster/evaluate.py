@@ -18,8 +18,8 @@ from exuno.engine.files import atomic
 from exuno.engine.options import Holdout, RunOptions
 from exuno.engine.ranges import require
 from exuno.engine.session import Subset
-from exuno.evaluate.eval import POSTER, EvalConfig, open_eval
 from exuno.evaluate.measure import choose_shown
+from exuno.evaluate.options import POSTER, EvalConfig, open_eval
 from exuno.metrics import guessing, predict
 from exuno.poster.measure import Measured, measure, plain
 from exuno.poster.options import Evaluation

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from exuno.commandline.presets import parse
 from exuno.engine.launch import launch, wanted
 from exuno.engine.session import print_plan
 from exuno.poster.options import PosterConfig, algorithms
-from exuno.presets import Preset, parse, to_dict
+from exuno.presets import Preset, to_dict
 from exuno.specs import rehearse
 
 BUDGETS = ("--ipc", "--canvas", "--bytes")

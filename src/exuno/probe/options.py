@@ -77,13 +77,6 @@ class ProbeConfig:
     run: tyro.conf.OmitArgPrefixes[Execution] = field(default_factory=Execution)
 
 
-def look(config: ProbeConfig) -> None:
-    """Checks all that the probing begins with."""
-    from exuno.probe.measure import probe
-
-    probe(config)
-
-
 def specs_of(row: str) -> tuple[str, ...]:
     """The model specs of a row, between commas; a bare path gets its prefix."""
     return (RANDOM,) if row == RANDOM else tuple(spec_of(each) for each in row.split(","))

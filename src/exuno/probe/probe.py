@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from exuno.commandline import parsed
 from exuno.engine.session import print_plan
 from exuno.presets import to_dict
-from exuno.probe.options import ProbeConfig, complete, look
+from exuno.probe.options import ProbeConfig, complete
 from exuno.specs import rehearse
 
 
@@ -26,3 +26,10 @@ def cost(config: ProbeConfig) -> list[str]:
     rows = 1 + len(config.against)
     passes = "one pass over the images" if config.protocol == "fast" else f"{config.epochs} passes over random crops"
     return [f"{rows} rows; {passes} for each network, all its layers together; {config.epochs} epochs of probes"]
+
+
+def look(config: ProbeConfig) -> None:
+    """Checks all that the probing begins with."""
+    from exuno.probe.measure import probe
+
+    probe(config)

@@ -9,6 +9,7 @@ import numpy as np
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from exuno.commandline.presets import resolve
 from exuno.data.base import Data, Positions, modality
 from exuno.data.constants import IMAGENET
 from exuno.data.holdout import check as check_holdout
@@ -33,7 +34,7 @@ from exuno.features.neighbours import neighbour_votes
 from exuno.metrics import guessing, wilson_interval
 from exuno.models.classifier import Classifier
 from exuno.models.files import save_model
-from exuno.presets import Preset, resolve
+from exuno.presets import Preset
 from exuno.report.page import write_report
 from exuno.selfsup.methods import Pretext, methods
 from exuno.selfsup.options import SelfsupConfig

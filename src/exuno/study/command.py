@@ -4,9 +4,10 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from exuno.commandline.presets import parse
 from exuno.engine.run import Run, default_folder, without
 from exuno.engine.session import print_plan
-from exuno.presets import Preset, parse, to_dict
+from exuno.presets import Preset, to_dict
 from exuno.study.options import LAYOUT, StudyConfig
 
 

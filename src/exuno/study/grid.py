@@ -24,7 +24,7 @@ STAGES = {
     "fewshot pretrain": "exuno.fewshot.options:PretrainConfig",
     "fewshot distill": "exuno.fewshot.options:DistillConfig",
     "fewshot eval": "exuno.fewshot.options:EvalConfig",
-    "eval": "exuno.evaluate.eval:EvalConfig",
+    "eval": "exuno.evaluate.options:EvalConfig",
 }
 """What a stage may be, the verbs that leave a run directory with a result, and their configurations."""
 OF_RUNS = tuple(field.name for field in fields(RunOptions))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from exuno.commandline.presets import resolve
 from exuno.engine import session
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import write_text
@@ -17,7 +18,7 @@ from exuno.engine.options import RunOptions
 from exuno.engine.progress import ProgressBar
 from exuno.engine.ranges import check_fields
 from exuno.engine.run import Run, open_run
-from exuno.presets import Preset, resolve, to_dict
+from exuno.presets import Preset, to_dict
 from exuno.report.page import write_report
 from exuno.specs import to_come
 from exuno.study.content import content

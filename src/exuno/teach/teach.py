@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from exuno.commandline.presets import parse
 from exuno.engine.launch import launch, wanted
 from exuno.engine.session import print_plan
-from exuno.presets import Preset, parse, to_dict
+from exuno.presets import Preset, to_dict
 from exuno.specs import rehearse
 from exuno.teach.options import TeachConfig
 

@@ -50,6 +50,8 @@ def _cifar(name: str, root: Path, split: str) -> Data:
 _CIFAR_URL = "https://www.cs.toronto.edu/~kriz/cifar.html"
 _OWN = f"train/CLASS, val and test; or CIFAR-100: {CIFAR100}"
 
+_cifar100 = partial(_cifar, "cifar100")
+
 BENCHMARKS = {
     "cifar10": Benchmark(
         10,
@@ -61,7 +63,7 @@ BENCHMARKS = {
         100,
         CIFAR100,
         _CIFAR_URL,
-        partial(_cifar, "cifar100"),
+        _cifar100,
     ),
     "imagenet": Benchmark(
         1000, "train/WNID/*.JPEG and val/WNID/*.JPEG", "https://image-net.org/download", archives.imagenet
@@ -92,8 +94,8 @@ BENCHMARKS = {
     "tiny-imagenet": Benchmark(
         200, "tiny-imagenet-200/", "http://cs231n.stanford.edu/tiny-imagenet-200.zip", archives.tiny_imagenet
     ),
-    "cifar-fs": Benchmark(100, f"cifar-fs/{_OWN}", _CIFAR_URL, partial(open_cifar_part, "cifar-fs")),
-    "fc100": Benchmark(100, f"fc100/{_OWN}", _CIFAR_URL, partial(open_cifar_part, "fc100")),
+    "cifar-fs": Benchmark(100, f"cifar-fs/{_OWN}", _CIFAR_URL, partial(open_cifar_part, "cifar-fs", _cifar100)),
+    "fc100": Benchmark(100, f"fc100/{_OWN}", _CIFAR_URL, partial(open_cifar_part, "fc100", _cifar100)),
     "mini-imagenet": Benchmark(
         100,
         "mini-imagenet/train/WNID, val and test, or imagenet/train/WNID",

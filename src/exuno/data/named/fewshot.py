@@ -1,5 +1,6 @@
 """The few-shot benchmarks: classes of CIFAR-100 and of ImageNet in published lists of train, val and test classes."""
 
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -45,25 +46,24 @@ def class_lists(name: str) -> dict[str, tuple[str, ...]]:
     return {part: tuple(sorted(each for names in groups[part].values() for each in names)) for part in PARTS}
 
 
-def open_cifar_part(name: str, root: Path, split: str) -> Data:
+def open_cifar_part(name: str, cifar100: Callable[[Path, str], Data], root: Path, split: str) -> Data:
     """CIFAR-FS or FC100: the images of the classes of a part, from folders of its own, or the training and test images
     (600 a class) of CIFAR-100.
 
     Args:
         name: ``cifar-fs`` or ``fc100``.
+        cifar100: opens a split of CIFAR-100 from a folder.
         root: folder that holds ``NAME/train/CLASS``, ``val`` and ``test`` (see :func:`own_part`), or CIFAR-100.
         split: ``train``, ``val`` or ``test``.
 
     Raises:
         ExunoError: for another split, if neither is there, or CIFAR-100 has classes of other names.
     """
-    from exuno.data.named.benchmarks import open_benchmark
-
     wanted = _list(name, split)
     if own := own_part(name, root, split, len(wanted), CIFAR_FEWSHOT):
         return own
     try:
-        parents = [open_benchmark("cifar100", part, root) for part in ("train", "test")]
+        parents = [cifar100(root, part) for part in ("train", "test")]
     except Absent:
         raise absent(name, root, f"{name}/train/CLASS, val and test, or CIFAR-100: {CIFAR100}") from None
     if lacking := sorted(set(wanted) - set(names_of(parents[0]))):

@@ -16,10 +16,10 @@ from exuno.data.constants import CIFAR, CIFAR10_CLASSES, CIFAR100, IMAGENET
 from exuno.engine.errors import ExunoError
 from exuno.models.build import build_net
 from exuno.models.card import ModelCard
-from exuno.models.files import fitting
 from exuno.models.foreign import timm_card
 from exuno.models.formats.ibot import is_vit, vit_card
 from exuno.models.formats.weights import State
+from exuno.models.strict import fitting
 from exuno.models.zoo.cifar import BLOCKS, STEMS, VGG, CifarVGG
 from exuno.models.zoo.mobilenet import MEAN, name_of
 from exuno.models.zoo.x3d import CLIPS, DEPTH, WIDTH, factors_of

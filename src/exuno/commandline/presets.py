@@ -1,0 +1,88 @@
+"""Configurations from presets and words, and the verb ``exuno presets``. No torch."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from exuno.commandline import parsed
+from exuno.engine.errors import ExunoError
+from exuno.presets import Config, Preset, files, read, to_args
+
+
+def resolve(kind: type[Config], preset: Preset) -> Config:
+    """The configuration that a preset stands for, checked by tyro as if typed."""
+    return parsed(preset.verb, kind, to_args(preset.config))
+
+
+def parse(verb: str, kind: type[Config], args: Sequence[str]) -> tuple[Config, Preset | None]:
+    """The configuration of ``exuno VERB [PRESET] [--options]``: options over preset over defaults.
+
+    Raises:
+        ExunoError: what is typed makes no configuration, or names what is not there.
+    """
+    from exuno.specs import check_specs
+
+    args, preset, stated = list(args), None, None
+    if args and not args[0].startswith("-"):
+        preset = read(verb, args.pop(0))
+        stated = resolve(kind, preset)
+    config = parsed(verb, kind, args, stated, preset)
+    # A dry run tells what a preset would cost, also before its files are there.
+    rehearsed = getattr(getattr(config, "run", None), "dry_run", False)
+    check_specs(config, but=stated if rehearsed else None)
+    return config, preset
+
+
+def main(args: Sequence[str]) -> None:
+    """``exuno presets [list|show|copy]``."""
+    args = list(args) or ["list"]
+    if "-h" in args or "--help" in args:
+        print("usage: exuno presets [list [VERB] | show VERB NAME | copy VERB NAME FILE.yaml]")
+        return
+    match args:
+        case ["list", *verb] if len(verb) < 3:
+            listing(" ".join(verb) or None)
+        case ["show", *verb, name] if verb:
+            sys.stdout.write(dump(read(" ".join(verb), name)))
+        case ["copy", *verb, name, file] if verb:
+            copy(read(" ".join(verb), name), Path(file))
+        case _:
+            raise ExunoError(
+                f"'exuno presets {' '.join(args)}' is not understood",
+                "Use: exuno presets list [VERB], show VERB NAME, or copy VERB NAME FILE.yaml.",
+            )
+
+
+def listing(verb: str | None) -> None:
+    """Prints one line for each preset."""
+    found = {
+        key: path
+        for key, path in files().items()
+        if verb is None or key[0].split()[: len(verb.split())] == verb.split()
+    }
+    if not found:
+        verbs = sorted({name for name, _ in files()})
+        raise ExunoError(f"the verb '{verb}' has no presets", f"Verbs with presets: {', '.join(verbs)}.")
+    widths = [max(map(len, column)) for column in zip(*found, strict=True)]
+    for of, name in found:
+        print(f"{of:{widths[0]}} {name:{widths[1]}}  {read(of, name).about.get('summary', '')}")
+
+
+def dump(preset: Preset) -> str:
+    """The YAML text of a preset, its base merged in."""
+    import yaml
+
+    content = {"verb": preset.verb, "about": preset.about, "config": preset.config}
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
+
+
+def copy(preset: Preset, file: Path) -> None:
+    """Writes a preset to a new file."""
+    from exuno.engine.files import write_text
+
+    if file.exists():
+        raise ExunoError(f"{file} exists", "Choose another name; nothing was overwritten.")
+    if file.suffix not in (".yaml", ".yml"):
+        raise ExunoError(f"{file} does not end in .yaml", "Choose a name that ends in .yaml.")
+    write_text(file, dump(preset))
+    print(f"{file}: edit it, then: exuno {preset.verb} {file}")
