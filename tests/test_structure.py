@@ -4,6 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
+
 import exuno
 
 ROOT = Path(exuno.__file__).parent
@@ -102,3 +104,16 @@ def test_nothing_imports_the_command_line_or_the_functions() -> None:
 def test_no_file_is_longer_than_what_is_read_together() -> None:
     long = {name: count for name, path in MODULES.items() if (count := len(path.read_text().splitlines())) > 440}
     assert long == {}, long
+
+
+def test_the_workflow_calls_what_is_there() -> None:
+    root = Path(__file__).parent.parent
+    workflow = yaml.safe_load((root / ".github/workflows/test.yml").read_text())
+    commands = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+    targets = [line.partition(":")[0] for line in (root / "Makefile").read_text().splitlines() if ":" in line]
+    for command in commands:
+        first, *rest = command.split()
+        assert (root / first).is_file() if not rest else first == "make" and rest[0] in targets
+    assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13", "3.14"]
+    citation = yaml.safe_load((root / "CITATION.cff").read_text())
+    assert len(citation["references"]) == 5
