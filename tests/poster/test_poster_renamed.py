@@ -1,4 +1,6 @@
 """--size is the side of the images in every verb; what held the older names of exuno poster is still read."""
+# Mistakes that a type checker would tell are made here on purpose.
+# pyright: reportArgumentType=false, reportCallIssue=false
 
 from pathlib import Path
 

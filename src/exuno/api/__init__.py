@@ -15,6 +15,28 @@ from exuno.api.keywords import Plan, as_keywords, configure
 from exuno.api.outcome import Distilled, Outcome, Trained
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
+    from exuno.api.typed import (
+        AttentionKeywords,
+        DistillKeywords,
+        DoctorKeywords,
+        EvalKeywords,
+        ExportKeywords,
+        FewshotDistillKeywords,
+        FewshotEvalKeywords,
+        NeuronsKeywords,
+        PenultimateKeywords,
+        PosterKeywords,
+        PretrainKeywords,
+        ProbeKeywords,
+        SelfsupKeywords,
+        StudyKeywords,
+        SynthAudioKeywords,
+        SynthKeywords,
+        SynthVideoKeywords,
+        TeachKeywords,
+    )
     from exuno.engine.run import Run
     from exuno.models.classifier import Classifier
 
@@ -33,7 +55,7 @@ def train(verb: str, plan: Plan[Any], work: Callable[[Any, Any], "Run"]) -> Path
 
 
 @as_keywords()
-def teach(preset: str | Path | None = None, /, **options: Any) -> Trained:
+def teach(preset: str | Path | None = None, /, **options: "Unpack[TeachKeywords]") -> Trained:
     """Trains a model on labelled data: ``exuno teach``; keywords are the fields of ``exuno.TeachConfig``."""
     from exuno.teach.options import TeachConfig
 
@@ -44,7 +66,7 @@ def teach(preset: str | Path | None = None, /, **options: Any) -> Trained:
 
 
 @as_keywords()
-def distill(preset: str | Path | None = None, /, **options: Any) -> Trained:
+def distill(preset: str | Path | None = None, /, **options: "Unpack[DistillKeywords]") -> Trained:
     """Trains a student to imitate a teacher on any source: ``exuno distill``; keywords: ``exuno.DistillConfig``."""
     from exuno.distill.options import DistillConfig
 
@@ -55,7 +77,7 @@ def distill(preset: str | Path | None = None, /, **options: Any) -> Trained:
 
 
 @as_keywords()
-def selfsup(preset: str | Path | None = None, /, **options: Any) -> Trained:
+def selfsup(preset: str | Path | None = None, /, **options: "Unpack[SelfsupKeywords]") -> Trained:
     """Trains a network without labels: ``exuno selfsup``; keywords are the fields of
     ``selfsup.options.SelfsupConfig``."""
     from exuno.selfsup.options import SelfsupConfig
@@ -67,7 +89,7 @@ def selfsup(preset: str | Path | None = None, /, **options: Any) -> Trained:
 
 
 @as_keywords()
-def poster(preset: str | Path | None = None, /, **options: Any) -> Distilled:
+def poster(preset: str | Path | None = None, /, **options: "Unpack[PosterKeywords]") -> Distilled:
     """Distils a labelled data set into one poster: ``exuno poster``; keywords: ``exuno.PosterConfig``."""
     from exuno.poster.options import PosterConfig
     from exuno.poster.poster import with_budget
@@ -83,7 +105,7 @@ class Fewshot:
 
     @staticmethod
     @as_keywords()
-    def pretrain(preset: str | Path | None = None, /, **options: Any) -> Trained:
+    def pretrain(preset: str | Path | None = None, /, **options: "Unpack[PretrainKeywords]") -> Trained:
         """Phase 1, from images alone: ``exuno fewshot pretrain``; keywords: ``fewshot.options.PretrainConfig``."""
         from exuno.fewshot.options import PretrainConfig
 
@@ -94,7 +116,7 @@ class Fewshot:
 
     @staticmethod
     @as_keywords()
-    def distill(preset: str | Path | None = None, /, **options: Any) -> Trained:
+    def distill(preset: str | Path | None = None, /, **options: "Unpack[FewshotDistillKeywords]") -> Trained:
         """Phase 2, images of one class teach each other: ``exuno fewshot distill``; keywords:
         ``fewshot.options.DistillConfig``."""
         from exuno.fewshot.options import DistillConfig
@@ -106,7 +128,7 @@ class Fewshot:
 
     @staticmethod
     @as_keywords()
-    def evaluate(*models: Spec, **options: Any) -> dict[str, Any]:
+    def evaluate(*models: Spec, **options: "Unpack[FewshotEvalKeywords]") -> dict[str, Any]:
         """Accuracy of any models' features on new classes: ``exuno fewshot eval``; keywords:
         ``fewshot.options.EvalConfig``. Prints the table; returns what result.json would hold: metrics, baselines,
         intervals, n."""
@@ -125,7 +147,7 @@ class Explain:
 
     @staticmethod
     @as_keywords()
-    def penultimate(*models: Spec, **options: Any) -> Outcome:
+    def penultimate(*models: Spec, **options: "Unpack[PenultimateKeywords]") -> Outcome:
         """The features before the last layer: ``exuno explain penultimate``; keywords:
         ``explain.options.PenultimateConfig``."""
         from exuno.explain.options import PenultimateConfig, complete_penultimate
@@ -139,7 +161,7 @@ class Explain:
 
     @staticmethod
     @as_keywords()
-    def neurons(*models: Spec, **options: Any) -> Outcome:
+    def neurons(*models: Spec, **options: "Unpack[NeuronsKeywords]") -> Outcome:
         """Activation maximisation of logits or channels: ``exuno explain neurons``; keywords:
         ``explain.neuron_options.NeuronsConfig``."""
         from exuno.explain.options import NeuronsConfig, complete_neurons
@@ -151,7 +173,7 @@ class Explain:
 
     @staticmethod
     @as_keywords()
-    def attention(model: Spec, *images: str | Path, **options: Any) -> Outcome:
+    def attention(model: Spec, *images: str | Path, **options: "Unpack[AttentionKeywords]") -> Outcome:
         """Where a transformer looks in pictures: ``exuno explain attention``; keywords:
         ``explain.attention_options.AttentionConfig``."""
         from exuno.explain.options import AttentionConfig, complete_attention
@@ -168,7 +190,7 @@ class Synth:
     ``SoundStream`` make the same without files. Each returns its folder, ``out``."""
 
     @as_keywords()
-    def __call__(self, *photos: str | Path, out: str | Path, **options: Any) -> Path:
+    def __call__(self, *photos: str | Path, out: str | Path, **options: "Unpack[SynthKeywords]") -> Path:
         """Patches of photographs; keywords: ``synth.command.Synth``."""
         from exuno.synth.synth import Synth as Options
         from exuno.synth.synth import main
@@ -177,7 +199,7 @@ class Synth:
         return Path(out)
 
     @as_keywords()
-    def video(self, *photos: str | Path, out: str | Path, **options: Any) -> Path:
+    def video(self, *photos: str | Path, out: str | Path, **options: "Unpack[SynthVideoKeywords]") -> Path:
         """Clips of photographs; keywords: ``synth.video_command.SynthVideo``."""
         from exuno.synth.synth import SynthVideo, main_video
 
@@ -185,7 +207,7 @@ class Synth:
         return Path(out)
 
     @as_keywords()
-    def audio(self, *recordings: str | Path, out: str | Path, **options: Any) -> Path:
+    def audio(self, *recordings: str | Path, out: str | Path, **options: "Unpack[SynthAudioKeywords]") -> Path:
         """Excerpts of recordings; keywords: ``synth.audio_command.SynthAudio``."""
         from exuno.synth.synth import SynthAudio, main_audio
 
@@ -197,7 +219,7 @@ fewshot, explain, synth = Fewshot(), Explain(), Synth()
 
 
 @as_keywords()
-def study(preset: str | Path | None = None, /, **options: Any) -> Outcome:
+def study(preset: str | Path | None = None, /, **options: "Unpack[StudyKeywords]") -> Outcome:
     """Runs a grid of commands: ``exuno study``; keywords: ``study.options.StudyConfig``. Its table is
     ``outcome.dir / "table.md"``; cells without a result are warned of, and listed in ``result["failures"]``."""
     from exuno.study.options import StudyConfig
@@ -212,7 +234,7 @@ def study(preset: str | Path | None = None, /, **options: Any) -> Outcome:
 
 
 @as_keywords()
-def doctor(teacher: Spec = "teach:digits", **options: Any) -> Outcome:
+def doctor(teacher: Spec = "teach:digits", **options: "Unpack[DoctorKeywords]") -> Outcome:
     """Examines a teacher, or ranks photographs for it: ``exuno doctor``; keywords:
     ``doctor.options.DoctorConfig``."""
     from exuno.doctor.doctor import complete
@@ -225,7 +247,7 @@ def doctor(teacher: Spec = "teach:digits", **options: Any) -> Outcome:
 
 
 @as_keywords()
-def probe(model: Spec, **options: Any) -> Outcome:
+def probe(model: Spec, **options: "Unpack[ProbeKeywords]") -> Outcome:
     """What each layer of a model has learned: ``exuno probe``; keywords: ``probe.options.ProbeConfig``."""
     from exuno.probe.options import ProbeConfig, complete
 
@@ -236,7 +258,7 @@ def probe(model: Spec, **options: Any) -> Outcome:
 
 
 @as_keywords()
-def evaluate(model: Spec, **options: Any) -> dict[str, Any]:
+def evaluate(model: Spec, **options: "Unpack[EvalKeywords]") -> dict[str, Any]:
     """Measures a model on labelled data, or a poster: ``exuno eval``; keywords: ``evaluate.options.EvalConfig``.
     Prints what was measured; returns the metrics."""
     from dataclasses import replace
@@ -255,7 +277,7 @@ def evaluate(model: Spec, **options: Any) -> dict[str, Any]:
 
 
 @as_keywords()
-def export(model: Spec, to: str | Path, **options: Any) -> Path:
+def export(model: Spec, to: str | Path, **options: "Unpack[ExportKeywords]") -> Path:
     """Writes a model or a poster as a folder to hand on, which it returns: ``exuno export``; keywords:
     ``exporting.command.ExportConfig``."""
     from exuno.exporting.export import ExportConfig, main

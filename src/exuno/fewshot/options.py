@@ -2,7 +2,7 @@
 
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 import tyro
 
@@ -25,11 +25,7 @@ from exuno.engine.ranges import (
 )
 from exuno.engine.session import SMOKE_BATCH
 from exuno.features import FeatureName
-from exuno.fewshot.options import PretrainConfig
 from exuno.registry import Registry
-
-if TYPE_CHECKING:
-    from exuno.fewshot.options import EvalConfig, PretrainConfig
 
 Mode = Literal["paper", "reference"]
 """A loss as the paper defines it, or as the published code computes it."""
