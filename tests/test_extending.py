@@ -93,7 +93,7 @@ def test_names_and_facts_are_read_without_an_import(tmp_path: Path, monkeypatch:
         '@register("second")\ndef two(): ...\n    # @things.register("none")\n'
     )
     registry = Registry("thing", "--thing", "exuno.things")
-    monkeypatch.setattr("exuno.registry._root", lambda _: package)
+    monkeypatch.setattr("exuno.registry.PACKAGE", tmp_path)
     assert registry.names == ("first", "second")
     entry = registry.entries["first"]
     assert (entry.module, entry.attribute, entry.facts) == ("exuno.things.one", "One", {"summary": "said (so)"})

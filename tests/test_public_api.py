@@ -16,25 +16,32 @@ import exuno
 LISTED = Path(__file__).parent / "public_api.txt"
 
 
-def line_of(name: str) -> str:
-    thing: Any = getattr(exuno, name)
-    words = [word for word in dir(thing) if not word.startswith("_")] if name in ("fewshot", "explain", "synth") else []
-    if words:
-        public = [word for word in words if inspect.isroutine(getattr(thing, word, None))]
-        return f"{name}: {', '.join(public)}"
-    if inspect.isclass(thing) and not inspect.isabstract(thing):
-        return f"class {name}"
-    kind = "class " if inspect.isclass(thing) else ""
-    if callable(thing) and not kind:
+def called(thing: Any) -> inspect.Signature:
+    """How it is called; types are printed otherwise by every version of Python, and are pyright's to hold."""
+    signature, empty = inspect.signature(thing), inspect.Signature.empty
+    given = [each.replace(annotation=empty) for each in signature.parameters.values()]
+    return signature.replace(parameters=given, return_annotation=empty)
+
+
+def lines_of(name: str) -> list[str]:
+    """A class with what makes it, a function with its signature, verbs of two words with those of each."""
+    thing: Any = getattr(exuno.api, name, None) or getattr(exuno, name)
+    if name in WORDS:
+        words = [word for word in vars(type(thing)) if not word.startswith("_") or word == "__call__"]
+        return [f"{name}.{word}{called(getattr(thing, word))}" for word in words]
+    if callable(thing):
         try:
-            return f"{name}{inspect.signature(thing)}"
-        except (TypeError, ValueError):
+            return [f"{'class ' * inspect.isclass(thing)}{name}{called(thing)}"]
+        except ValueError:
             pass
-    return f"{kind}{name}"
+    return [name]
+
+
+WORDS = ("fewshot", "explain", "synth")
 
 
 def listed() -> str:
-    return "\n".join(line_of(name) for name in sorted(exuno.__all__)) + "\n"
+    return "\n".join(line for name in sorted(exuno.__all__) for line in lines_of(name)) + "\n"
 
 
 def test_public_names_are_those_of_the_list() -> None:

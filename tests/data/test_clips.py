@@ -12,6 +12,7 @@ from exuno.data.augmentation.crop import boxes_of_short_side
 from exuno.engine.check import check_augment
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
+from exuno.engine.ranges import check_fields
 
 MOVES = Augment(short_side=(20, 26), flip=0.5, rotate=8, pad=1, cutout=4)
 COLOURS = Augment(jitter=(0.4, 0.4, 0.4, 0.1), gray=0.3, solarize=0.3)
@@ -92,6 +93,11 @@ def test_a_test_clip_is_resized_and_cut_out_of_the_centre() -> None:
     assert torch.equal(whole[:, :, 2], prepare(clips[:, :, 2], (20, 20), 30))
 
 
+def check_all(options: Augment) -> None:
+    check_fields(options, "augment.")
+    check_augment(options)
+
+
 @pytest.mark.parametrize(
     ("options", "flag"),
     [
@@ -105,4 +111,4 @@ def test_a_test_clip_is_resized_and_cut_out_of_the_centre() -> None:
 )
 def test_numbers_that_no_augmentation_can_use(options: Augment, flag: str) -> None:
     with pytest.raises(ExunoError, match=flag):
-        check_augment(options)
+        check_all(options)

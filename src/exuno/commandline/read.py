@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from exuno.commandline.fields import Option, options_of
 from exuno.engine.errors import ExunoError
+from exuno.engine.ranges import check_fields
 from exuno.renamed import check_names
 
 if TYPE_CHECKING:
@@ -55,11 +56,13 @@ def parsed(
     try:
         with redirect_stderr(said):
             given: dict[str, Any] = {} if default is None else {"default": default}
-            return tyro.cli(kind, args=args, prog=f"exuno {verb}", **given)
+            config = tyro.cli(kind, args=args, prog=f"exuno {verb}", **given)
     except SystemExit as stop:
         if not stop.code:
             raise
-    raise ExunoError(*complaint(verb, said.getvalue(), options))
+        raise ExunoError(*complaint(verb, said.getvalue(), options)) from None
+    check_fields(config)
+    return config
 
 
 def help_asked(args: Sequence[str]) -> str | None:

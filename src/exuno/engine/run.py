@@ -37,14 +37,19 @@ DESCRIPTION = {".lock", "command.txt", "config.yaml", "environment.json", "evalu
 
 
 def identity(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a resolved configuration that shapes the result. An option that earlier versions did not have is no
-    part of it where it does what these did, so that their runs go on."""
-    return {key: value for key, value in before_later(config).items() if key not in EXECUTION}
+    """The part of a resolved configuration that shapes the result."""
+    return {key: value for key, value in config.items() if key not in EXECUTION}
+
+
+def shape(config: dict[str, Any]) -> dict[str, Any]:
+    """What two configurations of one run have in common: :func:`identity`, without options that earlier versions did
+    not have where these do what those did, so that their runs go on."""
+    return before_later(identity(config))
 
 
 def fingerprint(config: dict[str, Any]) -> str:
     """Six characters that differ where the result may differ."""
-    return hashlib.sha256(json.dumps(identity(config), sort_keys=True).encode()).hexdigest()[:6]
+    return hashlib.sha256(json.dumps(shape(config), sort_keys=True).encode()).hexdigest()[:6]
 
 
 def default_folder(verb: str, preset: str | None, config: dict[str, Any]) -> Path:
@@ -307,7 +312,7 @@ def check_same(run: Run, ignored_fields: Sequence[str] = ()) -> bool:
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise ExunoError(f"{folder / 'config.yaml'} is damaged ({error})", "Choose another --run-dir.") from error
     config = without(config, ignored_fields)
-    if verb != run.verb or identity(then) != identity(config):
+    if verb != run.verb or shape(then) != shape(config):
         raise ExunoError(
             f"{folder} holds a run of another configuration ({differences(then, config) or verb})",
             "Choose another --run-dir; nothing there was touched.",
@@ -331,7 +336,7 @@ def check_same(run: Run, ignored_fields: Sequence[str] = ()) -> bool:
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
     """``epochs 3 instead of 5``: the first fields in which two configurations differ."""
-    before, now = flatten(identity(before)), flatten(identity(now))
+    before, now = flatten(shape(before)), flatten(shape(now))
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     usual = flatten(LATER)
     there, here = ({key: each.get(key, usual.get(key)) for key in keys} for each in (before, now))

@@ -2,6 +2,6 @@
 
 - ``fewshot``: ``exuno fewshot pretrain | distill | eval``, its command line; ``options``, ``eval_options``.
 - ``views``, ``network``, ``method``, ``losses/``: one step; ``train``: both phases; ``validate``: on the way.
-- ``classes``: which classes are new; ``episodes``, ``heads/``: episodes and the classifiers on them; ``eval_models``,
-  ``eval_measure``, ``evaluate``: what is measured, how, and the command; ``figures``: attention for the page.
+- ``classes``: which classes are new; ``episodes``, ``heads/``: episodes and the classifiers on them; ``eval_models``:
+  what is measured; ``eval_measure``: how, and the table; ``evaluate``: the command; ``figures``: attention.
 """

@@ -1,1 +1,2 @@
-"""Foreign files of weights: read safely, unwrapped, told apart, and brought to exuno's names."""
+"""Foreign files of weights: read safely (``weights``, ``inert``), unwrapped (``wrapped``), told apart by names and
+shapes (``recognise``), and brought to exuno's names (``layouts``, ``ibot``, ``tensorflow``)."""
