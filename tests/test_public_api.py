@@ -2,16 +2,15 @@
 
 After a change that is meant, write the file anew:
 
-    .venv/bin/python -m tests.test_public_api
+    .venv/bin/python tests/test_public_api.py
 """
 
 import inspect
 from pathlib import Path
 from typing import Any
 
-from tests.typed_keywords import FILE, formatted
-
 import exuno
+from typed_keywords import FILE, formatted
 
 LISTED = Path(__file__).parent / "public_api.txt"
 

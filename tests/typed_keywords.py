@@ -1,7 +1,7 @@
 """Writes src/exuno/api/typed.py: the keywords of the functions of exuno for editors and type checkers, from the
 dataclasses that the command line is made of. Run it after a change of an option:
 
-    .venv/bin/python -m tests.typed_keywords
+    .venv/bin/python tests/typed_keywords.py
 """
 
 import types
