@@ -126,7 +126,9 @@ def test_dkd_is_equation_7(logits: np.ndarray, temperature: float) -> None:
     p, q = (softmax64(x / temperature) for x in logits)  # student, teacher
     total = 0.0
     for i, label in enumerate(labels):
-        t = label if label >= 0 else int(logits[1, i].astype(np.float32).argmax())
+        t = (
+            label if label >= 0 else int((logits[1, i].astype(np.float32) / np.float32(temperature)).argmax())
+        )  # ties fall as they do there
         rest = [c for c in range(5) if c != t]
         tckd = q[i, t] * np.log(q[i, t] / p[i, t])
         tckd += q[i, rest].sum() * np.log(q[i, rest].sum() / p[i, rest].sum())
