@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import import_module
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import pytest
 import tyro
@@ -73,3 +73,30 @@ def test_the_defaults_of_every_verb_are_inside() -> None:
                 check_fields(kind(**given))
                 checked += 1
     assert checked > 40
+
+
+COUNTED = ("epochs", "batch_size", "budget", "size", "patches", "evaluations", "workers", "candidates", "networks")
+
+
+def numbers_in(hint: Any) -> bool:
+    """Whether a type is int or float, perhaps annotated, perhaps None."""
+    return hint in (int, float) or any(map(numbers_in, get_args(hint)))
+
+
+def test_numbers_that_every_verb_names_alike_have_a_range_in_every_verb() -> None:
+    """A verb that is added takes part: a training of 0 epochs or in batches of 0 is told before it begins. Options of
+    ``synth`` are bound in one function with what writes samples; a study hands its own to cells, which tell."""
+    bare, checked = [], 0
+    for name, verb in VERBS.items():
+        for place in () if name in ("synth", "study") else verb.options.values():
+            module, _, whole = place.partition(":")
+            for kind in groups(getattr(import_module(module), whole)):
+                if kind.__module__.startswith("exuno.synth."):
+                    continue
+                for field_name, hint in get_type_hints(kind, include_extras=True).items():
+                    if field_name in COUNTED and numbers_in(hint):
+                        checked += 1
+                        if not any(hasattr(mark, "check_value") for mark in getattr(hint, "__metadata__", ())):
+                            bare.append(f"{whole}: {kind.__name__}.{field_name}")
+    assert checked > 30
+    assert bare == []

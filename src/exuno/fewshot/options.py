@@ -247,7 +247,7 @@ class DistillConfig(PretrainConfig):
 
     model: str = ""
     """Where to start: pretrain:PRESET (trained first, if it is not there), run:DIR of phase 1, or file:PATH."""
-    epochs: int = 150
+    epochs: Annotated[int, FROM_1] = 150
     """Times the training set is seen."""
     weights: LossWeights = field(default_factory=lambda: LossWeights(class_level=1.0, patch_level=1.0))
 

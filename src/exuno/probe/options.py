@@ -8,7 +8,7 @@ import tyro
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Execution, Holdout
-from exuno.engine.ranges import require
+from exuno.engine.ranges import FROM_0, FROM_1, Range
 from exuno.evaluate.eval import held_by, spec_of
 from exuno.fewshot.eval_options import first_config
 from exuno.specs import check_learner, check_specs
@@ -55,23 +55,23 @@ class ProbeConfig:
     as yukimasano/linear-probes."""
     layers: tuple[str, ...] = ()
     """Modules of the network that are probed, by name; default: its activations, or its blocks where these are many."""
-    numbers: int | None = None
+    numbers: Annotated[int | None, FROM_1] = None
     """Numbers to which the activations of a layer are max-pooled, about; default 2048, published 9600."""
-    neighbours: int = 0
+    neighbours: Annotated[int, Range(low=0, wanted="0 or more; 20 is usual")] = 0
     """Also classify by the votes of so many nearest neighbours (20 is usual), which learns nothing; 0 leaves it out."""
-    images: int | None = None
+    images: Annotated[int | None, FROM_1] = None
     """Training images, at most, spread over the data; default: all."""
-    seeds: int = 3
+    seeds: Annotated[int, FROM_1] = 3
     """Networks with random weights, each probed by itself."""
-    size: int | None = None
+    size: Annotated[int | None, FROM_1] = None
     """Side of the images; default: that of the data."""
-    epochs: int | None = None
+    epochs: Annotated[int | None, FROM_1] = None
     """Times the training images are seen; default 20 (more of small data), published 36."""
-    batch_size: int = 192
+    batch_size: Annotated[int, Range(low=2)] = 192
     """Images in one step of the probes."""
     seed: int = 0
     """Of probes and random networks."""
-    workers: int = 0
+    workers: Annotated[int, FROM_0] = 0
     """Processes that decode images; 0 decodes them in this one."""
     held: tyro.conf.OmitArgPrefixes[Holdout] = field(default_factory=Holdout)
     run: tyro.conf.OmitArgPrefixes[Execution] = field(default_factory=Execution)
@@ -95,13 +95,6 @@ def complete(config: ProbeConfig) -> ProbeConfig:
         if spec != RANDOM:
             check_learner(spec)
     probed, *against = (",".join(specs_of(row)) for row in rows)
-    for name in ("numbers", "images", "epochs", "size"):
-        value = getattr(config, name)
-        require(value is None or value >= 1, f"--{name}", value, "at least 1")
-    require(config.seeds >= 1, "--seeds", config.seeds, "at least 1")
-    require(config.neighbours >= 0, "--neighbours", config.neighbours, "0 or more; 20 is usual")
-    require(config.batch_size >= 2, "--batch-size", config.batch_size, "at least 2")
-    require(config.workers >= 0, "--workers", config.workers, "0 or more")
     if config.neighbours and config.protocol == "published":
         raise ExunoError("--neighbours needs features that stay the same", "Leave it out, or take --protocol fast.")
     known = first_config(probed.split(","))

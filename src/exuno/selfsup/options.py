@@ -2,12 +2,17 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import tyro
 
 from exuno.engine.options import Augment, Holdout, Optim, RunOptions
+from exuno.engine.ranges import BUDGET, FROM_0, FROM_1, PIXELS
+from exuno.registry import Registry
 from exuno.synth.options import ImageOptions
+
+methods = Registry("self-supervised method", "--method", "exuno.selfsup.methods")
+"""What the network is trained to tell without labels."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class SelfsupConfig:
         "exuno selfsup bigan --source folder:my-images --model timm:resnet18",
     )
 
-    method: str = "rotnet"
+    method: Annotated[str, methods] = "rotnet"
     """The self-supervised method: rotnet, deepcluster, bigan, or one of your own, module:Name."""
     settings: tuple[str, ...] = ()
     """Options of the method, such as clusters=1000 of deepcluster or codes=200 of bigan."""
@@ -37,19 +42,19 @@ class SelfsupConfig:
     """What the network sees: one or more photographs (PATH, photo:NAME, noise:SEED), a folder, or a data spec."""
     data_root: Path | None = None
     """Folder that holds the benchmark data sets."""
-    patches: int = 50_000
+    patches: Annotated[int, FROM_1] = 50_000
     """Patches of the photographs that make one epoch; a data set has its own number."""
     fresh: bool = False
     """New patches in every epoch instead of the same ones again; a source that is a data set has none to make."""
-    size: int | None = None
+    size: Annotated[int | None, PIXELS] = None
     """Side of the images; default: that of the data, or 32."""
-    epochs: int = 100
+    epochs: Annotated[int, FROM_1] = 100
     """Times the source is seen."""
-    batch_size: int = 128
+    batch_size: Annotated[int, FROM_1] = 128
     """Images in one optimizer step, over all processes."""
-    budget: float = 1.0
+    budget: Annotated[float, BUDGET] = 1.0
     """Scales the length of the training and its schedule together."""
-    evaluations: int = 4
+    evaluations: Annotated[int, FROM_0] = 4
     """How often the features are tested on the way."""
     augment: Augment = field(default_factory=Augment)
     synth: ImageOptions = field(default_factory=lambda: ImageOptions(size=0))

@@ -25,7 +25,6 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Batches, Result, fit
 from exuno.engine.method import Method
 from exuno.engine.options import MelSpec
-from exuno.engine.ranges import require
 from exuno.engine.run import Run
 from exuno.engine.training import Evaluator
 from exuno.features.extract import extract
@@ -36,8 +35,8 @@ from exuno.models.classifier import Classifier
 from exuno.models.files import save_model
 from exuno.presets import Preset
 from exuno.report.page import write_report
-from exuno.selfsup.methods import Pretext, methods
-from exuno.selfsup.options import SelfsupConfig
+from exuno.selfsup.methods import Pretext
+from exuno.selfsup.options import SelfsupConfig, methods
 from exuno.training import (
     check_training,
     model_for,
@@ -123,7 +122,6 @@ def check(config: SelfsupConfig) -> None:
     check_training(config)
     check_holdout(config.held)
     pretext_of(config)
-    require(config.patches >= 1, "--patches", config.patches, "at least 1")
 
 
 def as_distillation(config: SelfsupConfig) -> DistillConfig:

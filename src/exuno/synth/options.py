@@ -81,6 +81,10 @@ def check(options: CropOptions, group: str = "") -> None:
         len(options.jitter) == 4 and all(0 <= value < math.inf for value in options.jitter) and options.jitter[3] <= 0.5
     )
     require(fits, f"--{group}jitter", options.jitter, "four strengths of 0 or more, the last (hue) at most 0.5")
+    if isinstance(options, ImageOptions):
+        known = ("lanczos", "bilinear", "bicubic", "random")
+        wanted = f"one of {', '.join(known)}"
+        require(options.interpolation in known, f"--{group}interpolation", options.interpolation, wanted)
     if isinstance(options, VideoOptions):
         require(1 <= options.frames <= 10**4, f"--{group}frames", options.frames, "1 to 10,000")
 

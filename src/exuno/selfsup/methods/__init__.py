@@ -6,14 +6,12 @@ A method registers itself with ``@methods.register("name", paper="…")`` and sa
 from typing import TYPE_CHECKING, Any, Protocol
 
 from exuno.engine.ranges import require
-from exuno.registry import Registry
+from exuno.selfsup.options import methods as methods
 
 if TYPE_CHECKING:
     from exuno.data.loader import Loader
     from exuno.engine.loop import Batches
     from exuno.models.classifier import Classifier
-
-methods = Registry("self-supervised method", "--method", "exuno.selfsup.methods")
 
 
 class Pretext(Protocol):
