@@ -22,7 +22,8 @@ GRID = (
 
 
 def study(folder: Path, *more: str) -> int:
-    return main(["study", *GRID, "--run-dir", str(folder), "--processes", "2", *more])
+    local = [] if "--ray" in more else ["--processes", "2"]
+    return main(["study", *GRID, "--run-dir", str(folder), *local, *more])
 
 
 def rows(folder: Path) -> dict[str, dict[str, str]]:

@@ -1,12 +1,18 @@
 """Configurations from presets and words, and the verb ``exuno presets``. No torch."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from exuno.commandline import parsed
 from exuno.engine.errors import ExunoError
-from exuno.presets import Config, Preset, files, read, to_args
+from exuno.engine.launch import launch, wanted
+from exuno.engine.session import print_plan
+from exuno.presets import Config, Preset, files, read, to_args, to_dict
+
+if TYPE_CHECKING:
+    from exuno.engine.run import Run
 
 
 def resolve(kind: type[Config], preset: Preset) -> Config:
@@ -31,6 +37,39 @@ def parse(verb: str, kind: type[Config], args: Sequence[str]) -> tuple[Config, P
     rehearsed = getattr(getattr(config, "run", None), "dry_run", False)
     check_specs(config, but=stated if rehearsed else None)
     return config, preset
+
+
+def carry_out(
+    verb: str,
+    args: Sequence[str],
+    config: Any,
+    preset: Preset | None,
+    cost: list[str],
+    look: Callable[[], object],
+    work: Callable[[], "Run"],
+) -> None:
+    """What every verb that trains does with its configuration: explains it, starts several processes, or runs it.
+
+    Args:
+        verb: its words after ``exuno``.
+        args: the words that follow, for further processes.
+        config: what to do; its group ``run`` says how.
+        preset: where it came from.
+        cost: what it takes, for ``--dry-run``.
+        look: checks all that the training begins with, for ``--dry-run``.
+        work: trains; imports torch.
+    """
+    from exuno.specs import rehearse
+
+    if config.run.dry_run:
+        print_plan(to_dict(config), preset, cost)
+        rehearse(config, look)
+    elif (processes := wanted(config.run)) > 1:
+        launch(verb, args, processes)
+    else:
+        from exuno.report.page import show
+
+        show(work())
 
 
 def main(args: Sequence[str]) -> None:

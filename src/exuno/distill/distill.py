@@ -1,36 +1,31 @@
 """``exuno distill``: the command line. No torch until the work begins."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from exuno.commandline.presets import parse
+from exuno.commandline.presets import carry_out, parse
 from exuno.distill.options import DistillConfig
-from exuno.engine.launch import launch, wanted
-from exuno.engine.session import print_plan
-from exuno.presets import Preset, to_dict
-from exuno.specs import length_of, rehearse
+from exuno.specs import length_of
+
+if TYPE_CHECKING:
+    from exuno.engine.run import Run
 
 
 def main(args: Sequence[str]) -> None:
     """Parses the command line, then explains or runs it."""
     config, preset = parse("distill", DistillConfig, args)
-    if config.run.dry_run:
-        print_plan(to_dict(config), preset, cost(config))
-        rehearse(config, lambda: look(config, preset))
-        return
-    if (processes := wanted(config.run)) > 1:
-        launch("distill", args, processes)
-        return
-    from exuno.distill.train import distill
-    from exuno.report.page import show
 
-    show(distill(config, preset))
+    def look() -> None:
+        from exuno.distill.train import look
 
+        look(config, preset)
 
-def look(config: DistillConfig, preset: Preset | None) -> None:
-    """Checks all that the distillation begins with."""
-    from exuno.distill.train import look
+    def work() -> "Run":
+        from exuno.distill.train import distill
 
-    look(config, preset)
+        return distill(config, preset)
+
+    carry_out("distill", args, config, preset, cost(config), look, work)
 
 
 def cost(config: DistillConfig) -> list[str]:

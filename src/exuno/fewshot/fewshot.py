@@ -5,12 +5,12 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from exuno.commandline import parsed
+from exuno.commandline.presets import carry_out, parse
 from exuno.engine.errors import ExunoError
-from exuno.fewshot.options import PretrainConfig
+from exuno.fewshot.options import DistillConfig, EvalConfig, PretrainConfig
 
 if TYPE_CHECKING:
-    from exuno.fewshot.options import EvalConfig, PretrainConfig
-    from exuno.presets import Preset
+    from exuno.engine.run import Run
 
 USAGE = """usage: exuno fewshot WORD [PRESET] [--options]
 
@@ -48,41 +48,27 @@ def main(args: Sequence[str]) -> None:
 
 def train(phase: str, args: Sequence[str]) -> None:
     """Phase 1 (``pretrain``) or 2 (``distill``): explains it, starts several processes, or runs it."""
-    from exuno.commandline.presets import parse
-    from exuno.engine.launch import launch, wanted
-    from exuno.engine.session import print_plan
-    from exuno.fewshot.options import DistillConfig, PretrainConfig
-    from exuno.presets import to_dict
-    from exuno.specs import rehearse
-
     verb = f"fewshot {phase}"
     config, preset = parse(verb, DistillConfig if phase == "distill" else PretrainConfig, args)
-    if config.run.dry_run:
-        cost = f"{config.epochs * config.budget:g} epochs of the training classes of {config.data}, from {config.model}"
-        print_plan(to_dict(config), preset, [cost])
-        rehearse(config, lambda: look(verb, config, preset))
-        return
-    if (processes := wanted(config.run)) > 1:
-        launch(verb, args, processes)
-        return
-    from exuno.fewshot.train import distill, pretrain
-    from exuno.report.page import show
+    cost = f"{config.epochs * config.budget:g} epochs of the training classes of {config.data}, from {config.model}"
 
-    show(distill(config, preset) if isinstance(config, DistillConfig) else pretrain(config, preset))
+    def look() -> None:
+        from exuno.fewshot.train import look
 
+        look(verb, config, preset)
 
-def look(verb: str, config: "PretrainConfig", preset: "Preset | None") -> None:
-    """Checks all that a training begins with."""
-    from exuno.fewshot.train import look
+    def work() -> "Run":
+        from exuno.fewshot.train import distill, pretrain
 
-    look(verb, config, preset)
+        return distill(config, preset) if isinstance(config, DistillConfig) else pretrain(config, preset)
+
+    carry_out(verb, args, config, preset, [cost], look, work)
 
 
 def evaluate(args: Sequence[str]) -> None:
     """Features of any model, measured on new classes."""
     from exuno.engine.session import print_plan
     from exuno.fewshot.eval_options import complete
-    from exuno.fewshot.options import EvalConfig
     from exuno.presets import to_dict
     from exuno.specs import rehearse
 
@@ -97,7 +83,7 @@ def evaluate(args: Sequence[str]) -> None:
     measure(config)
 
 
-def measure(config: "EvalConfig") -> None:
+def measure(config: EvalConfig) -> None:
     """Measures, or for a dry run only looks."""
     from exuno.fewshot.evaluate import evaluate
 

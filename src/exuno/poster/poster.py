@@ -1,41 +1,33 @@
 """``exuno poster``: the command line. No torch until the work begins."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from exuno.commandline.presets import parse
-from exuno.engine.launch import launch, wanted
-from exuno.engine.session import print_plan
+from exuno.commandline.presets import carry_out, parse
 from exuno.poster.options import PosterConfig, algorithms
-from exuno.presets import Preset, to_dict
-from exuno.specs import rehearse
+
+if TYPE_CHECKING:
+    from exuno.engine.run import Run
 
 BUDGETS = ("--ipc", "--canvas", "--bytes")
-
-
 LAYOUT = ("--patches", "--area")
 
 
 def main(args: Sequence[str]) -> None:
     """Parses the command line, then explains or runs it."""
     config, preset = parse("poster", PosterConfig, with_budget(args))
-    if config.run.dry_run:
-        print_plan(to_dict(config), preset, cost(config))
-        rehearse(config, lambda: look(config, preset))
-        return
-    if (processes := wanted(config.run)) > 1:
-        launch("poster", args, processes)
-        return
-    from exuno.poster.train import make_poster
-    from exuno.report.page import show
 
-    show(make_poster(config, preset))
+    def look() -> None:
+        from exuno.poster.train import look
 
+        look(config, preset)
 
-def look(config: PosterConfig, preset: Preset | None) -> None:
-    """Checks all that the distillation begins with."""
-    from exuno.poster.train import look
+    def work() -> "Run":
+        from exuno.poster.train import make_poster
 
-    look(config, preset)
+        return make_poster(config, preset)
+
+    carry_out("poster", args, config, preset, cost(config), look, work)
 
 
 def with_budget(args: Sequence[str]) -> list[str]:

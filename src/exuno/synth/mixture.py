@@ -66,9 +66,7 @@ class Mixture(Interleaved):
         seed: the seed of every draw.
     """
 
-    def __init__(
-        self, photos: Sequence[NDArray[np.uint8] | str], options: ImageOptions | VideoOptions, seed: int
-    ) -> None:
+    def __init__(self, photos: Sequence[Photo], options: ImageOptions | VideoOptions, seed: int) -> None:
         super().__init__([sampler_of(photo, options, seed) for photo in photos])
         self.options = options
 
