@@ -101,6 +101,6 @@ def test_batch_normalisation_shows_small_differences() -> None:
     plain, normed = head(), head(norm="batch")
     spread = [made(tokens).std((0, 1)).mean().item() for made in (plain, normed)]
     assert spread[1] > 10 * spread[0]
-    hidden = normed.perceptron[:2](tokens)
-    torch.testing.assert_close(hidden.mean((0, 1)), torch.zeros(10), atol=1e-5, rtol=0)
+    hidden = normed.double().perceptron[:2](tokens.double())
+    torch.testing.assert_close(hidden.mean((0, 1)), torch.zeros(10, dtype=torch.float64), atol=1e-10, rtol=0)
     assert len(head(norm="batch", layers=1).perceptron) == 1

@@ -71,7 +71,8 @@ def test_a_stage_may_refer_to_two_and_through_one():
 
 @given(st.lists(st.integers(1, 4), min_size=0, max_size=4))
 def test_the_grid_has_as_many_cells_as_the_product(sizes):
-    axes = tuple(f"optim.x{i}=" + ",".join(map(str, range(size))) for i, size in enumerate(sizes))
+    names = ("optim.lr", "optim.weight-decay", "epochs", "batch-size")
+    axes = tuple(f"{name}=" + ",".join(map(str, range(size))) for name, size in zip(names, sizes, strict=False))
     product = 1
     for size in sizes:
         product *= size
@@ -103,11 +104,20 @@ def test_a_poster_feeds_a_teacher():
 
 def test_options_of_every_training_go_where_they_are_known():
     stages = ("teach digits", "eval {teach}")
-    cells = cells_of(stages, (), ("precision=bf16", "data-root=D", "smoke=true", "nosuch=1"))
-    assert cells[0].args == ("digits", "--precision", "bf16", "--data-root", "D", "--smoke", "--nosuch", "1")
-    assert cells[1].args[1:] == ("--data-root", "D", "--smoke", "--nosuch", "1")
+    cells = cells_of(stages, (), ("precision=bf16", "data-root=D", "optim.lr=1", "graphs=false", "eval.nosuch=1"))
+    assert cells[0].args == ("digits", "--precision", "bf16", "--data-root", "D", "--optim.lr", "1", "--no-graphs")
+    assert cells[1].args[1:] == ("--data-root", "D", "--nosuch", "1")
     assert not has_option("eval", "track")
     assert has_option("fewshot distill", "track")
+    with pytest.raises(ExunoError, match=r"no stage of this study has an option --optim.lrr. Did you mean optim.lr\?"):
+        cells_of(stages, ("optim.lrr=1,2",))
+
+
+def test_an_axis_of_all_multiplies_only_what_has_it_or_needs_it():
+    stages = ("teach digits", "pre: selfsup rotnet-digits", "probe {pre} --against {teach}", "last: probe {teach}")
+    cells = cells_of(stages, ("source=photo:astronaut,photo:cat",))
+    assert [cell.stage for cell in cells] == ["teach", "pre", "pre", "probe", "probe", "last"]
+    assert [("--source" in cell.args) for cell in cells] == [False, True, True, False, False, False]
 
 
 def test_what_a_command_reads_is_part_of_its_cell(tmp_path):

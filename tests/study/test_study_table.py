@@ -134,3 +134,16 @@ def test_chance_stands_beside_the_accuracies_where_it_is_one():
     assert not any("chance" in each["note"] for each in shown(found) if each["rows"][0][0] == "teach")
     kl = Layout(LAYOUT.tables, LAYOUT.rows, LAYOUT.columns, ("agreement/kl",))
     assert chance_of(table, kl) is None
+
+
+def test_a_stage_that_measures_nothing_of_what_is_shown_is_left_out_and_two_are_told_apart():
+    stages = read_stages(("pre: selfsup rotnet", "other: selfsup bigan", "a: probe {pre}", "b: probe {other}"))
+    axes = read_axes(("source=photo:cat,noise:0",), stages)
+    found = [
+        Measured(cell, {"run/first/top1": 0.5, "run/last/top1": 0.25} if cell.verb == "probe" else {"loss": 1.0}, "")
+        for cell in make_cells(stages, axes, (), Path("F"))
+    ]
+    [only] = shown(found, Layout((), axes[0], None, ("first/top1", "last/top1")))
+    assert only["rows"] == [
+        [f"{stage}, source = {source}", "50.00 / 25.00"] for stage in ("a", "b") for source in ("photo:cat", "noise:0")
+    ]

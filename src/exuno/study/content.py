@@ -7,7 +7,7 @@ from pathlib import Path
 from exuno.data.constants import PICTURES
 from exuno.data.images.deep import split_bits
 from exuno.engine.errors import ExunoError
-from exuno.presets import read
+from exuno.presets import files, read
 
 
 def content(verb: str, words: Sequence[str]) -> str:
@@ -21,7 +21,7 @@ def content(verb: str, words: Sequence[str]) -> str:
         ExunoError: there is no such preset.
     """
     found: list[object] = []
-    if words and not words[0].startswith("-") and verb not in ("eval", "fewshot eval"):
+    if words and not words[0].startswith("-") and files(verb):
         found.append(read(verb, words[0]).config)
     for word in words:
         if word.startswith("teach:"):

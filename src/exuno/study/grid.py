@@ -1,8 +1,8 @@
 """Stages and axes -> cells. No torch.
 
 A stage is a command line with holes; an axis is an option of it with the values that it takes. A cell is a stage at one
-value of each axis that it depends on: its own, those of the stages it refers to, and those of all stages. Whatever a
-stage does not depend on does not multiply it, so one teacher serves all the temperatures of its students.
+value of each axis that it depends on: its own and those of the stages it refers to. Whatever a stage does not depend on
+does not multiply it, so one teacher serves all the temperatures of its students.
 """
 
 import hashlib
@@ -10,24 +10,27 @@ import itertools
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
+from exuno.commandline.fields import options_of
 from exuno.engine.errors import ExunoError
-from exuno.engine.options import RunOptions
 
 STAGES = {
     "teach": "exuno.teach.options:TeachConfig",
     "distill": "exuno.distill.options:DistillConfig",
+    "selfsup": "exuno.selfsup.options:SelfsupConfig",
     "poster": "exuno.poster.options:PosterConfig",
     "fewshot pretrain": "exuno.fewshot.options:PretrainConfig",
     "fewshot distill": "exuno.fewshot.options:DistillConfig",
     "fewshot eval": "exuno.fewshot.options:EvalConfig",
     "eval": "exuno.evaluate.options:EvalConfig",
+    "probe": "exuno.probe.options:ProbeConfig",
 }
 """What a stage may be, the verbs that leave a run directory with a result, and their configurations."""
-OF_RUNS = tuple(field.name for field in fields(RunOptions))
 STUDY = "study"
 """The hole for the folder of the study."""
 _HOLE = re.compile(r"(\w+:)?\{([\w-]+)\}")
@@ -47,7 +50,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Axis:
-    """An option and its values; without a stage it is an option of all."""
+    """An option and its values; without a stage it is one of all stages that have it."""
 
     stage: str | None
     flag: str
@@ -113,7 +116,8 @@ def read_axes(texts: Sequence[str], stages: Sequence[Stage]) -> list[Axis]:
     """Axes from ``STAGE.FLAG=V1,V2`` and ``FLAG=V1,V2``.
 
     Raises:
-        ExunoError: a text without ``=`` or values, a value with a hole, or an axis or a value given twice.
+        ExunoError: a text without ``=`` or values, a value with a hole, an axis or a value given twice, or an option
+            that no stage has.
     """
     axes: dict[str, Axis] = {}
     for text in texts:
@@ -139,17 +143,25 @@ def _axis(left: str, values: tuple[str, ...], stages: Sequence[Stage]) -> Axis:
     for stage in stages:
         if key.startswith(f"{stage.name.replace('_', '-')}."):
             return Axis(stage.name, key[len(stage.name) + 1 :], values)
+    if not any(has_option(stage.verb, key) for stage in stages):
+        near = get_close_matches(key, {flag for stage in stages for flag in flags_of(stage.verb)}, 1)
+        todo = f"Did you mean {near[0]}?" if near else "Write STAGE.OPTION, or an option that one of them has."
+        raise ExunoError(f"no stage of this study has an option --{key}", todo)
     return Axis(None, key, values)
 
 
-def has_option(verb: str, flag: str) -> bool:
-    """Whether a verb could have an option; False only for those of every training that its configuration lacks."""
-    name = flag.replace("-", "_")
-    if name not in (*OF_RUNS, "data_root"):
-        return True
+@cache
+def flags_of(verb: str) -> frozenset[str]:
+    """The options of a verb without their dashes, ``no-`` and groups with ``-`` for ``_``."""
     module, _, kind = STAGES[verb].partition(":")
-    own = [field.name for field in fields(getattr(import_module(module), kind))]
-    return name in own or ("run" in own and name in OF_RUNS)
+    found = options_of(getattr(import_module(module), kind))
+    return frozenset(option.flag.removeprefix("--") for option in found if not option.positional)
+
+
+def has_option(verb: str, flag: str) -> bool:
+    """Whether a verb has an option, given as ``optim.weight-decay``, also as its contrary, ``no-fresh``."""
+    name = flag.replace("_", "-")
+    return name in flags_of(verb) or name.removeprefix("no-") in flags_of(verb)
 
 
 def find_axis(name: str, axes: Sequence[Axis]) -> Axis:
@@ -209,13 +221,13 @@ def make_cells(
     """
     cells: dict[tuple[str, tuple[str, ...]], Cell] = {}
     for stage in stages:
-        mine = [axis for axis in axes if _concerns(axis, stage)]
+        mine = [axis for axis in axes if _concerns(axis, stage, stages)]
         for combination in itertools.product(*(axis.values for axis in mine)):
             values = dict(zip((axis.name for axis in mine), combination, strict=True))
             above = {name: cells[name, _place(name, values, stages, axes)] for name in stage.needs}
             words = list(stage.args)
             for axis in (*mine, *fixed):
-                if axis.stage in (None, stage.name) and has_option(stage.verb, axis.flag):
+                if axis.stage == stage.name or (axis.stage is None and has_option(stage.verb, axis.flag)):
                     words += typed(axis.flag, values.get(axis.name, axis.values[0]))
             whole = (stage.verb, *words, *(cell.name for cell in above.values()), content(stage.verb, words))
             name = _name(stage, values, whole, axes)
@@ -226,13 +238,17 @@ def make_cells(
     return list(cells.values())
 
 
-def _concerns(axis: Axis, stage: Stage) -> bool:
-    return axis.stage is None or axis.stage in (stage.name, *stage.needs)
+def _concerns(axis: Axis, stage: Stage, stages: Sequence[Stage]) -> bool:
+    """Whether a stage, or one that it refers to, has the option of an axis."""
+    chain = (stage.name, *stage.needs)
+    if axis.stage is not None:
+        return axis.stage in chain
+    return any(one.name in chain and has_option(one.verb, axis.flag) for one in stages)
 
 
 def _place(name: str, values: Mapping[str, str], stages: Sequence[Stage], axes: Sequence[Axis]) -> tuple[str, ...]:
     stage = next(one for one in stages if one.name == name)
-    return tuple(values[axis.name] for axis in axes if _concerns(axis, stage))
+    return tuple(values[axis.name] for axis in axes if _concerns(axis, stage, stages))
 
 
 def _filled(hole: re.Match[str], places: Mapping[str, Path]) -> str:

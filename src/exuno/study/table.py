@@ -53,8 +53,11 @@ def is_seed(axis: Axis) -> bool:
 
 
 def layout_tables(found: Sequence[Measured], layout: Layout) -> list[Table]:
-    """Sorts the cells into tables; a stage that an axis does not concern is the same for all its values."""
+    """Sorts the cells into tables; a stage that an axis does not concern is the same for all its values, and one that
+    measures nothing of what is shown is left out."""
     stages = list(dict.fromkeys(one.cell.stage for one in found))
+    stages = [stage for stage in stages if _shown(found, stage, layout)] or stages
+    several = sum(layout.rows is not None and _has(found, stage, layout.rows) for stage in stages) > 1
     columns = layout.columns.values if layout.columns else (None,)
     heads = tuple(label(layout.columns, value) if layout.columns and value else "" for value in columns)
     tables = []
@@ -69,10 +72,21 @@ def layout_tables(found: Sequence[Measured], layout: Layout) -> list[Table]:
                 line = _at(of_stage, layout.rows, value)
                 cells = tuple(_at(line, layout.columns, column) for column in columns)
                 name = label(layout.rows, value) if layout.rows and value else stage
-                rows.append(Row(name, stage, cells))
+                rows.append(Row(f"{stage}, {name}" if several and value else name, stage, cells))
         named = [label(axis, value) for axis, value in zip(layout.tables, split, strict=True)]
         tables.append(Table(", ".join(named) or "Results", heads, rows))
     return tables
+
+
+def _shown(found: Sequence[Measured], stage: str, layout: Layout) -> bool:
+    """Whether a cell of a stage has, or may still get, one of the metrics."""
+    of_stage = [one for one in found if one.cell.stage == stage]
+    done = [one for one in of_stage if one.reason == ""]
+    return not done or any(one.value(metric) is not None for one in done for metric in layout.metrics)
+
+
+def _has(found: Sequence[Measured], stage: str, axis: Axis) -> bool:
+    return any(axis.name in one.cell.values for one in found if one.cell.stage == stage)
 
 
 def _at(found: Sequence[Measured], axis: Axis | None, value: str | None) -> list[Measured]:
