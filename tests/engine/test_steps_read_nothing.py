@@ -20,6 +20,7 @@ from torch._subclasses.fake_tensor import (
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from exuno.data.augmentation import views
 from exuno.data.poster.layout import Layout
 from exuno.data.poster.patches import fixed_labels
 from exuno.distill.method import Distillation
@@ -27,13 +28,13 @@ from exuno.distill.options import Loss, Mix
 from exuno.engine.devices import make_accelerator
 from exuno.engine.method import Batch, Method, Numbers, StepOutput, Table, TrainState
 from exuno.engine.optim import Rates, make_optimizer
-from exuno.engine.options import Optim, RunOptions
+from exuno.engine.options import Optim, RunOptions, Views
 from exuno.engine.training import Step
-from exuno.fewshot import views
+from exuno.fewshot import masks
 from exuno.fewshot.losses import ibot, smkd
 from exuno.fewshot.method import MaskedDistillation
 from exuno.fewshot.network import Projection
-from exuno.fewshot.options import Head, LossWeights, PretrainConfig, Views
+from exuno.fewshot.options import Head, LossWeights, PretrainConfig
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
 from exuno.models.zoo.vit import Vit
@@ -45,6 +46,11 @@ from exuno.poster.method import Distiller
 from exuno.poster.network import fresh_network
 from exuno.poster.options import Inner, Unroll
 from exuno.poster.start import initial_label_array
+from exuno.selfsup.methods import Pretext
+from exuno.selfsup.methods.bigan import BiGAN
+from exuno.selfsup.methods.dino import Dino
+from exuno.selfsup.methods.rotnet import RotNet
+from exuno.selfsup.methods.simclr import SimCLR
 from exuno.teach.train import Supervised
 
 PLAIN = Optim(name="adamw", weight_decay=0.1, weight_decay_end=0.2, clip=1.0)
@@ -204,9 +210,9 @@ SMKD = LossWeights(class_level=1.0, patch_level=1.0, supervised=1.0, by_attentio
 )
 def test_fewshot(weights: LossWeights, mode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the processor, too, as if it were not to be asked; there the sizes may be."""
-    for module in (views, views, ibot, smkd):
+    for module in (views, masks, ibot, smkd):
         monkeypatch.setattr(module, "reads_are_free", lambda device: False)
-    monkeypatch.setattr(views, "STEPS", 3)
+    monkeypatch.setattr(masks, "STEPS", 3)
     config = PretrainConfig(
         data="digits",
         size=8,
@@ -220,6 +226,14 @@ def test_fewshot(weights: LossWeights, mode: Any, monkeypatch: pytest.MonkeyPatc
     method = MaskedDistillation(net, Projection(16, config.head), config, 5, 20, 8, (0.4,) * 3, (0.2,) * 3)
     batch = images(6, 3) | {"images": torch.zeros(6, 3, 10, 10, dtype=torch.uint8)}
     trace(method, batch, replace(config.optim, clip_each=True), steps=1)
+
+
+@pytest.mark.parametrize(
+    "options", [RotNet(), BiGAN(codes=4, width=4), SimCLR(hidden=4), Dino(hidden=4)], ids=lambda one: type(one).__name__
+)
+def test_selfsup(options: Pretext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "reads_are_free", lambda device: False)
+    trace(options.make(model(4, "convnet_2_4-batch", 3), 20, (8, 8), 0), images(6, 3), steps=1)
 
 
 class Careless(Supervised):

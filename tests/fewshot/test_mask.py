@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exuno.fewshot import views as module
+from exuno.fewshot import masks as module
+from exuno.fewshot.masks import most_masked
 from exuno.fewshot.options import Mask
-from exuno.fewshot.views import most_masked
 
 GRIDS = st.tuples(st.integers(1, 12), st.integers(1, 12))
 SHARES = st.floats(0, 1)

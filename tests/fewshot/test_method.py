@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from exuno.engine.method import Numbers, StepOutput, TrainState, numbers_at
-from exuno.engine.options import Optim
+from exuno.engine.options import Optim, Views
 from exuno.fewshot.method import MaskedDistillation, Outputs
 from exuno.fewshot.network import Projection
-from exuno.fewshot.options import Head, LossWeights, Mask, PretrainConfig, Teacher, Views
+from exuno.fewshot.options import Head, LossWeights, Mask, PretrainConfig, Teacher
 from exuno.models.zoo.vit import Vit
 
 NAMES = ("cls", "masked", "class_level", "patch_level", "supervised")

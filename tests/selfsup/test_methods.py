@@ -33,7 +33,7 @@ def images(count: int = 24) -> Tensor:
 
 
 def test_the_registered_methods_have_options() -> None:
-    assert set(methods.names) == {"rotnet", "deepcluster", "bigan"}
+    assert set(methods.names) == {"rotnet", "deepcluster", "bigan", "simclr", "dino"}
     made = methods.make("deepcluster", ["clusters=7", "components=3"])
     assert (made.outputs, made.components, made.iterations) == (7, 3, 20)
     assert methods.make("bigan", ["codes=5"]).outputs == 5

@@ -13,7 +13,7 @@ from exuno.models.load import load_model
 SMOKE = ["--smoke", "--devices", "cpu"]
 
 
-@pytest.mark.parametrize("method", ["rotnet", "deepcluster", "bigan"])
+@pytest.mark.parametrize("method", ["rotnet", "deepcluster", "bigan", "simclr", "dino"])
 def test_a_run_goes_on_bit_by_bit(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped after two of six steps, which of deepcluster is the middle of an epoch."""
     small = {"deepcluster": ["--settings", "clusters=8", "components=4"], "bigan": ["--settings", "codes=6", "width=4"]}

@@ -6,8 +6,8 @@ from typing import Any, Literal, TypedDict
 
 from exuno.api.outcome import Outcome
 from exuno.distill.options import Loss, Mix
-from exuno.engine.options import Augment, MelSpec, Optim
-from exuno.fewshot.options import Head, LossWeights, Mask, Teacher, Validation, Views
+from exuno.engine.options import Augment, MelSpec, Optim, Views
+from exuno.fewshot.options import Head, LossWeights, Mask, Teacher, Validation
 from exuno.poster.options import Evaluation, Inner, Unroll
 from exuno.synth.options import AudioOptions, ImageOptions, VideoOptions
 

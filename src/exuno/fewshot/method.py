@@ -7,13 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from exuno.data.augmentation.views import GLOBAL, make_views
 from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState, cosine
 from exuno.engine.options import Optim
 from exuno.fewshot.losses import Term, class_level, dino, find_pairs, masked, patch_level, sharpen
 from exuno.fewshot.losses.shared import gathered, mean_of_all
+from exuno.fewshot.masks import make_masks, most_masked
 from exuno.fewshot.network import Projection
 from exuno.fewshot.options import LossWeights, PretrainConfig
-from exuno.fewshot.views import GLOBAL, make_masks, make_views, most_masked
 from exuno.models.zoo.vit import Vit
 
 _torch: Any = torch

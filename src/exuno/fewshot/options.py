@@ -7,17 +7,13 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 import tyro
 
 from exuno.engine.check import check_optim, check_run
-from exuno.engine.options import Measuring, Optim, RunOptions
+from exuno.engine.options import Measuring, Optim, RunOptions, Views
 from exuno.engine.ranges import (
-    AREAS,
     BUDGET,
     FRACTION,
     FROM_0,
     FROM_1,
     PIXELS,
-    POSITIVE_PAIR,
-    PROBABILITY,
-    STRENGTHS,
     TEMPERATURE,
     Range,
     check_fields,
@@ -48,43 +44,6 @@ class Classes:
     """Quarter turns of a class are three further classes, as is usual for Omniglot."""
     mirrored: bool = False
     """Mirror images of a class are a further class; with --turns, as many again."""
-
-
-BLUR = Range(low=0, high=1, wanted="three probabilities from 0 to 1")
-
-
-@dataclass(frozen=True)
-class Views:
-    """Multi-crop: two global views and some local ones of each image (Caron et al., NeurIPS 2020)."""
-
-    scale: Annotated[tuple[float, float], AREAS] = (0.25, 1.0)
-    """Range of the area of a global view."""
-    local: Annotated[int, FROM_0] = 10
-    """Number of local views."""
-    local_size: Annotated[int, PIXELS] = 96
-    """Side of a local view in pixels."""
-    local_scale: Annotated[tuple[float, float], AREAS] = (0.05, 0.25)
-    """Range of the area of a local view."""
-    aspect: Annotated[tuple[float, float], POSITIVE_PAIR] = (0.75, 4 / 3)
-    """Range of the aspect ratio of every view."""
-    flip: Annotated[float, PROBABILITY] = 0.5
-    """Probability of a horizontal flip."""
-    jitter: Annotated[tuple[float, float, float, float], STRENGTHS] = (0.4, 0.4, 0.2, 0.1)
-    """Colour jitter: brightness, contrast, saturation, hue."""
-    jitter_p: Annotated[float, PROBABILITY] = 0.8
-    """Probability of the colour jitter."""
-    gray: Annotated[float, PROBABILITY] = 0.2
-    """Probability of turning a view gray."""
-    blur: Annotated[tuple[float, float, float], BLUR] = (
-        1.0,
-        0.1,
-        0.5,
-    )
-    """Probability of a Gaussian blur of the first global view, of the second, and of a local one."""
-    sigma: Annotated[tuple[float, float], Range(low=0, rising=True, wanted="a range of numbers from 0")] = (0.1, 2.0)
-    """Range of the blur's standard deviation in pixels."""
-    solarize: Annotated[float, PROBABILITY] = 0.2
-    """Probability of solarisation of the second global view."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ class SelfsupConfig:
     )
 
     method: Annotated[str, methods] = "rotnet"
-    """The self-supervised method: rotnet, deepcluster, bigan, or one of your own, module:Name."""
+    """The self-supervised method: rotnet, deepcluster, bigan, simclr, dino, or one of your own, module:Name."""
     settings: tuple[str, ...] = ()
     """Options of the method, such as clusters=1000 of deepcluster or codes=200 of bigan."""
     model: str = "exuno:convnet_4_128-batch"

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from exuno.data.augmentation import views as module
 from exuno.data.augmentation.crop import boxes_in, crop_batch
-from exuno.fewshot import views as module
-from exuno.fewshot.options import Views
-from exuno.fewshot.views import crop_views, make_views
+from exuno.data.augmentation.views import crop_views, make_views
+from exuno.engine.options import Views
 
 FULL = Views(local=3, local_size=8, jitter_p=0.7, blur=(0.9, 0.3, 0.5), gray=0.4, solarize=0.5)
 PLAIN = replace(FULL, flip=0, jitter=(0, 0, 0, 0), gray=0, blur=(0, 0, 0), sigma=(1, 2), solarize=0)
