@@ -136,7 +136,7 @@ def test_metavars_say_what_is_wanted(capsys: pytest.CaptureFixture[str]) -> None
         (["teach", "digits", "--epochs", "many"], "--epochs N: Times the training set is seen."),
         (
             ["teach", "digits", "--optim.name", "adm"],
-            "--optim.name adm is no optimizer. Did you mean adam? There are adam, adamw, sgd, lars;",
+            "--optim.name adm is no optimizer. Did you mean adam? There are adam, adamw, sgd, lars, muon;",
         ),
         (["--completion", "fish"], "Give --completion bash or zsh."),
     ],
@@ -166,7 +166,7 @@ def test_a_shell_completes_verbs_presets_options_and_values(tmp_path: Path, caps
         (["distill", "dig"], ["digits", "digits-kd"]),
         (["distill", "digits", "--temp"], []),
         (["distill", "digits", "--loss.te"], ["--loss.temperature"]),
-        (["distill", "digits", "--optim.name", ""], ["adam", "adamw", "lars", "sgd"]),
+        (["distill", "digits", "--optim.name", ""], ["adam", "adamw", "lars", "muon", "sgd"]),
         (["fewshot", "p"], ["pretrain"]),
         (["fewshot", "pretrain", "mini"], ["mini-imagenet"]),
         (["fewshot", "pretrain", "digits", "--mask.sh"], ["--mask.shape"]),

@@ -1,4 +1,4 @@
-"""LARS: its steps by hand, and that it trains, stops and goes on like the other optimizers."""
+"""LARS and Muon: their steps, and that they train, stop and go on like the other optimizers."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from exuno.cli import main
-from exuno.engine.optim import make_optimizer
+from exuno.engine.optim import make_optimizer, orthogonalized
 from exuno.engine.options import Optim
 
 CPU = torch.device("cpu")
@@ -69,11 +69,12 @@ def test_parameters_without_a_gradient_stay_and_groups_have_their_own_decay() ->
     assert torch.equal(frozen, torch.ones(2, 2))
 
 
-def test_a_state_that_was_kept_goes_on_bit_by_bit() -> None:
+@pytest.mark.parametrize("name", ["lars", "muon"])
+def test_a_state_that_was_kept_goes_on_bit_by_bit(name: str) -> None:
     torch.manual_seed(0)
     start, gradients = torch.randn(3, 4), torch.randn(4, 3, 4)
     whole, half, rest = (nn.Parameter(start.clone()) for _ in range(3))
-    one, two, three = lars(whole), lars(half), lars(rest)
+    one, two, three = (lars(each, name=name) for each in (whole, half, rest))
     for number, gradient in enumerate(gradients.tolist()):
         stepped(one, whole, gradient)
         if number < 2:
@@ -86,13 +87,49 @@ def test_a_state_that_was_kept_goes_on_bit_by_bit() -> None:
     assert torch.equal(whole, rest)
 
 
-def test_it_trains_by_the_command_line(tmp_path: Path) -> None:
+def test_muon_is_torchs_on_matrices_and_adamw_on_the_rest() -> None:
+    """torch's Muon, which takes matrices alone, in bfloat16: equal to its rounding. Filters are matrices."""
+    torch.manual_seed(0)
+    start, bias = torch.randn(6, 3, 2, 2), torch.randn(5)
+    filters, vector = nn.Parameter(start.clone()), nn.Parameter(bias.clone())
+    flat, same = nn.Parameter(start.flatten(1).clone()), nn.Parameter(bias.clone())
+    ours = make_optimizer([{"params": [filters, vector]}], Optim(name="muon", lr=0.1, weight_decay=0.2), CPU)
+    settings: dict[str, Any] = {"momentum": 0.9, "adjust_lr_fn": "match_rms_adamw"}
+    theirs = torch.optim.Muon([flat], 0.1, weight_decay=0.2, **settings)
+    adamw = torch.optim.AdamW([same], 0.1, weight_decay=0.2)
+    for _ in range(3):
+        gradient, other = torch.randn(6, 12), torch.randn(5)
+        filters.grad, vector.grad = gradient.view_as(filters).clone(), other.clone()
+        flat.grad, same.grad = gradient.clone(), other.clone()
+        for optimizer in (ours, theirs, adamw):
+            optimizer.step()
+    moved = (flat - start.flatten(1)).norm()
+    assert (filters.flatten(1) - flat).norm() < 0.02 * moved
+    torch.testing.assert_close(vector, same)
+    assert filters.grad is not None  # handed back
+
+
+def test_singular_values_are_brought_near_one() -> None:
+    torch.manual_seed(0)
+    for shape in ((8, 30), (30, 8)):
+        matrix = torch.randn(shape) * torch.logspace(0, -2, shape[1])
+        u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+        found = orthogonalized(matrix)
+        inside = torch.diag(u.T @ found @ v.T)  # in the basis of the singular vectors it is diagonal
+        torch.testing.assert_close(u @ torch.diag(inside) @ v, found, atol=1e-4, rtol=0)
+        assert inside.min() > 0.3
+        assert inside.max() < 1.3
+
+
+@pytest.mark.parametrize(("name", "rate"), [("lars", "5"), ("muon", "3e-3")])
+def test_it_trains_by_the_command_line(tmp_path: Path, name: str, rate: str) -> None:
     args = ["teach", "digits", "--model", "exuno:convnet_1_8", "--devices", "cpu", "--epochs", "2"]
-    args += ["--optim.name", "lars", "--optim.lr", "5", "--optim.weight-decay", "1e-4"]
+    args += ["--optim.name", name, "--optim.lr", rate, "--optim.weight-decay", "1e-4"]
     assert main([*args, "--run-dir", str(tmp_path / "run")]) == 0
     assert json.loads((tmp_path / "run/result.json").read_text())["metrics"]["model/top1"] > 0.5
 
 
-def test_nesterov_is_refused(fails: Callable[..., str]) -> None:
-    told = fails("teach", "digits", "--optim.name", "lars", "--optim.nesterov", "--smoke")
-    assert "--optim.nesterov with --optim.name lars is on" in told
+@pytest.mark.parametrize("name", ["lars", "adam", "muon"])
+def test_nesterov_is_refused(fails: Callable[..., str], name: str) -> None:
+    told = fails("teach", "digits", "--optim.name", name, "--optim.nesterov", "--smoke")
+    assert f"--optim.nesterov with --optim.name {name} is on" in told

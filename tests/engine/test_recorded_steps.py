@@ -81,6 +81,7 @@ PLANS = {
     "adamw": Optim(name="adamw", lr=0.05, weight_decay=0.1, weight_decay_end=0.4, clip=0.5, warmup=0.2),
     "sgd": Optim(name="sgd", lr=0.05, weight_decay=0.1, weight_decay_end=0.4, clip=0.1, clip_each=True),
     "lars": Optim(name="lars", lr=5.0, weight_decay=0.1, weight_decay_end=0.4, schedule="step"),
+    "muon": Optim(name="muon", lr=0.05, weight_decay=0.1, weight_decay_end=0.4),
 }
 
 

@@ -146,7 +146,7 @@ def images(count: int = 6, channels: int = 1, side: int = 8) -> dict[str, Tensor
     }
 
 
-@pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "lars"])
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "lars", "muon"])
 @pytest.mark.parametrize("recorded", [False, True])
 def test_teach(name: Any, recorded: bool) -> None:
     trace(Supervised(model(), 0.1), images(), Optim(name=name, weight_decay_end=0.1, clip=1.0), recorded=recorded)

@@ -10,8 +10,8 @@ def check_optim(optim: Optim) -> None:
     good = optim.lr_end == 0 or optim.schedule == "cosine"
     require(good, "--optim.lr-end", optim.lr_end, f"0 with --optim.schedule {optim.schedule}; cosine alone ends there")
     require(not optim.nesterov or optim.momentum > 0, "--optim.nesterov", "on", "a momentum above 0, or leave it out")
-    plain = not (optim.nesterov and optim.name == "lars")
-    require(plain, "--optim.nesterov with --optim.name lars", "on", "--optim.name sgd, or leave it out")
+    plain = not (optim.nesterov and optim.name in ("adam", "adamw", "lars", "muon"))
+    require(plain, f"--optim.nesterov with --optim.name {optim.name}", "on", "--optim.name sgd, or leave it out")
 
 
 def check_augment(augment: Augment) -> None:

@@ -1,4 +1,4 @@
-"""Optimizers by name, and LARS, which torch does not have."""
+"""Optimizers by name, and LARS and Muon, which torch does not have, or only for matrices."""
 
 import ast
 import inspect
@@ -92,6 +92,80 @@ class Lars(torch.optim.Optimizer):
             _torch._foreach_add_(weights, velocities, alpha=-lr)
 
 
+QUINTIC, SCHULZ_STEPS = (3.4445, -4.7750, 2.0315), 5
+"""Coefficients and number of the Newton-Schulz iterations, those of Muon's author."""
+
+
+def orthogonalized(x: Tensor) -> Tensor:
+    """A matrix whose singular values are all near 1, between 0.7 and 1.2, with the singular vectors of ``x`` [N, M]:
+    five quintic Newton-Schulz iterations, in bfloat16 on a GPU and float32 on a processor."""
+    a, b, c = QUINTIC
+    wide = x.T if x.shape[0] > x.shape[1] else x
+    wide = wide.bfloat16() if x.is_cuda else wide.float()
+    wide = wide / wide.norm().clamp(min=1e-7)
+    for _ in range(SCHULZ_STEPS):
+        gram = wide @ wide.T
+        wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
+    return (wide.T if x.shape[0] > x.shape[1] else wide).to(x.dtype)
+
+
+@optimizers.register("muon", summary="orthogonalised momentum of matrices and filters, adamw for the rest")
+class Muon(torch.optim.AdamW):
+    """Momentum whose singular values are all brought to about 1 (Jordan et al., 2024), for tensors of two and more
+    dimensions, a filter bank [O, I, H, W] being a matrix [O, I H W]; AdamW for all others.
+
+    Steps have the size of those of AdamW, 0.2 sqrt(max(O, I H W)) times the learning rate (Liu et al., arXiv
+    2502.16982), and the weight decay is decoupled, so that its rates serve for both. Momentum is Nesterov's.
+
+    Args:
+        groups: parameter groups.
+        lr: learning rate.
+        weight_decay: decoupled.
+        momentum: of tensors of two and more dimensions.
+        betas: of the others.
+        fused: likewise.
+    """
+
+    def __init__(
+        self,
+        groups: Iterable[dict[str, Any]],
+        lr: float,
+        weight_decay: float = 0.0,
+        momentum: float = 0.9,
+        betas: tuple[float, float] = (0.9, 0.999),
+        fused: bool | None = None,
+    ) -> None:
+        super().__init__(groups, lr, betas, weight_decay=weight_decay, fused=fused)
+        for group in self.param_groups:
+            group.setdefault("momentum", momentum)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """One step; parameters without a gradient stay. There is no line search, so no ``closure`` is called."""
+        held: list[tuple[Tensor, Tensor]] = []
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None and p.ndim > 1:
+                    self._step(p, p.grad, group)
+                    held.append((p, p.grad))
+                    p.grad = None  # so that AdamW leaves it alone
+        super().step()
+        for p, grad in held:
+            p.grad = grad
+
+    def _step(self, p: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+        state, momentum, lr = self.state[p], group["momentum"], group["lr"]
+        if "velocity" not in state:
+            state["velocity"] = torch.zeros_like(p)
+            state["step"] = torch.zeros((), device=p.device)  # looked for by torch when a state is loaded
+        velocity = state["velocity"].mul_(momentum).add_(grad)
+        update = orthogonalized(grad.add(velocity, alpha=momentum).flatten(1))
+        update.mul_(0.2 * max(update.shape) ** 0.5)
+        if group["weight_decay"]:
+            p.mul_(1 - lr * group["weight_decay"])
+        p.sub_(update.view_as(p) * lr)
+
+
 def make_optimizer(groups: Iterable[dict[str, Any]], optim: Optim, device: torch.device) -> torch.optim.Optimizer:
     """The optimizer of ``optim`` over parameter groups; one fused kernel for all parameters where torch has it. It gets
     those of its arguments that ``--optim`` knows, and ``--optim.options``.
@@ -143,7 +217,7 @@ class Rates:
 
     def __init__(self, optimizer: torch.optim.Optimizer, optim: Optim, decaying: Sequence[int], recorded: bool) -> None:
         self.optimizer, self.optim, self.recorded = optimizer, optim, recorded
-        self.rate = learning_rate(optim)
+        self.rate, self.decoupled = learning_rate(optim), isinstance(optimizer, torch.optim.AdamW)
         self.decaying = () if optim.weight_decay_end is None else tuple(decaying)
         for group in optimizer.param_groups:
             if "capturable" in group:  # also after a checkpoint of another device
@@ -168,7 +242,7 @@ class Rates:
                 continue
             told[f"rate {number}"] = rate
             if number in self.decaying:
-                told[f"decay {number}"] = 1 - rate * decay if self.optim.name == "adamw" else decay
+                told[f"decay {number}"] = 1 - rate * decay if self.decoupled else decay
         return told
 
     def place(self, numbers: Numbers) -> None:
@@ -179,11 +253,12 @@ class Rates:
 
     @torch.no_grad()
     def decay(self, numbers: Numbers) -> None:
-        """The weight decay of a step that may be recorded: of ``adamw`` on the weights, else on the gradients."""
+        """The weight decay of a step that may be recorded: of ``adamw`` and ``muon`` on the weights, else on the
+        gradients."""
         for number in self.decaying if self.recorded else ():
             factor = numbers[f"decay {number}"]
             weights = [p for p in self.optimizer.param_groups[number]["params"] if p.grad is not None]
-            if self.optim.name == "adamw":
+            if self.decoupled:
                 _torch._foreach_mul_(weights, factor)
                 continue
             if self.optim.name == "lars":

@@ -95,7 +95,8 @@ class Optim:
 
     name: Annotated[str, optimizers] = "adam"
     """Optimizer. `adam` adds weight decay to the gradient, `adamw` decouples it; `lars` is `sgd` with steps in
-    proportion to the weights of each layer, for large batches; module:Name is any other class of optimizers."""
+    proportion to the weights of each layer, for large batches; `muon` orthogonalises the momentum of matrices and
+    filters, at the rates of `adamw`; module:Name is any other class of optimizers."""
     options: tuple[str, ...] = ()
     """Further arguments of that optimizer, as betas=(0.9,0.95)."""
     lr: Annotated[float, Range(above=0, wanted="a positive --optim.lr")] = 1e-3
@@ -107,7 +108,7 @@ class Optim:
     weight_decay_end: Annotated[float | None, Range(low=0, wanted="0 or more, or None")] = None
     """Weight decay at the end, along a cosine; constant by default."""
     momentum: Annotated[float, FRACTION] = 0.9
-    """Momentum of sgd and lars."""
+    """Momentum of sgd, lars and muon."""
     nesterov: bool = False
     """Nesterov momentum (sgd)."""
     schedule: Literal["constant", "cosine", "step"] = "cosine"
