@@ -5,10 +5,10 @@ dataclasses that the command line is made of. Run it after a change of an option
 """
 
 import types
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from exuno.api.keywords import is_positional, keywords, metadata
 from exuno.verbs import VERBS
@@ -57,22 +57,49 @@ def written(hint: Any, groups: dict[str, str]) -> str:
     return {str: "str | Path | Outcome", Path: "str | Path"}.get(hint) or getattr(hint, "__name__", str(hint))
 
 
+def bodies(kind: type[Any], name: str, words: str, left_out: tuple[str, ...], groups: dict[str, str],
+           done: dict[str, dict[str, str]]) -> None:  # fmt: skip
+    """Adds to ``done`` the dictionary of a configuration by its name, after those of the groups that are typed without
+    a prefix, which it inherits, as it does those of an earlier one whose keywords are all its own."""
+    import tyro
+
+    bases, hints = [], get_type_hints(kind, include_extras=True)
+    for each in fields(kind):
+        if tyro.conf.OmitArgPrefixes in metadata(hints[each.name]):
+            group = get_args(hints[each.name])[0]
+            if f"{group.__name__}Keywords" not in done:
+                bodies(group, f"{group.__name__}Keywords", "", (), groups, done)
+            bases.append(f"{group.__name__}Keywords")
+    known = {key: hint for key, hint in keywords(kind).items() if not is_positional(hint) and key not in left_out}
+    all_lines = {key: written(hint, groups) for key, hint in known.items()}
+    whole = [other for other, lines in INHERITED.items() if other not in bases and lines.items() <= all_lines.items()]
+    if words and whole:
+        bases = [max(whole, key=lambda other: len(INHERITED[other]))]
+    above = {key for base in bases for key in INHERITED[base]}
+    INHERITED[name] = all_lines
+    about = f"``exuno {words}``." if words else "Options of several verbs."
+    head = f'class {name}({", ".join(bases or ["TypedDict"])}, total=False):\n    """{about}"""\n'
+    done[name] = {"": head} | {key: f"    {key}: {line}" for key, line in all_lines.items() if key not in above}
+
+
+INHERITED: dict[str, dict[str, str]] = {}
+"""Name of each dictionary -> all its keywords, those of its bases among them."""
+
+
 def text() -> str:
     """The content of the file."""
     groups: dict[str, str] = {}
-    parts = []
+    done: dict[str, dict[str, str]] = {}
+    INHERITED.clear()
     for verb, entry in VERBS.items():
         for second, place in entry.options.items():
             words = f"{verb} {second}".strip()
             if words not in NAMES:
                 continue
             module, _, name = place.partition(":")
-            kind = getattr(import_module(module), name)
-            known = {key: hint for key, hint in keywords(kind).items() if not is_positional(hint) and key != "to"}
-            known = {key: hint for key, hint in known.items() if not (verb == "synth" and key == "out")}
-            lines = [f"    {key}: {written(hint, groups)}" for key, hint in known.items()]
-            first = f'class {NAMES[words]}Keywords(TypedDict, total=False):\n    """``exuno {words}``."""\n\n'
-            parts.append(first + "\n".join(lines))
+            left_out = ("to", "out") if verb == "synth" else ("to",)
+            bodies(getattr(import_module(module), name), f"{NAMES[words]}Keywords", words, left_out, groups, done)
+    parts = ["\n".join(lines.values()) for lines in done.values()]
     imports = "\n".join(f"from {module} import {name}" for name, module in sorted(groups.items()))
     head = (
         '"""Keywords of the functions of exuno, for editors and type checkers. Written by '

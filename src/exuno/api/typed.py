@@ -12,19 +12,9 @@ from exuno.poster.options import Evaluation, Inner, Unroll
 from exuno.synth.options import AudioOptions, ImageOptions, VideoOptions
 
 
-class SynthKeywords(TypedDict, total=False):
-    """``exuno synth``."""
+class ImageOptionsKeywords(TypedDict, total=False):
+    """Options of several verbs."""
 
-    count: int
-    seed: int
-    container: Literal["folder", "wds"]
-    group: int
-    shard: str | Path | Outcome
-    workers: int
-    smoke: bool
-    contact_sheet: int
-    format: Literal["jpeg", "png", "webp"]
-    quality: int
     size: int
     first_crop: float | None
     area: Sequence[float]
@@ -38,7 +28,35 @@ class SynthKeywords(TypedDict, total=False):
     vflip: float
 
 
-class SynthVideoKeywords(TypedDict, total=False):
+class SynthKeywords(ImageOptionsKeywords, total=False):
+    """``exuno synth``."""
+
+    count: int
+    seed: int
+    container: Literal["folder", "wds"]
+    group: int
+    shard: str | Path | Outcome
+    workers: int
+    smoke: bool
+    contact_sheet: int
+    format: Literal["jpeg", "png", "webp"]
+    quality: int
+
+
+class ClipFileOptionsKeywords(TypedDict, total=False):
+    """Options of several verbs."""
+
+    size: int
+    first_crop: float | None
+    area: Sequence[float]
+    aspect: Sequence[float]
+    jitter: Sequence[float]
+    jitter_p: float
+    frames: int
+    fps: int
+
+
+class SynthVideoKeywords(ClipFileOptionsKeywords, total=False):
     """``exuno synth video``."""
 
     count: int
@@ -50,27 +68,11 @@ class SynthVideoKeywords(TypedDict, total=False):
     smoke: bool
     contact_sheet: int
     crf: int
-    size: int
-    first_crop: float | None
-    area: Sequence[float]
-    aspect: Sequence[float]
-    jitter: Sequence[float]
-    jitter_p: float
-    frames: int
-    fps: int
 
 
-class SynthAudioKeywords(TypedDict, total=False):
-    """``exuno synth audio``."""
+class AudioOptionsKeywords(TypedDict, total=False):
+    """Options of several verbs."""
 
-    count: int
-    seed: int
-    container: Literal["folder", "wds"]
-    group: int
-    shard: str | Path | Outcome
-    workers: int
-    smoke: bool
-    format: Literal["wav", "flac"]
     rate: int
     seconds: float
     stretch: Sequence[float]
@@ -82,7 +84,44 @@ class SynthAudioKeywords(TypedDict, total=False):
     snr: Sequence[float]
 
 
-class TeachKeywords(TypedDict, total=False):
+class SynthAudioKeywords(AudioOptionsKeywords, total=False):
+    """``exuno synth audio``."""
+
+    count: int
+    seed: int
+    container: Literal["folder", "wds"]
+    group: int
+    shard: str | Path | Outcome
+    workers: int
+    smoke: bool
+    format: Literal["wav", "flac"]
+
+
+class HoldoutKeywords(TypedDict, total=False):
+    """Options of several verbs."""
+
+    holdout: float | None
+    holdout_seed: int
+
+
+class RunOptionsKeywords(TypedDict, total=False):
+    """Options of several verbs."""
+
+    run_dir: str | Path | None
+    devices: str | Path | Outcome
+    smoke: bool
+    no_images: bool
+    seed: int
+    precision: Literal["auto", "no", "bf16", "fp16"]
+    deterministic: bool
+    graphs: bool
+    resume: str | Path | Outcome
+    workers: int
+    loader: Literal["torch", "dali"]
+    track: Literal["tensorboard", "wandb"] | Sequence[Literal["tensorboard", "wandb"]]
+
+
+class TeachKeywords(HoldoutKeywords, RunOptionsKeywords, total=False):
     """``exuno teach``."""
 
     model: str | Path | Outcome
@@ -99,23 +138,9 @@ class TeachKeywords(TypedDict, total=False):
     mel: MelSpec | Mapping[str, Any]
     augment: Augment | Mapping[str, Any]
     optim: Optim | Mapping[str, Any]
-    holdout: float | None
-    holdout_seed: int
-    run_dir: str | Path | None
-    devices: str | Path | Outcome
-    smoke: bool
-    no_images: bool
-    seed: int
-    precision: Literal["auto", "no", "bf16", "fp16"]
-    deterministic: bool
-    graphs: bool
-    resume: str | Path | Outcome
-    workers: int
-    loader: Literal["torch", "dali"]
-    track: Literal["tensorboard", "wandb"] | Sequence[Literal["tensorboard", "wandb"]]
 
 
-class DistillKeywords(TypedDict, total=False):
+class DistillKeywords(HoldoutKeywords, RunOptionsKeywords, total=False):
     """``exuno distill``."""
 
     teacher: str | Path | Outcome
@@ -145,23 +170,9 @@ class DistillKeywords(TypedDict, total=False):
     video: VideoOptions | Mapping[str, Any]
     audio: AudioOptions | Mapping[str, Any]
     optim: Optim | Mapping[str, Any]
-    holdout: float | None
-    holdout_seed: int
-    run_dir: str | Path | None
-    devices: str | Path | Outcome
-    smoke: bool
-    no_images: bool
-    seed: int
-    precision: Literal["auto", "no", "bf16", "fp16"]
-    deterministic: bool
-    graphs: bool
-    resume: str | Path | Outcome
-    workers: int
-    loader: Literal["torch", "dali"]
-    track: Literal["tensorboard", "wandb"] | Sequence[Literal["tensorboard", "wandb"]]
 
 
-class SelfsupKeywords(TypedDict, total=False):
+class SelfsupKeywords(HoldoutKeywords, RunOptionsKeywords, total=False):
     """``exuno selfsup``."""
 
     method: str | Path | Outcome
@@ -180,23 +191,9 @@ class SelfsupKeywords(TypedDict, total=False):
     augment: Augment | Mapping[str, Any]
     synth: ImageOptions | Mapping[str, Any]
     optim: Optim | Mapping[str, Any]
-    holdout: float | None
-    holdout_seed: int
-    run_dir: str | Path | None
-    devices: str | Path | Outcome
-    smoke: bool
-    no_images: bool
-    seed: int
-    precision: Literal["auto", "no", "bf16", "fp16"]
-    deterministic: bool
-    graphs: bool
-    resume: str | Path | Outcome
-    workers: int
-    loader: Literal["torch", "dali"]
-    track: Literal["tensorboard", "wandb"] | Sequence[Literal["tensorboard", "wandb"]]
 
 
-class PosterKeywords(TypedDict, total=False):
+class PosterKeywords(HoldoutKeywords, RunOptionsKeywords, total=False):
     """``exuno poster``."""
 
     data: str | Path | Outcome
@@ -229,23 +226,17 @@ class PosterKeywords(TypedDict, total=False):
     unroll: Unroll | Mapping[str, Any]
     eval: Evaluation | Mapping[str, Any]
     optim: Optim | Mapping[str, Any]
-    holdout: float | None
-    holdout_seed: int
-    run_dir: str | Path | None
-    devices: str | Path | Outcome
-    smoke: bool
-    no_images: bool
-    seed: int
-    precision: Literal["auto", "no", "bf16", "fp16"]
-    deterministic: bool
-    graphs: bool
-    resume: str | Path | Outcome
-    workers: int
-    loader: Literal["torch", "dali"]
-    track: Literal["tensorboard", "wandb"] | Sequence[Literal["tensorboard", "wandb"]]
 
 
-class PretrainKeywords(TypedDict, total=False):
+class ClassesKeywords(TypedDict, total=False):
+    """Options of several verbs."""
+
+    split: str | Path | Outcome
+    turns: bool
+    mirrored: bool
+
+
+class PretrainKeywords(ClassesKeywords, RunOptionsKeywords, total=False):
     """``exuno fewshot pretrain``."""
 
     data: str | Path | Outcome
@@ -261,9 +252,6 @@ class PretrainKeywords(TypedDict, total=False):
     freeze_last: float
     mode: Literal["paper", "reference"]
     gather: bool
-    split: str | Path | Outcome
-    turns: bool
-    mirrored: bool
     views: Views | Mapping[str, Any]
     mask: Mask | Mapping[str, Any]
     head: Head | Mapping[str, Any]
@@ -271,61 +259,13 @@ class PretrainKeywords(TypedDict, total=False):
     weights: LossWeights | Mapping[str, Any]
     validation: Validation | Mapping[str, Any]
     optim: Optim | Mapping[str, Any]
-    run_dir: str | Path | None
-    devices: str | Path | Outcome
-    smoke: bool
-    no_images: bool
-    seed: int
-    precision: Literal["auto", "no", "bf16", "fp16"]
-    deterministic: bool
-    graphs: bool
-    resume: str | Path | Outcome
-    workers: int
-    loader: Literal["torch", "dali"]
-    track: Literal["tensorboard", "wandb"] | Sequence[Literal["tensorboard", "wandb"]]
 
 
-class FewshotDistillKeywords(TypedDict, total=False):
+class FewshotDistillKeywords(PretrainKeywords, total=False):
     """``exuno fewshot distill``."""
 
-    data: str | Path | Outcome
-    model: str | Path | Outcome
-    data_root: str | Path | None
-    size: int | None
-    store: int | None
-    epochs: int
-    batch_size: int
-    budget: float
-    evaluations: int
-    drop_path: float
-    freeze_last: float
-    mode: Literal["paper", "reference"]
-    gather: bool
-    split: str | Path | Outcome
-    turns: bool
-    mirrored: bool
-    views: Views | Mapping[str, Any]
-    mask: Mask | Mapping[str, Any]
-    head: Head | Mapping[str, Any]
-    teacher: Teacher | Mapping[str, Any]
-    weights: LossWeights | Mapping[str, Any]
-    validation: Validation | Mapping[str, Any]
-    optim: Optim | Mapping[str, Any]
-    run_dir: str | Path | None
-    devices: str | Path | Outcome
-    smoke: bool
-    no_images: bool
-    seed: int
-    precision: Literal["auto", "no", "bf16", "fp16"]
-    deterministic: bool
-    graphs: bool
-    resume: str | Path | Outcome
-    workers: int
-    loader: Literal["torch", "dali"]
-    track: Literal["tensorboard", "wandb"] | Sequence[Literal["tensorboard", "wandb"]]
 
-
-class FewshotEvalKeywords(TypedDict, total=False):
+class FewshotEvalKeywords(ClassesKeywords, total=False):
     """``exuno fewshot eval``."""
 
     run_dir: str | Path | None
@@ -336,9 +276,6 @@ class FewshotEvalKeywords(TypedDict, total=False):
     data: str | Path | Outcome | None
     data_root: str | Path | None
     part: Literal["train", "val", "test"]
-    split: str | Path | Outcome
-    turns: bool
-    mirrored: bool
     way: int
     shot: int | Sequence[int]
     queries: int | None
@@ -354,19 +291,9 @@ class FewshotEvalKeywords(TypedDict, total=False):
     seed: int
 
 
-class StudyKeywords(TypedDict, total=False):
-    """``exuno study``."""
+class StudyRunKeywords(TypedDict, total=False):
+    """Options of several verbs."""
 
-    stages: str | Path | Outcome | Sequence[str | Path | Outcome]
-    axes: str | Path | Outcome | Sequence[str | Path | Outcome]
-    set: str | Path | Outcome | Sequence[str | Path | Outcome]
-    tables: str | Path | Outcome | None
-    rows: str | Path | Outcome | None
-    columns: str | Path | Outcome | None
-    metrics: str | Path | Outcome | Sequence[str | Path | Outcome]
-    threads: int
-    processes: int
-    ray: str | Path | Outcome | None
     run_dir: str | Path | None
     resume: Literal["auto", "never"]
     data_root: str | Path | None
@@ -380,7 +307,22 @@ class StudyKeywords(TypedDict, total=False):
     no_images: bool
 
 
-class DoctorKeywords(TypedDict, total=False):
+class StudyKeywords(StudyRunKeywords, total=False):
+    """``exuno study``."""
+
+    stages: str | Path | Outcome | Sequence[str | Path | Outcome]
+    axes: str | Path | Outcome | Sequence[str | Path | Outcome]
+    set: str | Path | Outcome | Sequence[str | Path | Outcome]
+    tables: str | Path | Outcome | None
+    rows: str | Path | Outcome | None
+    columns: str | Path | Outcome | None
+    metrics: str | Path | Outcome | Sequence[str | Path | Outcome]
+    threads: int
+    processes: int
+    ray: str | Path | Outcome | None
+
+
+class DoctorKeywords(HoldoutKeywords, total=False):
     """``exuno doctor``."""
 
     run_dir: str | Path | None
@@ -392,8 +334,6 @@ class DoctorKeywords(TypedDict, total=False):
     data_root: str | Path | None
     split: str | Path | Outcome
     classes: Literal["auto", "by-name", "by-number"]
-    holdout: float | None
-    holdout_seed: int
     size: int | None
     claimed: float | None
     source: str | Path | Outcome | None
@@ -403,14 +343,21 @@ class DoctorKeywords(TypedDict, total=False):
     seed: int
 
 
-class PenultimateKeywords(TypedDict, total=False):
+class ExecutionKeywords(TypedDict, total=False):
+    """Options of several verbs."""
+
+    run_dir: str | Path | None
+    devices: Literal["auto", "cpu"]
+    smoke: bool
+    no_images: bool
+
+
+class PenultimateKeywords(HoldoutKeywords, ExecutionKeywords, total=False):
     """``exuno explain penultimate``."""
 
     data: str | Path | Outcome | None
     data_root: str | Path | None
     split: str | Path | Outcome | Sequence[str | Path | Outcome]
-    holdout: float | None
-    holdout_seed: int
     images: int | None
     size: int | None
     classes: str | Path | Outcome | Sequence[str | Path | Outcome]
@@ -423,13 +370,9 @@ class PenultimateKeywords(TypedDict, total=False):
     cache: str | Path | None
     seed: int
     workers: int
-    run_dir: str | Path | None
-    devices: Literal["auto", "cpu"]
-    smoke: bool
-    no_images: bool
 
 
-class NeuronsKeywords(TypedDict, total=False):
+class NeuronsKeywords(ExecutionKeywords, total=False):
     """``exuno explain neurons``."""
 
     units: str | Path | Outcome | Sequence[str | Path | Outcome]
@@ -441,30 +384,18 @@ class NeuronsKeywords(TypedDict, total=False):
     size: int | None
     steps: int | None
     seed: int
-    run_dir: str | Path | None
-    devices: Literal["auto", "cpu"]
-    smoke: bool
-    no_images: bool
 
 
-class AttentionKeywords(TypedDict, total=False):
+class AttentionKeywords(ExecutionKeywords, total=False):
     """``exuno explain attention``."""
 
     block: int
     size: int | None
-    run_dir: str | Path | None
-    devices: Literal["auto", "cpu"]
-    smoke: bool
-    no_images: bool
 
 
-class EvalKeywords(TypedDict, total=False):
+class EvalKeywords(ExecutionKeywords, total=False):
     """``exuno eval``."""
 
-    run_dir: str | Path | None
-    devices: Literal["auto", "cpu"]
-    smoke: bool
-    no_images: bool
     workers: int
     data: str | Path | Outcome | None
     data_root: str | Path | None
@@ -481,7 +412,7 @@ class EvalKeywords(TypedDict, total=False):
     seed: int
 
 
-class ProbeKeywords(TypedDict, total=False):
+class ProbeKeywords(HoldoutKeywords, ExecutionKeywords, total=False):
     """``exuno probe``."""
 
     data: str | Path | Outcome | None
@@ -498,12 +429,6 @@ class ProbeKeywords(TypedDict, total=False):
     batch_size: int
     seed: int
     workers: int
-    holdout: float | None
-    holdout_seed: int
-    run_dir: str | Path | None
-    devices: Literal["auto", "cpu"]
-    smoke: bool
-    no_images: bool
 
 
 class ExportKeywords(TypedDict, total=False):
