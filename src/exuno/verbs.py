@@ -73,6 +73,11 @@ VERBS = {
         },
     ),
     "eval": Verb("exuno.evaluate.eval", "measure a model on labelled data", {"": "exuno.evaluate.options:EvalConfig"}),
+    "predict": Verb(
+        "exuno.predict.predict",
+        "say what a model sees in pictures, with probabilities",
+        {"": "exuno.predict.options:PredictConfig"},
+    ),
     "probe": Verb(
         "exuno.probe.probe",
         "what each layer of a model has learned, by linear probes",
