@@ -53,6 +53,7 @@ VERBS = {
             "pretrain": "exuno.fewshot.options:PretrainConfig",
             "distill": "exuno.fewshot.options:DistillConfig",
             "eval": "exuno.fewshot.options:EvalConfig",
+            "predict": "exuno.fewshot.predict_options:PredictConfig",
         },
     ),
     "study": Verb(

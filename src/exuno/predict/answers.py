@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,9 +13,11 @@ from exuno.data.augmentation.augment import to_float
 from exuno.engine.devices import make_accelerator, measuring
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import RunOptions
+from exuno.evaluate.eval import spec_of
+from exuno.fewshot.eval_options import run_config
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
-from exuno.predict.options import PredictConfig
+from exuno.predict.options import BATCH, PredictConfig
 from exuno.predict.pictures import Listen, Look, Opener, Watch
 from exuno.predict.reading import CLIPS, PICTURES, RECORDINGS, Kind, Read, batches, items_of, listed
 from exuno.predict.rows import write
@@ -74,7 +77,7 @@ Scorer = Callable[[Sequence[Tensor]], Tensor]
 
 
 def answers(
-    kind: type[Kinds], read: Iterable[Read], score: Scorer, names: Sequence[str], topk: int
+    kind: type[Kinds], read: Iterable[Read], score: Scorer, names: tuple[str, ...], topk: int
 ) -> Iterator[Kinds]:
     """An answer for each picture, in order, as soon as its batch is done; one that could not be read has ``error``.
 
@@ -107,7 +110,12 @@ def classifier(model: Classifier) -> Scorer:
     @torch.inference_mode()
     def score(groups: Sequence[Tensor]) -> Tensor:
         device = model.mean.device
-        return model.net(torch.cat([model.prepare(to_float(group.to(device))) for group in groups])).float().softmax(1).cpu()
+        return (
+            model.net(torch.cat([model.prepare(to_float(group.to(device))) for group in groups]))
+            .float()
+            .softmax(1)
+            .cpu()
+        )
 
     return score
 
@@ -125,7 +133,7 @@ def opening(model: Classifier, size: int | None) -> tuple[Opener, Kind]:
     return (Watch(), CLIPS) if model.card.frames else (Look(size), PICTURES)
 
 
-def names_of(model: Classifier) -> Sequence[str]:
+def names_of(model: Classifier) -> tuple[str, ...]:
     """The names of a model's classes; their numbers, where it knows none.
 
     Raises:
@@ -136,7 +144,7 @@ def names_of(model: Classifier) -> Sequence[str]:
             f"{model.card.arch} extracts features and names no classes",
             "Show it a few images of each class: exuno fewshot predict MODEL --support FOLDER.",
         )
-    return model.card.class_names or [str(label) for label in range(model.card.classes)]
+    return model.card.class_names or tuple(map(str, range(model.card.classes)))
 
 
 def predict(config: PredictConfig) -> int:
@@ -165,7 +173,39 @@ def predict(config: PredictConfig) -> int:
     return write(found, replace(config, topk=topk), sources if isinstance(sources, list) else None)
 
 
-def predictions(model: Classifier, images: Any, topk: int, size: int | None, batch: int, workers: int) -> list[Prediction]:
+class Finished(Protocol):
+    """What a verb handed back that trained a model."""
+
+    @property
+    def spec(self) -> str: ...
+
+
+Model = str | Path | Classifier | Finished
+
+
+def at_hand(model: Model, devices: str) -> Classifier:
+    """The model that a call in Python names, ready to answer: one that is a module already stays where it lies.
+
+    Raises:
+        ExunoError: there is none.
+    """
+    if isinstance(model, Classifier):
+        return model
+    spec = spec_of(str(model)) if isinstance(model, str | Path) else model.spec
+    device = make_accelerator(measuring(RunOptions(devices=devices))).device
+    return load_model(spec, pretrained=True).to(device).eval()
+
+
+def side_of(model: Model) -> int | None:
+    """The side of images that the run of a model was given, if it is a run and was given one."""
+    if isinstance(model, Classifier):
+        return None
+    return run_config(spec_of(str(model)) if isinstance(model, str | Path) else model.spec).get("size")
+
+
+def predictions(
+    model: Classifier, images: Any, *, topk: int, size: int | None, batch_size: int = BATCH, workers: int = 0
+) -> list[Prediction]:
     """The same in Python, for a model that is at hand, where it lies.
 
     Raises:
@@ -176,7 +216,7 @@ def predictions(model: Classifier, images: Any, topk: int, size: int | None, bat
     if training:
         model.eval()
     try:
-        read = batches(items_of(images, kind), batch, opener, workers)
+        read = batches(items_of(images, kind), batch_size, opener, workers)
         return list(answers(Prediction, read, classifier(model), names, topk))
     finally:
         if training:

@@ -1,6 +1,6 @@
 """The configuration of ``exuno predict``, and what every verb takes that answers for pictures. No torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -24,8 +24,6 @@ class Answering:
     """table, jsonl (an object a line) or csv; default: by the suffix of --out, else table."""
     out: Path | None = None
     """File for the answers; default: they are printed."""
-    size: Annotated[int | None, PIXELS] = None
-    """Side at which a picture is cut out, before the model brings it to its own input size; default: see the manual."""
     batch_size: Annotated[int, FROM_1] = BATCH
     """Pictures in a batch; does not change any answer."""
     devices: Literal["auto", "cpu"] = "auto"
@@ -50,6 +48,7 @@ class Answering:
 class PredictConfig(Answering):
     """The classes that a model sees in pictures, with their probabilities."""
 
+    OFTEN: ClassVar[str] = "topk format out size batch_size devices workers dry_run"
     EXAMPLES: ClassVar[tuple[str, ...]] = (
         "exuno predict runs/mine my-photo.jpg",
         "exuno predict timm:resnet18 my-images --out answers.csv",
@@ -60,7 +59,10 @@ class PredictConfig(Answering):
     """Model spec: run:DIR (or the folder itself), file:PATH (or the file), timm:NAME, torchvision:NAME, hf-hub:NAME."""
     pictures: Pictures
     """Pictures: PATH[@BITSbit], photo:NAME; folders, with all pictures below them; - for paths from standard input, one
-    a line."""
+    a line. Of a model of sound, recordings."""
+    size: Annotated[int | None, PIXELS] = field(default=None, kw_only=True)
+    """Side of the middle of a picture that the model is given; default: that of its run, else 224 of photographs and
+    all of pictures up to 96 pixels."""
 
 
 def check_pictures(verb: str, pictures: tuple[str, ...]) -> None:

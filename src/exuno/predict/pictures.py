@@ -53,13 +53,15 @@ class Look:
     """Opens pictures: [C, H, W].
 
     Args:
-        side: of the square that is cut out of all of them; None leaves it to the picture.
+        side: of the square that is cut out of all but tensors; None leaves it to the picture.
     """
 
     side: int | None = None
 
     def __call__(self, picture: Picture) -> Tensor:
         pixels, seen = opened(picture)
+        if isinstance(picture, Tensor):
+            return pixels
         size = (self.side, self.side) if self.side else seen.image_size
         short = None if seen.resize is None else round(seen.resize * min(size) / min(seen.image_size))
         return prepare([pixels], size, short)[0]

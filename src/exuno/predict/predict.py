@@ -8,6 +8,7 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.session import print_plan
 from exuno.evaluate.eval import spec_of
 from exuno.evaluate.options import POSTER
+from exuno.fewshot.eval_options import run_config
 from exuno.predict.options import PredictConfig, check_pictures
 from exuno.presets import to_dict
 from exuno.specs import check_specs, rehearse
@@ -23,8 +24,8 @@ def main(args: Sequence[str]) -> None:
     if config.dry_run:
         print_plan(to_dict(config), None, [])
         rehearse(config, lambda: work(config))
-    elif unread := work(config):
-        raise SystemExit(min(1, unread))
+    elif work(config):
+        raise SystemExit(1)
 
 
 def complete(config: PredictConfig) -> PredictConfig:
@@ -33,8 +34,6 @@ def complete(config: PredictConfig) -> PredictConfig:
     Raises:
         ExunoError: no picture, no such model, a poster.
     """
-    from exuno.fewshot.eval_options import run_config
-
     check_pictures("predict", config.pictures)
     config = replace(config, model=spec_of(config.model))
     if config.model.startswith(POSTER):

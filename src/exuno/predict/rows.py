@@ -79,7 +79,12 @@ def _object(answer: "Answer", score: str) -> dict[str, Any]:
 
 
 def _head(topk: int, score: str) -> list[str]:
-    return ["image", "error", "margin", *(f"{name}{number}" for number in range(1, topk + 1) for name in ("label", "name", score))]
+    return [
+        "image",
+        "error",
+        "margin",
+        *(f"{name}{number}" for number in range(1, topk + 1) for name in ("label", "name", score)),
+    ]
 
 
 def _cells(answer: "Answer", topk: int) -> list[Any]:
