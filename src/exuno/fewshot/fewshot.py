@@ -105,12 +105,12 @@ def predict(args: Sequence[str]) -> None:
     from exuno.engine.session import print_plan
     from exuno.evaluate.eval import spec_of
     from exuno.fewshot.predict_options import PredictConfig
-    from exuno.predict.options import check_pictures
+    from exuno.predict.options import check_asked
     from exuno.presets import to_dict
     from exuno.specs import check_specs, rehearse
 
     config = parsed("fewshot predict", PredictConfig, args)
-    check_pictures("fewshot predict", config.pictures)
+    check_asked("fewshot predict", config.pictures, config.out)
     config = replace(config, model=spec_of(config.model))
     check_specs(config)
     if config.dry_run:

@@ -65,11 +65,13 @@ class PredictConfig(Answering):
     all of pictures up to 96 pixels."""
 
 
-def check_pictures(verb: str, pictures: tuple[str, ...]) -> None:
-    """Raises ExunoError unless something is to be predicted."""
+def check_asked(verb: str, pictures: tuple[str, ...], out: Path | None) -> None:
+    """Raises ExunoError unless something is to be answered for, and the answers have a place."""
     if not pictures:
         raise ExunoError(
             "no picture was given", f"Name pictures or folders behind the model: exuno {verb} MODEL my-photo.jpg."
         )
     if pictures.count("-") > 1:
         raise ExunoError("standard input is named twice", "Give - once.")
+    if out is not None and out.is_dir():
+        raise ExunoError(f"--out {out} is a folder", "Give the file for the answers, such as answers.csv.")

@@ -9,7 +9,7 @@ from exuno.engine.session import print_plan
 from exuno.evaluate.eval import spec_of
 from exuno.evaluate.options import POSTER
 from exuno.fewshot.eval_options import run_config
-from exuno.predict.options import PredictConfig, check_pictures
+from exuno.predict.options import PredictConfig, check_asked
 from exuno.presets import to_dict
 from exuno.specs import check_specs, rehearse
 
@@ -34,7 +34,7 @@ def complete(config: PredictConfig) -> PredictConfig:
     Raises:
         ExunoError: no picture, no such model, a poster.
     """
-    check_pictures("predict", config.pictures)
+    check_asked("predict", config.pictures, config.out)
     config = replace(config, model=spec_of(config.model))
     if config.model.startswith(POSTER):
         raise ExunoError(f"{config.model} is a poster, which trains models", "Give a model.")
