@@ -14,6 +14,7 @@ from torch import Tensor
 from exuno.data.augmentation.augment import to_float
 from exuno.data.images.folder import SUFFIXES, find_files
 from exuno.engine.errors import ExunoError
+from exuno.engine.ranges import check_fields
 from exuno.features import FeatureName
 from exuno.features.extract import check_images, check_size, crops, features_of, kind_of, reader, short_side
 from exuno.fewshot.heads import Support, learn
@@ -86,6 +87,9 @@ class Predictor:
         devices: Literal["auto", "cpu"] = "auto",
         workers: int = 0,
     ) -> None:
+        options: dict[str, Any] = {"head": head, "neighbours": neighbours, "features": features, "size": size}
+        options |= {"resize": resize, "batch_size": batch_size, "workers": workers}
+        check_fields(PredictConfig("", (), support=Path(), **options))
         net = at_hand(model, devices)
         self.model = copy.deepcopy(net).eval() if net.training else net
         check_images(self.model)
