@@ -60,7 +60,7 @@ class Look:
 
     def __call__(self, picture: Picture) -> Tensor:
         pixels, seen = opened(picture)
-        if isinstance(picture, Tensor):
+        if isinstance(picture, Tensor) or (self.side is None and seen.resize is None):
             return pixels
         size = (self.side, self.side) if self.side else seen.image_size
         short = None if seen.resize is None else round(seen.resize * min(size) / min(seen.image_size))
@@ -115,8 +115,13 @@ def _file(spec: str) -> NDArray[np.uint8]:
     if spec.startswith(("photo:", "noise:")):
         return load_photo(spec)
     bare, bits = split_bits(spec)
-    path = existing(Path(bare), "picture", FORMS)
-    return decode(read_bytes(path), f"'{path}'", bits)
+    path = Path(bare)
+    try:
+        content = read_bytes(path)
+    except ExunoError:
+        existing(path, "picture", FORMS)  # tells better what is not there, but to ask first takes as long as to read
+        raise
+    return decode(content, f"'{path}'", bits)
 
 
 def _array(picture: NDArray[Any]) -> NDArray[np.uint8]:
