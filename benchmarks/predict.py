@@ -71,7 +71,7 @@ def by_hand(run: Path, paths: list[Path], batch: int) -> Iterator[list[tuple[int
 
     model = load_model(f"run:{run}", pretrained=True).eval()
     net, card = model.net, model.card
-    change = transforms.Compose(
+    change: Any = transforms.Compose(
         [
             transforms.Grayscale(),
             transforms.ToTensor(),
