@@ -41,7 +41,7 @@ bench: .venv/ready  ## every benchmark; writes benchmarks/RESULTS.md
 	$(SYNC) --group heavy --group bench
 	for script in benchmarks/synth.py benchmarks/distill.py benchmarks/poster.py benchmarks/smkd_loss.py \
 	  benchmarks/episodes.py benchmarks/input.py benchmarks/video.py benchmarks/audio.py benchmarks/explain.py \
-	  benchmarks/startup.py; do $(BIN)/python $$script || exit 1; done
+	  benchmarks/startup.py benchmarks/predict.py; do $(BIN)/python $$script || exit 1; done
 
 clean:  ## everything that can be made again; runs stay
 	rm -rf .venv .venv-lowest .uv .pytest_cache .ruff_cache .hypothesis dist

@@ -63,7 +63,7 @@ def test_what_comes_back_is_the_run_and_answers(student: exuno.Trained) -> None:
     assert isinstance(images, torch.Tensor)
     torch.testing.assert_close(student([*images]), student(images / 255), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(student(images.numpy() / 255.0), logits, rtol=1e-4, atol=1e-4)  # float64
-    assert student.predict(images) == [str(label) for label in logits.argmax(1).tolist()]
+    assert [each.name for each in student.predict(images)] == [str(label) for label in logits.argmax(1).tolist()]
     assert "student/top1" in repr(student)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         fewshot,
         load_model,
         poster,
+        predict,
         probe,
         report,
         selfsup,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from exuno.models.classifier import Classifier
     from exuno.models.files import save_model
     from exuno.poster.options import PosterConfig
+    from exuno.predict.answers import Prediction
     from exuno.synth.options import AudioOptions, ImageOptions, VideoOptions
     from exuno.synth.stream import ClipStream, PatchStream, SoundStream
     from exuno.teach.options import TeachConfig
@@ -74,6 +76,7 @@ __all__ = [
     "Outcome",
     "PatchStream",
     "PosterConfig",
+    "Prediction",
     "Run",
     "RunOptions",
     "SoundStream",
@@ -96,6 +99,7 @@ __all__ = [
     "open_data",
     "open_run",
     "poster",
+    "predict",
     "probe",
     "report",
     "save_model",
@@ -125,6 +129,7 @@ _MODULES = {
     "exuno.models.classifier": ("Classifier",),
     "exuno.models.files": ("save_model",),
     "exuno.poster.options": ("PosterConfig",),
+    "exuno.predict.answers": ("Prediction",),
     "exuno.synth.options": ("AudioOptions", "ImageOptions", "VideoOptions"),
     "exuno.synth.stream": ("ClipStream", "PatchStream", "SoundStream"),
     "exuno.teach.options": ("TeachConfig",),

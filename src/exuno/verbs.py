@@ -53,6 +53,7 @@ VERBS = {
             "pretrain": "exuno.fewshot.options:PretrainConfig",
             "distill": "exuno.fewshot.options:DistillConfig",
             "eval": "exuno.fewshot.options:EvalConfig",
+            "predict": "exuno.fewshot.predict_options:PredictConfig",
         },
     ),
     "study": Verb(
@@ -73,6 +74,11 @@ VERBS = {
         },
     ),
     "eval": Verb("exuno.evaluate.eval", "measure a model on labelled data", {"": "exuno.evaluate.options:EvalConfig"}),
+    "predict": Verb(
+        "exuno.predict.predict",
+        "say what a model sees in pictures, with probabilities",
+        {"": "exuno.predict.options:PredictConfig"},
+    ),
     "probe": Verb(
         "exuno.probe.probe",
         "what each layer of a model has learned, by linear probes",

@@ -20,7 +20,10 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *(page for page in sorted(ROOT.glob("docs/*.md")) if page.stem != "reproductions")]
 BLOCK = re.compile(r"^```(sh|python|)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NO_DRY_RUN = ("import", "export", "report", "presets")
-OF_RUNS = ("eval", "doctor", "probe", "fewshot eval", "explain penultimate", "explain neurons", "explain attention")
+OF_RUNS = (
+    *("eval", "doctor", "probe", "predict", "fewshot eval", "fewshot predict"),
+    *("explain penultimate", "explain neurons", "explain attention"),
+)
 """Verbs after which a bare word is the folder of a run."""
 
 

@@ -9,7 +9,7 @@ Mistakes are ``ExunoError``. Nothing here imports torch before the work begins.
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from exuno.api.keywords import Plan, as_keywords, configure
 from exuno.api.outcome import Distilled, Outcome, Trained
@@ -38,7 +38,9 @@ if TYPE_CHECKING:
         TeachKeywords,
     )
     from exuno.engine.run import Run
+    from exuno.fewshot.predictor import Predictor
     from exuno.models.classifier import Classifier
+    from exuno.predict.answers import Prediction
 
 Spec = str | Path | Outcome
 """A model: its spec, the folder of its run, or what a verb handed back."""
@@ -140,6 +142,13 @@ class Fewshot:
         from exuno.fewshot.evaluate import evaluate as work
 
         return numbers(work(config))
+
+    @property
+    def Predictor(self) -> "type[Predictor]":
+        """A classifier of new classes from a few images of each, for images whose class nobody knows."""
+        from exuno.fewshot.predictor import Predictor
+
+        return Predictor
 
 
 class Explain:
@@ -274,6 +283,48 @@ def evaluate(model: Spec, **options: "Unpack[EvalKeywords]") -> dict[str, Any]:
         measured = work(config)
         return measured.metrics if measured else {}
     return eval.evaluate(config)
+
+
+@as_keywords()
+def predict(
+    model: "Spec | Classifier",
+    images: Any,
+    *,
+    topk: int = 5,
+    size: int | None = None,
+    batch_size: int = 64,
+    devices: Literal["auto", "cpu"] = "auto",
+    workers: int = 0,
+    unreadable: Literal["raise", "keep"] = "raise",
+) -> "list[Prediction]":
+    """The classes of images, with their probabilities: ``exuno predict``.
+
+    Args:
+        model: its spec or folder, what a verb handed back, or a ``Classifier``, which stays on its device. Several
+            threads may ask one that is at hand.
+        images: paths, folders, PIL images, uint8 arrays [H, W, 3], tensors [C, H, W] in [0, 1] or uint8, or a list of
+            these; a batch of tensors [B, C, H, W]. Of a model of recordings or clips, these as tensors, or recordings
+            by their paths.
+        topk: classes of each answer, at most.
+        size: side at which pictures are cut out; default: that of the run, else as ``exuno eval`` has it.
+        batch_size: images in a batch.
+        devices: auto (a GPU if there is one) or cpu, for a model that is loaded by its name.
+        workers: processes that decode images.
+        unreadable: whether an image that cannot be read is a mistake, or an answer with ``error``.
+
+    Raises:
+        ExunoError: no classifier, no image, or one that cannot be read.
+    """
+    from exuno.engine.ranges import check_fields
+    from exuno.predict.options import PredictConfig
+
+    check_fields(PredictConfig("", (), topk=topk, size=size, batch_size=batch_size, workers=workers))
+    from exuno.predict.answers import all_read, at_hand, predictions, side_of
+
+    net = model.model if isinstance(model, Trained) else at_hand(model, devices)
+    size = size or side_of(model)
+    found = predictions(net, images, topk=topk, size=size, batch_size=batch_size, workers=workers)
+    return all_read(found) if unreadable == "raise" else found
 
 
 @as_keywords()

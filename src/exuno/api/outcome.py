@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from exuno.data.base import Images
     from exuno.data.poster.format import Poster
     from exuno.models.classifier import Classifier
+    from exuno.predict.answers import Prediction
 
 SHOWN = 6
 
@@ -74,10 +75,14 @@ class Trained(Outcome):
         with torch.no_grad():
             return self.model(to_float(torch.as_tensor(images)).float())
 
-    def predict(self, images: "Images | NDArray[Any]") -> list[str]:
-        """Names of the classes of images; their numbers, if they have no names."""
-        names = self.model.card.class_names
-        return [names[label] if names else str(label) for label in self(images).argmax(1).tolist()]
+    def predict(self, images: Any, *, topk: int = 5) -> "list[Prediction]":
+        """The classes of images, with their probabilities: what ``exuno.predict`` says, by the model that is at hand.
+
+        Several threads may call it at once.
+        """
+        from exuno.predict.answers import all_read, predictions, side_of
+
+        return all_read(predictions(self.model, images, topk=topk, size=side_of(self)))
 
 
 @dataclass(frozen=True, repr=False)

@@ -10,7 +10,7 @@ from typing import Any
 
 VERBS = (
     *("synth", "teach", "distill", "selfsup", "poster", "fewshot", "study", "doctor", "explain", "evaluate", "probe"),
-    "report",
+    *("predict", "report"),
 )
 """Packages with a function of the same name in ``exuno.api``."""
 OF_TWO_WORDS = ("exuno.synth", "exuno.fewshot", "exuno.explain")

@@ -5,7 +5,8 @@ its patch tokens, weighted by the attention that [CLS] pays them in the last blo
 gives the input of its last layer, as it is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,7 @@ def few_of_each(data: Data, count: int) -> SubsetData:
 
 Reader = Callable[[Tensor], Tensor]
 TOKENS = ("cls+patch", "cls", "patch")
+_HOOKED = Lock()
 
 
 def extract(
@@ -131,10 +133,7 @@ def extract(
     Raises:
         ExunoError: features that the network does not have, a size that it does not take, or one that takes no images.
     """
-    if model.ndim != 4:
-        raise ExunoError(
-            f"{model.card.arch} takes {NAMES[model.ndim]}", "Features are of single images: give such a model."
-        )
+    check_images(model)
     kind, shape = kind_of(model, features), size or model.card.input_size
     check_size(model, shape)
     read, was_training = reader(model, kind), model.training
@@ -144,9 +143,7 @@ def extract(
     found, labels = [], []
     try:
         for batch in Crops(data, shape, short_side(data, shape, resize)).batches(workers).epoch(0):
-            with torch.inference_mode():
-                x = normalised(model, batch["images"].to(model.mean.device))
-                found.append(_told(read, x, model, shape).float().cpu())
+            found.append(features_of(model, read, [batch["images"]]).cpu())
             labels.append(batch["labels"])
             if progress:
                 progress(len(batch["labels"]))
@@ -154,6 +151,30 @@ def extract(
         if was_training:
             model.train()
     return torch.cat(found), torch.cat(labels)
+
+
+def check_images(model: Classifier) -> None:
+    """Raises ExunoError for a model of recordings or clips."""
+    if model.ndim != 4:
+        raise ExunoError(
+            f"{model.card.arch} takes {NAMES[model.ndim]}", "Features are of single images: give such a model."
+        )
+
+
+@torch.inference_mode()
+def features_of(model: Classifier, read: "Reader", groups: Sequence[Tensor]) -> Tensor:
+    """Features float32 [N, F], where the model is.
+
+    Args:
+        model: in test mode.
+        read: see :func:`reader`.
+        groups: pixels [b, C, H, W] in [0, 1] of one size (H, W), gray ones and those in colour apart.
+
+    Raises:
+        ExunoError: a size that the network does not take.
+    """
+    x = torch.cat([normalised(model, pixels.to(model.mean.device)) for pixels in groups])
+    return _told(read, x, model).float()
 
 
 def normalised(model: Classifier, pixels: Tensor) -> Tensor:
@@ -220,18 +241,20 @@ def _tokens(net: Any, x: Tensor, kind: FeatureName) -> Tensor:
 
 
 def _entering(net: nn.Module, layer: nn.Module, x: Tensor) -> Tensor:
-    """What enters a layer, flattened."""
+    """What enters a layer, flattened; one thread after another, since a hook hears of every pass."""
     seen: list[Tensor] = []
-    handle = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    try:
-        net(x)
-    finally:
-        handle.remove()
+    with _HOOKED:
+        handle = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        try:
+            net(x)
+        finally:
+            handle.remove()
     return seen[-1].flatten(1)
 
 
-def _told(read: Reader, x: Tensor, model: Classifier, size: tuple[int, int]) -> Tensor:
+def _told(read: Reader, x: Tensor, model: Classifier) -> Tensor:
     """Features; a network that takes one size only gets a sentence instead of torch's message."""
+    size = (x.shape[2], x.shape[3])
     if size == model.card.input_size:
         return read(x)
     try:

@@ -1,6 +1,8 @@
-"""``exuno fewshot pretrain | distill | eval``: the command line and its checks. No torch until the work begins."""
+"""``exuno fewshot pretrain | distill | eval | predict``: the command line and its checks. No torch until
+the work begins."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from exuno.fewshot.options import DistillConfig, EvalConfig, PretrainConfig
 
 if TYPE_CHECKING:
     from exuno.engine.run import Run
+    from exuno.fewshot.predict_options import PredictConfig
 
 USAGE = """usage: exuno fewshot WORD [PRESET] [--options]
 
@@ -19,6 +22,7 @@ Recognise new classes from one or five images of each.
   pretrain  phase 1: a vision transformer learns from images alone (iBOT)
   distill   phase 2: images of one class teach each other (SMKD)
   eval      few-shot accuracy of any model's features on new classes
+  predict   the classes of pictures, told from a few images of each class
 
 exuno fewshot WORD --help tells the options; exuno presets list fewshot the
 named configurations.
@@ -38,11 +42,13 @@ def main(args: Sequence[str]) -> None:
         train(word, rest)
     elif word == "eval":
         evaluate(rest)
+    elif word == "predict":
+        predict(rest)
     else:
-        near = get_close_matches(word, ("pretrain", "distill", "eval"), 1)
+        near = get_close_matches(word, ("pretrain", "distill", "eval", "predict"), 1)
         hint = f"Did you mean '{near[0]}'? " if near else ""
         raise ExunoError(
-            f"'exuno fewshot {word}' is not understood", f"{hint}Use exuno fewshot pretrain, distill or eval."
+            f"'exuno fewshot {word}' is not understood", f"{hint}Use exuno fewshot pretrain, distill, eval or predict."
         )
 
 
@@ -88,3 +94,34 @@ def measure(config: EvalConfig) -> None:
     from exuno.fewshot.evaluate import evaluate
 
     evaluate(config)
+
+
+def predict(args: Sequence[str]) -> None:
+    """New classes from a support, for pictures.
+
+    Raises:
+        SystemExit: 1, after all answers, if a picture could not be read.
+    """
+    from exuno.engine.session import print_plan
+    from exuno.evaluate.eval import spec_of
+    from exuno.fewshot.predict_options import PredictConfig
+    from exuno.predict.options import check_asked
+    from exuno.presets import to_dict
+    from exuno.specs import check_specs, rehearse
+
+    config = parsed("fewshot predict", PredictConfig, args)
+    check_asked("fewshot predict", config.pictures, config.out)
+    config = replace(config, model=spec_of(config.model))
+    check_specs(config)
+    if config.dry_run:
+        print_plan(to_dict(config), None, [])
+        rehearse(config, lambda: recognise(config))
+    elif recognise(config):
+        raise SystemExit(1)
+
+
+def recognise(config: "PredictConfig") -> int:
+    """Predicts, or for a dry run only opens; the number of pictures that could not be read."""
+    from exuno.fewshot.predictor import recognise
+
+    return recognise(config)

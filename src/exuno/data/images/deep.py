@@ -68,7 +68,8 @@ def deep(image: "PILImage", content: bytes = b"") -> Deep | None:
 
     Args:
         image: as Pillow opened it.
-        content: the bytes of its file: Pillow drops the lower half of each 16-bit channel, OpenCV does not.
+        content: the bytes of its file: Pillow drops the lower half of each 16-bit channel, OpenCV does not. Without
+            them an image in colour is taken as Pillow has it.
     """
     tags: Any = getattr(image, "tag_v2", {})
     bits, sample = tags.get(BITS, (8,))[0], tags.get(FORMAT, (1,))[0]
@@ -85,7 +86,7 @@ def deep(image: "PILImage", content: bytes = b"") -> Deep | None:
             values = values.view(np.uint32)  # Pillow takes it for signed
         top = 2 ** (bits - (sample == 2)) - 1 if bits <= 16 else 65535
         return Deep(values, None, top, inverted=tags.get(PHOTOMETRIC) == 0)
-    if image.mode not in ("RGB", "RGBA", "LA"):
+    if image.mode not in ("RGB", "RGBA", "LA") or not content:
         return None
     if image.format == "PNG":
         top = 65535 if content[24] == 16 else 255

@@ -13,6 +13,8 @@ A classifier is a function of a :class:`~exuno.fewshot.heads.score.Chunk`::
         centres = chunk.support_features().mean(2)  # [E, n, D]
         distances = torch.cdist(chunk.query_features().flatten(1, 2), centres)
         return chunk.num_correct(distances.argmin(2))
+
+With ``@learns(by)`` below that line it also answers for images whose class nobody knows (``exuno fewshot predict``).
 """
 
 from collections.abc import Callable, Iterator
@@ -24,8 +26,24 @@ from torch import Tensor
 
 from exuno.engine.errors import ExunoError
 from exuno.fewshot.episodes import Episodes, Ints
-from exuno.fewshot.heads.score import Chunk, Table
+from exuno.fewshot.heads.score import Chunk, Scores, Support, Table
 from exuno.fewshot.options import heads
+
+
+def learn(head: str, support: Support) -> Scores:
+    """What a classifier, a name or ``module:Name``, learns from a support.
+
+    Raises:
+        ExunoError: one that only counts right answers, or what it raises itself.
+    """
+    classify = heads.get(head)
+    if not hasattr(classify, "learn"):
+        raise ExunoError(
+            f"--head {head} counts right answers and does not say which they are",
+            "Decorate it by exuno.fewshot.heads.score.learns, or give --head prototype.",
+        )
+    with torch.inference_mode():
+        return classify.learn(support)
 
 
 def accuracies(

@@ -10,11 +10,38 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from exuno.engine.errors import ExunoError
-from exuno.fewshot.heads.score import Chunk, block
+from exuno.fewshot.heads.score import Chunk, Scores, Support, block, learns
 from exuno.fewshot.options import heads
 
 
+def learn(support: Support) -> Scores:
+    """Scores are the votes of a class over the number of all; -1, the least that there is, without any.
+
+    Raises:
+        ExunoError: more neighbours than support images, or fewer than 1.
+    """
+    check(support.neighbours, len(support.labels), "there are")
+    sources = F.normalize(support.features)
+
+    def score(queries: Tensor) -> Tensor:
+        ranked, nearest = (F.normalize(queries) @ sources.T).sort(dim=1, descending=True, stable=True)
+        votes, voting = ranked[:, : support.neighbours], support.labels[nearest[:, : support.neighbours]]
+        ballot = votes.new_zeros(len(queries), support.way)
+        voted = torch.zeros_like(ballot).scatter_add_(1, voting, torch.ones_like(votes)) > 0
+        return (ballot.scatter_add_(1, voting, votes) / support.neighbours).masked_fill_(~voted, -1)
+
+    return score
+
+
+def check(neighbours: int, images: int, where: str) -> None:
+    """Raises ExunoError unless so many of the support images can vote."""
+    if not 1 <= neighbours <= images:
+        what = f"--neighbours is {neighbours}, but {where} {images} support images"
+        raise ExunoError(what, f"Give a number from 1 to {images}.")
+
+
 @heads.register("knn", label="nearest neighbours ({})")
+@learns(learn)
 def classify(chunk: Chunk) -> Tensor:
     """Queries that are right, int64 [E].
 
@@ -24,9 +51,7 @@ def classify(chunk: Chunk) -> Tensor:
     table, support, query, neighbours = chunk.table, chunk.support, chunk.query, chunk.neighbours
     _, way, shot = support.shape
     count, wide = query.shape[2], table.features.shape[1]
-    if not 1 <= neighbours <= way * shot:
-        what = f"--neighbours is {neighbours}, but an episode has {way * shot} support images"
-        raise ExunoError(what, f"Give a number from 1 to {way * shot}.")
+    check(neighbours, way * shot, "an episode has")
     own = torch.arange(way, device=query.device).repeat_interleave(count)
     right = []
     some = block(query.device, way * (shot + count) * wide)

@@ -12,13 +12,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from exuno.engine.errors import ExunoError
-from exuno.fewshot.heads.score import Chunk, num_correct
+from exuno.fewshot.heads.score import Chunk, Scores, Support, learns, num_correct
 from exuno.fewshot.options import heads
 
 _STEPS, _CLOSE, _GRAM = 60, 1e-9, 2**22
 
 
+def learn(support: Support) -> Scores:
+    """Scores are probabilities.
+
+    Raises:
+        ExunoError: the training does not converge (features of an extreme size).
+    """
+    weights, bias = (x[0].to(support.features) for x in fit(support.features[None], support.way, support.labels))
+    return lambda queries: F.linear(queries, weights, bias).softmax(1)
+
+
 @heads.register("logistic", label="logistic regression")
+@learns(learn)
 def classify(chunk: Chunk) -> Tensor:
     """Queries that are right, int64 [E].
 
@@ -34,14 +45,15 @@ def classify(chunk: Chunk) -> Tensor:
     return torch.cat(found)
 
 
-def fit(x: Tensor, way: int) -> tuple[Tensor, Tensor]:
-    """Weights [E, n, D] and bias [E, n], float64, from features [E, n k, D] of the support, class by class."""
+def fit(x: Tensor, way: int, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Weights [E, n, D] and bias [E, n], float64, from features [E, m, D] of the support, class by class, as many of
+    each; or whose classes are ``own``, int64 [m]."""
     x = x.double()
     episodes, images, _ = x.shape
     size, turn = torch.linalg.eigh(torch.bmm(x, x.transpose(1, 2)))
     size = size.clamp_min(0).sqrt()
     place = torch.cat([turn * size[:, None], torch.ones_like(turn[..., :1])], 2)  # the last coordinate is for the bias
-    own = torch.arange(way, device=x.device).repeat_interleave(images // way)
+    own = torch.arange(way, device=x.device).repeat_interleave(images // way) if own is None else own
     onehot = F.one_hot(own, way).T.to(x)
     penalty = torch.full((images + 1,), 2.0 if way == 2 else 1.0, dtype=x.dtype, device=x.device)
     penalty[-1] = 0

@@ -7,7 +7,7 @@ distance, as in the published evaluation of SMKD. Features are used as they come
 import torch.nn.functional as F
 from torch import Tensor
 
-from exuno.fewshot.heads.score import Chunk, num_correct
+from exuno.fewshot.heads.score import Chunk, Scores, Support, learns, num_correct
 from exuno.fewshot.options import heads
 
 
@@ -19,7 +19,15 @@ def prototypes(features: Tensor, support: Tensor) -> Tensor:
     return means.view(episodes, way, -1)
 
 
+def learn(support: Support) -> Scores:
+    """Scores are cosine similarities with the prototypes."""
+    sums = support.features.new_zeros(support.way, support.features.shape[1])
+    means = F.normalize(sums.index_add_(0, support.labels, support.features) / support.labels.bincount()[:, None])
+    return lambda queries: F.normalize(queries) @ means.T
+
+
 @heads.register("prototype", label="nearest prototype")
+@learns(learn)
 def classify(chunk: Chunk) -> Tensor:
     """Queries that are right, int64 [E]."""
     return num_correct(chunk.table, prototypes(chunk.table.features, chunk.support), None, chunk.query)

@@ -5,7 +5,9 @@ Two ways to the same scores. ``gathered`` copies the rows of the queries into a 
 no copy, but computes more scores than are asked for. It pays where many images of a class are queries.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -85,6 +87,36 @@ class Chunk:
         [E, n q]."""
         own = torch.arange(self.query.shape[1], device=predicted.device).repeat_interleave(self.query.shape[2])
         return (predicted.flatten(1) == own).sum(1)
+
+
+@dataclass(frozen=True)
+class Support:
+    """Images of known classes, from which others are recognised; classes may have different numbers of them."""
+
+    features: Tensor
+    """[S, D]."""
+    labels: Tensor
+    """Class of each, int64 [S], from 0; every class has one at least."""
+    way: int
+    """Classes, n."""
+    neighbours: int = 1
+    """Of ``knn``."""
+    seed: int = 0
+    """Of what a classifier draws."""
+
+
+Scores = Callable[[Tensor], Tensor]
+"""Features [Q, D] -> what speaks for each class, [Q, n], the more the larger; it holds no state."""
+
+
+def learns(by: Callable[[Support], Scores]) -> Callable[[Any], Any]:
+    """A decorator of a classifier: how it learns from one support to score images whose class nobody knows."""
+
+    def mark(classify: Any) -> Any:
+        classify.learn = by
+        return classify
+
+    return mark
 
 
 def num_correct(table: Table, weights: Tensor, bias: Tensor | None, query: Tensor) -> Tensor:

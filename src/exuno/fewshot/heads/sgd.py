@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from exuno.data import rng
-from exuno.fewshot.heads.score import Chunk, num_correct
+from exuno.fewshot.heads.score import Chunk, Scores, Support, learns, num_correct
 from exuno.fewshot.options import heads
 
 PASSES, BATCH, RATE, MOMENTUM, DAMPENING, DECAY, SCALE = 301, 4, 0.01, 0.9, 0.9, 0.001, 2.0
@@ -42,13 +42,33 @@ def order(seed: int, episode: Tensor, images: int, number: int) -> Tensor:
     return torch.from_numpy(np.argsort(words, axis=1, kind="stable"))
 
 
+def learn(support: Support, kind: Kind = "linear") -> Scores:
+    """Scores are probabilities; what is drawn is that of the first episode."""
+    x, first = support.features, torch.zeros(1, dtype=torch.int64)
+    weights, bias = train(x[None], support.way, first, kind, support.seed, own=support.labels)
+
+    def score(queries: Tensor) -> Tensor:
+        if bias is not None:
+            return F.linear(queries, weights[0], bias[0]).softmax(1)
+        return (SCALE * queries / (queries.norm(dim=1, keepdim=True) + 1e-5) @ weights[0].T).softmax(1)
+
+    return score
+
+
+def learn_cosine(support: Support) -> Scores:
+    """The same for a layer of cosines."""
+    return learn(support, "cosine")
+
+
 @heads.register("linear", label="linear classifier")
+@learns(learn)
 def linear(chunk: Chunk) -> Tensor:
     """Queries that a linear layer gets right, int64 [E]."""
     return _classify(chunk, "linear")
 
 
 @heads.register("cosine", label="cosine classifier")
+@learns(learn_cosine)
 def cosine(chunk: Chunk) -> Tensor:
     """Queries that a layer of cosines gets right, int64 [E]."""
     return _classify(chunk, "cosine")
@@ -65,7 +85,7 @@ def _classify(chunk: Chunk, kind: Kind) -> Tensor:
 
 
 def train(
-    x: Tensor, way: int, episode: Tensor, kind: Kind, seed: int, passes: int = PASSES
+    x: Tensor, way: int, episode: Tensor, kind: Kind, seed: int, passes: int = PASSES, own: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
     """Weights [E, n, D] and bias [E, n] (None: cosine) after the training.
 
@@ -76,6 +96,7 @@ def train(
         kind: which layer.
         seed: the user's seed.
         passes: how often the support is seen.
+        own: class of each image of the support, int64 [m], where classes have different numbers of them.
     """
     cosine = kind == "cosine"
     if cosine:
@@ -83,7 +104,8 @@ def train(
     images = x.shape[1]
     drawn = start(seed, episode, way, x.shape[2]).to(x)
     first = drawn[..., :-1]
-    layers = _Layers(first, x, cosine, None if cosine else drawn[..., -1])
+    own = torch.arange(way, device=x.device).repeat_interleave(images // way) if own is None else own
+    layers = _Layers(first, x, own, cosine, None if cosine else drawn[..., -1])
     for number in range(passes):
         layers.shuffle(order(seed, episode, images, number).to(x.device))
         for begin in range(0, images, BATCH):
@@ -94,9 +116,8 @@ def train(
 class _Layers:
     """The layers of all episodes, trained together; the m columns of the support are in the order of the pass."""
 
-    def __init__(self, first: Tensor, x: Tensor, cosine: bool, bias: Tensor | None) -> None:
+    def __init__(self, first: Tensor, x: Tensor, own: Tensor, cosine: bool, bias: Tensor | None) -> None:
         (episodes, images, _), way = x.shape, first.shape[1]
-        own = torch.arange(way, device=x.device).repeat_interleave(images // way)
         square = (first * first).sum(2, keepdim=True)
         # In the order of the support: <x_j, x_l> [E, m, m], <v0, x_j> [E, n, m], labels [E, n, m].
         self.gram = torch.bmm(x, x.transpose(1, 2))
