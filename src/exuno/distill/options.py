@@ -66,9 +66,8 @@ class DistillConfig:
     )
 
     teacher: str
-    """Trained model: run:DIR, file:PATH, timm:NAME, torchvision:NAME, hf-hub:NAME, or teach:PRESET (train it
-    first).
-    """
+    """Trained model: run:DIR, file:PATH, timm:NAME, torchvision:NAME, hf-hub:NAME, clip:ARCH/TAG?classes=cat,dog
+    (zero-shot), or teach:PRESET (train it first)."""
     student: str
     """Model spec of the student: exuno:NAME, timm:NAME, torchvision:NAME, from random weights; or the weights to start
     from (run:DIR, file:PATH, hf-hub:NAME)."""
