@@ -101,3 +101,9 @@ def test_the_command_line_tells(fails) -> None:
     told = fails("distill", "digits", "--teacher", "clip:ViT-B-32/openai")
     assert "names no classes" in told
     assert "?classes=cat,dog" in told
+
+
+def test_a_teacher_of_features_alone_is_refused_in_a_sentence(fails) -> None:
+    told = fails("distill", "digits", "--teacher", "features:timm:resnet18")
+    assert "features:timm:resnet18 stands for vectors" in told
+    assert "--loss.kind features" in told

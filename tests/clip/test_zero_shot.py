@@ -181,6 +181,15 @@ def test_from_names_and_a_photograph_to_onnx(tiny: Path, tmp_path: Path) -> None
     assert found.shape == (2, 10)
 
 
+@pytest.mark.parametrize("more", [[], ["--loss.kind", "features"], ["--cache-logits"]])
+def test_without_any_labelled_image(tiny: Path, tmp_path: Path, more: list[str]) -> None:
+    run = tmp_path / "run"
+    words = ["--teacher", f"clip:local-dir:{tiny}?classes=cat,dog", "--student", "exuno:convnet_2_8", "--size", "16"]
+    assert main(["distill", *words, *more, "--smoke", "--devices", "cpu", "--run-dir", str(run)]) == 0
+    card = json.loads((run / "model.json").read_text())
+    assert (card["class_names"], card["input_size"], card["mean"]) == (["cat", "dog"], [16, 16], SEEN["mean"])
+
+
 @pytest.mark.parametrize(
     "verb",
     [

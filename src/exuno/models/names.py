@@ -95,6 +95,12 @@ def forms() -> str:
 def unknown_prefix(spec: str) -> ExunoError:
     """What is wrong with a spec whose prefix nobody knows."""
     prefix, _, rest = spec.partition(":")
+    if prefix == "features":
+        return ExunoError(
+            f"{spec} stands for vectors, and here a model has to name classes",
+            "Give the model itself: --loss.kind features of exuno distill imitates what goes into its last layer, and "
+            "exuno fewshot eval measures the features of any model.",
+        )
     near = get_close_matches(prefix, PREFIXES, 1)
     hint = f"Did you mean {near[0]}:{rest}? " if near else ""
     return ExunoError(f"unknown model prefix '{prefix}:' in '{spec}'", hint or forms())
