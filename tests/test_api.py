@@ -170,7 +170,7 @@ def test_mistakes_are_told_with_keywords(options: dict[str, Any], words: str, tm
 
 def test_more_mistakes() -> None:
     for call, words in (
-        (lambda: exuno.distill(teacher="run:x"), "distill needs student, data"),
+        (lambda: exuno.distill(teacher="run:x"), "distill needs student"),
         (lambda: exuno.study(), "study needs stages. What"),
         (lambda: exuno.explain.penultimate("exuno:convnet_1_4"), "Give data, for instance data='digits'."),
         (lambda: exuno.distill("digit"), "Did you mean 'digits'?"),

@@ -226,7 +226,7 @@ def loaded_size(size: tuple[int, int], *models: Classifier) -> tuple[int, int]:
 
 def has_weights(spec: str, pretrained: bool) -> bool:
     """Whether a model to be trained starts from weights that were trained before."""
-    return pretrained or spec.startswith(("run:", "file:", "hf-hub:"))
+    return pretrained or spec.startswith(("run:", "file:", "hf-hub:", "clip:"))
 
 
 def model_for(

@@ -131,7 +131,7 @@ def test_metavars_say_what_is_wanted(capsys: pytest.CaptureFixture[str]) -> None
         (["synth", "photo:cat", "--cuont", "4"], "Did you mean --count?"),
         (["explain", "attention", "--blok", "4"], "Did you mean --block?"),
         (["distill", "--dry-run", "digits"], "Write it first: exuno distill digits --dry-run"),
-        (["distill", "--teacher", "x"], "distill needs --student, --data."),
+        (["distill", "--teacher", "x"], "distill needs --student."),
         (["eval"], "eval needs MODEL."),
         (["teach", "digits", "--epochs", "many"], "--epochs N: Times the training set is seen."),
         (

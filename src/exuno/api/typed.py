@@ -145,7 +145,7 @@ class DistillKeywords(HoldoutKeywords, RunOptionsKeywords, total=False):
 
     teacher: str | Path | Outcome
     student: str | Path | Outcome
-    data: str | Path | Outcome
+    data: str | Path | Outcome | None
     source: str | Path | Outcome | Sequence[str | Path | Outcome]
     data_root: str | Path | None
     classes: Literal["auto", "by-name", "by-number"]

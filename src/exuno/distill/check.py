@@ -30,6 +30,8 @@ def check(config: DistillConfig) -> None:
             "--cache-logits shows the teacher pixels of the default loader, and --loader dali the student others",
             "Leave out one of them.",
         )
+    if config.data is None:
+        check_untested(config)
     if config.cache_dir and not config.cache_logits:
         raise ExunoError("--cache-dir says where --cache-logits keeps its answers, which is off", "Give both or none.")
     if isinstance(make_loss(loss), OnFeatures) and config.cache_logits:
@@ -37,6 +39,19 @@ def check(config: DistillConfig) -> None:
             f"--loss.kind {loss.kind} asks for features, and --cache-logits keeps logits alone",
             "Leave out one of them.",
         )
+
+
+def check_untested(config: DistillConfig) -> None:
+    """Raises ExunoError for what needs labelled data, where none were given."""
+    if config.teacher.startswith("teach:"):
+        raise ExunoError(f"--teacher {config.teacher} is to be trained, and no --data were given", "Give --data.")
+    if other := next((spec for spec in config.source if not is_drawn(spec)), None):
+        raise ExunoError(
+            f"no --data were given, and --source {other} is no photograph, of whose new patches both could be asked",
+            "Give --data, or a photograph.",
+        )
+    if config.held.holdout is not None:
+        raise ExunoError("--holdout holds out a part of --data, which were not given", "Give --data, or leave it out.")
 
 
 def is_drawn(spec: str) -> bool:

@@ -66,14 +66,15 @@ class DistillConfig:
     )
 
     teacher: str
-    """Trained model: run:DIR, file:PATH, timm:NAME, torchvision:NAME, hf-hub:NAME, or teach:PRESET (train it
-    first).
-    """
+    """Trained model: run:DIR, file:PATH, timm:NAME, torchvision:NAME, hf-hub:NAME, clip:ARCH/TAG?classes=cat,dog
+    (zero-shot), or teach:PRESET (train it first)."""
     student: str
     """Model spec of the student: exuno:NAME, timm:NAME, torchvision:NAME, from random weights; or the weights to start
     from (run:DIR, file:PATH, hf-hub:NAME)."""
-    data: str
-    """What teacher and student are tested on."""
+    data: str | None = None
+    """Labelled data that teacher and student are tested on, which also give size and normalisation; without them, as
+    for a teacher of class names, it is tested how often the student agrees with its teacher on patches that it has not
+    seen."""
     source: tuple[str, ...] = ("photo:astronaut",)
     """What the student sees: one or more photographs (PATH, photo:NAME, noise:SEED) or programs that draw patches
     (program:module:name), of which clips are made where the
@@ -96,7 +97,7 @@ class DistillConfig:
     candidates: Annotated[int, FROM_1] = 20
     """--select: so many patches are made for each that is kept."""
     size: Annotated[int | None, PIXELS] = None
-    """Side of the images in training; default: that of the test data."""
+    """Side of the images in training; default: that of the test data, or without them the teacher's."""
     epochs: Annotated[int, FROM_1] = 100
     """Times the source is seen."""
     batch_size: Annotated[int, FROM_1] = 128

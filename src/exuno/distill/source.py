@@ -112,7 +112,8 @@ def open_source(config: DistillConfig, test: Data, size: tuple[int, int], channe
     folder, run = split_bits(spec)[0], config.augment.frames
     named = spec_of(Path(folder), kind, run) + spec.removeprefix(folder) if Path(folder).is_dir() else spec
     source = open_data(named, "train", root=config.data_root)
-    source = without_held(source, config.data, config.data_root, config.held)
+    if config.data is not None:
+        source = without_held(source, config.data, config.data_root, config.held)
     if modality(source) != kind:
         raise ExunoError(f"--source {spec} has {modality(source)}s, and {test.name} has {kind}s", "Give data alike.")
     return source

@@ -94,6 +94,7 @@ def doubts(config: DistillConfig, folder: Path, told: Summary, device: str) -> l
 
 def ask(config: DistillConfig, folder: Path) -> str:
     """The command that examines a teacher on the data of a distillation."""
+    assert config.data is not None
     teacher = f"run:{folder / 'teacher'}" if config.teacher.startswith(TEACH) else config.teacher
     words = ["exuno", "doctor", teacher, "--data", config.data]
     words += ["--data-root", str(config.data_root)] if config.data_root else []

@@ -1,6 +1,7 @@
 """``exuno distill`` from top to bottom."""
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from exuno.distill.options import DistillConfig
 from exuno.distill.select import select
 from exuno.distill.source import write_figures
 from exuno.distill.teacher import doubts, teacher_logits
+from exuno.distill.untested import NOTE, compared, meant_for, unseen
 from exuno.engine import session
 from exuno.engine.devices import dtype_of, make_accelerator
 from exuno.engine.errors import ExunoError, tell
@@ -72,10 +74,8 @@ def look(config: DistillConfig, preset: Preset | None) -> None:
     stated = session.smoke(stated_by(config, preset))
 
     def open_all(sliver: DistillConfig, accelerator: Accelerator) -> None:
-        test: Any = open_held(sliver.data, "test", sliver.data_root, sliver.held)
-        check_source(sliver, test)
-        check_idle(sliver, stated, test)
-        setup = prepare(sliver, test, untrained_teacher(sliver, accelerator), accelerator)
+        teacher, test = opened(sliver, stated, lambda: untrained_teacher(sliver, accelerator))
+        setup = prepare(sliver, test, teacher, accelerator)
         single = is_single(config.source[0])
         samples = config.epochs * config.budget * (config.patches if single else len(setup.source))
         tell_cost(lambda: method_of(config, setup), setup.loader, samples, config, accelerator)
@@ -86,6 +86,22 @@ def look(config: DistillConfig, preset: Preset | None) -> None:
 def stated_by(config: DistillConfig, preset: Preset | None) -> DistillConfig:
     """The configuration before the user changed it: the preset's, or the defaults."""
     return resolve(DistillConfig, preset) if preset else DistillConfig(config.teacher, config.student, config.data)
+
+
+def opened(
+    config: DistillConfig, stated: DistillConfig, open_teacher: Callable[[], Classifier]
+) -> tuple[Classifier, Any]:
+    """The teacher, and what it is tested on; that is looked at first, since the teacher may have to be trained."""
+    if config.data is None:
+        teacher = open_teacher()
+        test: Any = meant_for(teacher)
+        check_source(config, test)
+        check_idle(config, stated, test)
+        return teacher, test
+    test = open_held(config.data, "test", config.data_root, config.held)
+    check_source(config, test)
+    check_idle(config, stated, test)
+    return open_teacher(), test
 
 
 def open_teacher(config: DistillConfig, run: Run) -> Classifier:
@@ -130,7 +146,8 @@ def prepare(
     config: DistillConfig, test: Any, teacher: Classifier, accelerator: Accelerator, folder: Path | None = None
 ) -> Setup:
     """Opens source and student, and checks that all fit each other; ``folder`` keeps what the teacher chose."""
-    check_seen(config.teacher, teacher.card.lineage, config.data, config.data_root, config.held)
+    if config.data is not None:
+        check_seen(config.teacher, teacher.card.lineage, config.data, config.data_root, config.held)
     test = match_labels(teacher, test, "the teacher", config.classes)
     size = size_of(config, test)
     session.seed_everything(config.run.seed)
@@ -155,6 +172,9 @@ def prepare(
             )
         source = match_labels(teacher, source, "the teacher", config.classes)
     loader = training_loader(source, config, size, accelerator)
+    if config.data is None:
+        tell(NOTE)
+        test = unseen(config, teacher, size, channels, accelerator.device)
     return Setup(teacher, student, session.Subset(test) if config.run.smoke else test, source, loader, size)
 
 
@@ -175,10 +195,8 @@ def method_of(config: DistillConfig, setup: Setup, cached: Tensor | None = None)
 def train(config: DistillConfig, run: Run, stated: DistillConfig) -> None:
     """Trains, tests, exports and reports in an open run directory; ``stated`` is the configuration before the user
     changed it."""
-    test: Any = open_held(config.data, "test", config.data_root, config.held)
-    check_source(config, test)
-    check_idle(config, stated, test)
-    teacher = open_teacher(config, run)  # before the devices are taken: it may have to be trained
+    # Before the devices are taken: the teacher may have to be trained.
+    teacher, test = opened(config, stated, lambda: open_teacher(config, run))
     accelerator = make_accelerator(config.run)
     setup = prepare(config, test, teacher, accelerator, run.dir)
     run.pin(
@@ -192,8 +210,9 @@ def train(config: DistillConfig, run: Run, stated: DistillConfig) -> None:
         cached = teacher_logits(setup.teacher, setup.source, setup.size, accelerator, folder, config.run.workers)
     method = method_of(config, setup, cached)
     measured = None
-    if accelerator.is_main_process:
+    if accelerator.is_main_process and config.data is not None:
         measured = measure_teacher(config, run, setup, accelerator.device)
+    name = "student" if config.data is not None else "agreement"
     outcome = fit(
         method,
         setup.loader,
@@ -201,11 +220,11 @@ def train(config: DistillConfig, run: Run, stated: DistillConfig) -> None:
         steps=steps_of(config, setup.loader),
         run=run,
         accelerator=accelerator,
-        evaluators=[top1("student", setup.student, setup.test, setup.size, config.run.workers)],
+        evaluators=[top1(name, setup.student, setup.test, setup.size, config.run.workers)],
         evaluations=config.evaluations,
         title="distill",
     )
-    if measured is not None:
+    if accelerator.is_main_process:
         conclude(config, run, setup, measured, outcome, accelerator.device)
     accelerator.wait_for_everyone()
 
@@ -232,35 +251,41 @@ def measure_teacher(config: DistillConfig, run: Run, setup: Setup, device: torch
 
 
 def conclude(
-    config: DistillConfig, run: Run, setup: Setup, teacher: Measured, outcome: Result, device: torch.device
+    config: DistillConfig, run: Run, setup: Setup, teacher: Measured | None, outcome: Result, device: torch.device
 ) -> None:
     """Exports the student, measures it, draws and reports."""
-    lineage = {
+    lineage: dict[str, Any] = {
         "source": sources.lineage(config, setup.source, run.inputs),
         "teacher": {"spec": config.teacher, **setup.teacher.card.lineage},
-        "data": config.data,
-        **lineage_of(config.held),
         "seed": config.run.seed,
     } | smoke_mark(config)
+    if config.data is not None:
+        lineage |= {"data": config.data, **lineage_of(config.held)}
     setup.student.card.lineage.update(lineage)
     save_model(setup.student, run.dir)
-    images = not run.options.no_images
-    if images:
+    if not run.options.no_images:
         write_figures(run.dir / "figures", config, setup.loader)
-    folder, rest = run.dir / "evaluation", (setup.test, setup.size, device, config.run.workers, images)
+    if teacher is None:
+        found = compared(setup.teacher, setup.student, setup.test, setup.size, device)
+    else:
+        found = tested(config, run, setup, teacher, device)
+    run.finish(**found, lineage=lineage, batches=setup.loader.path, **asdict(outcome))
+    write_report(run.dir)
+
+
+def tested(config: DistillConfig, run: Run, setup: Setup, teacher: Measured, device: torch.device) -> dict[str, Any]:
+    """What result.json says of the student on labelled images, beside its teacher."""
+    rest = (setup.test, setup.size, device, config.run.workers, not run.options.no_images)
+    folder = run.dir / "evaluation"
     learnt, answered = record(folder, "student", setup.student, *rest)
     both = agreement(teacher.logits, answered)
     named = {"teacher": teacher.summary, "student": learnt}
-    run.finish(
-        metrics=scores("teacher", teacher.summary)
+    return {
+        "metrics": scores("teacher", teacher.summary)
         | scores("student", learnt)
         | {"agreement/top1": both.top1, "agreement/kl": both.kl},
-        intervals={f"{name}/top1": each["interval"] for name, each in named.items()},
-        n={f"{name}/top1": each["n"] for name, each in named.items()},
-        baselines=learnt["guessing"],
-        lineage=lineage,
-        notes=teacher.notes,
-        batches=setup.loader.path,
-        **asdict(outcome),
-    )
-    write_report(run.dir)
+        "intervals": {f"{name}/top1": each["interval"] for name, each in named.items()},
+        "n": {f"{name}/top1": each["n"] for name, each in named.items()},
+        "baselines": learnt["guessing"],
+        "notes": teacher.notes,
+    }

@@ -28,8 +28,8 @@ class DoctorConfig(Measuring):
     )
 
     teacher: tyro.conf.Positional[str] = "teach:digits"
-    """Trained model: run:DIR (or the folder itself), file:PATH, timm:NAME, torchvision:NAME, hf-hub:NAME, or
-    teach:PRESET (train it first)."""
+    """Trained model: run:DIR (or the folder itself), file:PATH, timm:NAME, torchvision:NAME, hf-hub:NAME,
+    clip:ARCH/TAG?classes=cat,dog, or teach:PRESET (train it first)."""
     data: str | None = None
     """Labelled data; default: those that the run or preset of the teacher was trained on."""
     data_root: Path | None = None
@@ -61,7 +61,7 @@ TEACH = "teach:"
 ASTRONAUT = "photo:astronaut"
 
 
-MODELS = (TEACH, "run:", "file:", "timm:", "torchvision:", "hf-hub:")
+MODELS = (TEACH, "run:", "file:", "timm:", "torchvision:", "hf-hub:", "clip:")
 
 
 WEIGHTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")

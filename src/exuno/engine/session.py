@@ -103,7 +103,8 @@ def summary_of(verb: str, config: Mapping[str, Any]) -> str:
                 return f"{config['model']} taught on {config['data']}"
             case "distill":
                 seen = ", ".join(config["source"])
-                return f"{config['student']} distilled from {config['teacher']} on {seen}, tested on {config['data']}"
+                tested = f", tested on {config['data']}" if config["data"] else ""
+                return f"{config['student']} distilled from {config['teacher']} on {seen}{tested}"
             case "selfsup":
                 return f"{config['model']} by {config['method']} on {', '.join(config['source'])}"
             case "poster":

@@ -26,8 +26,8 @@ class EvalConfig(Measuring):
     )
 
     model: tyro.conf.Positional[str]
-    """Model spec: run:DIR (or the folder itself), file:PATH (or the file), timm:NAME, torchvision:NAME, hf-hub:NAME.
-    Or poster:PATH (or the folder itself, or the run that made it)."""
+    """Model spec: run:DIR (or the folder itself), file:PATH (or the file), timm:NAME, torchvision:NAME, hf-hub:NAME,
+    clip:ARCH/TAG?classes=cat,dog. Or poster:PATH (or the folder itself, or the run that made it)."""
     data: str | None = None
     """Data spec; default: what the run of the model was tested on, at its size and from its --data-root; of a poster,
     what it was distilled from."""

@@ -26,8 +26,8 @@ class ExportConfig:
     )
 
     model: tyro.conf.Positional[str]
-    """Model spec: run:DIR (or the folder itself), file:PATH (or the file), timm:NAME, torchvision:NAME, hf-hub:NAME.
-    Or poster:PATH (or the folder itself, or the run that made it)."""
+    """Model spec: run:DIR (or the folder itself), file:PATH (or the file), timm:NAME, torchvision:NAME, hf-hub:NAME,
+    clip:ARCH/TAG?classes=cat,dog. Or poster:PATH (or the folder itself, or the run that made it)."""
     to: Path
     """New or empty folder."""
     onnx: bool = False

@@ -34,6 +34,7 @@ CORPORA = {
     "in1k": "ImageNet-1k",
     "lvd142m": "LVD-142M",
     "laion": "LAION",
+    "datacomp": "DataComp",
     "openai": "OpenAI's image-text pairs",
     "webli": "WebLI",
     "dino": "ImageNet-1k",
@@ -153,7 +154,7 @@ def names_of_specs(specs: Sequence[str]) -> list[str]:
     def short(spec: str, parts: int) -> str:
         prefix, _, rest = spec.partition(":")
         if prefix not in ("run", "file", FEATURES[:-1]):
-            return spec.replace("/", "-")
+            return spec.partition("?")[0].replace("/", "-")  # without the classes of a zero-shot classifier
         return "-".join(Path(rest.partition("@")[0]).resolve().parts[-parts:])
 
     names = [short(spec, 1) for spec in specs]

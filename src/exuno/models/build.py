@@ -55,6 +55,10 @@ def built(card: ModelCard) -> nn.Module:
         from exuno.models.foreign import build_torchvision
 
         return build_torchvision(name, card.classes, card.options)
+    if prefix == "clip":
+        from exuno.models.clip import build_clip
+
+        return build_clip(name, card.classes)
     if is_own(card.arch):
         return build_own(card.arch, card.classes, card.in_chans, card.input_size)
     raise ExunoError(

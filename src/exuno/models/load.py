@@ -44,7 +44,7 @@ def load_model(
 
     Args:
         spec: ``exuno:NAME`` or ``module:Name`` (random weights), ``timm:NAME``, ``torchvision:NAME`` (published
-            weights if ``pretrained``, else random ones), ``hf-hub:ORG/NAME``,
+            weights if ``pretrained``, else random ones), ``hf-hub:ORG/NAME``, ``clip:ARCH/TAG?classes=cat,dog``,
             ``file:PATH[#student|#teacher|#ema][@ARCH]``, ``run:RUN_DIR`` (always with weights).
         classes: number of logits that the caller needs.
         class_names: their names.
@@ -92,6 +92,10 @@ def load_model(
         from exuno.models.hub import load_hub
 
         return _fitted(load_hub(name), spec, wish)
+    if prefix == "clip":
+        from exuno.models.clip import load_clip
+
+        return _fitted(load_clip(spec), spec, wish)
     if prefix == "run":
         from exuno.models.files import load_run
 

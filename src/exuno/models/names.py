@@ -13,15 +13,17 @@ from pathlib import Path
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import near_paths
+from exuno.models.clip_spec import check_clip
 from exuno.models.registry import exuno_models, family_of, is_own
 
 FORMS = (
     "exuno:NAME (such as exuno:wrn_40_4), timm:NAME, torchvision:NAME, hf-hub:ORG/NAME, "
+    "clip:ARCH/TAG?classes=cat,dog, "
     "file:PATH (or file:PATH@ARCH, such as file:r50.pth@torchvision:resnet50, or with options @timm:NAME?img_size=224; "
     "file:PATH#student, #teacher or #ema for one network of a checkpoint that has several), run:RUN_DIR, "
     "or module:Name, a class of yours"
 )
-PREFIXES = ("exuno", "timm", "torchvision", "hf-hub", "run", "file")
+PREFIXES = ("exuno", "timm", "torchvision", "hf-hub", "clip", "run", "file")
 WEIGHTS = "model.safetensors"
 """Name of the weights in the folder of a run."""
 
@@ -38,6 +40,8 @@ def check_model(spec: str) -> None:
         raise unknown_prefix(spec)
     if prefix == "exuno":
         family_of(rest)
+    if prefix == "clip":
+        check_clip(spec)
     if prefix == "run":
         check_run(Path(rest))
     if prefix == "file":
@@ -91,6 +95,12 @@ def forms() -> str:
 def unknown_prefix(spec: str) -> ExunoError:
     """What is wrong with a spec whose prefix nobody knows."""
     prefix, _, rest = spec.partition(":")
+    if prefix == "features":
+        return ExunoError(
+            f"{spec} stands for vectors, and here a model has to name classes",
+            "Give the model itself: --loss.kind features of exuno distill imitates what goes into its last layer, and "
+            "exuno fewshot eval measures the features of any model.",
+        )
     near = get_close_matches(prefix, PREFIXES, 1)
     hint = f"Did you mean {near[0]}:{rest}? " if near else ""
     return ExunoError(f"unknown model prefix '{prefix}:' in '{spec}'", hint or forms())

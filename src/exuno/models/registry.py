@@ -94,9 +94,14 @@ def known_only() -> Iterator[None]:
         _known_only.reset(token)
 
 
+def only_known() -> bool:
+    """Whether what is read comes from strangers."""
+    return _known_only.get()
+
+
 def is_own(spec: str) -> bool:
     """Whether a model spec is ``module:Name`` of a module that Python finds."""
-    return not _known_only.get() and registry.is_own(spec)
+    return not only_known() and registry.is_own(spec)
 
 
 def build_own(spec: str, classes: int, in_chans: int, input_size: tuple[int, int]) -> "nn.Module":

@@ -31,7 +31,7 @@ from exuno.models.load import load_model
 from exuno.presets import to_dict
 from exuno.probe.layers import Layer, activations, layers_of
 from exuno.probe.linear import Probes, solve, standardise, ten_crops
-from exuno.probe.options import RANDOM, SMOKE_IMAGES, ProbeConfig
+from exuno.probe.options import RANDOM, SMOKE_IMAGES, ProbeConfig, split_row
 from exuno.training import size_of
 
 BATCH = 250
@@ -107,10 +107,10 @@ def open_rows(config: ProbeConfig, data: Any, size: tuple[int, int]) -> list[Row
         ExunoError: one that cannot be loaded, or takes clips or recordings.
     """
     specs = [config.probed, *(row for row in config.against if row != RANDOM)]
-    names = dict(zip(specs, names_of_specs([row.split(",")[0] for row in specs]), strict=True))
+    names = dict(zip(specs, names_of_specs([split_row(row)[0] for row in specs]), strict=True))
     found: dict[str, Row] = {}
     for row in specs:
-        networks = [load_model(spec, input_size=size, pretrained=True).eval() for spec in row.split(",")]
+        networks = [load_model(spec, input_size=size, pretrained=True).eval() for spec in split_row(row)]
         if wrong := next((each for each in networks if each.ndim != 4), None):
             raise ExunoError(f"{wrong.card.arch} takes {NAMES[wrong.ndim]}", "Give a model of single images.")
         found[row] = Row(names[row], networks, False)

@@ -77,9 +77,14 @@ class ProbeConfig:
     run: tyro.conf.OmitArgPrefixes[Execution] = field(default_factory=Execution)
 
 
+def split_row(row: str) -> list[str]:
+    """The models of a row, between commas; those of ``clip:`` are between its classes, so it is a row by itself."""
+    return [row] if row.startswith("clip:") else row.split(",")
+
+
 def specs_of(row: str) -> tuple[str, ...]:
-    """The model specs of a row, between commas; a bare path gets its prefix."""
-    return (RANDOM,) if row == RANDOM else tuple(spec_of(each) for each in row.split(","))
+    """The model specs of a row; a bare path gets its prefix."""
+    return (RANDOM,) if row == RANDOM else tuple(map(spec_of, split_row(row)))
 
 
 def complete(config: ProbeConfig) -> ProbeConfig:
@@ -97,7 +102,7 @@ def complete(config: ProbeConfig) -> ProbeConfig:
     probed, *against = (",".join(specs_of(row)) for row in rows)
     if config.neighbours and config.protocol == "published":
         raise ExunoError("--neighbours needs features that stay the same", "Leave it out, or take --protocol fast.")
-    known = first_config(probed.split(","))
+    known = first_config(split_row(probed))
     data = config.data or known.get("data")
     if data is None:
         raise ExunoError(f"what to probe {probed} on is unknown", "Give --data, for instance --data digits.")

@@ -118,8 +118,9 @@ def show(run: Run) -> None:
     ):
         table.add_column(name, justify=side)  # pyright: ignore[reportArgumentType]
     published = result.get("published") or {}
+    untested = not any(map(is_accuracy, result["metrics"]))  # without labels, agreement is what there is
     for key, value in {**result["metrics"], **result.get("baselines", {})}.items():
-        if not is_accuracy(key) or value is None:
+        if value is None or not (is_accuracy(key) or (untested and key == "agreement/top1")):
             continue
         low, high = result.get("intervals", {}).get(key, (None, None))
         interval = f"{100 * low:.2f} – {100 * high:.2f}" if low is not None else ""

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 
 from exuno.commandline.presets import resolve
-from exuno.data.base import Data, Positions, modality
-from exuno.data.constants import IMAGENET
+from exuno.data.base import modality
 from exuno.data.holdout import check as check_holdout
 from exuno.data.holdout import lineage_of, open_both
 from exuno.data.images.photo import is_single
@@ -19,6 +18,7 @@ from exuno.data.loader import Loader
 from exuno.distill import source as sources
 from exuno.distill.check import check_idle, check_source
 from exuno.distill.options import DistillConfig
+from exuno.distill.untested import NoData
 from exuno.engine import session
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
@@ -49,26 +49,8 @@ from exuno.training import (
     training_loader,
 )
 
-SIDE = 32
-"""Of images where neither --size nor data say it."""
 KNOWN, ASKED = 10_000, 2_000
 """Labelled images that the test on the way compares with, and those that it asks about, at most."""
-
-
-class NoData(Data):
-    """What the network is meant for, where no labelled data were given: photographs, of which there are none."""
-
-    name, classes, num_classes, channels, image_size = "the source", None, 0, 3, (SIDE, SIDE)
-    mean, std = IMAGENET
-
-    def __len__(self) -> int:
-        return 0
-
-    def fetch(self, positions: Positions) -> tuple[Tensor, Tensor]:
-        raise NotImplementedError
-
-    def fingerprint(self) -> str:
-        return ""
 
 
 def selfsup(config: SelfsupConfig, preset: Preset | None = None) -> Run:
@@ -128,7 +110,7 @@ def as_distillation(config: SelfsupConfig) -> DistillConfig:
     """The fields about source, test data and patches, as ``exuno distill`` has them: it opens the same sources."""
     shared = {each.name for each in fields(DistillConfig)} & {each.name for each in fields(SelfsupConfig)}
     values = {name: getattr(config, name) for name in shared}
-    return DistillConfig(**{**values, "data": config.data or "", "teacher": "", "student": config.model})
+    return DistillConfig(**{**values, "teacher": "", "student": config.model})
 
 
 @dataclass(frozen=True)
