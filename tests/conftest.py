@@ -44,8 +44,9 @@ def tiny_poster() -> Callable[..., Any]:
     import torch
 
     from exuno.data.open import open_data
-    from exuno.data.poster.format import Poster, quantise
+    from exuno.data.poster.format import Poster
     from exuno.data.poster.layout import Layout
+    from exuno.data.poster.quantisation import quantise
     from exuno.data.poster.whitening import fit
 
     def make(whitened: bool = False, learned: bool = False, **changes: Any) -> Poster:

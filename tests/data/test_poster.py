@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from exuno.data.poster.format import Poster, byte_breakdown, load, quantise, save
+from exuno.data.poster.format import Poster, byte_breakdown, load, save
 from exuno.data.poster.layout import boxes
+from exuno.data.poster.quantisation import quantise
 from exuno.engine.errors import ExunoError
 
 Make = Callable[..., Poster]

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from exuno.data.open import open_data
-from exuno.data.poster.format import Poster, quantise
+from exuno.data.poster.format import Poster
+from exuno.data.poster.quantisation import quantise
 from exuno.data.poster.layout import Layout
 from exuno.data.poster.patches import Canvas
 from exuno.poster.drawing import LABEL, enlarged, fitted, overlay, samples, unwhitened, write_animation, write_figures

@@ -20,7 +20,7 @@ def poster_size(config: PosterConfig, grid: Pair, image: Pair, classes: int, cha
         grid: classes (down, across).
         image: (h, w) of the images that networks see.
         classes: number of classes.
-        channels: of the poster, one byte a pixel each.
+        channels: of the poster, ``config.bits`` a pixel each.
 
     Raises:
         ExunoError: none or several budgets, or one that cannot be read or holds nothing.
@@ -43,26 +43,27 @@ def poster_size(config: PosterConfig, grid: Pair, image: Pair, classes: int, cha
 def _size_in_bytes(config: PosterConfig, budget: int, grid: Pair, image: Pair, classes: int, channels: int) -> Pair:
     """The size that fills what the labels leave. Their array depends on its aspect, so each length of one is tried."""
     if config.labels == "fixed":
-        require(budget >= channels, "--bytes", budget, f"at least {channels}")
-        return shape(budget // channels, grid, image)
+        least = -(-channels * config.bits // 8)
+        require(budget >= least, "--bytes", budget, f"at least {least}")
+        return shape(budget * 8 // (config.bits * channels), grid, image)
     lengths = sorted({math.prod(cells) for cells in _label_shapes(grid, classes, config.label_cells)})
     for length in lengths:
-        pixels = (budget - label_bytes(length, classes)) // channels
+        pixels = (budget - label_bytes(length, classes, config.label_bits)) * 8 // (config.bits * channels)
         if pixels < 1:
             break
         size = shape(pixels, grid, image)
         if math.prod(label_shape(size, grid, classes, config.label_cells)) <= length:
             return size
-    least = label_bytes(lengths[-1], classes)
+    least = label_bytes(lengths[-1], classes, config.label_bits)
     raise ExunoError(
         f"--bytes {budget} does not hold the learned labels, which take up to {least}",
-        "Give more --bytes, or take --labels fixed, which take none.",
+        "Give more --bytes or fewer --label-bits, or take --labels fixed, which take none.",
     )
 
 
-def label_bytes(cells: int, classes: int) -> int:
-    """Bytes of a learned label array of so many cells: a float16 for each class in each cell."""
-    return 2 * classes * cells
+def label_bytes(cells: int, classes: int, bits: int) -> int:
+    """Bytes of a learned label array of so many cells: a number of ``bits`` for each class in each cell."""
+    return (classes * cells * bits + 7) // 8
 
 
 def shape(pixels: int, grid: Pair, image: Pair) -> Pair:
@@ -127,7 +128,7 @@ def plan(config: PosterConfig, image: Pair, classes: int, channels: int) -> Layo
             and ``area``; the rest follows.
         image: (h, w) of the images that networks see.
         classes: number of classes.
-        channels: of the poster, one byte a pixel each.
+        channels: of the poster, ``config.bits`` a pixel each.
 
     Raises:
         ExunoError: a value that cannot be read, none or several budgets, a poster too small for its classes or for

@@ -71,16 +71,17 @@ def score(
 def save_frame(poster: Poster, frames: Path, done: int) -> None:
     """Writes a poster as ``frames/STEPS.png``."""
     with atomic(frames / f"{done:09d}.png") as temporary:
-        temporary.write_bytes(png(poster.pixels))
+        temporary.write_bytes(png(poster))
 
 
 PARTS = {
-    "pixels": "pixels, 8 bits",
+    "pixels": "pixels",
     "labels": "labels",
     "order": "order of the classes",
     "normalisation": "normalisation",
     "whitening": "whitening matrix",
     "total": "all of these",
+    "coded": "pixels and labels, entropy-coded",
     "png": "the pixels as PNG",
 }
 
@@ -122,7 +123,9 @@ def _cell(values: NDArray[np.float64]) -> str:
 def byte_table(poster: Poster) -> Table:
     """What it takes to learn from the poster, in bytes."""
     spent = byte_breakdown(poster)
-    rows = [[text, f"{spent[part]:,}"] for part, text in PARTS.items() if spent[part]]
+    bits = {"pixels": poster.bits, "labels": poster.label_bits}
+    names = {part: f"{text}, {bits[part]} bits" if part in bits else text for part, text in PARTS.items()}
+    rows = [[text, f"{spent[part]:,}"] for part, text in names.items() if spent[part]]
     return Table(
         title=f"Bytes, at {poster.ipc:.3g} images per class", head=["part", "bytes"], rows=rows, note=spent["code"]
     )

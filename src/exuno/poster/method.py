@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from exuno.data.poster.layout import Layout
 from exuno.data.poster.patches import Canvas, array_labels
+from exuno.data.poster.quantisation import rounded, rounded_labels
 from exuno.engine.errors import ExunoError
 from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState
 from exuno.engine.options import Optim
@@ -25,6 +26,7 @@ class Distiller(Method):
         algorithm: tells the outer loss.
         context: what it works with.
         label_lr_scale: divides the learning rate of the labels.
+        bits: of a pixel and of a learned label; below 8 and 16 each step sees them rounded.
     """
 
     norm: Tensor
@@ -44,10 +46,11 @@ class Distiller(Method):
         algorithm: Algorithm,
         context: InnerLoopContext,
         label_lr_scale: float = 1.0,
+        bits: tuple[int, int] = (8, 16),
     ) -> None:
         super().__init__()
         self.algorithm, self.context, self.canvas = algorithm, context, Canvas(layout)
-        self.label_lr_scale = label_lr_scale
+        self.label_lr_scale, self.bits = label_lr_scale, bits
         self.pixels = nn.Parameter(start.clone())
         if labels.ndim == 3:
             self.labels = nn.Parameter(labels.clone())
@@ -83,8 +86,7 @@ class Distiller(Method):
         Each process computes its share of the inner runs; the loop averages their gradients.
         """
         real, classes = batch["images"], batch["labels"]
-        images = self.canvas.patches(self.pixels)
-        labels = array_labels(self.labels, self.canvas.layout) if self.labels.ndim == 3 else self.labels
+        images, labels = self.canvas.patches(self.seen_pixels()), self.seen_labels()
         world, rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
         runs = self.context.unroll.runs
         losses = []
@@ -94,6 +96,17 @@ class Distiller(Method):
             seen = self.context.real.draw(len(real), self.context.seed, "poster/real", number)(real)
             losses.append(self.algorithm(self.context, images, labels, seen, classes, number))
         return StepOutput(torch.stack(losses).mean(), {"train/gradient_norm": self.last_norm.clone()})
+
+    def seen_pixels(self) -> Tensor:
+        """The poster that a step sees, [C, H, W]. At 8 bits as it is: rounding that fine changes nothing."""
+        return rounded(self.pixels, self.bits[0]) if self.bits[0] < 8 else self.pixels
+
+    def seen_labels(self) -> Tensor:
+        """The labels of the patches that a step sees, [P, K]."""
+        if self.labels.ndim == 2:
+            return self.labels
+        array = rounded_labels(self.labels, self.bits[1]) if self.bits[1] < 16 else self.labels
+        return array_labels(array, self.canvas.layout)
 
     def parameter_groups(self, optim: Optim) -> list[dict[str, Any]]:
         """The pixels, and learned labels with a rate of their own."""

@@ -103,7 +103,9 @@ class PosterConfig:
     canvas: str | None = None
     """Budget as the size of the poster, WIDTHxHEIGHT in pixels."""
     bytes: int | None = None
-    """Budget in bytes of 8-bit pixels and labels together."""
+    """Budget in bytes of pixels and learned labels together, as they are packed."""
+    bits: Literal[2, 4, 8] = 8
+    """Of a pixel in each channel of the poster; fewer than 8 are rounded in every step of the distillation."""
     grid: str | None = None
     """Classes as COLUMNSxROWS; default: the most nearly square one."""
     patch: int | None = None
@@ -130,6 +132,8 @@ class PosterConfig:
     """Fixed labels: shares of areas (paper), or the softmax of the pixel counts (reference)."""
     label_cells: float = 1.0
     """Learned labels: size of the label array in cells for each class."""
+    label_bits: Literal[2, 4, 8, 16] = 16
+    """Learned labels: bits of a number of their array; fewer than 16 are rounded in every step of the distillation."""
     label_lr_scale: Annotated[float, POSITIVE] = 1.0
     """Learned labels: the learning rate is --optim.lr divided by this."""
     init: Literal["noise", "real"] = "noise"

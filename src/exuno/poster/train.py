@@ -13,8 +13,9 @@ from torch import Tensor
 from exuno.data.batches import batches
 from exuno.data.holdout import check as check_holdout
 from exuno.data.holdout import lineage_of
-from exuno.data.poster.format import SUFFIX, Poster, quantise, save
+from exuno.data.poster.format import SUFFIX, Poster, save
 from exuno.data.poster.layout import Layout
+from exuno.data.poster.quantisation import quantise, quantise_labels
 from exuno.engine import session
 from exuno.engine.check import check_optim, check_run
 from exuno.engine.devices import make_accelerator, reuse_memory
@@ -105,9 +106,9 @@ class Setup:
     data_sha256: str
 
     def quantize(self, pixels: Tensor, labels: Tensor, steps: int | None = None) -> Poster:
-        """The poster as it is stored: pixels rounded to 8 bits, a learned label array to 16."""
+        """The poster as it is stored: pixels and a learned label array rounded to their bits."""
         source, space, config = self.sets.source, self.sets.space, self.config
-        rounded, low, high = quantise(pixels)
+        rounded, low, high = quantise(pixels, config.bits)
         recipe = Recipe(config.model, config.inner, steps or max(config.eval.steps), config.eval.steps)
         return Poster(
             pixels=rounded,
@@ -120,9 +121,11 @@ class Setup:
             data_sha256=self.data_sha256,
             mean=space.mean,
             std=space.std,
-            labels=labels.detach().cpu().numpy().astype(np.float16) if labels.ndim == 3 else None,
+            labels=quantise_labels(labels, config.label_bits) if labels.ndim == 3 else None,
             label_formula=config.label_formula,
             whitening=space.whitening,
+            bits=config.bits,
+            label_bits=config.label_bits if labels.ndim == 3 else 16,
             protocol=recipe.to_dict(),
             lineage={"seed": config.run.seed, "algorithm": config.algorithm}
             | lineage_of(config.held)
@@ -165,7 +168,8 @@ def train(config: PosterConfig, run: Run) -> None:
     if hasattr(algorithm, "prepare"):
         material = Material(setup.sets.train, setup.sets.source.num_classes, run.dir, accelerator)
         algorithm = algorithm.prepare(setup.context, material)
-    method = Distiller(start, labels, setup.layout, algorithm, setup.context, config.label_lr_scale)
+    bits = config.bits, config.label_bits
+    method = Distiller(start, labels, setup.layout, algorithm, setup.context, config.label_lr_scale, bits)
     frames = None if run.options.no_images else run.dir / FRAMES
     if accelerator.is_main_process and frames:
         save_frame(setup.quantize(start, labels), frames, 0)

@@ -2,14 +2,16 @@
 
 A poster: one small picture that stands for a data set (PoDD, arXiv 2403.12040), with all it takes to learn from it.
 
-On disk it is a folder ``NAME.poster`` of ``poster.png`` (8 bits a channel, lossless), ``poster.json`` and, where there
-are any, ``labels.safetensors`` and ``whitening.safetensors``.
+On disk it is a folder ``NAME.poster`` of ``poster.png`` (lossless; a gray one has as many bits a pixel as the poster),
+``poster.json`` and, where there are any, ``labels.safetensors`` (packed, below 16 bits) and ``whitening.safetensors``.
 """
 
 import hashlib
 import io
 import json
 import math
+import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -23,6 +25,7 @@ from torch import Tensor
 
 from exuno.data.poster.layout import Layout
 from exuno.data.poster.patches import Canvas, array_labels, fixed_labels
+from exuno.data.poster.quantisation import byte_size, coded_size, packed, top, unpacked
 from exuno.data.poster.whitening import Whitening
 from exuno.engine.documents import read_text
 from exuno.engine.errors import ExunoError
@@ -37,6 +40,8 @@ def check(poster: "Poster") -> None:
     layout, shape = poster.layout, poster.pixels.shape
     if poster.pixels.dtype != np.uint8 or poster.pixels.ndim != 3 or shape[0] not in (1, 3):
         raise wrong(f"pixels are {poster.pixels.dtype} {list(shape)}, not uint8 [1 or 3, H, W]")
+    if poster.bits not in (2, 4, 8) or (poster.pixels % (255 // top(poster.bits))).any():
+        raise wrong(f"its pixels are not of {poster.bits} bits")
     check_layout(layout, shape[0])
     if shape[1:] != layout.size:
         raise wrong(f"the picture has {shape[2]}x{shape[1]} pixels, the layout {layout.size[1]}x{layout.size[0]}")
@@ -78,7 +83,9 @@ def check_labels(poster: "Poster") -> None:
     """Raises ExunoError for label parts that cannot be."""
     if poster.label_formula not in ("paper", "reference"):
         raise wrong(f"the label formula '{poster.label_formula}' is neither paper nor reference")
-    labels = poster.labels
+    labels, bits = poster.labels, poster.label_bits
+    if bits not in (2, 4, 8, 16):
+        raise wrong(f"labels have 2, 4, 8 or 16 bits, not {bits}")
     if labels is None:
         return
     if labels.dtype != np.float16 or labels.ndim != 3 or len(labels) != poster.classes or not labels.size:
@@ -87,6 +94,8 @@ def check_labels(poster: "Poster") -> None:
         raise wrong(f"a label array of {list(labels.shape)} is more than a poster can mean")
     if not np.isfinite(labels).all() or labels.min() < 0:
         raise wrong("the label array holds numbers that are negative or not finite")
+    if bits < 16 and ((labels != labels.round()).any() or labels.max() > top(bits)):
+        raise wrong(f"the label array holds other numbers than 0 to {top(bits)}, those of {bits} bits")
 
 
 def wrong(what: str) -> ExunoError:
@@ -94,22 +103,22 @@ def wrong(what: str) -> ExunoError:
     return ExunoError(f"this is no poster: {what}", "Make or fetch it anew.")
 
 
-VERSION = 1
-"""Of the format; what reads it refuses newer ones."""
+VERSION = 2
+"""Of the format; what reads it refuses newer ones. A poster of 8-bit pixels and 16-bit labels is written as version 1."""
 SUFFIX = ".poster"
 CODE = "Besides, code that reads a PNG file and cuts patches and labels out as poster.json says: exuno, for instance."
 
 
 @dataclass(frozen=True, eq=False)
 class Poster:
-    """A distilled data set of K classes, its pixels rounded to 8 bits.
+    """A distilled data set of K classes, its pixels rounded to 2, 4 or 8 bits.
 
     Raises:
         ExunoError: parts that do not fit each other.
     """
 
     pixels: NDArray[np.uint8]
-    """[C, H, W]"""
+    """[C, H, W], multiples of 255 / (2^bits - 1)."""
     low: tuple[float, ...]
     """Value of pixel 0, of each channel, in the space in which it was distilled: normalised or whitened."""
     high: tuple[float, ...]
@@ -126,10 +135,14 @@ class Poster:
     """Of each channel, for pixels in [0, 1]; what the images were normalised by unless they were whitened."""
     std: tuple[float, ...]
     labels: NDArray[np.float16] | None = None
-    """Learned label array [K, lh, lw]; None for labels by the class areas."""
+    """Learned label array [K, lh, lw], below 16 bits of whole numbers; None for labels by the class areas."""
     label_formula: Literal["paper", "reference"] = "paper"
     """How labels follow from class areas; see exuno.data.poster.patches."""
     whitening: Whitening | None = None
+    bits: int = 8
+    """Of a pixel in each channel."""
+    label_bits: int = 16
+    """Of a number of the label array."""
     protocol: Mapping[str, Any] = field(default_factory=dict)
     """How a network learns from it: network, optimizer, batch, augmentation, steps."""
     lineage: Mapping[str, Any] = field(default_factory=dict)
@@ -172,53 +185,54 @@ class Poster:
         return digest.hexdigest()
 
 
-def quantise(values: Tensor) -> tuple[NDArray[np.uint8], tuple[float, ...], tuple[float, ...]]:
-    """Round a poster to 8 bits a channel, spread over what each channel spans.
-
-    Args:
-        values: float [C, H, W].
-
-    Returns:
-        Pixels uint8 [C, H, W] and the values (low, high) of 0 and 255 in each channel; the error is at most
-        (high - low) / 510.
-
-    Raises:
-        ExunoError: values that are not finite.
-    """
-    array = values.detach().cpu().numpy().astype(np.float64)
-    if not np.isfinite(array).all():
-        raise ExunoError("the poster holds values that are not finite", "Distill it anew with a lower --optim.lr.")
-    low, high = array.min((1, 2), keepdims=True), array.max((1, 2), keepdims=True)
-    span = np.where(high > low, high - low, 1)
-    pixels = ((array - low) / span * 255).round().astype(np.uint8)
-    return pixels, tuple(low.ravel().tolist()), tuple(high.ravel().tolist())
-
-
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    """uint8 [C, H, W], C = 1 or 3, as a PNG file."""
+def png(poster: Poster) -> bytes:
+    """The pixels as a PNG file: gray ones of as many bits as the poster has, colours of 8 bits a channel."""
     from PIL import Image
 
-    stream = io.BytesIO()
+    pixels, stream = poster.pixels, io.BytesIO()
+    if len(pixels) == 1 and poster.bits < 8:
+        return _gray_png(pixels[0] // (255 // top(poster.bits)), poster.bits)
     picture = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
     picture.save(stream, format="PNG", optimize=True)
     return stream.getvalue()
 
 
+def _gray_png(levels: NDArray[np.uint8], bits: int) -> bytes:
+    """Levels [H, W] of 1, 2 or 4 bits as a gray PNG file of that depth, which Pillow reads and does not write (PNG
+    specification, W3C, sections 5, 7 and 11)."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    height, width = levels.shape
+    head = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    rows = b"".join(b"\0" + packed(row, bits).tobytes() for row in levels)  # 0: no filter, which suits few levels
+    parts = (chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows, 9)), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
 def byte_breakdown(poster: Poster) -> dict[str, Any]:
     """What it takes to learn from a poster and to test what was learnt, in bytes.
 
-    ``pixels`` raw and ``png`` as a file; ``labels``, 2 a number, 0 where they follow from layout and order; ``order``;
+    ``pixels``, packed, and ``png`` as a file; ``labels``, packed, 0 where they follow from layout and order; ``order``;
     ``normalisation`` (4 a number); ``whitening``, the float32 matrix without which no test image can be whitened;
-    ``total`` (of these, with the raw pixels); ``ipc``, images per class; and in words the ``code`` needed.
+    ``total`` (of these, with the packed pixels); ``coded``, what an entropy coder makes of pixels and labels (of labels
+    below 16 bits); ``ipc``, images per class; and in words the ``code`` needed.
     """
+    pixels, labels = poster.pixels // (255 // top(poster.bits)), poster.labels
     spent = {
-        "pixels": poster.pixels.size,
-        "labels": 0 if poster.labels is None else 2 * poster.labels.size,
+        "pixels": byte_size(pixels.size, poster.bits),
+        "labels": 0 if labels is None else byte_size(labels.size, poster.label_bits),
         "order": poster.classes * (1 if poster.classes <= 256 else 2),
         "normalisation": 4 * len(poster.pixels) * (4 if poster.whitening is None else 2),
         "whitening": 0 if poster.whitening is None else 4 * poster.whitening.matrix.numel(),
     }
-    return {**spent, "total": sum(spent.values()), "png": len(png(poster.pixels)), "ipc": poster.ipc, "code": CODE}
+    coded = coded_size(pixels, poster.bits)
+    if labels is not None:
+        few = poster.label_bits < 16
+        coded += coded_size(labels.astype(np.uint8), poster.label_bits) if few else spent["labels"]
+    others = {"coded": coded, "png": len(png(poster)), "ipc": poster.ipc, "code": CODE}
+    return {**spent, "total": sum(spent.values()), **others}
 
 
 def save(poster: Poster, path: Path) -> Path:
@@ -233,9 +247,13 @@ def save(poster: Poster, path: Path) -> Path:
         raise ExunoError(f"{path} is no name of a poster", f"Call it NAME{SUFFIX}.")
     if path.exists() and not (path / "poster.json").is_file():
         raise ExunoError(f"{path} exists and is no poster", "Choose another name; it was not touched.")
+    labels, few = poster.labels, {}
+    if poster.bits < 8 or poster.label_bits < 16:
+        shape = None if labels is None else labels.shape
+        few = {"bits": poster.bits, "label_bits": poster.label_bits, "label_shape": shape}
     content = {
         "format": "exuno poster",
-        "version": VERSION,
+        "version": VERSION if few else 1,
         "sha256": poster.fingerprint,
         "layout": asdict(poster.layout),
         "order": poster.order.tolist(),
@@ -248,14 +266,17 @@ def save(poster: Poster, path: Path) -> Path:
         "learned_labels": poster.labels is not None,
         "label_formula": poster.label_formula,
         "whitened": poster.whitening is not None,
+        **few,
         "protocol": poster.protocol,
         "lineage": poster.lineage,
         "class_names": poster.class_names,
     }
     with atomic_folder(path) as folder:
-        (folder / "poster.png").write_bytes(png(poster.pixels))
-        if poster.labels is not None:
-            (folder / "labels.safetensors").write_bytes(pack({"labels": poster.labels}))
+        (folder / "poster.png").write_bytes(png(poster))
+        if labels is not None:
+            few_bits = poster.label_bits < 16
+            array = packed(labels.astype(np.uint8), poster.label_bits) if few_bits else labels
+            (folder / "labels.safetensors").write_bytes(pack({"labels": array}))
         if poster.whitening is not None:
             (folder / "whitening.safetensors").write_bytes(pack({"matrix": poster.whitening.matrix.numpy()}))
         (folder / "poster.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -287,9 +308,13 @@ def read(path: Path) -> Poster:
         pixels = picture(folder / "poster.png")
         layout = Layout(**{name: pair(sides) for name, sides in content["layout"].items()})
         channels = len(pixels)
+        bits, label_bits = integer(content.get("bits", 8)), integer(content.get("label_bits", 16))
         labels = whitening = None
         if content["learned_labels"]:
             labels = tensor(folder / "labels.safetensors", "labels")
+            if label_bits < 16:
+                shape = tuple(integer(side) for side in content["label_shape"])
+                labels = unpacked(labels, label_bits, shape).astype(np.float16)
         if content["whitened"]:
             matrix = torch.from_numpy(tensor(folder / "whitening.safetensors", "matrix"))
             whitening = Whitening(matrix, (channels, *layout.image))
@@ -307,6 +332,8 @@ def read(path: Path) -> Poster:
             labels=labels,
             label_formula=content["label_formula"],
             whitening=whitening,
+            bits=bits,
+            label_bits=label_bits,
             protocol=dict(content["protocol"]),
             lineage=dict(content["lineage"]),
         )
@@ -355,7 +382,7 @@ def description(path: Path) -> dict[str, Any]:
 
 
 def picture(path: Path) -> NDArray[np.uint8]:
-    """uint8 [C, H, W] of an 8-bit gray or RGB PNG file."""
+    """uint8 [C, H, W] of a gray or RGB PNG file; gray of fewer than 8 bits is spread over 0 to 255."""
     from PIL import Image
 
     if not path.is_file():
