@@ -23,6 +23,8 @@ LATER = {
     "loss": {"kind": "kl", "options": []},
     "optim": {"options": []},
     "algorithm_options": [],
+    "bits": 8,
+    "label_bits": 16,
 }
 """Options that earlier versions did not have, and what these did."""
 

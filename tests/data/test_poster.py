@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from exuno.data.poster.format import Poster, byte_breakdown, load, save
+from exuno.data.poster.format import Poster, load, save
 from exuno.data.poster.layout import boxes
+from exuno.data.poster.ledger import byte_breakdown
 from exuno.data.poster.quantisation import quantise
 from exuno.engine.errors import ExunoError
 
@@ -207,7 +208,7 @@ LAYOUTS = {
     "size": ([16, 20.5], "no whole number"),
 }
 FIELDS = {
-    "version": (2, "Install a newer exuno"),
+    "version": (3, "Install a newer exuno"),
     "format": ("jpeg", "does not describe"),
     "layout": (None, "damaged"),
     "low": (["0"], "no list of numbers"),

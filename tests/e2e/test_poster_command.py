@@ -119,6 +119,26 @@ def test_what_was_measured_is_the_poster_on_disk(run: Path, tmp_path: Path) -> N
     assert found["ledger"] == expected["ledger"]
 
 
+def test_few_bits_hold_more_pixels_in_as_many_bytes(tmp_path: Path) -> None:
+    args = ["--data", "digits", "--bytes", "274", "--bits", "4", "--labels", "learned", "--label-bits", "4"]
+    args += ["--init", "real", "--model", "exuno:convnet_2_16", "--patch", "5", "--steps", "3", "--evaluations", "1"]
+    args += ["--eval.steps", "5"]
+    run = poster(tmp_path / "few", *args)
+    made, ledger = load(run), result(run)["ledger"]
+    assert (made.bits, made.label_bits) == (4, 4)
+    assert 430 < made.pixels.size <= 448
+    assert set(np.unique(made.pixels)) == {17 * level for level in range(16)}
+    assert (ledger["labels"], ledger["pixels"]) == (50, (made.pixels.size + 1) // 2)
+    assert 290 < ledger["total"] <= 300
+    assert ledger["png"] == (run / "distilled.poster/poster.png").stat().st_size
+    args = ["eval", f"poster:{run}", "--devices", "cpu", "--networks", "2", "--baselines", "0"]
+    assert main([*args, "--run-dir", str(tmp_path / "eval")]) == 0
+    assert result(tmp_path / "eval")["networks"]["poster"] == result(run)["networks"]["poster"]
+    said = " ".join(str(row) for table in result(run)["tables"] for row in table["rows"])
+    assert "'pixels, 4 bits'" in said
+    assert "'labels, 4 bits'" in said
+
+
 def test_the_poster_that_did_best_on_held_out_data_is_the_one_that_is_kept(run: Path) -> None:
     held = [line["held/top1"] for line in logged(run) if "held/top1" in line]
     assert len(held) == 3
@@ -308,6 +328,9 @@ DIGITS = ["--data", "digits", "--ipc", "1"]
         (["--data", "digits", "--canvas", "40by16"], "--canvas 40by16 is not understood"),
         (["--data", "digits", "--canvas", "20x6", "--patch", "8"], "smaller than one patch of 8x8"),
         (["--data", "digits", "--bytes", "50", "--labels", "learned"], "does not hold the learned labels"),
+        (["--data", "digits", "--bytes", "50", "--labels", "learned", "--label-bits", "4"], "which take up to 50"),
+        ([*DIGITS, "--bits", "3"], "--bits"),
+        ([*DIGITS, "--label-bits", "1"], "--label-bits"),
         ([*DIGITS, "--grid", "3x3"], "--grid 3x3 has 9 places for 10 classes"),
         ([*DIGITS, "--grid", "ten"], "--grid ten is not understood"),
         ([*DIGITS, "--patches", "200x200"], "--patches 200x200 is more than the"),

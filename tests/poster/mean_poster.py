@@ -7,8 +7,8 @@ import torch
 
 from exuno.data.images.digits import open_digits
 from exuno.data.poster.format import Poster
-from exuno.data.poster.quantisation import quantise
 from exuno.data.poster.layout import Layout
+from exuno.data.poster.quantisation import quantise
 from exuno.poster.options import Inner
 from exuno.poster.protocol import Recipe
 

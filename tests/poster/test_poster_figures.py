@@ -12,9 +12,9 @@ from PIL import Image
 
 from exuno.data.open import open_data
 from exuno.data.poster.format import Poster
-from exuno.data.poster.quantisation import quantise
 from exuno.data.poster.layout import Layout
 from exuno.data.poster.patches import Canvas
+from exuno.data.poster.quantisation import quantise
 from exuno.poster.drawing import LABEL, enlarged, fitted, overlay, samples, unwhitened, write_animation, write_figures
 from exuno.report.images import save_png
 from exuno.report.record import read_record

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from exuno.data.poster.layout import Layout, boxes
 from exuno.data.poster.patches import fixed_labels
+from exuno.data.poster.quantisation import byte_size
 from exuno.engine.errors import ExunoError
 from exuno.poster.layout import class_grid, label_bytes, label_shape, plan, read_pair
 from exuno.poster.options import PosterConfig
@@ -72,20 +73,24 @@ def test_images_per_class(ipc: float, classes: int, image: tuple[int, int], chan
     st.sampled_from(["fixed", "learned"]),
     st.floats(0.5, 6),
     st.sampled_from([1, 3]),
+    st.sampled_from([2, 4, 8]),
+    st.sampled_from([2, 4, 8, 16]),
 )
-def test_bytes_hold_pixels_and_labels(budget: int, classes: int, labels: str, cells: float, channels: int) -> None:
-    options = config(bytes=budget, labels=labels, label_cells=cells)
+def test_bytes_hold_pixels_and_labels(
+    budget: int, classes: int, labels: str, cells: float, channels: int, bits: int, label_bits: int
+) -> None:
+    options = config(bytes=budget, labels=labels, label_cells=cells, bits=bits, label_bits=label_bits)
     try:
         layout = plan(options, (32, 32), classes, channels)
     except ExunoError:
         assume(False)
         raise
-    held = layout.pixels * channels
-    spare = channels * (layout.size[0] + 1)
+    held = byte_size(layout.pixels * channels, bits)
+    spare = byte_size(channels * (layout.size[0] + 1), bits) + 1
     if labels == "learned":
         used = math.prod(label_shape(layout.size, layout.grid, classes, cells))
-        held += label_bytes(used, classes)
-        spare += label_bytes(int(classes * cells + 1e-6) - used if cells > 1 else 0, classes)
+        held += label_bytes(used, classes, label_bits)
+        spare += label_bytes(int(classes * cells + 1e-6) - used if cells > 1 else 0, classes, label_bits)
     assert held <= budget
     assert held > budget - spare  # less is left than another column, and cells that another aspect could use
     check(layout, classes)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from exuno.data.poster.layout import Layout
 from exuno.data.poster.patches import Canvas, array_labels, fixed_labels
+from exuno.data.poster.quantisation import quantise, quantise_labels
 from exuno.engine.errors import ExunoError
 from exuno.engine.method import Numbers, TrainState, numbers_at
 from exuno.engine.options import Optim
@@ -224,3 +225,34 @@ def test_logs_tell_the_gradient_of_the_step_before() -> None:
     later = method(BATCH, at(2))
     assert out.logs["train/gradient_norm"].item() == pytest.approx(3)  # not what the buffer became since
     assert later.logs["train/gradient_norm"].item() == pytest.approx(30)  # before clipping
+
+
+def test_a_step_sees_what_few_bits_leave_and_moves_what_lies_below() -> None:
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def watch(
+        context: InnerLoopContext, images: Tensor, labels: Tensor, real: Tensor, classes: Tensor, number: int
+    ) -> Tensor:
+        seen.append((images.detach(), labels.detach()))
+        return images.sum() + labels.square().sum()
+
+    context, generator = distiller().context, torch.Generator().manual_seed(0)
+    start, array = (torch.rand(*shape, generator=generator) for shape in ((1, *LAYOUT.size), (6, 2, 3)))
+    method = Distiller(start, array, LAYOUT, watch, context, bits=(2, 4))
+    method(BATCH, at(0)).loss.backward()
+    images, labels = seen[0]
+    assert len(images.unique()) == 4
+    pixels, low, high = quantise(start, 2)
+    stored = low[0] + torch.from_numpy(pixels) / 255 * (high[0] - low[0])
+    torch.testing.assert_close(images, Canvas(LAYOUT).patches(stored).float())
+    levels = torch.from_numpy(quantise_labels(array, 4)).float()
+    assert levels.max() == 15
+    torch.testing.assert_close(labels, array_labels(levels, LAYOUT))
+    assert torch.equal(method.pixels, start)
+    assert method.pixels.grad is not None
+    assert method.labels.grad is not None
+    counts = torch.ones(Canvas(LAYOUT).patches(start).shape)
+    plain = start.clone().requires_grad_()
+    (Canvas(LAYOUT).patches(plain) * counts).sum().backward()
+    torch.testing.assert_close(method.pixels.grad, plain.grad)
+    assert method.labels.grad.abs().sum() > 0

@@ -202,6 +202,7 @@ class PosterKeywords(HoldoutKeywords, RunOptionsKeywords, total=False):
     ipc: float | None
     canvas: str | Path | Outcome | None
     bytes: int | None
+    bits: Literal[2, 4, 8]
     grid: str | Path | Outcome | None
     patch: int | None
     patches: str | Path | Outcome | None
@@ -214,6 +215,7 @@ class PosterKeywords(HoldoutKeywords, RunOptionsKeywords, total=False):
     labels: Literal["fixed", "learned"]
     label_formula: Literal["paper", "reference"]
     label_cells: float
+    label_bits: Literal[2, 4, 8, 16]
     label_lr_scale: float
     init: Literal["noise", "real"]
     zca: bool

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from exuno.data.poster.format import byte_breakdown, load, save
+from exuno.data.poster.format import load, save
+from exuno.data.poster.ledger import byte_breakdown
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import write_text
 from exuno.exporting.onnx import signature, write_onnx

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from exuno.data.poster.format import Poster, picture
+from exuno.data.poster.format import Poster
 from exuno.data.poster.layout import boxes, offsets
 from exuno.data.poster.patches import Canvas
+from exuno.data.poster.picture import picture
 from exuno.data.poster.whitening import RANGE
 from exuno.engine.files import atomic, write_json
 from exuno.report.images import gif, save_png

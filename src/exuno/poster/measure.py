@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from exuno.data import rng
-from exuno.data.poster.format import Poster, byte_breakdown, png
+from exuno.data.poster.format import Poster
+from exuno.data.poster.ledger import byte_breakdown
+from exuno.data.poster.picture import png
 from exuno.engine.files import atomic
 from exuno.engine.progress import ProgressBar
 from exuno.engine.training import Evaluator
@@ -71,7 +73,7 @@ def score(
 def save_frame(poster: Poster, frames: Path, done: int) -> None:
     """Writes a poster as ``frames/STEPS.png``."""
     with atomic(frames / f"{done:09d}.png") as temporary:
-        temporary.write_bytes(png(poster))
+        temporary.write_bytes(png(poster.pixels, poster.bits))
 
 
 PARTS = {
@@ -209,7 +211,7 @@ def measure(
     *,
     quiet: bool = False,
 ) -> Measured:
-    """Test a poster as it is on disk, rounded to 8 bits.
+    """Test a poster as it is on disk, rounded to its bits.
 
     Args:
         poster: with its protocol.

@@ -62,7 +62,7 @@ class Unroll:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a poster is tested: fresh networks trained on it from scratch, after its pixels were rounded to 8 bits."""
+    """How a poster is tested: fresh networks trained on it from scratch, as its file says it, rounded."""
 
     networks: Annotated[int, FROM_1] = 8
     """Networks of the test at the end."""
@@ -81,8 +81,8 @@ class PosterConfig:
     """Distill a labelled data set into one poster."""
 
     OFTEN: ClassVar[str] = (
-        "data data_root ipc canvas size patch model algorithm order labels init zca steps budget optim.lr run_dir "
-        "seed devices smoke dry_run"
+        "data data_root ipc canvas bytes bits size patch model algorithm order labels init zca steps budget optim.lr "
+        "run_dir seed devices smoke dry_run"
     )
     EXAMPLES: ClassVar[tuple[str, ...]] = (
         "exuno poster digits",

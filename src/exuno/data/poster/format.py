@@ -7,11 +7,8 @@ On disk it is a folder ``NAME.poster`` of ``poster.png`` (lossless; a gray one h
 """
 
 import hashlib
-import io
 import json
 import math
-import struct
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -25,7 +22,8 @@ from torch import Tensor
 
 from exuno.data.poster.layout import Layout
 from exuno.data.poster.patches import Canvas, array_labels, fixed_labels
-from exuno.data.poster.quantisation import byte_size, coded_size, packed, top, unpacked
+from exuno.data.poster.picture import picture, png
+from exuno.data.poster.quantisation import packed, top, unpacked
 from exuno.data.poster.whitening import Whitening
 from exuno.engine.documents import read_text
 from exuno.engine.errors import ExunoError
@@ -104,9 +102,8 @@ def wrong(what: str) -> ExunoError:
 
 
 VERSION = 2
-"""Of the format; what reads it refuses newer ones. A poster of 8-bit pixels and 16-bit labels is written as version 1."""
+"""Of the format; what reads it refuses newer ones. A poster of 8-bit pixels and 16-bit labels is of version 1."""
 SUFFIX = ".poster"
-CODE = "Besides, code that reads a PNG file and cuts patches and labels out as poster.json says: exuno, for instance."
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,56 +182,6 @@ class Poster:
         return digest.hexdigest()
 
 
-def png(poster: Poster) -> bytes:
-    """The pixels as a PNG file: gray ones of as many bits as the poster has, colours of 8 bits a channel."""
-    from PIL import Image
-
-    pixels, stream = poster.pixels, io.BytesIO()
-    if len(pixels) == 1 and poster.bits < 8:
-        return _gray_png(pixels[0] // (255 // top(poster.bits)), poster.bits)
-    picture = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-    picture.save(stream, format="PNG", optimize=True)
-    return stream.getvalue()
-
-
-def _gray_png(levels: NDArray[np.uint8], bits: int) -> bytes:
-    """Levels [H, W] of 1, 2 or 4 bits as a gray PNG file of that depth, which Pillow reads and does not write (PNG
-    specification, W3C, sections 5, 7 and 11)."""
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-    height, width = levels.shape
-    head = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
-    rows = b"".join(b"\0" + packed(row, bits).tobytes() for row in levels)  # 0: no filter, which suits few levels
-    parts = (chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows, 9)), chunk(b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
-
-
-def byte_breakdown(poster: Poster) -> dict[str, Any]:
-    """What it takes to learn from a poster and to test what was learnt, in bytes.
-
-    ``pixels``, packed, and ``png`` as a file; ``labels``, packed, 0 where they follow from layout and order; ``order``;
-    ``normalisation`` (4 a number); ``whitening``, the float32 matrix without which no test image can be whitened;
-    ``total`` (of these, with the packed pixels); ``coded``, what an entropy coder makes of pixels and labels (of labels
-    below 16 bits); ``ipc``, images per class; and in words the ``code`` needed.
-    """
-    pixels, labels = poster.pixels // (255 // top(poster.bits)), poster.labels
-    spent = {
-        "pixels": byte_size(pixels.size, poster.bits),
-        "labels": 0 if labels is None else byte_size(labels.size, poster.label_bits),
-        "order": poster.classes * (1 if poster.classes <= 256 else 2),
-        "normalisation": 4 * len(poster.pixels) * (4 if poster.whitening is None else 2),
-        "whitening": 0 if poster.whitening is None else 4 * poster.whitening.matrix.numel(),
-    }
-    coded = coded_size(pixels, poster.bits)
-    if labels is not None:
-        few = poster.label_bits < 16
-        coded += coded_size(labels.astype(np.uint8), poster.label_bits) if few else spent["labels"]
-    others = {"coded": coded, "png": len(png(poster)), "ipc": poster.ipc, "code": CODE}
-    return {**spent, "total": sum(spent.values()), **others}
-
-
 def save(poster: Poster, path: Path) -> Path:
     """Write a poster as the folder ``path`` (``NAME.poster``), whole or not at all; an older poster there is replaced.
 
@@ -272,7 +219,7 @@ def save(poster: Poster, path: Path) -> Path:
         "class_names": poster.class_names,
     }
     with atomic_folder(path) as folder:
-        (folder / "poster.png").write_bytes(png(poster))
+        (folder / "poster.png").write_bytes(png(poster.pixels, poster.bits))
         if labels is not None:
             few_bits = poster.label_bits < 16
             array = packed(labels.astype(np.uint8), poster.label_bits) if few_bits else labels
@@ -379,24 +326,6 @@ def description(path: Path) -> dict[str, Any]:
             f"{path} has format version {version}, this exuno reads up to {VERSION}", "Install a newer exuno."
         )
     return content
-
-
-def picture(path: Path) -> NDArray[np.uint8]:
-    """uint8 [C, H, W] of a gray or RGB PNG file; gray of fewer than 8 bits is spread over 0 to 255."""
-    from PIL import Image
-
-    if not path.is_file():
-        raise ExunoError(f"{path.name} is missing")
-    try:
-        with Image.open(path, formats=["PNG"]) as image:
-            if image.mode not in ("L", "RGB"):
-                raise ExunoError(f"{path.name} is a picture of mode {image.mode}, not 8-bit gray or RGB")
-            pixels = np.array(image, np.uint8)
-    except ExunoError:
-        raise
-    except Exception as error:  # Pillow raises OSError, SyntaxError, DecompressionBombError, … for a damaged file
-        raise ExunoError(f"{path.name} is no whole PNG file ({type(error).__name__})") from error
-    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 def tensor(path: Path, name: str) -> NDArray[Any]:

@@ -28,7 +28,8 @@ def quantise(values: Tensor, bits: int = 8) -> tuple[NDArray[np.uint8], tuple[fl
         bits: 2, 4 or 8.
 
     Returns:
-        Pixels uint8 [C, H, W], multiples of 255 / (2^bits - 1), and the values (low, high) of 0 and 255 in each channel.
+        Pixels uint8 [C, H, W], multiples of 255 / (2^bits - 1), and the values (low, high) of 0 and 255 in each
+        channel.
 
     Raises:
         ExunoError: values that are not finite.
