@@ -79,7 +79,7 @@ class Option:
     def choices(self) -> tuple[str, ...]:
         """The values that it takes, where they are a few names."""
         if get_origin(self.kind) is Literal:
-            return get_args(self.kind)
+            return tuple(map(str, get_args(self.kind)))
         return tuple(self.metavar.split("|")[:-1]) if self.metavar.endswith("|module:Name") else ()
 
     @property

@@ -81,8 +81,8 @@ class PosterConfig:
     """Distill a labelled data set into one poster."""
 
     OFTEN: ClassVar[str] = (
-        "data data_root ipc canvas bytes bits size patch model algorithm order labels init zca steps budget optim.lr "
-        "run_dir seed devices smoke dry_run"
+        "data data_root ipc canvas bytes bits size patch model algorithm labels init steps budget optim.lr run_dir "
+        "seed devices smoke dry_run"
     )
     EXAMPLES: ClassVar[tuple[str, ...]] = (
         "exuno poster digits",
