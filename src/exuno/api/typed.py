@@ -411,6 +411,7 @@ class EvalKeywords(ExecutionKeywords, total=False):
     steps: int | Sequence[int] | None
     arch: str | Path | Outcome | Sequence[str | Path | Outcome]
     baselines: int | None
+    ranking: str | Path | Outcome | None
     seed: int
 
 

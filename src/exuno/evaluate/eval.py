@@ -113,7 +113,7 @@ def held_by(known: Mapping[str, Any], data: str | None, held: Holdout) -> Holdou
 def check_flags(config: EvalConfig) -> None:
     """Raises ExunoError for an option that the model or poster at hand has no use for."""
     poster = config.model.startswith(POSTER)
-    idle = ("size", "teacher") if poster else ("networks", "steps", "arch", "baselines")
+    idle = ("size", "teacher") if poster else ("networks", "steps", "arch", "baselines", "ranking")
     given = [name for name in idle if getattr(config, name) not in (None, ())]
     if given:
         raise ExunoError(

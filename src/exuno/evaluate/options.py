@@ -51,6 +51,9 @@ class EvalConfig(Measuring):
     """Of a poster: model specs of other networks to train on it, such as exuno:resnet20."""
     baselines: Annotated[int | None, FROM_0] = None
     """Of a poster: draws of each baseline of real images; default 3, 0 leaves them out."""
+    ranking: str | None = None
+    """Of a poster: also the label-robust and augmentation-robust scores of DD-Ranking, the latter with this
+    augmentation: names of flip, rotate, scale, crop, color, cutout joined by _, of which each batch gets one."""
     seed: int = 0
     """Of a poster: seed of networks, batches and baselines."""
     run_dir: Path | None = field(default=None, kw_only=True)

@@ -5,7 +5,7 @@ evenly as can be; below one image a class, some classes get none. Where that hap
 of every class, shrunk until all of them fit, and enlarged again for the networks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import sqrt
 
 import numpy as np
@@ -62,7 +62,9 @@ CHOICES: dict[str, Choose] = {
 SHRUNK = ", shrunk"
 
 
-def baselines(images: Tensor, labels: Tensor, classes: int, pixels: int, seed: int) -> dict[str, tuple[Tensor, Tensor]]:
+def baselines(
+    images: Tensor, labels: Tensor, classes: int, pixels: int, seed: int, choices: Sequence[str] = tuple(CHOICES)
+) -> dict[str, tuple[Tensor, Tensor]]:
     """Every baseline that the budget allows.
 
     Args:
@@ -71,6 +73,7 @@ def baselines(images: Tensor, labels: Tensor, classes: int, pixels: int, seed: i
         classes: number of classes K.
         pixels: the budget, in pixels (of all channels together, as a poster's are counted).
         seed: the choices are a function of it.
+        choices: names of ``CHOICES``.
 
     Returns:
         Name -> images [M, C, h, w] and one-hot labels [M, K]. k-means is left out where no class gets two images: there
@@ -80,7 +83,8 @@ def baselines(images: Tensor, labels: Tensor, classes: int, pixels: int, seed: i
     whole = pixels // (height * width)
     present = labels.unique().numpy()
     found = {}
-    for name, choose in CHOICES.items():
+    for name in choices:
+        choose = CHOICES[name]
         generator = rng.generator(seed, f"baseline/{name}")
         counts = share(whole, present, classes, generator)
         if whole and (choose is not kmeans or counts.max() > 1):

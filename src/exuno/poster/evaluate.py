@@ -22,9 +22,11 @@ from exuno.engine.session import Subset
 from exuno.evaluate.measure import choose_shown
 from exuno.evaluate.options import POSTER, EvalConfig, open_eval
 from exuno.metrics import guessing, predict
+from exuno.poster.augment import Augmentation
 from exuno.poster.measure import Measured, measure, plain
 from exuno.poster.options import Evaluation
 from exuno.poster.protocol import Recipe
+from exuno.poster.ranking import rank
 from exuno.poster.real import Space, memory_limit, pixels
 from exuno.report.page import write_report
 
@@ -51,6 +53,8 @@ def evaluate(config: EvalConfig) -> Measured | None:
     if config.smoke:
         test, train, poster = Subset(test), Subset(train), replace(poster, protocol=shortened(poster))
     proof = evaluation_of(config, Recipe.of(poster.protocol))
+    if config.ranking is not None:
+        Augmentation(config.ranking)
     if config.dry_run:
         return None
     run = open_eval(replace(config, data=spec, held=held)) if config.run_dir else None
@@ -58,14 +62,18 @@ def evaluate(config: EvalConfig) -> Measured | None:
         raise ExunoError(f"{run.dir} holds this measurement already", "Choose another --run-dir.")
     space, device = Space.of(poster), make_accelerator(measuring(RunOptions(devices=config.devices))).device
     images, real = space.images(test), space.images(train, memory_limit(space))
-    measured = measure(poster, images, real, proof, config.seed, device, config.arch)
+    measured, ranking = measure(poster, images, real, proof, config.seed, device, config.arch), None
+    if config.ranking is not None:
+        ranking = rank(poster, images, real, proof, config.seed, device, config.ranking)
+        measured = replace(measured, tables=[*measured.tables[:-1], ranking.table(config.ranking), measured.tables[-1]])
     print(f"{config.model} on {test.name}, n = {len(test):,}")
     if not original:
         print(f"(not the {poster.data} that it was distilled from: their checksums differ)")
     print("\n\n".join(plain(table) for table in measured.tables))
     if run:
         record(run.dir / "evaluation", measured, test, images[1], poster, not run.options.no_images)
-        run.finish(**content(measured, poster, images[1]))
+        scores = {} if ranking is None else {"ranking": ranking.content()}
+        run.finish(**content(measured, poster, images[1]), **scores)
         write_report(run.dir)
         run.close()
     return measured
