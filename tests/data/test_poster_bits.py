@@ -82,16 +82,28 @@ def test_a_step_sees_the_poster_that_is_stored(bits: int, tiny_poster: Make) -> 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
 def test_a_step_sees_the_labels_that_are_stored(bits: int, tiny_poster: Make) -> None:
-    array = (3 * torch.from_numpy(np.random.default_rng(1).random((10, 4, 5))).float()).requires_grad_()
+    strength = torch.linspace(0.01, 5, 20).view(4, 5)  # of a cell, which is free
+    array = (strength * torch.from_numpy(np.random.default_rng(1).random((10, 4, 5))).float()).requires_grad_()
     seen = rounded_labels(array, bits)
     seen.sum().backward()
+    largest, highest = array.detach().amax(0), 2**bits - 1
     assert array.grad is not None
-    assert torch.equal(array.grad, torch.ones_like(array))
-    assert (seen - array).abs().max() <= array.max() / (2**bits - 1) / 2 * 1.001
-    poster = few(tiny_poster, 8, bits, labels=quantise_labels(array, bits))
+    torch.testing.assert_close(array.grad, (highest / largest).expand(10, 4, 5))
+    assert torch.equal(seen.amax(0), torch.full((4, 5), float(highest)))
+    assert (seen * largest / highest - array).abs().le(largest / highest / 2 * 1.001).all()
+    stored = quantise_labels(array, bits)
+    assert np.array_equal(stored, seen.detach().numpy())
+    poster = few(tiny_poster, 8, bits, labels=stored)
     torch.testing.assert_close(poster.patches()[1], array_labels(seen.detach(), poster.layout))
-    nothing = torch.zeros(10, 4, 5)
-    assert not quantise_labels(nothing, bits).any()
+
+
+def test_a_cell_without_a_label_stays_empty() -> None:
+    array = torch.rand(10, 4, 5, generator=torch.Generator().manual_seed(0))
+    array[:, 1, 2] = 0
+    array[3, 0, 0] = 1e-40  # smaller than a float32 can scale
+    stored = quantise_labels(array, 4)
+    assert not stored[:, 1, 2].any()
+    assert np.isfinite(stored).all()
 
 
 @settings(max_examples=60, deadline=None)

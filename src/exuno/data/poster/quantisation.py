@@ -1,7 +1,8 @@
 """Numbers of few bits: pixels and learned labels rounded, packed into bytes, and rounded during the distillation.
 
-A learned label array has no range of its own: labels of patches are normalised, so its scale is free, and its levels
-are its values.
+A learned label array has no range of its own: labels of patches are normalised, so its scale is free. Each cell is
+scaled until its largest label is the highest level, and levels are its values: a patch that lies in one cell loses
+nothing by it, one of several cells takes them as equally strong.
 """
 
 import math
@@ -53,17 +54,18 @@ def rounded(values: Tensor, bits: int) -> Tensor:
 
 def quantise_labels(array: Tensor, bits: int) -> NDArray[np.float16]:
     """A non-negative label array [K, h, w] as it is stored: at 16 bits a float16 each, below whole numbers from 0 to
-    2^bits - 1, the largest label being the latter."""
-    levels = array if bits == 16 else _label_levels(array, bits)[0]
+    2^bits - 1, the largest label of each cell being the latter."""
+    levels = array if bits == 16 else rounded_labels(array, bits).round()
     return levels.detach().cpu().numpy().astype(np.float16)
 
 
 def rounded_labels(array: Tensor, bits: int) -> Tensor:
-    """A label array as it will be stored, in its own scale; see :func:`rounded`."""
+    """A label array [K, h, w] as it will be stored, in levels; see :func:`rounded`. The scales pass no gradient."""
     with torch.no_grad():
-        levels, step = _label_levels(array, bits)
-        error = levels * step - array
-    return array + error
+        scale = top(bits) / array.amax(0).clamp(min=torch.finfo(array.dtype).tiny * top(bits))
+        levels = (array * scale).round()
+    scaled = array * scale
+    return scaled + (levels - scaled).detach()
 
 
 def top(bits: int) -> int:
@@ -105,12 +107,6 @@ def fitted(values: Tensor, low: Tensor, high: Tensor, bits: int) -> tuple[Tensor
         low = torch.where(some, mean - slope * middle, low)
         high = torch.where(some, low + slope * top(bits), high)
     return low, high
-
-
-def _label_levels(array: Tensor, bits: int) -> tuple[Tensor, Tensor]:
-    """Whole levels [K, h, w] and the label that a level is worth."""
-    step = array.max().clamp(min=torch.finfo(array.dtype).tiny) / top(bits)
-    return (array / step).round().clamp(0, top(bits)), step
 
 
 def packed(levels: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
