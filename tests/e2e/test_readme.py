@@ -17,7 +17,10 @@ from PIL import Image
 from exuno.cli import main
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *(page for page in sorted(ROOT.glob("docs/*.md")) if page.stem != "reproductions")]
+PAGES = [
+    ROOT / "README.md",
+    *(page for page in sorted(ROOT.glob("docs/**/*.md")) if page.stem != "reproductions"),
+]
 BLOCK = re.compile(r"^```(sh|python|)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NO_DRY_RUN = ("import", "export", "report", "presets")
 OF_RUNS = (
