@@ -1,7 +1,7 @@
-"""``python docs/hooks/offline.py SITE``: fails if a page of a built site would fetch anything from elsewhere when it is read.
+"""``python docs/hooks/offline.py SITE`` fails if a page of a built site would fetch anything from elsewhere.
 
-Links that a reader follows may lead anywhere. What a browser loads by itself (scripts, styles, fonts, pictures, frames) must
-lie in the site.
+Links that a reader follows may lead anywhere. What a browser loads by itself (scripts, styles, fonts, pictures, frames)
+must lie in the site.
 """
 
 import re
@@ -9,7 +9,15 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
-LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src", "link": "href"}
+LOADS = {
+    "script": "src",
+    "img": "src",
+    "iframe": "src",
+    "source": "src",
+    "video": "src",
+    "audio": "src",
+    "link": "href",
+}
 FOLLOWED = {"canonical", "next", "prev", "alternate"}
 """Kinds of <link> that no browser loads."""
 AWAY = re.compile(r"(?:https?:)?//")

@@ -33,26 +33,28 @@ def filled(markdown: str, meta: dict[str, Any], record: str) -> str:
         KeyError: a preset, section, row or column that there is not.
     """
     here = meta.get("here") or {}
-    sections = list(dict.fromkeys([*(each["section"] for each in here.values()), *(meta.get("measured") or [])]))
-    shown = "\n".join(section(record, title) for title in sections)
+    titles: list[str] = [*(each["section"] for each in here.values()), *(meta.get("measured") or [])]
+    shown = "\n".join(section(record, title) for title in dict.fromkeys(titles))
     return markdown.replace("<!-- presets -->", table(meta, record)).replace("<!-- measured -->", moved(shown))
 
 
 def table(meta: dict[str, Any], record: str) -> str:
-    """A row for each preset of the paper, in the order of the verbs."""
+    """A row for each preset of the paper: those with a number first, then in the order of the verbs."""
     found = presets_of(meta["paper"], meta.get("also") or [])
     published, here = meta.get("published") or {}, meta.get("here") or {}
     if unknown := {*published, *here} - found.keys():
         raise KeyError(f"no preset of this paper: {', '.join(unknown)}")
-    rows = ["| preset | published | here | command | cost |", "|---|---|---|---|---|"]
+    head = ["| preset | published | here | command | cost |", "|---|---|---|---|---|"]
+    rows: dict[bool, list[str]] = {True: [], False: []}
     for name, about in found.items():
         measured = "–"
         if place := here.get(name):
             measured = f"[{cell(record, **place)}](#{anchor(place['section'])})"
         told = published.get(name) or numbers(about.get("published") or {}) or "–"
         command = f"`{about['command']}`" if "command" in about else "–"
-        rows.append(f"| {about['summary']} | {told} | {measured} | {command} | {about.get('cost', '–')} |")
-    return "\n".join(row.replace("\n", " ") for row in rows)
+        row = f"| {about['summary']} | {told} | {measured} | {command} | {about.get('cost', '–')} |"
+        rows[(told, measured) != ("–", "–")].append(row.replace("\n", " "))
+    return "\n".join(['<div class="presets" markdown>\n', *head, *rows[True], *rows[False], "\n</div>"])
 
 
 def presets_of(paper: str | list[str], also: list[str]) -> dict[str, dict[str, Any]]:
@@ -67,9 +69,7 @@ def presets_of(paper: str | list[str], also: list[str]) -> dict[str, dict[str, A
     if unknown := set(also) - every.keys():
         raise KeyError(f"no presets: {', '.join(unknown)}")
     chosen = [
-        name
-        for name, about in every.items()
-        if name in also or any(mark in str(about.get("paper")) for mark in marks)
+        name for name, about in every.items() if name in also or any(mark in str(about.get("paper")) for mark in marks)
     ]
     return {name: every[name] for name in sorted(chosen, key=lambda name: (rank(name), chosen.index(name)))}
 

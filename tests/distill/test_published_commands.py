@@ -1,4 +1,4 @@
-"""The table of docs/distill-commands.md that translates the published commands: each exuno command means what its row says."""
+"""The table of docs/distill-commands.md, which translates the published commands: each row means what it says."""
 
 import re
 import shlex

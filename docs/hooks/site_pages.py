@@ -1,4 +1,4 @@
-"""What mkdocs is told beside mkdocs.yml: pages from other files of the repository, and where pages that it does not name go.
+"""What mkdocs is told beside mkdocs.yml: pages from other files, and where pages that it does not name go.
 
 - Files that live elsewhere become pages (``OUTSIDE``), and links to them lead there.
 - A page of docs/ that mkdocs.yml does not name goes to the end of its part, so that a new manual is one new file.
@@ -25,6 +25,7 @@ OUTSIDE = {
 """File or folder of the repository -> the page that it becomes."""
 PARTS = {"": "How to", "tutorials": "Tutorials", "papers": "Papers", "api": "Python"}
 """Folder below docs/ -> the part of the navigation that takes what is not named."""
+MADE = re.compile(r"^::: (\S+)", re.MULTILINE)
 LINK = re.compile(r"(?<=\]\()([^)\s#]+)(?=[#)])")
 
 
@@ -68,6 +69,23 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         return within(found[1], source, uri, config.extra["repository"])
 
     return LINK.sub(led, markdown)
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
+    """Makes links of classes that docstrings name, ``exuno.TeachConfig`` or ``study.options.StudyConfig``."""
+    uri = page.file.src_uri
+    if not uri.startswith("api/"):
+        return html
+    homes = {
+        path: each.stem for each in (ROOT / "docs/api").glob("*.md") for path in re.findall(MADE, each.read_text())
+    }
+
+    def linked(found: re.Match[str]) -> str:
+        name = found[1].removeprefix("exuno.")
+        fits = [path for path in homes if path.endswith("." + name)]
+        return f'<a href="{homes[fits[0]]}.html#{fits[0]}">{found[0]}</a>' if len(fits) == 1 else found[0]
+
+    return re.sub(r"(?<!>)<code>([a-z][\w.]*\.[A-Z]\w*)</code>", linked, html)
 
 
 def within(link: str, source: str, page: str, repository: str) -> str:
