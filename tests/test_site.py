@@ -28,7 +28,6 @@ def hooks(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
     from importlib import import_module
 
     monkeypatch.syspath_prepend(str(ROOT / "docs/hooks"))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))  # so that nobody else meets names as short as theirs
     return {name: import_module(name) for name in ("papers", "site_pages", "offline")}
 
 

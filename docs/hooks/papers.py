@@ -14,6 +14,7 @@ and holds the lines ``<!-- presets -->`` and ``<!-- measured -->`` where table a
 
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,19 +60,25 @@ def table(meta: dict[str, Any], record: str) -> str:
 
 def presets_of(paper: str | list[str], also: list[str]) -> dict[str, dict[str, Any]]:
     """``verb name`` -> what the preset says about itself, of all presets of a paper."""
-    sys.path.insert(0, str(ROOT / "src"))
-    try:
-        from exuno.presets import files, read
-    finally:
-        sys.path.remove(str(ROOT / "src"))
     marks = [paper] if isinstance(paper, str) else paper
-    every = {f"{verb} {name}": read(verb, name).about for verb, name in files()}
+    every = presets()
     if unknown := set(also) - every.keys():
         raise KeyError(f"no presets: {', '.join(unknown)}")
     chosen = [
         name for name, about in every.items() if name in also or any(mark in str(about.get("paper")) for mark in marks)
     ]
     return {name: every[name] for name in sorted(chosen, key=lambda name: (rank(name), chosen.index(name)))}
+
+
+@cache
+def presets() -> dict[str, dict[str, Any]]:
+    """``verb name`` -> what the preset says about itself, of all. The site's environment has no exuno installed."""
+    sys.path.insert(0, str(ROOT / "src"))
+    try:
+        from exuno.presets import files, read
+    finally:
+        sys.path.remove(str(ROOT / "src"))
+    return {f"{verb} {name}": read(verb, name).about for verb, name in files()}
 
 
 def rank(name: str) -> int:

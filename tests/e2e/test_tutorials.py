@@ -1,8 +1,8 @@
-"""Each tutorial is followed from top to bottom in an empty folder: its commands, its Python, and what it says one sees.
+"""Each tutorial is followed from top to bottom in an empty folder: its commands, its Python, and what one sees.
 
 The fast test adds ``--smoke`` to every command that has it; the slow one follows the page to the letter. Commands
-about CIFAR-10, which is not here, are resolved by a dry run. A ``text`` block shows of what the block before it prints: each of
-its lines is a part of that, whatever the numbers are.
+about CIFAR-10, which is not here, are resolved by a dry run. A ``text`` block shows of what the block before it prints:
+each of its lines is a part of that, whatever the numbers are.
 """
 
 import re
