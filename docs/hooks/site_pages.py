@@ -72,18 +72,21 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
-    """Makes links of classes that docstrings name, ``exuno.TeachConfig`` or ``study.options.StudyConfig``."""
+    """Makes links of classes that docstrings name, ``exuno.TeachConfig`` or ``study.options.StudyConfig``; of
+    several of one name it is the first of the page."""
     uri = page.file.src_uri
     if not uri.startswith("api/"):
         return html
     homes = {
-        path: each.stem for each in (ROOT / "docs/api").glob("*.md") for path in re.findall(MADE, each.read_text())
+        path: each.stem
+        for each in sorted((ROOT / "docs/api").glob("*.md"))
+        for path in re.findall(MADE, each.read_text())
     }
 
     def linked(found: re.Match[str]) -> str:
         name = found[1].removeprefix("exuno.")
         fits = [path for path in homes if path.endswith("." + name)]
-        return f'<a href="{homes[fits[0]]}.html#{fits[0]}">{found[0]}</a>' if len(fits) == 1 else found[0]
+        return f'<a href="{homes[fits[0]]}.html#{fits[0]}">{found[0]}</a>' if fits else found[0]
 
     return re.sub(r"(?<!>)<code>([a-z][\w.]*\.[A-Z]\w*)</code>", linked, html)
 
