@@ -6,7 +6,7 @@ PYTHON ?= python3
 # Containers often set this. Every process, and the tests start many, would compile torch anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo check test test-all test-lowest fuzz lint types bench clean
+.PHONY: demo check test test-all test-lowest fuzz lint types bench docs clean
 
 demo: .venv/exuno  ## a network that never saw a digit reads digits
 	$(BIN)/exuno distill digits --run-dir runs/demo $(ARGS)
@@ -43,8 +43,12 @@ bench: .venv/ready  ## every benchmark; writes benchmarks/RESULTS.md
 	  benchmarks/episodes.py benchmarks/input.py benchmarks/video.py benchmarks/audio.py benchmarks/explain.py \
 	  benchmarks/startup.py benchmarks/predict.py; do $(BIN)/python $$script || exit 1; done
 
+docs: .venv-docs/ready  ## the site, into dist/site; every link that leads nowhere is an error
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+	.venv-docs/bin/python docs/hooks/offline.py dist/site
+
 clean:  ## everything that can be made again; runs stay
-	rm -rf .venv .venv-lowest .uv .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .venv-lowest .venv-docs .uv .pytest_cache .ruff_cache .hypothesis dist
 
 $(UV):
 	$(PYTHON) -m venv .uv
@@ -58,4 +62,9 @@ $(UV):
 # Also what the tests need.
 .venv/ready: uv.lock pyproject.toml | $(UV)
 	$(SYNC) --group heavy
+	touch $@
+
+# Only what the site needs, without torch: mkdocstrings reads the sources, it does not import them.
+.venv-docs/ready: uv.lock pyproject.toml | $(UV)
+	UV_PROJECT_ENVIRONMENT=.venv-docs $(UV) sync --locked --quiet --only-group docs
 	touch $@

@@ -1,4 +1,4 @@
-"""The table of docs/distill.md that translates the published commands: each exuno command means what its row says."""
+"""The table of docs/distill-commands.md, which translates the published commands: each row means what it says."""
 
 import re
 import shlex
@@ -11,10 +11,8 @@ from exuno.cli import main
 
 pytestmark = pytest.mark.usefixtures("nothing_is_looked_for")
 
-PAGE = Path(__file__).parents[2] / "docs/distill.md"
-ROWS = re.findall(
-    r"^\| `([^`]+)` \| `([^`]+)` \|$", PAGE.read_text().split("## The published commands")[1], re.MULTILINE
-)
+PAGE = Path(__file__).parents[2] / "docs/distill-commands.md"
+ROWS = re.findall(r"^\| `([^`]+)` \| `([^`]+)` \|$", PAGE.read_text(), re.MULTILINE)
 COMMANDS = [row for row in ROWS if row[1].startswith("exuno")]
 FLAGS = [row for row in ROWS if row[1].startswith("--")]
 # Exuno's names for what each published flag sets, worked out from the published code by hand.

@@ -1,4 +1,4 @@
-"""Every row of the translation tables in docs/synth.md holds."""
+"""Every row of the translation tables in docs/synth-commands.md holds."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ import yaml
 
 from exuno.cli import main
 
-PAGE = Path(__file__).parents[2] / "docs" / "synth.md"
+PAGE = Path(__file__).parents[2] / "docs" / "synth-commands.md"
 IMAGE_FLAGS = (
     *("img_size", "batch_size", "num_imgs", "threads", "vflip", "deg", "shear"),
     *("cropfirst", "initcrop", "scale", "randinterp", "debug", "imgpath", "targetpath"),

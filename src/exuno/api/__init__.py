@@ -172,7 +172,7 @@ class Explain:
     @as_keywords()
     def neurons(*models: Spec, **options: "Unpack[NeuronsKeywords]") -> Outcome:
         """Activation maximisation of logits or channels: ``exuno explain neurons``; keywords:
-        ``explain.neuron_options.NeuronsConfig``."""
+        ``explain.options.NeuronsConfig``."""
         from exuno.explain.options import NeuronsConfig, complete_neurons
 
         config = complete_neurons(configure("explain neurons", NeuronsConfig, {"models": models, **options})[0])
@@ -184,7 +184,7 @@ class Explain:
     @as_keywords()
     def attention(model: Spec, *images: str | Path, **options: "Unpack[AttentionKeywords]") -> Outcome:
         """Where a transformer looks in pictures: ``exuno explain attention``; keywords:
-        ``explain.attention_options.AttentionConfig``."""
+        ``explain.options.AttentionConfig``."""
         from exuno.explain.options import AttentionConfig, complete_attention
 
         given = {"model": model, "images": images, **options}
@@ -200,7 +200,7 @@ class Synth:
 
     @as_keywords()
     def __call__(self, *photos: str | Path, out: str | Path, **options: "Unpack[SynthKeywords]") -> Path:
-        """Patches of photographs; keywords: ``synth.command.Synth``."""
+        """Patches of photographs; keywords: ``synth.synth.Synth``."""
         from exuno.synth.synth import Synth as Options
         from exuno.synth.synth import main
 
@@ -209,7 +209,7 @@ class Synth:
 
     @as_keywords()
     def video(self, *photos: str | Path, out: str | Path, **options: "Unpack[SynthVideoKeywords]") -> Path:
-        """Clips of photographs; keywords: ``synth.video_command.SynthVideo``."""
+        """Clips of photographs; keywords: ``synth.synth.SynthVideo``."""
         from exuno.synth.synth import SynthVideo, main_video
 
         main_video(configure("synth video", SynthVideo, {"photos": photos, "out": out, **options})[2])
@@ -217,7 +217,7 @@ class Synth:
 
     @as_keywords()
     def audio(self, *recordings: str | Path, out: str | Path, **options: "Unpack[SynthAudioKeywords]") -> Path:
-        """Excerpts of recordings; keywords: ``synth.audio_command.SynthAudio``."""
+        """Excerpts of recordings; keywords: ``synth.synth.SynthAudio``."""
         from exuno.synth.synth import SynthAudio, main_audio
 
         main_audio(configure("synth audio", SynthAudio, {"recordings": recordings, "out": out, **options})[2])
@@ -330,7 +330,7 @@ def predict(
 @as_keywords()
 def export(model: Spec, to: str | Path, **options: "Unpack[ExportKeywords]") -> Path:
     """Writes a model or a poster as a folder to hand on, which it returns: ``exuno export``; keywords:
-    ``exporting.command.ExportConfig``."""
+    ``exporting.export.ExportConfig``."""
     from exuno.exporting.export import ExportConfig, main
 
     main(configure("export", ExportConfig, {"model": model, "to": to, **options})[2])
