@@ -7,6 +7,7 @@ from contextlib import suppress
 from io import TextIOWrapper
 
 from exuno.engine.errors import ExunoError, as_mistake
+from exuno.engine.stop import listening
 from exuno.verbs import VERBS, run_verb
 from exuno.version import __version__
 
@@ -30,7 +31,8 @@ def usage() -> str:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 2 the user's mistake, 130 interrupted."""
+    """Run one command and return its exit code: 0 done, 2 the user's mistake, 75 told to stop (see
+    ``engine.stop``), 130 interrupted."""
     args = list(sys.argv[1:] if args is None else args)
     if not args or args[0] in ("-h", "--help", "help"):
         print(usage(), end="")
@@ -46,7 +48,8 @@ def main(args: Sequence[str] | None = None) -> int:
             print(script(args[1] if len(args) > 1 else ""), end="")
         else:
             _stand_somewhere()
-            run_verb(args)
+            with listening():
+                run_verb(args)
     except BrokenPipeError:
         raise
     except KeyboardInterrupt:

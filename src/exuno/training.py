@@ -23,6 +23,7 @@ from exuno.engine.options import Augment, ClassOrder, MelSpec, Optim, RunOptions
 from exuno.engine.probe import tell_rate
 from exuno.engine.ranges import check_fields, require
 from exuno.engine.run import Run, check_folder, default_folder, open_run
+from exuno.engine.stop import listening
 from exuno.models.classifier import Classifier, hearing_of
 from exuno.models.head import for_classes
 from exuno.models.load import load_model
@@ -97,7 +98,8 @@ def run_training(
     run = open_run(verb, name, to_dict(config), about, config.run, dict(inputs or {}))
     try:
         if run.result is None:
-            train(replace(config, run=run.options), run)  # pyright: ignore[reportArgumentType]
+            with listening():
+                train(replace(config, run=run.options), run)  # pyright: ignore[reportArgumentType]
         else:
             run.verify()
     except ExunoError:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from exuno.cli import main
+from exuno.engine.ballot import Wishes
 from exuno.engine.session import seed_everything
 from exuno.engine.training import Training
 from exuno.models.files import save_model
@@ -44,7 +45,7 @@ def test_a_stop_in_the_middle(
         return advance(self, *rest)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "save_is_due", lambda self, every: True)
+        patch.setattr(Training, "wishes", lambda self: Wishes(save=True, stop=False))
         patch.setattr(Training, "advance", stop)
         assert main([*command, "--run-dir", str(run)]) != 0
     assert [path.name for path in sorted(run.glob("checkpoints/*.pt"))][-1] == "step-000000002.pt"

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from exuno.cli import main
+from exuno.engine.ballot import Wishes
 from exuno.engine.session import seed_everything
 from exuno.engine.training import Training
 from exuno.models.files import save_model
@@ -68,7 +69,7 @@ def test_the_published_protocol_goes_on_where_it_stopped(
         return advance(self, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "save_is_due", lambda self, every: True)
+        patch.setattr(Training, "wishes", lambda self: Wishes(save=True, stop=False))
         patch.setattr(Training, "advance", stop)
         assert main([*command, "--run-dir", str(tmp_path / "cut")]) != 0
     assert main([*command, "--run-dir", str(tmp_path / "cut")]) == 0

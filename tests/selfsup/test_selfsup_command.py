@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from exuno.cli import main
+from exuno.engine.ballot import Wishes
 from exuno.engine.training import Training
 from exuno.models.load import load_model
 
@@ -37,7 +38,7 @@ def test_a_run_goes_on_bit_by_bit(method: str, tmp_path: Path, monkeypatch: pyte
         return advance(self, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "save_is_due", lambda self, every: True)
+        patch.setattr(Training, "wishes", lambda self: Wishes(save=True, stop=False))
         patch.setattr(Training, "advance", stop)
         assert main([*command, "--run-dir", str(tmp_path / "cut")]) != 0
     assert not (tmp_path / "cut/model.safetensors").exists()

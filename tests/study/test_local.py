@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from exuno.engine.stop import REQUEUE
 from exuno.study.local import Local, Need, room
-from exuno.study.worker import Job, last_words
+from exuno.study.worker import Job, carry_out, last_words
 
 NEED = Need(processes=1, threads=1, on_cpu=True)
 
@@ -88,6 +89,17 @@ def test_a_cell_that_kills_its_workers_is_given_up(tmp_path):
         assert finish(launcher, 1) == {"b": ""}
     finally:
         launcher.close()
+
+
+@pytest.mark.parametrize(("code", "unfinished"), [(REQUEUE, True), (1, False)])
+def test_a_command_that_was_told_to_stop_is_unfinished(tmp_path, monkeypatch, code, unfinished):
+    def end(args: list[str]) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr("exuno.verbs.run_verb", end)
+    outcome = carry_out(job(tmp_path, "a", "teach", "digits"))
+    assert outcome.unfinished == outcome.broken == unfinished
+    assert outcome.reason
 
 
 def test_closing_ends_workers_that_are_busy(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from exuno.study.grid import Cell
 from exuno.study.schedule import run_all
-from exuno.study.worker import Job, Outcome
+from exuno.study.worker import STOPPED, Job, Outcome
 
 
 class Pretend:
@@ -86,3 +86,14 @@ def test_an_interrupt_closes_the_launcher():
     with pytest.raises(KeyboardInterrupt):
         go(launcher)
     assert launcher.closed
+
+
+def test_a_cell_that_was_told_to_stop_has_not_failed_and_what_needs_it_waits():
+    class Stopping(Pretend):
+        def wait(self) -> list[Outcome]:
+            [outcome] = super().wait()
+            return [Outcome(outcome.name, STOPPED, 1.0, True) if outcome.name == "t1" else outcome]
+
+    launcher, told = Stopping(2), []
+    assert go(launcher, told=lambda one, outcome: told.append((one.name, outcome.unfinished))) == {"t0": "", "a": ""}
+    assert sorted(told) == [("a", False), ("t0", False), ("t1", True)]

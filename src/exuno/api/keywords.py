@@ -12,6 +12,7 @@ from exuno.api.values import plain
 from exuno.commandline import parsed
 from exuno.commandline.presets import parse
 from exuno.engine.errors import ExunoError
+from exuno.engine.stop import REQUEUE
 from exuno.presets import Preset, to_args
 from exuno.renamed import check_names
 
@@ -121,4 +122,6 @@ def as_keywords() -> Iterator[None]:
         error.args = (f"{error.what} {error.todo}".strip(),)
         raise
     except SystemExit as stop:
+        if stop.code == REQUEUE:
+            raise  # a program that is told to stop ends like a command
         raise ExunoError("a process has failed", "What it printed stands above.") from stop

@@ -18,6 +18,7 @@ from exuno.data.images.resize import prepare
 from exuno.data.loader import Batch, InWorker, Key, Loader, Preparer, Source, raising
 from exuno.engine.errors import ExunoError, tell
 from exuno.engine.options import Augment
+from exuno.engine.stop import in_worker
 
 CHUNK = 1 << 24  # values that are fetched at once
 
@@ -141,7 +142,7 @@ class Chunks:
         chunks: Iterator[Batch] = map(self.__getitem__, keys)
         if workers:
             generator = torch.Generator()  # its own: the workers' seed must not be drawn from the training's
-            options: dict[str, Any] = {"num_workers": workers, "generator": generator}
+            options: dict[str, Any] = {"num_workers": workers, "generator": generator, "worker_init_fn": in_worker}
             chunks = raising(iter(DataLoader(InWorker(self), batch_size=None, sampler=keys, **options)))
         return ((chunk["images"], chunk["labels"]) for chunk in chunks)
 

@@ -20,6 +20,7 @@ from exuno.data.base import Draws, Images, Positions, modality
 from exuno.data.images.resize import prepare
 from exuno.engine.errors import ExunoError, as_mistake
 from exuno.engine.options import Augment
+from exuno.engine.stop import in_worker
 
 Batch = dict[str, Tensor]
 
@@ -198,6 +199,7 @@ class Loader:
                 batch_size=None,
                 sampler=self._keys,
                 num_workers=self.workers,
+                worker_init_fn=in_worker,
                 persistent_workers=True,
                 pin_memory=self.device.type == "cuda",
                 generator=torch.Generator(),  # its own: the workers' seed must not be drawn from the training's

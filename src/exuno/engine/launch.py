@@ -1,18 +1,17 @@
 """``--devices N``: the same command in N processes on this machine, as torchrun would start them."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from types import FrameType
 from typing import IO
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import RunOptions
+from exuno.engine.stop import REQUEUE, deferred, listening, told
 
 GRACE = 3.0  # seconds in which the first process may tell a mistake that all of them have found
 
@@ -37,10 +36,11 @@ def wanted(options: RunOptions) -> int:
 def launch(verb: str, args: Sequence[str], count: int) -> None:
     """Runs ``exuno VERB ARGS`` in ``count`` processes and waits. If one fails, the others are ended.
 
-    Only the first process speaks; what another one said is shown if it failed and the first had nothing to say.
+    Only the first process speaks; what another one said is shown if it failed and the first had nothing to say. A
+    signal that tells this process to stop goes to all of them, and each ends after the same step.
 
     Raises:
-        SystemExit: with the code of the process that failed.
+        SystemExit: with the code of the process that failed, or ``REQUEUE`` where they were told to stop.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -52,26 +52,27 @@ def launch(verb: str, args: Sequence[str], count: int) -> None:
     processes: list[subprocess.Popen[bytes]] = []
     said: list[IO[bytes] | None] = []
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt  # so that a terminated parent takes its processes along
+    def pass_on(number: int) -> None:
+        for process in processes:
+            process.send_signal(number)  # which does nothing to one that has ended
 
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        for rank in range(count):
-            own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": threads}
-            said.append(tempfile.TemporaryFile() if rank else None)  # noqa: SIM115 (goes with the process)
-            out = subprocess.DEVNULL if rank else None
-            environment = {**os.environ, **shared, **own}
-            processes.append(subprocess.Popen(command, env=environment, stdout=out, stderr=said[rank]))
-        wait(processes)
-    finally:
-        ended = [process.poll() for process in processes]  # None: ended by us, below
-        for process in processes:
-            if process.poll() is None:
-                process.terminate()
-        for process in processes:
-            process.wait()
-        signal.signal(signal.SIGTERM, before)
+    with listening(), deferred(pass_on):
+        try:
+            for rank in range(count):
+                own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": threads}
+                said.append(tempfile.TemporaryFile() if rank else None)  # noqa: SIM115 (goes with the process)
+                out = subprocess.DEVNULL if rank else None
+                environment = {**os.environ, **shared, **own}
+                processes.append(subprocess.Popen(command, env=environment, stdout=out, stderr=said[rank]))
+            wait(processes)
+        finally:
+            ended = [process.poll() for process in processes]  # None: ended by us, below
+            for process in processes:
+                process.kill()  # one that still waits for another in the middle of a step would hear nothing else
+            for process in processes:
+                process.wait()
+        if told() and REQUEUE in ended:
+            raise SystemExit(REQUEUE)  # the first process has said so
     failed = [rank for rank, code in enumerate(ended) if code != 0]
     if failed:
         first = next((rank for rank in failed if ended[rank] is not None), failed[0])

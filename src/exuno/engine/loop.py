@@ -13,6 +13,7 @@ from exuno.engine.method import Batch, Method, TrainState
 from exuno.engine.options import Optim
 from exuno.engine.progress import ProgressBar, peak_memory
 from exuno.engine.run import Run
+from exuno.engine.stop import Stopped, deferred
 from exuno.engine.training import Evaluator, Training
 
 LOG_POINTS = 200
@@ -59,7 +60,8 @@ def fit(
 ) -> Result:
     """Trains ``method`` for ``steps`` optimizer steps, continuing from the newest checkpoint of ``run``.
 
-    A run that was killed and continued ends with the same weights, bit for bit, as one that was not.
+    A run that was killed and continued ends with the same weights, bit for bit, as one that was not. One that is told
+    to stop (``engine.stop``) writes a checkpoint after the step at hand.
 
     Args:
         method: see :class:`Method`.
@@ -75,13 +77,17 @@ def fit(
 
     Raises:
         ExunoError: the loss is not finite any more, or the device is out of memory.
+        Stopped: the process was told to.
     """
     training = Training(method, optim, run, accelerator, oom_hint)
     per_epoch, size = len(batches), batches.batch_size
     log_every = max(1, steps // LOG_POINTS)
     evaluate_every = max(1, math.ceil(steps / max(1, evaluations)))
     started = training.step
-    with ProgressBar(title, steps * size, "samples", started * size, not accelerator.is_main_process) as bar:
+    with (
+        deferred(),
+        ProgressBar(title, steps * size, "samples", started * size, not accelerator.is_main_process) as bar,
+    ):
         while training.step < steps:
             epoch, first = divmod(training.step, per_epoch)
             for batch in batches.epoch(epoch, first):
@@ -91,11 +97,14 @@ def fit(
                 if step % log_every == 0 or step == steps:
                     note = f"loss {training.log(at):.4g}"
                 bar.advance(size, note)
-                if step % evaluate_every == 0 or step == steps:
+                wish = training.wishes()
+                evaluation = step % evaluate_every == 0 or step == steps
+                if evaluation:
                     training.evaluate(evaluators, at)
+                if evaluation or wish.save or wish.stop:
                     training.save()
-                elif training.save_is_due(log_every):
-                    training.save()
+                if wish.stop:
+                    raise Stopped
                 if step == steps:
                     break
     device = accelerator.device

@@ -10,6 +10,7 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from exuno.engine import checkpoint
+from exuno.engine.ballot import Ballot, Wishes
 from exuno.engine.devices import share_buffers
 from exuno.engine.errors import ExunoError, tell
 from exuno.engine.graph import CudaRecorder, Recorder, Recordings, Replay
@@ -17,6 +18,7 @@ from exuno.engine.method import Batch, Method, Numbers, StepOutput, Table, Train
 from exuno.engine.optim import Rates, make_optimizer
 from exuno.engine.options import Optim, RunOptions
 from exuno.engine.run import Run, Stopwatch
+from exuno.engine.stop import told
 
 
 class Meter:
@@ -172,6 +174,7 @@ class Training:
             checkpoint.set_rng_state(state["rng"][min(accelerator.process_index, len(state["rng"]) - 1)])
         run.cut_metrics(state["metrics_bytes"] if state else 0)
         self.saved = self.clock()
+        self.ballot = Ballot(accelerator.num_processes)
         self.module.train()
 
     def advance(self, batch: Batch, at: TrainState) -> None:
@@ -207,17 +210,9 @@ class Training:
     def _when(self, at: TrainState) -> dict[str, float]:
         return {"step": self.step, "epoch": self.step / at.per_epoch, "time": self.clock()}
 
-    def save_is_due(self, every: int) -> bool:
-        """Whether the last checkpoint is old. Saving is collective, so processes must agree; they ask each other at
-        log points only."""
-        due = self.clock() - self.saved > CHECKPOINT_SECONDS
-        if self.accelerator.num_processes == 1:
-            return due
-        if self.step % every:
-            return False
-        votes = self.accelerator.reduce(torch.tensor(float(due), device=self.accelerator.device))
-        assert isinstance(votes, Tensor)
-        return votes.item() > 0
+    def wishes(self) -> Wishes:
+        """What is to be done after this step; all processes say the same."""
+        return self.ballot(Wishes(self.clock() - self.saved > CHECKPOINT_SECONDS, told()))
 
     def save(self) -> None:
         """Writes a checkpoint, unless the loss says that the weights are spoilt."""
@@ -237,6 +232,8 @@ class Training:
                 "seconds": self.clock(),
             }
             checkpoint.save(self.run.checkpoints, self.step, content)
+        self.accelerator.wait_for_everyone()  # so that none ends, and is missed, before the file is there
+        self.ballot.annul()
         self.saved = self.clock()
 
     def check(self, loss: float) -> None:

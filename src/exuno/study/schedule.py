@@ -35,17 +35,22 @@ def run_all(
         tell: called after each cell that ran or was left out.
 
     Returns:
-        Name of each cell -> why it has no result; empty where it has one.
+        Name of each cell -> why it has no result; empty where it has one. One that was told to stop, or needs one that
+        was, is not in it.
     """
     reasons, waiting = dict(done), [cell for cell in cells if cell.name not in done]
     if not waiting:
         return reasons
     running: dict[str, Cell] = {}
+    stopped: set[str] = set()
     launcher = launch()
     try:
         while waiting or running:
             for cell in list(waiting):
-                if failed := next((name for name in cell.needs if reasons.get(name)), None):
+                if stopped & set(cell.needs):
+                    waiting.remove(cell)
+                    stopped.add(cell.name)
+                elif failed := next((name for name in cell.needs if reasons.get(name)), None):
                     waiting.remove(cell)
                     reasons[cell.name] = f"it needs {failed}, which has no result"
                     tell(cell, Outcome(cell.name, reasons[cell.name], 0.0))
@@ -54,7 +59,10 @@ def run_all(
                     running[cell.name] = cell
                     launcher.submit(job_of(cell))
             for outcome in launcher.wait() if running else []:
-                reasons[outcome.name] = outcome.reason
+                if outcome.unfinished:
+                    stopped.add(outcome.name)
+                else:
+                    reasons[outcome.name] = outcome.reason
                 tell(running.pop(outcome.name), outcome)
     finally:
         launcher.close()

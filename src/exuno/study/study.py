@@ -3,6 +3,7 @@
 import contextlib
 import io
 import shlex
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from exuno.engine.options import RunOptions
 from exuno.engine.progress import ProgressBar
 from exuno.engine.ranges import check_fields
 from exuno.engine.run import Run, open_run
+from exuno.engine.stop import REQUEUE
 from exuno.presets import Preset, to_dict
 from exuno.report.page import write_report
 from exuno.specs import to_come
@@ -150,11 +152,16 @@ def run_cells(config: StudyConfig, made: Plan, need: Need, run: Run) -> None:
     with ProgressBar("study", len(cells), "cells", len(done)) as bar:
 
         def tell(cell: Cell, outcome: Outcome) -> None:
-            found[cell.name] = measured(cell, outcome.reason, folder)
+            reason = None if outcome.unfinished else outcome.reason
+            found[cell.name] = measured(cell, reason, folder)
             write(made, run, list(found.values()))
-            bar.advance(1, f"{cell.name}: {'failed' if outcome.reason else f'{outcome.seconds:.0f} s'}")
+            said = outcome.reason and ("stopped" if outcome.unfinished else "failed")
+            bar.advance(1, f"{cell.name}: {said or f'{outcome.seconds:.0f} s'}")
 
-        run_all(cells, done, lambda: launcher(config, need), lambda cell: job_of(cell, config, run.dir), tell)
+        ended = run_all(cells, done, lambda: launcher(config, need), lambda cell: job_of(cell, config, run.dir), tell)
+    if left := len(cells) - len(ended):
+        print(f"exuno: {left} cells are unfinished, told to stop; the same command continues them.", file=sys.stderr)
+        raise SystemExit(REQUEUE)
     spent = (before or {}).get("wall_seconds", 0.0) + time.monotonic() - begun
     conclude(made, run, list(found.values()), spent)
 

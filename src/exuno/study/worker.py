@@ -18,7 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
+from exuno.engine.stop import REQUEUE, listening
+
 REFUSED = "the command ended early"
+STOPPED = "it was told to stop"
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,11 @@ class Outcome:
     seconds: float
     broken: bool = False
     """Whether the process that carried it out should not carry out another."""
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether it was told to stop (``engine.stop``): it goes on where it is carried out again."""
+        return self.reason == STOPPED
 
 
 def carry_out(job: Job) -> Outcome:
@@ -65,10 +73,13 @@ def _run(args: Sequence[str]) -> tuple[str, bool]:
     from exuno.verbs import run_verb
 
     try:
-        run_verb(args)
+        with listening():
+            run_verb(args)
     except ExunoError as error:
         return f"{error.what.rstrip('.')}. {error.todo or ''}".strip(), False
     except SystemExit as stop:  # of the parser, which has told why, or of a command in several processes
+        if stop.code == REQUEUE:
+            return STOPPED, True
         return (REFUSED if stop.code else ""), False
     except Exception as error:  # whatever it was, an error of CUDA would meet the next cell as well
         traceback.print_exc()

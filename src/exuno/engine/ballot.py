@@ -1,0 +1,52 @@
+"""What several processes of a training do together although each has its own clock and hears its own signals."""
+
+from typing import NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+class Wishes(NamedTuple):
+    """What a process would do after a step."""
+
+    save: bool
+    """Write a checkpoint."""
+    stop: bool
+    """Write a checkpoint and end."""
+
+
+class Ballot:
+    """Asks all processes after every step, and answers the same in each: what one of them wished at the step before.
+
+    The votes go from processor to processor (gloo) while the next step is being taken, so no step waits for a device.
+    Every process must call it equally often.
+
+    Args:
+        processes: of the training.
+    """
+
+    def __init__(self, processes: int) -> None:
+        self.group = dist.new_group(backend="gloo") if processes > 1 else None
+        self.votes: tuple[Tensor, dist.Work] | None = None
+
+    def __call__(self, mine: Wishes) -> Wishes:
+        """What is to be done after this step."""
+        if self.group is None:
+            return mine
+        before = self.votes
+        cast = torch.tensor([float(wish) for wish in mine])
+        work = dist.all_reduce(cast, group=self.group, async_op=True)
+        assert work is not None
+        self.votes = (cast, work)
+        if before is None:
+            return Wishes(save=False, stop=False)
+        before[1].wait()
+        save, stop = (before[0] > 0).tolist()
+        return Wishes(save, stop)
+
+    def annul(self) -> None:
+        """Forgets what was wished, because it has been done."""
+        if self.votes:
+            self.votes[1].wait()
+            self.votes = None
