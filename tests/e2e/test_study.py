@@ -1,4 +1,5 @@
-"""``exuno study`` as a user types it: a grid with an impossible cell, killed and continued, on Ray, and mistakes."""
+"""``exuno study`` as a user types it: a grid with an impossible cell, killed and continued, on Ray, as jobs of
+submitit, and mistakes."""
 
 import csv
 import json
@@ -100,6 +101,14 @@ def test_on_ray_the_same_table(whole, tmp_path):
     assert rows(tmp_path / "run") == rows(whole)
 
 
+@pytest.mark.slow
+def test_as_jobs_of_submitit_the_same_table(whole, tmp_path):
+    pytest.importorskip("submitit", reason="submitit is not installed")
+    assert study(tmp_path / "run", "--slurm", "local") == 1
+    assert rows(tmp_path / "run") == rows(whole)
+    assert (tmp_path / "run/table.md").read_text() == (whole / "table.md").read_text()
+
+
 def test_dry_run_lists_the_commands(capsys, tmp_path):
     assert study(tmp_path / "run", "--dry-run") == 0
     out = capsys.readouterr().out
@@ -118,6 +127,8 @@ def test_dry_run_lists_the_commands(capsys, tmp_path):
         (["--stages", "teach digits"], "no stage of this study has an option --distill.loss.temperature"),
         (["--stages", "photograph x"], "is no stage of a study"),
         (["--threads", "0"], "--threads"),
+        (["--slurm", "local", "--ray", "local"], "--ray and --slurm are two places"),
+        (["--slurm", "local", "--slurm-minutes", "0"], "--slurm-minutes is 0"),
         pytest.param(["--ray", "203.0.113.1:1"], "no Ray cluster", marks=pytest.mark.slow),
     ],
 )

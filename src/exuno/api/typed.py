@@ -322,6 +322,8 @@ class StudyKeywords(StudyRunKeywords, total=False):
     threads: int
     processes: int
     ray: str | Path | Outcome | None
+    slurm: str | Path | Outcome | None
+    slurm_minutes: int
 
 
 class DoctorKeywords(HoldoutKeywords, total=False):

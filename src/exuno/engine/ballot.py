@@ -27,7 +27,9 @@ class Ballot:
     """
 
     def __init__(self, processes: int) -> None:
-        self.group = dist.new_group(backend="gloo") if processes > 1 else None
+        group = dist.new_group(backend="gloo") if processes > 1 else None
+        assert not isinstance(group, int)  # every process is a member
+        self.group = group
         self.votes: tuple[Tensor, dist.Work] | None = None
 
     def __call__(self, mine: Wishes) -> Wishes:

@@ -84,7 +84,7 @@ class Holdout:
 
 EXECUTION = (
     *("run_dir", "devices", "resume", "workers", "graphs", "dry_run", "debug", "track", "no_images"),
-    *("cache_dir", "processes", "ray"),  # of exuno distill and exuno study
+    *("cache_dir", "processes", "ray", "slurm", "slurm_minutes"),  # of exuno distill and exuno study
 )
 """The options that say where and how, not what: they do not shape the result."""
 

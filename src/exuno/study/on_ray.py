@@ -7,15 +7,7 @@ from typing import Any
 
 from exuno.engine.errors import ExunoError
 from exuno.study.local import Need
-from exuno.study.worker import Job, Outcome, carry_out
-
-
-def _task(job: Job, folder: str) -> Outcome:
-    try:
-        os.chdir(folder)  # run directories and data may be named relative to where the study was started
-    except OSError as error:
-        return Outcome(job.name, f"{os.uname().nodename} does not see the folder {folder}: {error.strerror}", 0.0)
-    return carry_out(job)
+from exuno.study.worker import Job, Outcome, carry_out_in
 
 
 class OnRay:
@@ -68,7 +60,7 @@ class OnRay:
             raise ExunoError(
                 f"a cell takes {asked}, which no machine of the Ray cluster has", "Lower --threads or --devices."
             )
-        self.task = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=1)(_task)
+        self.task = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=1)(carry_out_in)
         self.slots = sum(rooms)
         self.running: dict[Any, Job] = {}
 

@@ -55,7 +55,7 @@ class StudyConfig:
     """Run a grid of commands that share what they have in common, and put what they measured into a table."""
 
     OFTEN: ClassVar[str] = (
-        "stages axes set tables rows columns metrics processes ray run_dir data_root seed devices smoke dry_run"
+        "stages axes set tables rows columns metrics processes ray slurm run_dir data_root seed devices smoke dry_run"
     )
     EXAMPLES: ClassVar[tuple[str, ...]] = (
         "exuno study label-smoothing-digits",
@@ -82,9 +82,15 @@ class StudyConfig:
     """Threads of the processor for each process of a cell. Part of the result: with another number, sums round
     differently."""
     processes: Annotated[int, Range(low=0, wanted="a number, or 0 for as many as this machine has room")] = 0
-    """Cells at a time on this machine; 0: as many as its GPUs, or else its cores, have room for."""
+    """Cells at a time on this machine; 0: as many as its GPUs, or else its cores, have room for. With --slurm, jobs at
+    a time in its queue; 0: all."""
     ray: str | None = None
     """Run the cells on Ray: local, auto (the cluster of this machine), or the address of a cluster."""
+    slurm: str | None = None
+    """Run the cells as jobs of Slurm, through submitit: the name of a partition, auto (the default one), or local
+    (processes of this machine, to try it)."""
+    slurm_minutes: Annotated[int, Range(low=1, wanted="1 or more")] = 240
+    """Minutes that a job of Slurm asks for. A cell that takes longer goes on in the next one."""
     run: tyro.conf.OmitArgPrefixes[StudyRun] = field(default_factory=StudyRun)
 
 

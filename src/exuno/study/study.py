@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,8 @@ def plan(config: StudyConfig) -> Plan:
         ExunoError: whatever in them is not understood.
     """
     check_fields(config)
+    if config.ray is not None and config.slurm is not None:
+        raise ExunoError("--ray and --slurm are two places for the cells", "Give one of them.")
     if config.processes and config.ray not in (None, "local"):
         raise ExunoError(f"--processes says nothing about the cluster at {config.ray}", "Leave it out.")
     stages = read_stages(config.stages)
@@ -158,7 +161,8 @@ def run_cells(config: StudyConfig, made: Plan, need: Need, run: Run) -> None:
             said = outcome.reason and ("stopped" if outcome.unfinished else "failed")
             bar.advance(1, f"{cell.name}: {said or f'{outcome.seconds:.0f} s'}")
 
-        ended = run_all(cells, done, lambda: launcher(config, need), lambda cell: job_of(cell, config, run.dir), tell)
+        make = partial(launcher, config, need, run.dir)
+        ended = run_all(cells, done, make, lambda cell: job_of(cell, config, run.dir), tell)
     if left := len(cells) - len(ended):
         print(f"exuno: {left} cells are unfinished, told to stop; the same command continues them.", file=sys.stderr)
         raise SystemExit(REQUEUE)
@@ -166,8 +170,18 @@ def run_cells(config: StudyConfig, made: Plan, need: Need, run: Run) -> None:
     conclude(made, run, list(found.values()), spent)
 
 
-def launcher(config: StudyConfig, need: Need) -> Launcher:
-    """What ``--ray`` and ``--processes`` ask for."""
+def launcher(config: StudyConfig, need: Need, folder: Path) -> Launcher:
+    """What ``--ray``, ``--slurm`` and ``--processes`` ask for.
+
+    Args:
+        config: of the study.
+        need: of a cell.
+        folder: of the study.
+    """
+    if config.slurm is not None:
+        from exuno.study.on_slurm import OnSlurm
+
+        return OnSlurm(config.slurm, config.processes, need, folder / "logs" / "slurm", config.slurm_minutes)
     slots = config.processes or room(need)
     if config.ray is None:
         return Local(slots, need)

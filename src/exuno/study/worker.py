@@ -68,6 +68,16 @@ def carry_out(job: Job) -> Outcome:
     return Outcome(job.name, reason, time.monotonic() - begun, broken)
 
 
+def carry_out_in(job: Job, folder: str) -> Outcome:
+    """The same on another machine, in the folder in which the study was started: run directories and data may be named
+    relative to it."""
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        return Outcome(job.name, f"{os.uname().nodename} does not see the folder {folder}: {error.strerror}", 0.0)
+    return carry_out(job)
+
+
 def _run(args: Sequence[str]) -> tuple[str, bool]:
     from exuno.engine.errors import ExunoError
     from exuno.verbs import run_verb
