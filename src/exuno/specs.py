@@ -17,6 +17,7 @@ from exuno.data.audio.recording import check_recording, is_recording
 from exuno.data.images.photo import is_photo, is_program, is_single, load_photo
 from exuno.data.names import check_data, needs_root
 from exuno.engine.errors import ExunoError
+from exuno.engine.remote import fetched
 from exuno.models.names import PREFIXES, NotAtHand, check_model, none_fetched
 from exuno.synth.program import check_program
 
@@ -110,7 +111,7 @@ def check_source(spec: str, root: Path | None) -> None:
         check_recording(spec)
     elif spec.partition(":")[0] in PREFIXES:
         raise ExunoError(f"--source {spec} is a model", "Give --source a photograph, a folder or a data spec.")
-    elif not Path(spec).is_dir():
+    elif not fetched(spec).is_dir():
         check_data(spec, root)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import near_paths
+from exuno.engine.remote import is_remote, there
 from exuno.registry import Registry, is_own
 
 OWN = ("digits", "moving-digits")
@@ -52,6 +53,10 @@ def check_data(spec: str, root: Path | None = None) -> None:
 def check_path(spec: str, rest: str) -> None:
     """Raises ExunoError if there is nothing at the path of a spec, which may end in ``@…``; of a pattern, only the part
     before its first wildcard is looked at."""
+    if is_remote(rest):
+        if not there(rest):
+            raise ExunoError(f"there is nothing at {rest}, which {spec} names", "Check the bucket and the path.")
+        return
     plain = re.split(r"[*?{]", rest)[0]
     path = Path(rest) if plain == rest else Path(plain + "x").parent
     if not path.exists() and not (plain == rest and "@" in rest and Path(rest.rpartition("@")[0]).exists()):

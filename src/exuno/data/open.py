@@ -9,6 +9,7 @@ from exuno.data.base import ArrayData, Data
 from exuno.data.images.folder import FileData
 from exuno.data.names import HOLD_OUT, formats, forms, no_data, unknown_prefix
 from exuno.engine.errors import ExunoError
+from exuno.engine.remote import fetched, is_remote
 from exuno.registry import is_own
 
 
@@ -32,7 +33,8 @@ def open_data(spec: str, split: str = "train", *, root: Path | None = None) -> D
     if not rest:
         raise ExunoError(f"'{spec}' names nothing after the colon", forms())
     if entry := formats.entries.get(prefix):
-        return entry.load()(rest, split, root)
+        place = str(fetched(rest)) if entry.facts["files"] and is_remote(rest) else rest
+        return entry.load()(place, split, root)
     if is_own(spec):
         return open_own(spec, split)
     raise unknown_prefix(spec)

@@ -23,6 +23,7 @@ from exuno.distill.check import check_source
 from exuno.distill.options import DistillConfig
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic, write_json
+from exuno.engine.remote import fetched
 from exuno.models.classifier import match_channels
 from exuno.report.images import image_grid, loop, save_png
 from exuno.synth.batched_torch import TorchMixture
@@ -110,7 +111,8 @@ def open_source(config: DistillConfig, test: Data, size: tuple[int, int], channe
         return patches if config.fresh or config.select else in_memory(patches)
     [spec] = specs
     folder, run = split_bits(spec)[0], config.augment.frames
-    named = spec_of(Path(folder), kind, run) + spec.removeprefix(folder) if Path(folder).is_dir() else spec
+    path = fetched(folder)
+    named = spec_of(path, kind, run) + spec.removeprefix(folder) if path.is_dir() else spec
     source = open_data(named, "train", root=config.data_root)
     if config.data is not None:
         source = without_held(source, config.data, config.data_root, config.held)

@@ -10,6 +10,7 @@ import tyro
 from exuno.commandline import parsed
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import disk_errors
+from exuno.engine.remote import is_remote, outgoing, url_of
 from exuno.evaluate.eval import spec_of
 from exuno.evaluate.options import POSTER
 from exuno.specs import check_specs
@@ -29,7 +30,7 @@ class ExportConfig:
     """Model spec: run:DIR (or the folder itself), file:PATH (or the file), timm:NAME, torchvision:NAME, hf-hub:NAME,
     clip:ARCH/TAG?classes=cat,dog. Or poster:PATH (or the folder itself, or the run that made it)."""
     to: Path
-    """New or empty folder."""
+    """New or empty folder, or SCHEME://BUCKET/FOLDER (s3, gs, hf, …)."""
     onnx: bool = False
     """Also write model.onnx: pixels or recordings of any size and batch in, logits out, checked against torch."""
     license: str | None = None
@@ -51,25 +52,25 @@ def main(args: Sequence[str]) -> None:
     check_specs(replace(config, model=spec))
     if config.push is not None and config.push.count("/") != 1:
         raise ExunoError(f"'{config.push}' is no repository of the hub", "Give --push ORG/NAME.")
-    if config.to.exists() and (not config.to.is_dir() or any(config.to.iterdir())):
+    if not is_remote(config.to) and config.to.exists() and (not config.to.is_dir() or any(config.to.iterdir())):
         raise ExunoError(f"{config.to} is there already", "Name a new or empty folder by --to.")
     poster = spec.startswith(POSTER)
     if poster and config.onnx:
         raise ExunoError(f"{spec} is a poster, which has no network to write as ONNX", "Leave out --onnx.")
-    with disk_errors(config.to):
+    with outgoing(config.to) as folder, disk_errors(folder):
         if poster:
             from exuno.exporting.model import export_poster
 
-            lines = export_poster(Path(spec.removeprefix(POSTER)), config.to, config.license)
+            lines = export_poster(Path(spec.removeprefix(POSTER)), folder, config.license)
         else:
             from exuno.exporting.model import export_model
 
-            lines = export_model(spec, config.to, onnx=config.onnx, license=config.license)
-    if config.push:
-        from exuno.exporting.model import push
+            lines = export_model(spec, folder, onnx=config.onnx, license=config.license)
+        if config.push:
+            from exuno.exporting.model import push
 
-        lines["on the hub"] = push(config.to, config.push, f"exuno export {config.model}")
-        lines["there, use it"] = "after hf download" if poster else f"as hf-hub:{config.push}"
-    print(config.to)
+            lines["on the hub"] = push(folder, config.push, f"exuno export {config.model}")
+            lines["there, use it"] = "after hf download" if poster else f"as hf-hub:{config.push}"
+    print(url_of(config.to) if is_remote(config.to) else config.to)
     for title, text in lines.items():
         print(f"  {title:13} {text}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from exuno.data.constants import PICTURES
 from exuno.data.images.deep import split_bits
 from exuno.engine.errors import ExunoError
+from exuno.engine.remote import is_remote
 from exuno.presets import files, read
 
 
@@ -26,7 +27,7 @@ def content(verb: str, words: Sequence[str]) -> str:
     for word in words:
         if word.startswith("teach:"):
             found.append(read("teach", word.removeprefix("teach:")).config)
-        elif Path(file := split_bits(word)[0]).suffix.lower() in PICTURES and Path(file).is_file():
+        elif Path(file := split_bits(word)[0]).suffix.lower() in PICTURES and (is_remote(file) or Path(file).is_file()):
             found.append(_sha256(word))
     return json.dumps(found, sort_keys=True, default=str)
 

@@ -17,7 +17,7 @@ from exuno.synth.audio import ExcerptSampler
 from exuno.synth.job import Job
 from exuno.synth.mixture import Interleaved, Mixture
 from exuno.synth.options import AudioOptions, ClipFileOptions, ImageOptions, check_audio
-from exuno.synth.work import PhotoWork, Work, run_job, settle, settle_photos, within
+from exuno.synth.work import PhotoWork, Work, running, settle, settle_photos, within
 from exuno.synth.writer import BITS, ClipFiles, ExcerptFiles, Format, PatchFiles, SoundFormat
 
 
@@ -63,13 +63,13 @@ def synth(options: Synth) -> None:
     """Write the patches (or, for a dry run, tell what would be written)."""
     job = resolve(options)
     mixture = Mixture([load_photo(spec) for spec in options.photos], options.image, job.seed)
-    out = run_job(options, job, PatchFiles(mixture, options.format, job.quality))
-    if out and options.contact_sheet:
-        import numpy as np
+    with running(options, job, PatchFiles(mixture, options.format, job.quality)) as out:
+        if out and options.contact_sheet:
+            import numpy as np
 
-        from exuno.synth.writer import write_contact_sheet
+            from exuno.synth.writer import write_contact_sheet
 
-        write_contact_sheet(mixture(np.arange(min(options.contact_sheet, job.count))), out)
+            write_contact_sheet(mixture(np.arange(min(options.contact_sheet, job.count))), out)
 
 
 def resolve(options: Synth) -> Job:
@@ -106,7 +106,8 @@ def main_audio(args: Sequence[str]) -> None:
     job = resolve_audio(options)
     recordings = [load_recording(spec, options.audio.rate) for spec in options.recordings]
     samplers = [ExcerptSampler(recording, options.audio, job.seed) for recording in recordings]
-    run_job(options, job, ExcerptFiles(Interleaved(samplers), options.audio.rate, options.format))
+    with running(options, job, ExcerptFiles(Interleaved(samplers), options.audio.rate, options.format)):
+        pass
 
 
 def resolve_audio(options: SynthAudio) -> Job:
@@ -147,14 +148,14 @@ def main_video(args: Sequence[str]) -> None:
     options = parsed("synth video", SynthVideo, args)
     job = resolve_video(options)
     mixture = Mixture([load_photo(spec) for spec in options.photos], options.video, job.seed)
-    out = run_job(options, job, ClipFiles(mixture, options.video.fps, options.crf))
-    if out and options.contact_sheet:
-        import numpy as np
+    with running(options, job, ClipFiles(mixture, options.video.fps, options.crf)) as out:
+        if out and options.contact_sheet:
+            import numpy as np
 
-        from exuno.synth.writer import write_contact_sheet
+            from exuno.synth.writer import write_contact_sheet
 
-        clips = mixture(np.arange(min(options.contact_sheet, job.count)))
-        write_contact_sheet(clips.reshape(-1, *clips.shape[2:]), out, columns=clips.shape[1])
+            clips = mixture(np.arange(min(options.contact_sheet, job.count)))
+            write_contact_sheet(clips.reshape(-1, *clips.shape[2:]), out, columns=clips.shape[1])
 
 
 def resolve_video(options: SynthVideo) -> Job:

@@ -17,7 +17,8 @@ import tyro
 from exuno.data.images.photo import photo_sha256
 from exuno.engine.errors import ExunoError, as_mistake
 from exuno.engine.progress import ProgressBar, clock
-from exuno.synth.job import Container, Job, What, claim, is_there
+from exuno.engine.remote import is_remote, outgoing
+from exuno.synth.job import MANIFEST, Container, Job, What, claim, is_there
 from exuno.synth.writer import Maker, write_unit
 
 SMOKE = 64
@@ -30,7 +31,8 @@ class Work:
     """The options of writing, whatever the samples are."""
 
     out: Path | None = None
-    """Folder to write to. The same command continues a run that was stopped."""
+    """Folder to write to, or SCHEME://BUCKET/FOLDER (s3, gs, hf, …), to which it is copied at the end. The same command
+    continues a run that was stopped."""
     count: int = 50000
     """Number of samples."""
     seed: int = 0
@@ -97,8 +99,10 @@ def within(name: str, value: int, low: int, high: int) -> None:
         raise ExunoError(f"--{name} is {value}", f"It has to be from {low:,} to {high:,}.")
 
 
-def run_job(work: Work, job: Job, make: Maker) -> Path | None:
-    """Write the samples, and return the folder; for a dry run tell what would be written, and return None.
+@contextmanager
+def running(work: Work, job: Job, make: Maker) -> Iterator[Path | None]:
+    """Write the samples, and yield their folder; for a dry run tell what would be written, and yield None. What lies in
+    a folder for a remote ``--out`` when the block ends is copied there.
 
     Raises:
         ExunoError: the folder is missing, occupied or not of this job, or the disk is full.
@@ -107,15 +111,17 @@ def run_job(work: Work, job: Job, make: Maker) -> Path | None:
     workers = work.workers or available_cores()
     units = range(share, job.units, shares)
     if work.dry_run:
-        if work.out is not None:
+        if work.out is not None and not is_remote(work.out):
             is_there(job, work.out)
         _explain(work, job, make, units, max(1, min(workers, len(units))))
-        return None
+        yield None
+        return
     if work.out is None:
         raise ExunoError("no folder to write to was given", "Give --out DIR.")
-    with claim(job, work.out, share, shares):
-        _write(work.out, job, make, units, workers)
-    return work.out
+    with outgoing(work.out, MANIFEST) as out:
+        with claim(job, out, share, shares):
+            _write(out, job, make, units, workers)
+        yield out
 
 
 def _write(out: Path, job: Job, make: Maker, units: Sequence[int], workers: int) -> None:

@@ -14,6 +14,7 @@ from exuno.data.audio.generated import MADE, MADE_RATE, check_sound, made_sound
 from exuno.engine.documents import read_bytes
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import existing
+from exuno.engine.remote import fetched
 
 SUFFIXES = (
     *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
@@ -48,7 +49,7 @@ def load_recording(spec: str | Path, rate: int) -> NDArray[np.float32]:
     text = str(spec)
     if text.startswith("sound:"):
         return resample(made_sound(text.removeprefix("sound:")), MADE_RATE, rate)
-    path = existing(Path(spec), "recording", FORMS)
+    path = existing(fetched(spec), "recording", FORMS)
     samples = read_recording(path, rate)
     if len(samples) < 2:
         raise ExunoError(f"the recording '{path}' has a single sample", "Give one that lasts some seconds.")
@@ -66,7 +67,7 @@ def check_recording(spec: str | Path) -> None:
     if name != str(spec):
         check_sound(name)
     else:
-        existing(Path(spec), "recording", FORMS)
+        existing(fetched(spec), "recording", FORMS)
 
 
 def recording_sha256(spec: str | Path) -> str:
@@ -74,7 +75,7 @@ def recording_sha256(spec: str | Path) -> str:
     text = str(spec)
     if text.startswith("sound:"):
         return hashlib.sha256(made_sound(text.removeprefix("sound:")).tobytes()).hexdigest()
-    return hashlib.sha256(read_bytes(existing(Path(spec), "recording", FORMS))).hexdigest()
+    return hashlib.sha256(read_bytes(existing(fetched(spec), "recording", FORMS))).hexdigest()
 
 
 def read_recording(source: str | Path | bytes, rate: int) -> NDArray[np.float32]:

@@ -19,6 +19,7 @@ from exuno.data.rng import generator
 from exuno.engine.documents import read_bytes
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import existing
+from exuno.engine.remote import fetched
 
 EMBEDDED = {
     "astronaut": "astronaut.png",
@@ -80,7 +81,7 @@ def source_path(spec: str | Path) -> Path:
     text = str(spec)
     if text.startswith("photo:"):
         return _embedded(text.removeprefix("photo:"))
-    return existing(Path(split_bits(text)[0]), "picture", FORMS)
+    return existing(fetched(split_bits(text)[0]), "picture", FORMS)
 
 
 def _noise_seed(text: str) -> int:
