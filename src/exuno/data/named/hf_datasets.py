@@ -1,0 +1,145 @@
+"""``hf-datasets:NAME``: images of a data set of the Hugging Face hub, or of a folder that ``datasets`` can load."""
+
+import hashlib
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from exuno.data.base import Data, Positions
+from exuno.data.constants import IMAGENET
+from exuno.data.images.folder import PHOTO_RESIZE, PHOTO_SIZE, PROBED, SMALL
+from exuno.data.images.picture import decode
+from exuno.data.labels import count_classes, numbered, plain
+from exuno.data.names import STANDS_IN, formats, split_word
+from exuno.engine.errors import ExunoError
+
+LABELS = ("label", "labels", "fine_label", "class", "target", "cls")
+"""Columns that hold the label, the first of them that is there; else the only column of class labels."""
+
+
+class HubData(Data):
+    """The rows of a split, their images decoded when they are fetched: RGB, turned as their EXIF tag says.
+
+    Images that all have one size of at most 96 pixels (16 of them are looked at) keep it as ``image_size``; others are
+    taken for photographs: 224 pixels, and 256 before the centre crop.
+
+    Args:
+        name: what to call it.
+        rows: a ``datasets.Dataset``.
+
+    Raises:
+        ExunoError: there is no column of images, or the labels are no numbers of classes.
+    """
+
+    channels = 3
+    mean, std = IMAGENET
+
+    def __init__(self, name: str, rows: Any) -> None:
+        import datasets
+
+        self.name = name
+        kinds: Mapping[str, Any] = rows.features
+        pictures = [column for column, kind in kinds.items() if isinstance(kind, datasets.Image)]
+        if not pictures:
+            raise ExunoError(f"{name} has no column of images (it has {', '.join(kinds)})", "Choose another data set.")
+        self.column = pictures[0]
+        # The bytes as they are: exuno decodes every picture alike.
+        self.rows = rows.select_columns([self.column]).cast_column(self.column, datasets.Image(decode=False))
+        named = [column for column, kind in kinds.items() if isinstance(kind, datasets.ClassLabel)]
+        column = next((each for each in LABELS if each in kinds), named[0] if len(named) == 1 else None)
+        self.classes = tuple(kinds[column].names) if column in named else None
+        labels = np.full(len(rows), -1, np.int64)
+        if column is not None:
+            found = np.asarray([-1 if value is None else value for value in rows[column]])
+            if found.dtype.kind == "U" and self.classes is None:
+                self.classes = tuple(sorted(set(found.tolist())))
+            labels = numbered(plain(found, name), self.classes, f"the column {column} of {name}")
+        self.labels = torch.from_numpy(labels)
+        self.num_classes = count_classes(labels, self.classes, f"the labels of {name}")
+        small = self._one_small_size()
+        self.image_size, self.resize = (small, None) if small else (PHOTO_SIZE, PHOTO_RESIZE)
+
+    def _one_small_size(self) -> tuple[int, int] | None:
+        from PIL import Image
+
+        sizes = set()
+        for position in range(0, len(self), max(1, len(self) // PROBED)):
+            try:
+                with Image.open(io.BytesIO(self.read(position))) as image:
+                    sizes.add((image.height, image.width))
+            except Exception:
+                return None  # a broken picture gets its message when it is fetched
+        size = sizes.pop() if len(sizes) == 1 else None
+        return size if size and max(size) <= SMALL else None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self, position: int) -> bytes:
+        """The bytes of a picture."""
+        cell = self.rows[position][self.column]
+        return cell["bytes"] or Path(cell["path"]).read_bytes()
+
+    def fetch(self, positions: Positions) -> tuple[list[Tensor], Tensor]:
+        chosen = np.asarray(positions, np.int64)
+        images: list[NDArray[np.uint8]] = [
+            decode(self.read(position), f"image {position} of {self.name}") for position in chosen.tolist()
+        ]
+        return [torch.from_numpy(image).permute(2, 0, 1) for image in images], self.labels[torch.from_numpy(chosen)]
+
+    def fingerprint(self) -> str:
+        """sha256 of the names, sizes and labels of the images; the images themselves are not read."""
+        import pyarrow.compute as pc
+
+        digest = hashlib.sha256(self.labels.numpy().tobytes())
+        for chunk in self.rows.data.column(self.column).chunks:
+            sizes = pc.fill_null(pc.binary_length(chunk.field("bytes")), -1)  # pyright: ignore[reportAttributeAccessIssue]
+            digest.update(f"{sizes.to_pylist()} {chunk.field('path').to_pylist()}".encode())
+        return digest.hexdigest()
+
+
+def open_hub(spec: str, split: str) -> HubData:
+    """``NAME[@[CONFIG/]SPLIT]``: a data set of the hub, or a folder of this machine: one that ``save_to_disk`` wrote, or
+    files that ``load_dataset`` reads. A SPLIT that is named is the one for every split asked for.
+
+    Raises:
+        ExunoError: the package is missing, or there is no such data set, configuration or split.
+    """
+    try:
+        import datasets
+    except ImportError as error:
+        raise ExunoError(f"hf-datasets:{spec} needs the package datasets", "pip install 'exuno[hf]'") from error
+    name, _, chosen = spec.partition("@")
+    config, _, asked = chosen.rpartition("/")
+    try:
+        if (Path(name) / "dataset_dict.json").is_file() or (Path(name) / "state.json").is_file():
+            found: Any = datasets.load_from_disk(name)
+        else:
+            found = datasets.load_dataset(name, config or None)
+    except Exception as error:  # of the hub, of the network, of a reader of files
+        raise ExunoError(
+            f"hf-datasets:{spec} cannot be loaded ({type(error).__name__}: {error})"[:400],
+            "Check its name on huggingface.co/datasets, the network, and the configuration (NAME@CONFIG/SPLIT).",
+        ) from error
+    if not isinstance(found, dict):
+        return HubData(f"hf-datasets:{spec}", found)
+    wanted = [asked] if asked else [split, *STANDS_IN.get(split, ())]
+    meant = {word[0]: each for each in reversed(list(found)) if (word := split_word(each)) and not word[1]}
+    for each in wanted:
+        if key := each if each in found else None if asked else meant.get(each):
+            return HubData(f"hf-datasets:{spec}/{key}", found[key])
+    raise ExunoError(
+        f"hf-datasets:{spec} has no split '{wanted[0]}'",
+        f"Its splits are {', '.join(found)}: name one by hf-datasets:NAME@SPLIT.",
+    )
+
+
+@formats.register("hf-datasets", form="hf-datasets:NAME[@[CONFIG/]SPLIT]", files=False)
+def _open(rest: str, split: str, root: Path | None) -> Data:
+    return open_hub(rest, split)

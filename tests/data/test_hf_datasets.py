@@ -1,0 +1,100 @@
+"""``hf-datasets:``, on data sets made here."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from exuno.cli import main
+from exuno.data.named.hf_datasets import open_hub
+from exuno.data.open import open_data
+from exuno.engine.errors import ExunoError
+
+datasets: Any = pytest.importorskip("datasets", reason="datasets is not installed")
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (12, 8, 6, 3), np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+
+
+def rows(first: int, last: int, labels: Any = None, **kinds: Any) -> Any:
+    """Some of the images as a data set, with labels 0, 1, 2, 0, …"""
+    images = [Image.fromarray(each) for each in PIXELS[first:last]]
+    labels = labels or [number % 3 for number in range(first, last)]
+    kinds = kinds or {"label": datasets.ClassLabel(names=["ant", "bee", "cow"])}
+    content = {"id": list(range(first, last)), "picture": images, next(iter(kinds)): labels}
+    features = {"id": datasets.Value("int64"), "picture": datasets.Image(), **kinds}
+    return datasets.Dataset.from_dict(content, datasets.Features(features))
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    datasets.DatasetDict({"train": rows(0, 8), "validation": rows(8, 12)}).save_to_disk(tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+def test_images_labels_and_classes_are_those_that_were_saved(saved: Path) -> None:
+    data = open_data(f"hf-datasets:{saved}")
+    images, labels = data.fetch(np.array([7, 0, 3]))
+    for image, position in zip(images, [7, 0, 3], strict=True):
+        assert np.array_equal(image.permute(1, 2, 0), PIXELS[position])
+    assert labels.tolist() == [1, 0, 0]
+    assert (len(data), data.classes, data.num_classes) == (8, ("ant", "bee", "cow"), 3)
+    assert (data.image_size, data.resize) == ((8, 6), None)
+
+
+def test_validation_stands_in_for_the_test_and_a_named_split_for_all(saved: Path) -> None:
+    test = open_data(f"hf-datasets:{saved}", "test")
+    assert np.array_equal(test.fetch(np.array([0]))[0][0].permute(1, 2, 0), PIXELS[8])
+    assert len(open_data(f"hf-datasets:{saved}@train", "test")) == 8
+    with pytest.raises(ExunoError, match="has no split 'extra'. Its splits are train, validation"):
+        open_data(f"hf-datasets:{saved}@extra")
+
+
+def test_the_fingerprint_is_that_of_the_content(saved: Path, tmp_path: Path) -> None:
+    first = open_data(f"hf-datasets:{saved}").fingerprint()
+    assert open_data(f"hf-datasets:{saved}@train").fingerprint() == first
+    assert open_data(f"hf-datasets:{saved}@validation").fingerprint() != first
+    rows(0, 8, [2] * 8).save_to_disk(tmp_path / "other")
+    assert open_data(f"hf-datasets:{tmp_path / 'other'}").fingerprint() != first
+
+
+def test_a_folder_of_files_is_read_as_datasets_reads_it(tmp_path: Path) -> None:
+    for position, pixels in enumerate(PIXELS[:6]):
+        place = tmp_path / "mine" / ("train" if position < 4 else "test") / ("ant", "bee")[position % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(place / f"{position}.png")
+    data = open_data(f"hf-datasets:{tmp_path / 'mine'}", "test")
+    assert (len(data), data.classes) == (2, ("ant", "bee"))
+    assert np.array_equal(data.fetch(np.array([1]))[0][0].permute(1, 2, 0), PIXELS[5])
+
+
+def test_labels_as_text_and_no_labels(tmp_path: Path) -> None:
+    rows(0, 3, ["b", "a", "b"], label=datasets.Value("string")).save_to_disk(tmp_path / "text")
+    data = open_data(f"hf-datasets:{tmp_path / 'text'}")
+    assert (data.classes, data.fetch(np.arange(3))[1].tolist()) == (("a", "b"), [1, 0, 1])
+    rows(0, 3, ["x", "y", "z"], caption=datasets.Value("string")).save_to_disk(tmp_path / "none")
+    assert open_data(f"hf-datasets:{tmp_path / 'none'}").fetch(np.arange(3))[1].tolist() == [-1] * 3
+
+
+def test_a_teacher_learns_from_it(saved: Path, tmp_path: Path) -> None:
+    args = ["teach", "digits", "--smoke", "--devices", "cpu", "--data", f"hf-datasets:{saved}"]
+    assert main([*args, "--run-dir", str(tmp_path / "run")]) == 0
+
+
+def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets.Dataset.from_dict({"text": ["a"]}).save_to_disk(tmp_path / "text")
+    with pytest.raises(ExunoError, match="has no column of images .it has text"):
+        open_data(f"hf-datasets:{tmp_path / 'text'}")
+    with pytest.raises(ExunoError, match="cannot be loaded"):
+        open_data(f"hf-datasets:{tmp_path / 'nowhere'}")
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(ExunoError, match=r"needs the package datasets. pip install 'exuno\[hf\]'"):
+        open_hub("cifar10", "train")
