@@ -54,7 +54,7 @@ def test_validation_stands_in_for_the_test_and_a_named_split_for_all(saved: Path
     test = open_data(f"hf-datasets:{saved}", "test")
     assert np.array_equal(test.fetch(np.array([0]))[0][0].permute(1, 2, 0), PIXELS[8])
     assert len(open_data(f"hf-datasets:{saved}@train", "test")) == 8
-    with pytest.raises(ExunoError, match="has no split 'extra'. Its splits are train, validation"):
+    with pytest.raises(ExunoError, match=r"has no split 'extra'. Its splits are train, validation"):
         open_data(f"hf-datasets:{saved}@extra")
 
 
@@ -91,7 +91,7 @@ def test_a_teacher_learns_from_it(saved: Path, tmp_path: Path) -> None:
 
 def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     datasets.Dataset.from_dict({"text": ["a"]}).save_to_disk(tmp_path / "text")
-    with pytest.raises(ExunoError, match="has no column of images .it has text"):
+    with pytest.raises(ExunoError, match=r"has no column of images .it has text"):
         open_data(f"hf-datasets:{tmp_path / 'text'}")
     with pytest.raises(ExunoError, match="cannot be loaded"):
         open_data(f"hf-datasets:{tmp_path / 'nowhere'}")

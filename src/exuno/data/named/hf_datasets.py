@@ -105,8 +105,8 @@ class HubData(Data):
 
 
 def open_hub(spec: str, split: str) -> HubData:
-    """``NAME[@[CONFIG/]SPLIT]``: a data set of the hub, or a folder of this machine: one that ``save_to_disk`` wrote, or
-    files that ``load_dataset`` reads. A SPLIT that is named is the one for every split asked for.
+    """``NAME[@[CONFIG/]SPLIT]``: a data set of the hub, or a folder of this machine: one that ``save_to_disk`` wrote,
+    or files that ``load_dataset`` reads. A SPLIT that is named is the one for every split asked for.
 
     Raises:
         ExunoError: the package is missing, or there is no such data set, configuration or split.
