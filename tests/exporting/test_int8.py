@@ -54,7 +54,7 @@ def test_digits_survive_8_bits_calibrated_on_a_photograph(digits_run: Path, tmp_
     assert right[1] > right[0] - 0.02  # 7 of 355 digits
     card = (out / "README.md").read_text()
     assert "## In 8 bits" in card
-    assert "on 100 images of `photo:astronaut`" in card
+    assert "on 100 images of photo:astronaut" in card
     for file, share in zip((whole, small), right, strict=True):
         assert f"| `{file.name}` | {file.stat().st_size:,} | {100 * share:.2f} % | 355 |" in card
 

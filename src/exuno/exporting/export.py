@@ -21,7 +21,8 @@ def main(args: Sequence[str]) -> None:
     Raises:
         ExunoError: anything the user can put right.
     """
-    config = complete(parsed("export", ExportConfig, args))
+    typed = parsed("export", ExportConfig, args)
+    config = complete(typed)
     poster = config.model.startswith(POSTER)
     with disk_errors(config.to):
         if poster:
@@ -35,7 +36,7 @@ def main(args: Sequence[str]) -> None:
     if config.push:
         from exuno.exporting.model import push
 
-        lines["on the hub"] = push(config.to, config.push, f"exuno export {config.model.removeprefix('run:')}")
+        lines["on the hub"] = push(config.to, config.push, f"exuno export {typed.model}")
         lines["there, use it"] = "after hf download" if poster else f"as hf-hub:{config.push}"
     print(config.to)
     width = max(13, *map(len, lines))

@@ -80,13 +80,13 @@ def in_8_bits(found: Quantised, source: tuple[str, ...]) -> str:
     told = (
         f"`{INT8}` is `model.onnx` with weights and activations in 8 bits (post-training static quantisation; resizing "
         f"and normalisation stay in float32). The ranges of the activations are those on {found.images:,} images of "
-        f"{', '.join(f'`{each}`' for each in source)}, on which {_same(found)}."
+        f"{', '.join(map(quoted, source))}, on which {_same(found)}."
     )
     rows = [("`model.onnx`", found.before), (f"`{INT8}`", found.after)]
     if not found.summaries:
         table = ["| | bytes |", "|---|---|", *(f"| {name} | {size:,} |" for name, size in rows)]
         return "\n".join([told, "", *table, "", f"Its accuracy was not measured: {quoted(found.why)}."])
-    table = [f"| | bytes | top-1 on `{found.data}` | n | 95 % interval |", "|---|---|---|---|---|"]
+    table = [f"| | bytes | top-1 on {quoted(found.data)} | n | 95 % interval |", "|---|---|---|---|---|"]
     for (name, size), each in zip(rows, found.summaries, strict=True):
         top1, low, high = (percent("top1", value) for value in (each["top1"], *each["interval"]))
         table.append(f"| {name} | {size:,} | {top1} | {each['n']:,} | {low} to {high} |")
