@@ -118,7 +118,7 @@ def test_mistakes(run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "nowhere.jpg" in told("--int8", "--calibrate", "nowhere.jpg")
     assert "--calibrate run:x is a model" in told("--int8", "--calibrate", "run:x")
     assert "mixes photographs with other data" in told("--int8", "--calibrate", "noise:1", "digits")
-    assert "10 classes" in told("--int8", "--data", "digits", "--calibration-images", "4")
+    assert "has 3 classes but digits" in told("--int8", "--data", "digits", "--calibration-images", "4")
     sound = load_model("exuno:resnet8", classes=3, pretrained=False, hearing=Hearing(8000, 6000, MelSpec(mels=24)))
     clips = load_model("exuno:x3d_xs_w0.2_d0.2", classes=3, pretrained=False)
     for name, model in (("sound", sound), ("clips", clips)):
