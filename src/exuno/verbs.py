@@ -91,8 +91,8 @@ VERBS = {
     ),
     "export": Verb(
         "exuno.exporting.export",
-        "hand a model or a poster on: weights, card, ONNX, the hub",
-        {"": "exuno.exporting.export:ExportConfig"},
+        "hand a model or a poster on: weights, card, ONNX, 8 bits, the hub",
+        {"": "exuno.exporting.options:ExportConfig"},
     ),
     "report": Verb("exuno.report.report", "write the HTML page of a run", {"": "exuno.report.report:ReportOptions"}),
     "presets": Verb(

@@ -127,10 +127,10 @@ def test_onnx_is_torch_s_equal_at_every_size(run_dir: Path, tmp_path: Path, caps
 
 def test_another_network_in_the_onnx_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from exuno.engine.errors import ExunoError
-    from exuno.exporting import onnx
+    from exuno.exporting.formats import onnx
 
     model = load_model("exuno:convnet_1_4", classes=2, input_size=(8, 8), pretrained=False).eval()
-    monkeypatch.setattr(onnx, "_sizes", lambda *_: [(2, 8, 8)])
+    monkeypatch.setattr(onnx, "free_sizes", lambda *_: [(2, 8, 8)])
     real = torch.onnx.export
 
     def other(model: torch.nn.Module, *rest, **options):
@@ -149,7 +149,7 @@ def test_without_the_extra(run_dir: Path, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert main(["export", str(run_dir), "--to", str(tmp_path / "out"), "--onnx"]) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert 'ONNX needs onnxruntime, which is not installed. pip install "exuno[onnx]"' in said
+    assert '--format onnx needs onnxruntime, which is not installed. pip install "exuno[onnx]"' in said
 
 
 def test_a_poster(tiny_poster: Callable, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from exuno.engine.options import MelSpec
-from exuno.exporting.onnx import write_onnx
+from exuno.exporting.formats.onnx import write_onnx
 from exuno.models.card import Hearing
 from exuno.models.load import load_model
 

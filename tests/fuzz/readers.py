@@ -23,6 +23,7 @@ from exuno.data.poster.format import load as load_poster
 from exuno.engine import checkpoint
 from exuno.engine.errors import ExunoError, as_mistake
 from exuno.exporting.model import export_model
+from exuno.exporting.options import ExportConfig
 from exuno.fewshot.classes import read_class_file
 from exuno.models.files import save_model
 from exuno.models.formats.tensorflow import read_bundle
@@ -125,7 +126,7 @@ def result(folder: Path, content: bytes) -> None:
     tell(lambda: measured(Cell(folder.name, "stage", "teach", (), {}, ()), "", folder.parent))
     if not (folder / "model.safetensors").exists():
         save_model(load_model("exuno:convnet_2_4", classes=3, in_chans=1, input_size=(8, 8), pretrained=False), folder)
-    export_model(f"run:{folder}", folder / "out")
+    export_model(ExportConfig(f"run:{folder}", to=folder / "out"))
 
 
 def evaluation(folder: Path, content: bytes) -> None:

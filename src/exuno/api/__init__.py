@@ -330,8 +330,9 @@ def predict(
 @as_keywords()
 def export(model: Spec, to: str | Path, **options: "Unpack[ExportKeywords]") -> Path:
     """Writes a model or a poster as a folder to hand on, which it returns: ``exuno export``; keywords:
-    ``exporting.export.ExportConfig``."""
-    from exuno.exporting.export import ExportConfig, main
+    ``exporting.options.ExportConfig``."""
+    from exuno.exporting.export import main
+    from exuno.exporting.options import ExportConfig
 
     main(configure("export", ExportConfig, {"model": model, "to": to, **options})[2])
     return Path(to)

@@ -439,6 +439,12 @@ class ProbeKeywords(HoldoutKeywords, ExecutionKeywords, total=False):
 class ExportKeywords(TypedDict, total=False):
     """``exuno export``."""
 
+    format: str | Path | Outcome | Sequence[str | Path | Outcome]
     onnx: bool
+    int8: bool
+    calibrate: str | Path | Outcome | Sequence[str | Path | Outcome]
+    calibration_images: int
+    data: str | Path | Outcome | None
+    data_root: str | Path | None
     license: str | Path | Outcome | None
     push: str | Path | Outcome | None

@@ -1,5 +1,8 @@
 """A model or a poster as a folder, and its way to the Hugging Face hub."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +10,11 @@ from exuno.data.poster.format import load, save
 from exuno.data.poster.ledger import byte_breakdown
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import write_text
-from exuno.exporting.onnx import signature, write_onnx
-from exuno.exporting.readme import Origin, document, lineage_of, origin_of, percent
+from exuno.exporting.check import Written, signature
+from exuno.exporting.int8 import FILE as INT8
+from exuno.exporting.int8 import Quantised, check_quantisable, write_int8
+from exuno.exporting.options import ExportConfig, formats
+from exuno.exporting.readme import Origin, document, lineage_of, origin_of, percent, quoted
 from exuno.models.classifier import Classifier
 from exuno.models.files import save_model
 from exuno.models.load import load_model
@@ -18,33 +24,89 @@ TASKS = {3: "audio-classification", 4: "image-classification", 5: "video-classif
 """Axes of a model's input -> the hub's name for what it does."""
 
 
-def export_model(spec: str, folder: Path, *, onnx: bool = False, license: str | None = None) -> dict[str, str]:
-    """Write the model of a spec; a run's results go into its README.md.
-
-    Args:
-        spec: model spec; a network without published weights is an error.
-        folder: new or empty.
-        onnx: whether to write model.onnx.
-        license: as the hub names it, or None if it is not stated.
+def export_model(config: ExportConfig) -> dict[str, str]:
+    """Write the model that a complete configuration names; a run's results go into its README.md.
 
     Returns:
         What was written: title -> text.
 
     Raises:
-        ExunoError: what load_model, save_model and write_onnx raise.
+        ExunoError: what load_model, save_model and the formats raise; nothing is left behind.
     """
-    model = load_model(spec, pretrained=True).eval()
-    lines: dict[str, str] = {}
-    if onnx:  # first, so that a network that cannot be exported leaves nothing behind
-        difference = write_onnx(model, folder / "model.onnx")
-        lines["model.onnx"] = f"logits differ from torch's by {difference:.1e} at most"
-    lines = {"weights": f"{save_model(model, folder)}; use it as run:{folder}", **lines}
-    write_text(folder / "README.md", describe(model, origin_of(spec), folder.resolve().name, onnx, license))
+    folder = config.to
+    model = load_model(config.model, pretrained=True).eval()
+    if config.int8:
+        check_quantisable(model)
+    with nothing_left(folder):
+        written = [formats.get(name)(model, folder) for name in config.format]
+        quantised = write_int8(model, folder, config) if config.int8 else None
+        lines = {"weights": f"{save_model(model, folder)}; use it as run:{folder}"}
+        lines |= {each.file: f"logits differ from torch's by {each.difference:.1e} at most" for each in written}
+        sections = {}
+        if quantised:
+            lines[INT8] = in_short(quantised)
+            sections["In 8 bits"] = in_8_bits(quantised, config.calibrate)
+        name = folder.resolve().name
+        text = describe(model, origin_of(config.model), name, written, sections, config.license)
+        write_text(folder / "README.md", text)
     return lines
 
 
-def describe(model: Classifier, origin: Origin, name: str, onnx: bool, license: str | None) -> str:
-    """The model card: what it is, how to load it, where it comes from, what was measured."""
+@contextmanager
+def nothing_left(folder: Path) -> Iterator[None]:
+    """Takes away what was written into a folder that was new or empty, if it comes to a mistake."""
+    new = not folder.exists()
+    try:
+        yield
+    except BaseException:
+        for path in folder.iterdir() if folder.exists() else ():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if new and folder.exists():
+            folder.rmdir()
+        raise
+
+
+def in_short(found: Quantised) -> str:
+    """A quantised network in a line."""
+    line = f"{found.after:,} bytes for {found.before:,}; {_same(found)}"
+    if found.summaries:
+        before, after = (percent("top1", each["top1"]) for each in found.summaries)
+        return f"{line}; top-1 on {found.data} {before} -> {after} (n = {found.summaries[0]['n']:,})"
+    return f"{line}; accuracy not measured: {found.why}"
+
+
+def in_8_bits(found: Quantised, source: tuple[str, ...]) -> str:
+    """What the model card says of a quantised network."""
+    told = (
+        f"`{INT8}` is `model.onnx` with weights and activations in 8 bits (post-training static quantisation; resizing "
+        f"and normalisation stay in float32). The ranges of the activations are those on {found.images:,} images of "
+        f"{', '.join(map(quoted, source))}, on which {_same(found)}."
+    )
+    rows = [("`model.onnx`", found.before), (f"`{INT8}`", found.after)]
+    if not found.summaries:
+        table = ["| | bytes |", "|---|---|", *(f"| {name} | {size:,} |" for name, size in rows)]
+        return "\n".join([told, "", *table, "", f"Its accuracy was not measured: {quoted(found.why)}."])
+    table = [f"| | bytes | top-1 on {quoted(found.data)} | n | 95 % interval |", "|---|---|---|---|---|"]
+    for (name, size), each in zip(rows, found.summaries, strict=True):
+        top1, low, high = (percent("top1", value) for value in (each["top1"], *each["interval"]))
+        table.append(f"| {name} | {size:,} | {top1} | {each['n']:,} | {low} to {high} |")
+    return "\n".join([told, "", *table])
+
+
+def _same(found: Quantised) -> str:
+    return f"{percent('top1', found.agreement.top1)} of the predictions are those of float32"
+
+
+def describe(
+    model: Classifier,
+    origin: Origin,
+    name: str,
+    written: list[Written],
+    extra: dict[str, str],
+    license: str | None,
+) -> str:
+    """The model card: what it is, how to load it, in which formats it is there, further sections, where it comes from,
+    what was measured."""
     card = model.card
     numbers = sum(parameter.numel() for parameter in model.net.parameters())
     classes = f"{card.classes:,}" if card.classes else "none: it extracts features"
@@ -69,13 +131,19 @@ def describe(model: Classifier, origin: Origin, name: str, onnx: bool, license: 
         "```\n\n"
         f"```sh\nexuno {'eval' if card.classes else 'fewshot eval'} run:DIR --data DATA\n```"
     )
-    if onnx:
+    if written:
         entry, axes = signature(card)
         load += (
-            f"\n\n`model.onnx` holds the preprocessing, too: `{entry}` [batch, {axes}], {values}, of any batch and "
-            f"{'length' if card.hearing else 'size'} in, `logits` [batch, {card.classes or 'features'}] out."
+            f"\n\nIn other formats, with the preprocessing inside: `{entry}` [batch, {axes}], {values}, in, `logits` "
+            f"[batch, {card.classes or 'features'}] out. Compared with PyTorch in several batches and sizes:\n\n"
         )
-    sections = {"How to load it": load}
+        side = "length" if card.hearing else "size"
+        rows = [
+            f"| `{each.file}` | {each.batch} | {'any' if each.any_size else 'own'} | {each.difference:.1e} |"
+            for each in written
+        ]
+        load += "\n".join([f"| file | batch | {side} | largest difference of a logit |", "|---|---|---|---|", *rows])
+    sections = {"How to load it": load, **extra}
     if table := measured(origin.result):
         sections["What was measured"] = table
     lineage = {**card.lineage, **origin.result.get("lineage", {})}

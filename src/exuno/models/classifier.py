@@ -1,6 +1,7 @@
 """A network with all it takes to feed it: pixels in, logits out; and a copy with its batch norms fused."""
 
 import copy
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -44,7 +45,13 @@ def fitted(recordings: Tensor, length: int) -> Tensor:
     """The middle ``length`` samples of recordings [B, 1, S], or all of them with silence around."""
     have = recordings.shape[-1]
     before = (length + have) // 2 - have  # half of what is lacking; a negative number is not halved: ONNX rounds it up
-    return pad(recordings, (before, length - have - before)) if have != length else recordings
+    return pad(recordings, (before, length - have - before)) if _differ((have,), (length,)) else recordings
+
+
+def _differ(sides: Sequence[int], wanted: Sequence[int]) -> bool:
+    """Whether an input has other sides than wanted. Sides that a trace leaves free do: it takes one way for all sizes,
+    and to bring an input to the size that it has already changes nothing."""
+    return any(isinstance(side, torch.SymInt) for side in sides) or tuple(sides) != tuple(wanted)
 
 
 def hearing_of(data: Any, size: tuple[int, int], sound: MelSpec) -> Hearing | None:
@@ -108,7 +115,7 @@ class Classifier(nn.Module):
 
     def _images(self, pixels: Tensor) -> Tensor:
         x = match_channels(pixels, self.card.in_chans)
-        if tuple(x.shape[-2:]) != self.card.input_size:
+        if _differ(x.shape[-2:], self.card.input_size):
             x = interpolate(x, self.card.input_size, mode="bilinear", antialias=True, align_corners=False)
         return (x - self.mean) / self.std
 
