@@ -130,7 +130,7 @@ def test_mistakes_are_told_in_a_sentence(
 
 def test_an_unknown_second_word(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fewshot", "measure"]) == 2
-    assert "pretrain, distill or eval" in capsys.readouterr().err
+    assert "pretrain, distill, eval or predict" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("args", [["--help"], ["eval", "--help"], ["pretrain", "--help"], ["distill", "--help"]])

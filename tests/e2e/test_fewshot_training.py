@@ -424,7 +424,7 @@ def test_validation_that_cannot_be_is_told_before_the_training(fails, tmp_path: 
 def test_a_word_that_is_none_is_told(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fewshot", *([word] if word else [])]) == (2 if word else 0)
     said = capsys.readouterr()
-    assert "exuno fewshot pretrain, distill or eval" in said.err if word else "pretrain  phase 1" in said.out
+    assert "exuno fewshot pretrain, distill, eval or predict" in said.err if word else "pretrain  phase 1" in said.out
 
 
 def test_a_start_at_another_size_and_with_a_last_layer_gives_a_run_that_loads(tmp_path: Path) -> None:
