@@ -109,6 +109,24 @@ def test_muon_is_torchs_on_matrices_and_adamw_on_the_rest() -> None:
     assert filters.grad is not None  # handed back
 
 
+def test_a_step_of_float16_that_overflowed_changes_nothing() -> None:
+    """As a scaler of a GPU has it, here on the processor: gradients are divided, or the step is left out."""
+    weight, bias = nn.Parameter(torch.ones(2, 3)), nn.Parameter(torch.ones(3))
+    optimizer = lars(weight, bias, name="muon", lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    scaler.scale((weight @ bias).sum() * float("inf")).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    assert torch.equal(weight, torch.ones(2, 3))
+    assert torch.equal(bias, torch.ones(3))
+    optimizer.zero_grad()
+    scaler.scale((weight @ bias).sum()).backward()
+    scaler.step(optimizer)
+    assert torch.equal(optimizer.state[weight]["velocity"], torch.ones(2, 3))  # not times the scale
+    assert bias.isfinite().all()
+    assert not torch.equal(bias, torch.ones(3))
+
+
 def test_singular_values_are_brought_near_one() -> None:
     torch.manual_seed(0)
     for shape in ((8, 30), (30, 8)):

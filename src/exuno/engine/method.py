@@ -75,6 +75,14 @@ class Numbers:
         return self.values[name]
 
 
+@torch.no_grad()
+def follow(average: nn.Module, source: nn.Module, share: Tensor) -> None:
+    """Moves the parameters of a moving average towards those of its source by ``share`` of the way, in place."""
+    pairs: Any = (list(average.parameters()), list(source.parameters()))
+    foreach: Any = torch  # with its operations on lists of tensors, which its stubs leave out
+    foreach._foreach_lerp_(*pairs, [share] * len(pairs[0]))
+
+
 @dataclass(frozen=True)
 class StepOutput:
     """What one training step returns: ``loss``, a scalar with a graph, and ``logs``, detached scalars."""

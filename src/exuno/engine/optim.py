@@ -136,6 +136,8 @@ class Muon(torch.optim.AdamW):
         fused: bool | None = None,
     ) -> None:
         super().__init__(groups, lr, betas, weight_decay=weight_decay, fused=fused)
+        # A scaler of float16 divides the gradients and skips what is not finite, instead of the fused kernel.
+        self._step_supports_amp_scaling = False
         for group in self.param_groups:
             group.setdefault("momentum", momentum)
 

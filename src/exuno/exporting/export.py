@@ -7,7 +7,6 @@ from pathlib import Path
 from exuno.commandline import parsed
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import disk_errors
-from exuno.engine.ranges import check_fields
 from exuno.engine.remote import is_remote, outgoing, url_of
 from exuno.evaluate.eval import spec_of
 from exuno.evaluate.options import POSTER
@@ -55,7 +54,6 @@ def complete(config: ExportConfig) -> ExportConfig:
     # ONNX first: others begin with its file.
     wanted = tuple(sorted(dict.fromkeys(wanted), key=lambda name: name != "onnx"))
     config = replace(config, model=spec_of(config.model), format=wanted)
-    check_fields(config)
     check_specs(config)
     if config.push is not None and config.push.count("/") != 1:
         raise ExunoError(f"'{config.push}' is no repository of the hub", "Give --push ORG/NAME.")

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from exuno.data.augmentation.views import GLOBAL, make_views
-from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState, cosine
+from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState, cosine, follow
 from exuno.engine.options import Optim
 from exuno.fewshot.losses import Term, class_level, dino, find_pairs, masked, patch_level, sharpen
 from exuno.fewshot.losses.shared import gathered, mean_of_all
@@ -16,9 +16,6 @@ from exuno.fewshot.masks import make_masks, most_masked
 from exuno.fewshot.network import Projection
 from exuno.fewshot.options import LossWeights, PretrainConfig
 from exuno.models.zoo.vit import Vit
-
-_torch: Any = torch
-"""With its operations on lists of tensors, which its stubs leave out."""
 
 
 class Outputs(NamedTuple):
@@ -226,8 +223,7 @@ class MaskedDistillation(Method):
     @torch.no_grad()
     def after_step(self, numbers: Numbers) -> None:
         """The teacher follows the student, the centres the teacher's outputs."""
-        teacher, student = list(self.teacher.parameters()), list(self.student.parameters())
-        _torch._foreach_lerp_(teacher, student, [numbers["follow"]] * len(teacher))
+        follow(self.teacher, self.student, numbers["follow"])
         assert self.seen is not None
         for centre, mean in zip((self.centre, self.patch_centre), self.seen, strict=True):
             centre.lerp_(mean_of_all(mean), 1 - self.config.teacher.centre)

@@ -56,7 +56,8 @@ class PredictConfig(Answering):
     )
 
     model: tyro.conf.Positional[str]
-    """Model spec: run:DIR (or the folder itself), file:PATH (or the file), timm:NAME, torchvision:NAME, hf-hub:NAME."""
+    """Model spec: run:DIR (or the folder itself), file:PATH (or the file), timm:NAME, torchvision:NAME, hf-hub:NAME,
+    clip:ARCH/TAG?classes=cat,dog."""
     pictures: Pictures
     """Pictures: PATH[@BITSbit], photo:NAME; folders, with all pictures below them; - for paths from standard input, one
     a line. Of a model of sound, recordings."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from exuno.data.augmentation.views import make_views
 from exuno.data.loader import Loader
-from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState, cosine
+from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState, cosine, follow
 from exuno.engine.options import Optim, Views
 from exuno.fewshot.losses import dino, sharpen
 from exuno.fewshot.losses.shared import mean_of_all
@@ -17,9 +17,6 @@ from exuno.fewshot.network import Projection
 from exuno.fewshot.options import Head
 from exuno.models.classifier import Classifier
 from exuno.selfsup.methods import methods, need_setting
-
-_torch: Any = torch
-"""With its operations on lists of tensors, which its stubs leave out."""
 
 
 class SelfDistillation(Method):
@@ -82,8 +79,7 @@ class SelfDistillation(Method):
     @torch.no_grad()
     def after_step(self, numbers: Numbers) -> None:
         """The teacher follows the student, the centre the teacher's outputs."""
-        teacher, student = list(self.teacher.parameters()), list(self.student.parameters())
-        _torch._foreach_lerp_(teacher, student, [numbers["follow"]] * len(teacher))
+        follow(self.teacher, self.student, numbers["follow"])
         assert self.seen is not None
         self.centre.lerp_(mean_of_all(self.seen), 0.1)
 
