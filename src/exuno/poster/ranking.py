@@ -6,6 +6,7 @@ answers random images could be given.
 """
 
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from math import e, exp
 
 import numpy as np
@@ -121,7 +122,9 @@ def rank(
     hard = F.one_hot(labels.argmax(1), poster.classes).to(labels.dtype)
     draws = [random_images(poster, train, seed + number) for number in range(proof.networks)]
     everything = train[0], F.one_hot(train[1], poster.classes).to(labels.dtype)
-    with ProgressBar("DD-Ranking", 8 * proof.networks * steps[-1], "steps", quiet=quiet) as bar:
+    augmented, plain = replace(recipe.inner, augment=augment), replace(recipe.inner, augment="none")
+    trainings = 2 + 2 * len({recipe.inner, augmented, plain})  # a protocol may be one of the two
+    with ProgressBar("DD-Ranking", trainings * proof.networks * steps[-1], "steps", quiet=quiet) as bar:
 
         def nets(own: int) -> torch.nn.Module:
             return fresh_network(recipe.model, poster.classes, len(poster.pixels), poster.layout.image, own)
@@ -130,22 +133,23 @@ def rank(
             found = train_and_test(*data, nets, inner, {"test": test}, steps, networks, seed, device, bar)
             return found.accuracies["test"]
 
-        def distilled(labels: Tensor, inner: Inner) -> float:
+        @cache
+        def distilled(inner: Inner, labels: Tensor = labels) -> float:
             return float(curve((images, labels), inner, proof.networks, seed)[:, steps.index(recipe.steps)].mean())
 
+        @cache
         def drawn(inner: Inner) -> float:
             curves = [curve(draw, inner, 1, seed + number) for number, draw in enumerate(draws)]
             return float(np.concatenate(curves).mean(0).max())
 
-        augmented, plain = replace(recipe.inner, augment=augment), replace(recipe.inner, augment="none")
         return Ranking(
-            poster=distilled(labels, recipe.inner),
+            poster=distilled(recipe.inner),
             random=drawn(recipe.inner),
-            poster_hard=distilled(hard, recipe.inner),
+            poster_hard=distilled(recipe.inner, hard),
             all_hard=float(curve(everything, recipe.inner, proof.networks, seed).mean(0).max()),
-            poster_augmented=distilled(labels, augmented),
+            poster_augmented=distilled(augmented),
             random_augmented=drawn(augmented),
-            poster_plain=distilled(labels, plain),
+            poster_plain=distilled(plain),
             random_plain=drawn(plain),
         )
 
