@@ -18,7 +18,7 @@ from exuno.data.images.photo import is_photo, is_program, is_single, load_photo
 from exuno.data.names import check_data, needs_root
 from exuno.engine.errors import ExunoError
 from exuno.engine.remote import fetched
-from exuno.models.names import PREFIXES, NotAtHand, check_model, none_fetched
+from exuno.models.names import PREFIXES, NotAtHand, check_model, embedded, is_table, none_fetched
 from exuno.synth.program import check_program
 
 MODELS = ("model", "models", "teacher", "student", "reference", "similar", "arch")
@@ -63,7 +63,7 @@ def check_specs(config: Any, but: Any = None) -> None:
         for word in words_of(getattr(config, field.name)):
             if is_to_come(word):
                 continue
-            if field.name == "data" and not word.startswith("features:"):
+            if field.name == "data" and not is_table(word):
                 check_data(word, getattr(config, "data_root", None))
             elif field.name in MODELS:
                 check_learner(word)
@@ -85,7 +85,7 @@ def check_learner(spec: str) -> None:
     """``check_model``, also for what only some verbs take: a preset that trains the model first, a poster, pixels,
     random weights, groups of classes."""
     prefix, colon, rest = spec.partition(":")
-    if prefix == "features":  # of a file, which exuno fewshot eval opens
+    if is_table(spec):  # which exuno fewshot eval opens, and others refuse
         return
     if is_to_come(spec) or spec == "pixels" or (not colon and spec.endswith(".json")):
         return
@@ -109,7 +109,7 @@ def check_source(spec: str, root: Path | None) -> None:
         check_program(spec)
     elif is_recording(spec):
         check_recording(spec)
-    elif spec.partition(":")[0] in PREFIXES:
+    elif spec.partition(":")[0] in PREFIXES or embedded(spec):
         raise ExunoError(f"--source {spec} is a model", "Give --source a photograph, a folder or a data spec.")
     elif not fetched(spec).is_dir():
         check_data(spec, root)

@@ -6,9 +6,10 @@ from exuno.data.audio.recording import is_recording
 from exuno.data.base import Data, modality
 from exuno.data.images.photo import is_photo, is_program, is_single
 from exuno.distill.losses import SHARED, OnFeatures, make_loss
-from exuno.distill.options import DistillConfig
+from exuno.distill.options import DistillConfig, losses
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
+from exuno.models.names import embedded
 from exuno.synth import options
 from exuno.training import check_training
 
@@ -32,6 +33,8 @@ def check(config: DistillConfig) -> None:
         )
     if config.data is None:
         check_untested(config)
+    if embedded(config.teacher) is not None:
+        check_vectors(config)
     if config.cache_dir and not config.cache_logits:
         raise ExunoError("--cache-dir says where --cache-logits keeps its answers, which is off", "Give both or none.")
     if isinstance(make_loss(loss), OnFeatures) and config.cache_logits:
@@ -39,6 +42,23 @@ def check(config: DistillConfig) -> None:
             f"--loss.kind {loss.kind} asks for features, and --cache-logits keeps logits alone",
             "Leave out one of them.",
         )
+
+
+def check_vectors(config: DistillConfig) -> None:
+    """Raises ExunoError for what needs classes, of a teacher whose answer is a vector."""
+    entry = losses.entries.get(config.loss.kind)
+    vectors = [name for name, each in losses.entries.items() if each.facts.get("vectors")]
+    if entry and entry.name not in vectors:
+        raise ExunoError(
+            f"--loss.kind {entry.name} compares classes, and --teacher {config.teacher} answers with a vector",
+            f"Give --loss.kind {' or '.join(vectors)}, or a teacher that names classes.",
+        )
+    for flag, given in (("select", config.select), ("loss.hard", config.loss.hard)):
+        if given:
+            raise ExunoError(
+                f"--{flag} {given} needs the teacher's classes, and {config.teacher} answers with a vector",
+                "Leave it out.",
+            )
 
 
 def check_untested(config: DistillConfig) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from exuno.commandline.presets import carry_out, parse
-from exuno.distill.options import DistillConfig
+from exuno.distill.options import DistillConfig, completed
 from exuno.specs import length_of
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 def main(args: Sequence[str]) -> None:
     """Parses the command line, then explains or runs it."""
     config, preset = parse("distill", DistillConfig, args)
+    config = completed(config)
 
     def look() -> None:
         from exuno.distill.train import look

@@ -1,6 +1,6 @@
 """The configuration of ``exuno distill``. Plain frozen dataclasses; no torch."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -8,6 +8,7 @@ import tyro
 
 from exuno.engine.options import Augment, ClassOrder, Holdout, MelSpec, Optim, RunOptions
 from exuno.engine.ranges import BUDGET, FROM_0, FROM_1, PIXELS, PROBABILITY, Range
+from exuno.models.names import embedded
 from exuno.registry import Registry
 from exuno.synth.options import AudioOptions, ImageOptions, VideoOptions
 
@@ -24,8 +25,8 @@ class Loss:
     """How student and teacher are compared."""
 
     kind: Annotated[str, losses] = "kl"
-    """kl (soft targets), argmax (the teacher's top class alone), dkd, dist, features, or module:Name for a loss of your
-    own (docs/distill.md)."""
+    """kl (soft targets), argmax (the teacher's top class alone), dkd, dist, features; cosine or mse, which compare
+    vectors (of a features: teacher, kl stands for cosine); or module:Name for a loss of your own (docs/distill.md)."""
     options: tuple[str, ...] = ()
     """Further options of that loss, as beta=8 alpha=1."""
     temperature: Annotated[float, Range(above=0, wanted="a temperature above 0; the papers use 1 to 64")] = 8.0
@@ -67,14 +68,15 @@ class DistillConfig:
 
     teacher: str
     """Trained model: run:DIR, file:PATH, timm:NAME, torchvision:NAME, hf-hub:NAME, clip:ARCH/TAG?classes=cat,dog
-    (zero-shot), or teach:PRESET (train it first)."""
+    (zero-shot), features:MODEL (one of these as a teacher of vectors, which needs no classes), or teach:PRESET (train it
+    first)."""
     student: str
     """Model spec of the student: exuno:NAME, timm:NAME, torchvision:NAME, from random weights; or the weights to start
     from (run:DIR, file:PATH, hf-hub:NAME)."""
     data: str | None = None
     """Labelled data that teacher and student are tested on, which also give size and normalisation; without them, as
-    for a teacher of class names, it is tested how often the student agrees with its teacher on patches that it has not
-    seen."""
+    for a teacher of class names or of features, it is tested how far the student agrees with its teacher on patches that
+    it has not seen."""
     source: tuple[str, ...] = ("photo:astronaut",)
     """What the student sees: one or more photographs (PATH, photo:NAME, noise:SEED) or programs that draw patches
     (program:module:name), of which clips are made where the
@@ -124,3 +126,10 @@ class DistillConfig:
     optim: Optim = field(default_factory=Optim)
     held: tyro.conf.OmitArgPrefixes[Holdout] = field(default_factory=Holdout)
     run: tyro.conf.OmitArgPrefixes[RunOptions] = field(default_factory=RunOptions)
+
+
+def completed(config: DistillConfig) -> DistillConfig:
+    """The configuration with the loss that its teacher calls for: there are no soft targets of a vector."""
+    if embedded(config.teacher) is None or config.loss.kind != Loss.kind:
+        return config
+    return replace(config, loss=replace(config.loss, kind="cosine"))

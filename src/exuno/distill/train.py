@@ -20,11 +20,13 @@ from exuno.data.loader import Loader
 from exuno.distill import source as sources
 from exuno.distill.check import check, check_idle, check_source
 from exuno.distill.method import Distillation
-from exuno.distill.options import DistillConfig
+from exuno.distill.options import DistillConfig, completed
 from exuno.distill.select import select
 from exuno.distill.source import write_figures
 from exuno.distill.teacher import doubts, teacher_logits
 from exuno.distill.untested import NOTE, compared, meant_for, unseen
+from exuno.distill.vectors import NOTE as OF_VECTORS
+from exuno.distill.vectors import Comparison, VectorDistillation, joined, similarity, with_names, zero_shot
 from exuno.engine import session
 from exuno.engine.devices import dtype_of, make_accelerator
 from exuno.engine.errors import ExunoError, tell
@@ -35,6 +37,7 @@ from exuno.metrics import Summary, agreement
 from exuno.models.classifier import Classifier
 from exuno.models.files import save_model, weights_sha256
 from exuno.models.load import load_model
+from exuno.models.names import embedded
 from exuno.presets import Preset, read
 from exuno.report.page import write_report
 from exuno.teach.options import TeachConfig
@@ -60,6 +63,7 @@ def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
     Raises:
         ExunoError: anything the user can put right.
     """
+    config = completed(config)
     check(config)
     check_holdout(config.held)
     stated = stated_by(config, preset)
@@ -134,6 +138,10 @@ class Setup:
     """Everything a distillation works with."""
 
     teacher: Classifier
+    """Who is imitated."""
+    judge: Classifier | None
+    """Who names the classes: the teacher; of an image tower with class names, the whole classifier; None of a teacher of
+    vectors alone."""
     student: Classifier
     test: Any
     source: Any
@@ -148,10 +156,13 @@ def prepare(
     """Opens source and student, and checks that all fit each other; ``folder`` keeps what the teacher chose."""
     if config.data is not None:
         check_seen(config.teacher, teacher.card.lineage, config.data, config.data_root, config.held)
-    test = match_labels(teacher, test, "the teacher", config.classes)
+    vectors = embedded(config.teacher) is not None
+    judge = zero_shot(config.teacher) if vectors else teacher
+    if judge and (config.data is not None or not vectors):
+        test = match_labels(judge, test, "the teacher", config.classes)
     size = size_of(config, test)
     session.seed_everything(config.run.seed)
-    classes = (teacher.card.classes, teacher.card.class_names or test.classes)
+    classes = (0, None) if vectors else (teacher.card.classes, teacher.card.class_names or test.classes)
     student = model_for(config.student, config.pretrained, test, size, config.mel, *classes, config.classes)
     size = loaded_size(size, teacher, student)
     channels = max(teacher.card.in_chans, student.card.in_chans)
@@ -173,14 +184,15 @@ def prepare(
         source = match_labels(teacher, source, "the teacher", config.classes)
     loader = training_loader(source, config, size, accelerator)
     if config.data is None:
-        tell(NOTE)
-        test = unseen(config, teacher, size, channels, accelerator.device)
-    return Setup(teacher, student, session.Subset(test) if config.run.smoke else test, source, loader, size)
+        tell(NOTE if judge else OF_VECTORS)
+        test = unseen(config, judge or teacher, size, channels, accelerator.device)
+    return Setup(teacher, judge, student, session.Subset(test) if config.run.smoke else test, source, loader, size)
 
 
 def method_of(config: DistillConfig, setup: Setup, cached: Tensor | None = None) -> Distillation:
     """What is trained; ``cached``: the teacher's answers to a fixed source."""
-    return Distillation(
+    kind = Distillation if setup.teacher.card.classes else VectorDistillation
+    return kind(
         setup.teacher,
         setup.student,
         config.loss,
@@ -200,7 +212,7 @@ def train(config: DistillConfig, run: Run, stated: DistillConfig) -> None:
     accelerator = make_accelerator(config.run)
     setup = prepare(config, test, teacher, accelerator, run.dir)
     run.pin(
-        teacher=weights_sha256(setup.teacher.net),
+        teacher=weights_sha256((setup.judge or setup.teacher).net),
         test_data=setup.test.fingerprint(),
         source=setup.source.fingerprint(),
     )
@@ -210,9 +222,14 @@ def train(config: DistillConfig, run: Run, stated: DistillConfig) -> None:
         cached = teacher_logits(setup.teacher, setup.source, setup.size, accelerator, folder, config.run.workers)
     method = method_of(config, setup, cached)
     measured = None
-    if accelerator.is_main_process and config.data is not None:
-        measured = measure_teacher(config, run, setup, accelerator.device)
-    name = "student" if config.data is not None else "agreement"
+    if accelerator.is_main_process and config.data is not None and setup.judge:
+        measured = measure_teacher(config, run, setup, setup.judge, accelerator.device)
+    evaluator, comparison = top1(
+        "student" if config.data is not None else "agreement", setup.student, setup.test, setup.size, config.run.workers
+    ), None
+    if isinstance(method, VectorDistillation):
+        comparison = Comparison(method, setup.test, setup.size, config.run.workers)
+        evaluator = comparison.evaluator()
     outcome = fit(
         method,
         setup.loader,
@@ -220,12 +237,15 @@ def train(config: DistillConfig, run: Run, stated: DistillConfig) -> None:
         steps=steps_of(config, setup.loader),
         run=run,
         accelerator=accelerator,
-        evaluators=[top1(name, setup.student, setup.test, setup.size, config.run.workers)],
+        evaluators=[evaluator],
         evaluations=config.evaluations,
         title="distill",
     )
     if accelerator.is_main_process:
-        conclude(config, run, setup, measured, outcome, accelerator.device)
+        found = {}
+        if comparison:
+            setup, found = named(config, setup, comparison, accelerator.device)
+        conclude(config, run, setup, measured, outcome, accelerator.device, found)
     accelerator.wait_for_everyone()
 
 
@@ -240,20 +260,41 @@ class Measured:
     """What speaks against it."""
 
 
-def measure_teacher(config: DistillConfig, run: Run, setup: Setup, device: torch.device) -> Measured:
+def measure_teacher(
+    config: DistillConfig, run: Run, setup: Setup, teacher: Classifier, device: torch.device
+) -> Measured:
     """Measures the teacher and says what speaks against it, before the time of a training is spent on it."""
     rest = (setup.test, setup.size, device, config.run.workers, not run.options.no_images)
-    told, asked = record(run.dir / "evaluation", "teacher", setup.teacher, *rest)
+    told, asked = record(run.dir / "evaluation", "teacher", teacher, *rest)
     notes = doubts(config, run.dir, told, device.type)
     for note in notes:
         tell(note, f"{note} {run.dir}")
     return Measured(told, asked, notes)
 
 
+def named(
+    config: DistillConfig, setup: Setup, comparison: Comparison, device: torch.device
+) -> tuple[Setup, dict[str, Any]]:
+    """After a training on vectors: what is known of them, and the student, with a last layer where classes have
+    names."""
+    guesses, wanted = comparison.vectors(device)
+    of = "patches that the student has not seen" if config.data is None else f"test images of {config.data}"
+    found = similarity(guesses, wanted, of, OF_VECTORS if config.data is None and not setup.judge else "")
+    if setup.judge is None:
+        return setup, found
+    return replace(setup, student=with_names(comparison.method, setup.judge, guesses)), found
+
+
 def conclude(
-    config: DistillConfig, run: Run, setup: Setup, teacher: Measured | None, outcome: Result, device: torch.device
+    config: DistillConfig,
+    run: Run,
+    setup: Setup,
+    teacher: Measured | None,
+    outcome: Result,
+    device: torch.device,
+    found: dict[str, Any],
 ) -> None:
-    """Exports the student, measures it, draws and reports."""
+    """Exports the student, measures it, draws and reports; ``found`` is what result.json says of features."""
     lineage: dict[str, Any] = {
         "source": sources.lineage(config, setup.source, run.inputs),
         "teacher": {"spec": config.teacher, **setup.teacher.card.lineage},
@@ -265,10 +306,10 @@ def conclude(
     save_model(setup.student, run.dir)
     if not run.options.no_images:
         write_figures(run.dir / "figures", config, setup.loader)
-    if teacher is None:
-        found = compared(setup.teacher, setup.student, setup.test, setup.size, device)
-    else:
-        found = tested(config, run, setup, teacher, device)
+    if teacher is not None:
+        found = joined(found, tested(config, run, setup, teacher, device))
+    elif setup.judge is not None:
+        found = joined(found, compared(setup.judge, setup.student, setup.test, setup.size, device))
     run.finish(**found, lineage=lineage, batches=setup.loader.path, **asdict(outcome))
     write_report(run.dir)
 

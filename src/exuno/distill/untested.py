@@ -77,7 +77,7 @@ def meant_for(teacher: Classifier) -> NoData:
 def unseen(
     config: DistillConfig, teacher: Classifier, size: tuple[int, int], channels: int, device: torch.device
 ) -> ArrayData:
-    """Patches of the photographs that no student sees, labelled with the teacher's answers.
+    """Patches of the photographs that no student sees, labelled with the teacher's answers, if it names classes.
 
     Args:
         config: the photographs, and how patches are made.
@@ -91,6 +91,8 @@ def unseen(
     images, labels = (each.numpy() for each in Patches(stream, channels).fetch(FIRST + np.arange(count)))
     names = (teacher.card.class_names, teacher.card.classes)
     bare = ArrayData("patches that it has not seen", images, labels, *names)
+    if not teacher.card.classes:
+        return bare
     answers, _ = logits(teacher, ordered_batches(bare, size), device)
     return ArrayData(bare.name, images, predict(answers), *names)
 

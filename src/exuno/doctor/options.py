@@ -61,7 +61,7 @@ TEACH = "teach:"
 ASTRONAUT = "photo:astronaut"
 
 
-MODELS = (TEACH, "run:", "file:", "timm:", "torchvision:", "hf-hub:", "clip:")
+MODELS = (TEACH, "run:", "file:", "timm:", "torchvision:", "hf-hub:", "clip:", "features:")
 
 
 WEIGHTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")

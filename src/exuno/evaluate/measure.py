@@ -45,7 +45,8 @@ def check_classes(model: Classifier, data: Any, what: str) -> None:
     if model.card.classes == 0:
         raise ExunoError(
             f"{what} ({model.card.arch}) extracts features and names no classes",
-            "Measure it with exuno fewshot eval, or give it a last layer: exuno teach --model run:DIR.",
+            "Measure it with exuno fewshot eval, imitate it as --teacher features:MODEL of exuno distill, or give it a "
+            "last layer: exuno teach --model run:DIR.",
         )
     wanted, hearing = {"recording": 3, "image": 4, "clip": 5}[modality(data)], model.card.hearing
     if model.ndim != wanted:

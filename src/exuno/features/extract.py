@@ -225,11 +225,11 @@ def reader(model: Classifier, kind: FeatureName) -> Reader:
         return lambda x: _tokens(net, x, kind)
     if hasattr(net, "forward_features") and hasattr(net, "forward_head"):  # the way of timm
         return lambda x: net.forward_head(net.forward_features(x), pre_logits=True).flatten(1)
+    if model.card.classes == 0:
+        return lambda x: net(x).flatten(1)
     layers = [layer for layer in net.modules() if isinstance(layer, nn.Linear)]
     if layers:
         return lambda x: _entering(net, layers[-1], x)
-    if model.card.classes == 0:
-        return lambda x: net(x).flatten(1)
     raise ExunoError(f"{model.card.arch} has no linear layer whose input could be taken", "Take another network.")
 
 

@@ -16,12 +16,13 @@ from exuno.engine.documents import read_bytes
 from exuno.engine.errors import ExunoError
 from exuno.engine.untrusted import SMALL
 from exuno.features.cache import FeatureData
-from exuno.fewshot.eval_options import FEATURES, PIXELS
+from exuno.fewshot.eval_options import PIXELS
 from exuno.fewshot.options import EvalConfig
 from exuno.models.build import build_net
 from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
+from exuno.models.names import FEATURES, embedded, is_table
 
 RANDOM = "random:"
 ARCHITECTURES = ("exuno:", "timm:", "torchvision:")
@@ -86,7 +87,7 @@ def _subject(spec: str, name: str, config: EvalConfig, data: Data) -> Subject:
     size = (config.size, config.size) if config.size else None
     if spec == PIXELS:
         return Subject("raw pixels", spec, None)
-    if spec.startswith(FEATURES):
+    if is_table(spec):
         path = Path(spec.removeprefix(FEATURES))
         opened = data if isinstance(data, FeatureData) and data.path == path else None
         return Subject(name, spec, None, table=opened or fitting(FeatureData(path), data))
@@ -152,7 +153,7 @@ def names_of_specs(specs: Sequence[str]) -> list[str]:
     """Short names: of a run its folder, with the folder above where two have the same, or a number."""
 
     def short(spec: str, parts: int) -> str:
-        prefix, _, rest = spec.partition(":")
+        prefix, _, rest = (embedded(spec) or spec).partition(":")
         if prefix not in ("run", "file", FEATURES[:-1]):
             return spec.partition("?")[0].replace("/", "-")  # without the classes of a zero-shot classifier
         return "-".join(Path(rest.partition("@")[0]).resolve().parts[-parts:])

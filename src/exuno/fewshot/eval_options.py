@@ -12,12 +12,11 @@ from exuno.engine.ranges import check_fields, require
 from exuno.evaluate.eval import spec_of
 from exuno.features import SIGNATURE
 from exuno.fewshot.options import Classes, EvalConfig
+from exuno.models.names import FEATURES, is_table
 from exuno.presets import to_args, to_dict
 from exuno.specs import check_learner, check_specs
 
 PIXELS = "pixels"
-FEATURES = "features:"
-"""Prefix of files of features, which stand in the place of a model."""
 SUFFIXES = (".hdf5", ".h5", ".hdf")
 QUERIES = 15
 """Images of each class that an episode of the standard protocol classifies."""
@@ -43,10 +42,10 @@ def complete(config: EvalConfig) -> EvalConfig:
         check_learner(spec)
     known = first_config(models)
     data = config.data or known.get("data")
-    if data is None and all(model.startswith(FEATURES) for model in models):
+    if data is None and all(is_table(model) for model in models):
         data = models[0]
     if data is None:
-        open_ended = next(model for model in models if not model.startswith(FEATURES))
+        open_ended = next(model for model in models if not is_table(model))
         raise ExunoError(f"what to test {open_ended} on is unknown", "Give --data, for instance --data digits.")
     config = replace(config, models=models, data=data)
     if data == known.get("data"):
@@ -55,7 +54,7 @@ def complete(config: EvalConfig) -> EvalConfig:
         config = replace(config, data_root=root, classes=classes)
     if data in OWN:
         config = own(config, data)
-    if data.startswith(FEATURES):
+    if is_table(data):
         config = without_images(config)
     check(config)
     check_specs(config)
@@ -91,7 +90,7 @@ def without_images(config: EvalConfig) -> EvalConfig:
     Raises:
         ExunoError: a row that needs images, or an option that says how they become features, or which classes.
     """
-    images = next((model for model in config.models if not model.startswith(FEATURES)), None)
+    images = next((model for model in config.models if not is_table(model)), None)
     if images is not None:
         raise ExunoError(f"{config.data} has no images for {images}", "Give --data that both can be measured on.")
     for name in ("features", "size", "resize", "part", "classes"):

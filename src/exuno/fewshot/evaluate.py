@@ -34,7 +34,6 @@ from exuno.fewshot.eval_measure import (
 )
 from exuno.fewshot.eval_models import NOTHING, Subject, lineages, open_subjects, random_network, seen
 from exuno.fewshot.eval_options import (
-    FEATURES,
     QUERIES,
     SMOKE_EPISODES,
     SMOKE_QUERIES,
@@ -113,7 +112,7 @@ def evaluate(config: EvalConfig) -> list[Row]:
 def open_tested(config: EvalConfig) -> Data | None:
     """The images of the classes that are tested, or a file of their features; None if there are no such classes."""
     assert config.data is not None
-    if config.data.startswith(FEATURES):
+    if is_table(config.data):
         return FeatureData(Path(config.data.removeprefix(FEATURES)))
     return open_classes(config.data, config.part, config.classes, config.data_root, split_seed(config))
 

@@ -45,6 +45,8 @@ def outline(card: ModelCard) -> nn.Module:
 def built(card: ModelCard) -> nn.Module:
     """As :func:`build_net`, without trying the network."""
     prefix, _, name = card.arch.partition(":")
+    if not card.classes and not card.arch.startswith(HEADLESS):
+        return _without_last(card)
     if prefix == "exuno":
         return build_exuno(name, card.classes, card.in_chans, card.input_size)
     if prefix == "timm":
@@ -66,6 +68,36 @@ def built(card: ModelCard) -> nn.Module:
         "Architectures are exuno:NAME, timm:NAME, torchvision:NAME, or module:Name of a module that Python finds "
         "(PYTHONPATH).",
     )
+
+
+HEADLESS = ("timm:", "clip:", "exuno:vit_")
+"""Networks that leave out their last layer themselves where no classes are asked for."""
+
+
+def _without_last(card: ModelCard) -> nn.Module:
+    """The network with nothing in the place of its last layer, so that its answer is what would go into that."""
+    one, two = replace(card, classes=1), replace(card, classes=2)
+    net, other = built(one), outline(two) if card.arch.startswith("torchvision:") else _unused(two)
+    layer = last_layer(net, other)
+    if layer is None:
+        raise ExunoError(f"{card.arch} has no one last layer that could be left out", "Take another architecture.")
+    net.set_submodule(layer, nn.Identity())
+    return net
+
+
+def last_layer(net: nn.Module, other: nn.Module) -> str | None:
+    """Name of the one layer whose size is the number of classes.
+
+    Args:
+        net: a network.
+        other: the same for another number of classes.
+
+    Returns:
+        None if none depends on it, or more than one.
+    """
+    shapes = {key: value.shape for key, value in net.state_dict().items()}
+    found = {key.rpartition(".")[0] for key, value in other.state_dict().items() if shapes.get(key) != value.shape}
+    return next(iter(found)) if len(found) == 1 else None
 
 
 BATCH = 2

@@ -46,16 +46,17 @@ class ZeroShot(nn.Module):
     Args:
         visual: normalised images [B, 3, H, W] -> embeddings [B, D].
         width: D.
-        classes: number of classes C.
+        classes: number of classes C; 0 gives a network whose output is the embedding.
     """
 
     def __init__(self, visual: nn.Module, width: int, classes: int) -> None:
         super().__init__()
         self.visual = visual
-        self.head = nn.Linear(width, classes)
+        self.head = nn.Linear(width, classes) if classes else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised images [B, 3, H, W] -> logits [B, C]: the scaled cosines of the image with each class."""
+        """Normalised images [B, 3, H, W] -> logits [B, C], the scaled cosines of the image with each class; or
+        embeddings [B, D]."""
         return self.head(self.embed(x))
 
     def embed(self, x: Tensor) -> Tensor:
@@ -92,8 +93,8 @@ def build_clip(name: str, classes: int) -> ZeroShot:
     return ZeroShot(whole.visual, config["embed_dim"], classes)
 
 
-def load_clip(spec: str) -> Classifier:
-    """A zero-shot classifier.
+def load_clip(spec: str, named: bool = True) -> Classifier:
+    """A zero-shot classifier; without ``named``, where the spec has no classes, the image side alone.
 
     The embeddings of a class in all prompts, each of length 1, are averaged and brought to length 1 (open_clip's
     ``build_zero_shot_classifier``); its logit is the cosine with the image, times the exponential of the model's
@@ -110,19 +111,14 @@ def load_clip(spec: str) -> Classifier:
         ExunoError: what ``check_clip`` raises; weights that are unknown, cannot be had, or do not fit.
         NotAtHand: weights would have to be fetched where nothing may be.
     """
-    check_clip(spec)
-    found = parse(spec)
+    check_clip(spec, named)
+    found = parse(spec, named)
     if not may_fetch() and not found.local:
         raise NotAtHand(f"whether the weights of {found.model} are there")
     open_clip = library(found.model)
     model = _opened(open_clip, found)
-    scale, bias = model.logit_scale.exp(), getattr(model, "logit_bias", None)
     refuse_not_finite(model.state_dict(), Path(found.weights or found.name))
-    texts = _texts(open_clip, model, found)
-    net = ZeroShot(model.visual, len(texts), len(found.classes))
-    with torch.no_grad():
-        net.head.weight.copy_(scale * texts.T)
-        net.head.bias.copy_(torch.zeros(()) if bias is None else bias)
+    net = _with_texts(open_clip, model, found) if found.classes else ZeroShot(model.visual, 0, 0)
     seen = model.visual.preprocess_cfg
     side = model.visual.image_size
     card = ModelCard(
@@ -132,10 +128,21 @@ def load_clip(spec: str) -> Classifier:
         (side, side) if isinstance(side, int) else (side[0], side[1]),
         tuple(seen["mean"]),
         tuple(seen["std"]),
-        found.classes,
-        lineage={"weights": found.model, "prompts": found.prompts},
+        found.classes or None,
+        lineage={"weights": found.model, **({"prompts": found.prompts} if found.classes else {})},
     )
     return Classifier(net, card)
+
+
+def _with_texts(open_clip: Any, model: Any, found: ClipSpec) -> ZeroShot:
+    """The image side with the classes as its last layer."""
+    scale, bias = model.logit_scale.exp(), getattr(model, "logit_bias", None)
+    texts = _texts(open_clip, model, found)
+    net = ZeroShot(model.visual, len(texts), len(found.classes))
+    with torch.no_grad():
+        net.head.weight.copy_(scale * texts.T)  # type: ignore[operator]
+        net.head.bias.copy_(torch.zeros(()) if bias is None else bias)  # type: ignore[operator, union-attr]
+    return net
 
 
 def library(what: str) -> Any:

@@ -51,10 +51,10 @@ class ClipSpec:
         return self.spec.partition("?")[0]
 
 
-def check_clip(spec: str) -> None:
+def check_clip(spec: str, named: bool = True) -> None:
     """Raises ExunoError for a spec that :func:`parse` refuses, an architecture that open_clip has not, or a file or
     folder that is not there; loads nothing."""
-    found = parse(spec)
+    found = parse(spec, named)
     if not importable("open_clip"):
         raise ExunoError(f"{found.model} needs open_clip, which is not installed", INSTALL)
     name, weights = found.name, found.weights
@@ -99,7 +99,7 @@ def architectures() -> frozenset[str]:
     return frozenset(file.stem for file in (Path(found.origin).parent / "model_configs").glob("*.json"))
 
 
-def parse(spec: str) -> ClipSpec:
+def parse(spec: str, named: bool = True) -> ClipSpec:
     """Takes a spec apart.
 
     Args:
@@ -107,6 +107,7 @@ def parse(spec: str) -> ClipSpec:
             ``clip:hf-hub:ORG/NAME?classes=…``; ``clip:local-dir:PATH?classes=…`` of a folder of the same form. Behind
             ``classes=`` stand two or more names with commas, or a file with one name a line; ``&prompts=`` may follow,
             with ``simple``, ``imagenet``, a template with ``{}``, or a file of templates.
+        named: whether it has to name classes; without, ``classes`` may be empty, and the model gives embeddings.
 
     Raises:
         ExunoError: there are no classes, only one, or two that the model would read as the same; or no such option.
@@ -121,12 +122,12 @@ def parse(spec: str) -> ClipSpec:
         if key in options:
             raise ExunoError(f"{spec} has {key}= twice", "Leave one of them out.")
         options[key] = value
-    if not options.get("classes"):
+    if not options.get("classes") and (named or options):
         raise ExunoError(
             f"clip:{model} names no classes, and a zero-shot classifier knows none by itself",
             f"Add them: 'clip:{model}?classes=cat,dog', or ?classes=FILE with one name a line.",
         )
-    classes = _classes(options["classes"])
+    classes = _classes(options["classes"]) if options else ()
     prompts = _prompts(options["prompts"]) if "prompts" in options else SETS[0]
     if model.startswith((HUB, FOLDER)):
         return ClipSpec(spec, model, "", classes, prompts)

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from exuno.data.classes import Side, match
 from exuno.engine.errors import ExunoError, tell
 from exuno.engine.options import ClassOrder
-from exuno.models.build import build_net
+from exuno.models.build import build_net, last_layer
 from exuno.models.classifier import Classifier
 
 
@@ -28,6 +28,43 @@ def with_new_head(model: Classifier, classes: int) -> Classifier:
     return Classifier(net, replace(card, lineage={**card.lineage, "new_head": head}))
 
 
+def without_head(model: Classifier) -> Classifier:
+    """``model`` without its last layer: its answer is the vector that went into that.
+
+    Raises:
+        ExunoError: if not one layer depends on the number of classes.
+    """
+    card = replace(model.card, classes=0, class_names=None)
+    net, state = build_net(card), model.net.state_dict()
+    net.load_state_dict({key: state[key] for key in net.state_dict()})
+    return Classifier(net, card)
+
+
+def with_head(model: Classifier, weight: Tensor, bias: Tensor, names: tuple[str, ...]) -> Classifier:
+    """A network without a last layer, behind it a linear one.
+
+    Args:
+        model: its answer is a vector [B, F].
+        weight: [C, F].
+        bias: [C].
+        names: of the C classes.
+
+    Raises:
+        ExunoError: the last layer of this architecture is none that takes these vectors.
+    """
+    new = with_new_head(model, len(names))
+    layer = new.net.get_submodule(new.card.lineage.pop("new_head"))
+    if not isinstance(layer, nn.Linear) or layer.weight.shape != weight.shape or layer.bias is None:
+        raise ExunoError(
+            f"the last layer of {model.card.arch} is not a linear one of its features",
+            "Take another student, such as exuno:resnet32.",
+        )
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        layer.bias.copy_(bias)
+    return Classifier(new.net, replace(new.card, class_names=names))
+
+
 def head_of(model: Classifier, other: nn.Module | None = None) -> str:
     """Name of the one layer whose size is the number of classes.
 
@@ -42,14 +79,13 @@ def head_of(model: Classifier, other: nn.Module | None = None) -> str:
     if other is None:
         with torch.random.fork_rng(devices=[]):  # a network that is only looked at draws no numbers
             other = build_net(replace(card, classes=card.classes + 1, class_names=None))
-    shapes = {key: value.shape for key, value in model.net.state_dict().items()}
-    found = {key.rpartition(".")[0] for key, value in other.state_dict().items() if shapes.get(key) != value.shape}
-    if len(found) != 1:
+    found = last_layer(model.net, other)
+    if found is None:
         raise ExunoError(
-            f"the head of {card.arch} cannot be replaced: {len(found)} layers depend on the number of classes",
+            f"the head of {card.arch} cannot be replaced: no single layer depends on the number of classes",
             "Take another architecture.",
         )
-    return next(iter(found))
+    return found
 
 
 def for_classes(model: Classifier, spec: str, names: tuple[str, ...], order: ClassOrder = "auto") -> Classifier:

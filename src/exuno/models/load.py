@@ -9,7 +9,7 @@ from exuno.models.build import build_net, check_fits
 from exuno.models.card import Hearing, ModelCard
 from exuno.models.classifier import Classifier
 from exuno.models.formats.ibot import PARTS
-from exuno.models.names import PREFIXES, NotAtHand, may_fetch, no_model, unknown_prefix
+from exuno.models.names import PREFIXES, NotAtHand, embedded, may_fetch, no_model, unknown_prefix
 from exuno.models.registry import clip_of, is_own
 
 
@@ -45,8 +45,9 @@ def load_model(
     Args:
         spec: ``exuno:NAME`` or ``module:Name`` (random weights), ``timm:NAME``, ``torchvision:NAME`` (published
             weights if ``pretrained``, else random ones), ``hf-hub:ORG/NAME``, ``clip:ARCH/TAG?classes=cat,dog``,
-            ``file:PATH[#student|#teacher|#ema][@ARCH]``, ``run:RUN_DIR`` (always with weights).
-        classes: number of logits that the caller needs.
+            ``file:PATH[#student|#teacher|#ema][@ARCH]``, ``run:RUN_DIR`` (always with weights), ``features:MODEL``
+            (a trained one of these without its last layer: its answer is a vector).
+        classes: number of logits that the caller needs; 0 for a network without a last layer.
         class_names: their names.
         in_chans: channels of the images. This and the next three are for a network with random weights (and mean and
             std for a file of weights that carries no card): a trained model keeps its own.
@@ -77,6 +78,8 @@ def load_model(
         new_head,
         hearing,
     )
+    if (inner := embedded(spec)) is not None:
+        return _embedding(inner, spec, wish, pretrained)
     prefix, colon, name = spec.partition(":")
     if not colon or not name:
         raise no_model(spec)
@@ -170,6 +173,22 @@ def _torchvision(spec: str, name: str, wish: Overrides, pretrained: bool) -> Cla
     return _random(card, wish)
 
 
+def _embedding(spec: str, said: str, wish: Overrides, pretrained: bool) -> Classifier:
+    if not pretrained or wish.classes:
+        raise ExunoError(f"{said} answers with features and does not learn", f"To train it on, give {spec}.")
+    if spec.startswith("clip:"):
+        from exuno.models.clip import load_clip
+
+        model = load_clip(spec, named=False)
+    else:
+        model = load_model(spec, input_size=wish.input_size, mean=wish.mean, std=wish.std, pretrained=True)
+    if not model.card.classes:
+        return model
+    from exuno.models.head import without_head
+
+    return without_head(model)
+
+
 def _random(card: ModelCard, wish: Overrides) -> Classifier:
     if wish.hearing:
         blank = ((0.0,) * card.in_chans, (1.0,) * card.in_chans)
@@ -194,9 +213,9 @@ def _fitted(model: Classifier, spec: str, wish: Overrides) -> Classifier:
                 f"{spec} has {have} classes, {wish.classes} are needed",
                 "Give a model that was trained for these classes, or data of the model's own.",
             )
-        from exuno.models.head import with_new_head
+        from exuno.models.head import with_new_head, without_head
 
-        model = with_new_head(model, wish.classes)
+        model = with_new_head(model, wish.classes) if wish.classes else without_head(model)
     if model.card.class_names is None and wish.class_names is not None:
         model.card = replace(model.card, class_names=wish.class_names)
     return model

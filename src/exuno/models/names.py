@@ -19,18 +19,36 @@ from exuno.models.registry import exuno_models, family_of, is_own
 FORMS = (
     "exuno:NAME (such as exuno:wrn_40_4), timm:NAME, torchvision:NAME, hf-hub:ORG/NAME, "
     "clip:ARCH/TAG?classes=cat,dog, "
+    "features:MODEL (one of these without its last layer), "
     "file:PATH (or file:PATH@ARCH, such as file:r50.pth@torchvision:resnet50, or with options @timm:NAME?img_size=224; "
     "file:PATH#student, #teacher or #ema for one network of a checkpoint that has several), run:RUN_DIR, "
     "or module:Name, a class of yours"
 )
 PREFIXES = ("exuno", "timm", "torchvision", "hf-hub", "clip", "run", "file")
+FEATURES = "features:"
+"""Prefix of a model without its last layer; and, before a path, of a file of features (``exuno fewshot eval``)."""
 WEIGHTS = "model.safetensors"
 """Name of the weights in the folder of a run."""
 
 
-def check_model(spec: str) -> None:
+def embedded(spec: str) -> str | None:
+    """MODEL of ``features:MODEL``, which begins with the prefix of a model; None of any other spec, such as
+    ``features:PATH`` of a file of features."""
+    prefix, colon, rest = spec.partition(":")
+    return rest if f"{prefix}{colon}" == FEATURES and rest.split(":")[0] in PREFIXES and ":" in rest else None
+
+
+def is_table(spec: str) -> bool:
+    """Whether a spec names a file of features, ``features:PATH``."""
+    return spec.startswith(FEATURES) and embedded(spec) is None
+
+
+def check_model(spec: str, named: bool = True) -> None:
     """Raises ExunoError for a spec of no known form, a network that exuno has not, or a path that is not there; loads
-    nothing."""
+    nothing. ``named``: whether it has to name classes."""
+    if (inner := embedded(spec)) is not None:
+        check_model(inner, named=False)
+        return
     prefix, colon, rest = spec.partition(":")
     if not colon or not rest:
         raise no_model(spec)
@@ -41,7 +59,7 @@ def check_model(spec: str) -> None:
     if prefix == "exuno":
         family_of(rest)
     if prefix == "clip":
-        check_clip(spec)
+        check_clip(spec, named)
     if prefix == "run":
         check_run(Path(rest))
     if prefix == "file":
@@ -95,11 +113,10 @@ def forms() -> str:
 def unknown_prefix(spec: str) -> ExunoError:
     """What is wrong with a spec whose prefix nobody knows."""
     prefix, _, rest = spec.partition(":")
-    if prefix == "features":
+    if is_table(spec):
         return ExunoError(
-            f"{spec} stands for vectors, and here a model has to name classes",
-            "Give the model itself: --loss.kind features of exuno distill imitates what goes into its last layer, and "
-            "exuno fewshot eval measures the features of any model.",
+            f"{spec} is a file of features, and here a model is needed",
+            "Give features:MODEL, such as features:timm:resnet18; a file of features is for exuno fewshot eval.",
         )
     near = get_close_matches(prefix, PREFIXES, 1)
     hint = f"Did you mean {near[0]}:{rest}? " if near else ""

@@ -79,7 +79,7 @@ class ProbeConfig:
 
 def split_row(row: str) -> list[str]:
     """The models of a row, between commas; those of ``clip:`` are between its classes, so it is a row by itself."""
-    return [row] if row.startswith("clip:") else row.split(",")
+    return [row] if row.startswith(("clip:", "features:clip:")) else row.split(",")
 
 
 def specs_of(row: str) -> tuple[str, ...]:

@@ -15,6 +15,9 @@ WORDS = {
     "agreement": "agreement with the teacher",
     "agreement/top1": "same answer as the teacher",
     "agreement/kl": "KL from the teacher, nats",
+    "similarity/cosine": "cosine similarity to the teacher's features",
+    "similarity/error": "squared error of the features",
+    "mean vector/cosine": "cosine similarity of the teacher's mean vector",
 }
 DIGITS = 2  # of a published number; ours show one, or two from 5,000 samples on
 

@@ -109,25 +109,31 @@ def show(run: Run) -> None:
 
     table = Table()
     few_shot = any(map(EPISODES.search, result["metrics"]))
+    untested = not any(map(is_accuracy, result["metrics"]))  # without labels, agreement is what there is
+    vectors = untested and "agreement/top1" not in result["metrics"]  # or the similarity of features
     for name, side in (
         ("", "left"),
-        ("accuracy" if few_shot else "top-1", "right"),
+        ("accuracy" if few_shot else "cosine" if vectors else "top-1", "right"),
         ("95 % interval", "right"),
         ("episodes" if few_shot else "n", "right"),
         ("published", "right"),
     ):
         table.add_column(name, justify=side)  # pyright: ignore[reportArgumentType]
+
+    def shown(value: float) -> str:
+        return f"{value:.4f}" if vectors else f"{100 * value:.2f}"
+
     published = result.get("published") or {}
-    untested = not any(map(is_accuracy, result["metrics"]))  # without labels, agreement is what there is
     for key, value in {**result["metrics"], **result.get("baselines", {})}.items():
-        if value is None or not (is_accuracy(key) or (untested and key == "agreement/top1")):
+        agreed = (untested and key == "agreement/top1") or (vectors and key.endswith("/cosine"))
+        if value is None or not (is_accuracy(key) or agreed):
             continue
         low, high = result.get("intervals", {}).get(key, (None, None))
-        interval = f"{100 * low:.2f} – {100 * high:.2f}" if low is not None else ""
+        interval = f"{shown(low)} – {shown(high)}" if low is not None else ""
         count = result.get("n", {}).get(key)
         paper = f"{100 * published[key]:.2f} %" if key in published else ""
         name = pretty(key) if EPISODES.search(key) else key.removesuffix("/top1")
-        table.add_row(name, f"{100 * value:.2f} %", interval, f"{count:,}" if count else "", paper)
+        table.add_row(name, shown(value) + ("" if vectors else " %"), interval, f"{count:,}" if count else "", paper)
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100)
     console.print(run.about.get("summary") or f"exuno {run.verb}", soft_wrap=True)
     if table.row_count:

@@ -3,11 +3,11 @@ hints of FitNets: Romero et al., ICLR 2015, arXiv 1412.6550, section 2.2, at the
 
 from dataclasses import dataclass
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from exuno.distill.losses import OnFeatures
 from exuno.distill.losses.soft_target import soft_target
+from exuno.distill.losses.vector import relative_error
 from exuno.distill.options import losses
 
 
@@ -32,8 +32,7 @@ class FeatureImitation(OnFeatures):
 
     def __call__(self, student: Tensor, teacher: Tensor, labels: Tensor, projected: Tensor, features: Tensor) -> Tensor:
         """See :meth:`OnFeatures.__call__`."""
-        features = features.detach().float()
-        distance = F.mse_loss(projected.float(), features) / (features.pow(2).mean() + 1e-12)
+        distance = relative_error(projected, features)
         if not self.logits:
             return self.weight * distance
         return self.weight * distance + self.logits * soft_target(student, teacher, self.temperature, self.t2)
