@@ -160,15 +160,16 @@ def test_standardised_features_are_those_of_batch_normalisation() -> None:
 
 
 def test_probes_together_are_probes_alone() -> None:
-    """The layers' problems do not touch: logits agree with those of each layer solved by itself, up to rounding, where
-    first weights are the same; widths differ, so that padding counts."""
+    """The layers' problems do not touch: logits agree with those of each layer solved by itself, up to rounding; widths
+    differ, so that padding counts."""
     labels = torch.arange(60) % 3
     layers = [random(60, 7) + labels[:, None], random(60, 7, seed=1) - labels[:, None] * 0.3]
     narrow = [*layers, random(60, 4, seed=2)]
     options: dict[str, Any] = {"epochs": 2, "batch_size": 20, "seed": 3}
     together = solve(narrow, labels, narrow, 3, **options)
-    alone = solve(layers[:1], labels, layers[:1], 3, **options)
-    torch.testing.assert_close(together[0], alone[0], rtol=1e-4, atol=1e-4)
+    for place, each in enumerate(narrow):
+        alone = solve([each], labels, [each], 3, **options)
+        torch.testing.assert_close(together[place], alone[0], rtol=1e-4, atol=1e-4)
     assert not torch.allclose(together[0], together[1], atol=0.1)
 
 
@@ -197,6 +198,36 @@ def test_the_published_step_trains_heads_alone_by_their_sum() -> None:
     assert all(value.grad is None for value in model.parameters())
     assert all(torch.equal(value, model.net.state_dict()[key]) for key, value in before.items())
     assert not any("features" in key or "blocks" in key for key in method.state_dict())
+
+
+def test_a_published_probe_begins_as_it_would_alone() -> None:
+    model = load_model("exuno:convnet_2_8-batch", classes=3, in_chans=1, input_size=(8, 8), pretrained=False)
+    layers = layers_of(model, (8, 8), 50)
+    torch.manual_seed(0)
+    together = Probes([(model, layers)], 4, seed=5)
+    torch.manual_seed(1)
+    for head, layer in zip(together.heads, layers, strict=True):
+        [alone] = Probes([(model, [layer])], 4, seed=5).heads
+        assert all(torch.equal(a, b) for a, b in zip(head.parameters(), alone.parameters(), strict=True))
+    other = Probes([(model, layers)], 4, seed=6).state_dict()
+    assert not torch.equal(other["heads.0.2.weight"], together.state_dict()["heads.0.2.weight"])
+    limit = (6 / (layers[0].numbers + 4)) ** 0.5
+    assert 0.9 * limit < together.state_dict()["heads.0.2.weight"].abs().max() <= limit
+
+
+def test_batch_norms_are_absorbed_where_the_layers_stay_the_same() -> None:
+    torch.manual_seed(0)
+    model = load_model("exuno:convnet_2_8-batch", classes=3, in_chans=1, input_size=(8, 8), pretrained=False)
+    model(torch.rand(32, 1, 8, 8))  # running statistics that are not those of the beginning
+    model.eval()
+    layers, x = layers_of(model, (8, 8), 50), torch.rand(5, 1, 8, 8)
+    found = absorbed(model, layers)
+    assert not any(isinstance(each, torch.nn.BatchNorm2d) for each in found.net.modules())
+    for one, other in zip(activations(found, layers, x), activations(model, layers, x), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    names = [name for name, each in model.net.named_modules() if isinstance(each, torch.nn.BatchNorm2d | torch.nn.Conv2d)]
+    for name in names[:2]:  # their outputs would be gone, or others
+        assert absorbed(model, layers_of(model, (8, 8), 50, [name])) is model
 
 
 def test_ten_crops_are_those_of_torchvision() -> None:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from exuno.commandline import parsed
 from exuno.doctor.options import ASTRONAUT, TEACH, DoctorConfig, check, photos
 from exuno.engine.errors import ExunoError
 from exuno.engine.session import print_plan
 from exuno.evaluate.eval import complete as complete_eval
-from exuno.evaluate.eval import spec_of
+from exuno.evaluate.eval import config_of, spec_of
 from exuno.evaluate.options import EvalConfig
 from exuno.presets import read, to_dict
 from exuno.specs import check_specs, rehearse
@@ -48,6 +49,8 @@ def complete(config: DoctorConfig) -> DoctorConfig:
     if config.teacher.startswith(TEACH):
         known = read("teach", config.teacher.removeprefix(TEACH)).config
         return replace(config, data=config.data or known["data"])
+    if config.sources and config.data is None and not data_of(config.teacher):
+        return config
     wish = EvalConfig(config.teacher, config.data, config.data_root, size=config.size, held=config.held)
     import yaml
 
@@ -56,6 +59,12 @@ def complete(config: DoctorConfig) -> DoctorConfig:
     except (KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise ExunoError(f"the record of {config.teacher} does not tell its data", "Give --data.") from error
     return replace(config, data=found.data, data_root=found.data_root, size=found.size, held=found.held)
+
+
+def data_of(spec: str) -> str | None:
+    """The data that the run of a model was tested on; None of any other model, and of a run without any."""
+    file = Path(spec.removeprefix("run:")) / "config.yaml"
+    return config_of(file, needed=False).get("data") if spec.startswith("run:") and file.is_file() else None
 
 
 def cost(config: DoctorConfig) -> list[str]:

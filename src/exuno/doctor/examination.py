@@ -18,6 +18,7 @@ from exuno.data.holdout import check_seen, open_held
 from exuno.distill.options import DistillConfig
 from exuno.distill.source import open_source
 from exuno.distill.train import open_teacher
+from exuno.distill.untested import meant_for
 from exuno.doctor.options import TEACH, DoctorConfig
 from exuno.engine.devices import make_accelerator, measuring
 from exuno.engine.errors import ExunoError
@@ -63,13 +64,15 @@ def counted(model: Classifier, bar: ProgressBar) -> Iterator[None]:
         hook.remove()
 
 
-def open_images(config: DoctorConfig) -> Any:
-    """The images of an examination.
+def open_images(config: DoctorConfig, model: Classifier | None) -> Any:
+    """The images of an examination; without --data, what the teacher is meant for, of which there are none.
 
     Raises:
         ExunoError: no labels where they are needed, or whitened images.
     """
-    assert config.data is not None
+    if config.data is None:
+        assert model is not None  # one that is trained first has data
+        return meant_for(model)
     test: Any = open_held(config.data, config.split, config.data_root, config.held)
     if test.num_classes == 0 and not config.sources:
         raise ExunoError(
@@ -92,8 +95,7 @@ def trained(config: DoctorConfig) -> Classifier | None:
 def digests(config: DoctorConfig, test: Any, model: Classifier | None) -> dict[str, str]:
     """What an examination depends on beside its configuration: name -> sha256. Weights or a card that were written anew
     in the same place make another examination."""
-    assert config.data is not None
-    found = {config.data: test.fingerprint()}
+    found = {config.data: test.fingerprint()} if config.data is not None else {}
     if model is not None:
         found[config.teacher] = weights_digest(model.net)
         found[f"the card of {config.teacher}"] = hashlib.sha256(model.card.to_json().encode()).hexdigest()
@@ -102,7 +104,6 @@ def digests(config: DoctorConfig, test: Any, model: Classifier | None) -> dict[s
 
 def plan(config: DoctorConfig, spec: str, folder: Path) -> DistillConfig:
     """The distillation that would follow, as far as it shapes teacher and patches; no student is built."""
-    assert config.data is not None
     return DistillConfig(
         teacher=config.teacher,
         student="none",
@@ -130,7 +131,8 @@ def check_compatible(config: DoctorConfig, model: Classifier, test: Any) -> Any:
     Raises:
         ExunoError: a teacher that cannot answer for these images, has other classes, or has been trained on them.
     """
-    check_seen(config.teacher, model.card.lineage, config.data or "", config.data_root, config.held)
+    if config.data is not None:
+        check_seen(config.teacher, model.card.lineage, config.data, config.data_root, config.held)
     if test.num_classes:
         return match_labels(model, test, "the teacher", config.classes)
     check_classes(model, test, "the teacher")
@@ -148,7 +150,8 @@ def prepare_examination(config: DoctorConfig, test: Any, model: Classifier | Non
         test = check_compatible(config, model, test)
     size = size_of(config, test)
     device = make_accelerator(measuring(RunOptions(devices=config.devices))).device
-    return Examination(model, Subset(test) if config.smoke else test, size, device, config.workers)
+    smoke = config.smoke and config.data is not None
+    return Examination(model, Subset(test) if smoke else test, size, device, config.workers)
 
 
 def size_of(config: DoctorConfig, test: Any) -> tuple[int, int]:

@@ -88,7 +88,8 @@ def doctor(config: DoctorConfig) -> Run:
         ExunoError: anything the user can put right.
     """
     pictures = source_digests(photos(config))  # a photograph that is missing is told before a teacher is trained
-    test, model = open_images(config), trained(config)
+    model = trained(config)
+    test = open_images(config, model)
     if model is not None:
         test = check_compatible(config, model, test)  # a mistake is told before there is a run directory
     run = open_doctor(config, pictures | digests(config, test, model))
@@ -113,9 +114,10 @@ def doctor(config: DoctorConfig) -> Run:
 def look(config: DoctorConfig) -> None:
     """Checks all that an examination begins with, on a few patches; of a teacher that is to be trained first, an
     untrained one."""
-    test, options = open_images(config), RunOptions(devices=config.devices)
+    known, options = trained(config), RunOptions(devices=config.devices)
+    test = open_images(config, known)
     sliver, accelerator = replace(config, smoke=True), make_accelerator(measuring(options))
-    model = trained(config) or untrained_teacher(plan(sliver, "", Path()), accelerator)
+    model = known or untrained_teacher(plan(sliver, "", Path()), accelerator)
     patient = Examination(
         model, check_compatible(config, model, test), size_of(config, test), accelerator.device, config.workers
     )
@@ -131,7 +133,7 @@ def open_doctor(config: DoctorConfig, inputs: dict[str, str]) -> Run:
     given = {key: value for key, value in values.items() if value not in (None, []) and key not in EXECUTION}
     replay = ["exuno", "doctor", str(given.pop("teacher")), *to_args(given)]
     what = "Photographs ranked as sources for" if config.sources else "Examination of"
-    about = {"summary": f"{what} {config.teacher} on {config.data}"}
+    about = {"summary": f"{what} {config.teacher}{f' on {config.data}' if config.data else ''}"}
     return open_run("doctor", None, values, about, options, inputs, replay)
 
 
@@ -203,13 +205,13 @@ def of_answers(
 
 def rank(config: DoctorConfig, patient: Examination, run: Run) -> dict[str, Any]:
     """What result.json says of photographs; writes figures/."""
-    some = Subset(patient.test, COMPARED)
+    some = Subset(patient.test, COMPARED) if config.data else []
     found: list[sources.Candidate] = []
     draws: list[np.ndarray] = []
     shown: dict[str, tuple[Any, Logits]] = {}
     with ProgressBar("ranking", len(some) + len(config.sources) * count(config), "images") as bar:
-        images = finite(patient.ask(some, bar), f"the images of {config.data}")
-        unit = sources.diversity(images)
+        images = finite(patient.ask(some, bar), f"the images of {config.data}") if config.data else None
+        unit = 1.0 if images is None else sources.diversity(images)
         for spec in config.sources:
             seen = patches(config, patient, spec, run.dir)
             answers = finite(patient.ask(seen, bar), f"the patches of {spec}")
@@ -217,13 +219,16 @@ def rank(config: DoctorConfig, patient: Examination, run: Run) -> dict[str, Any]
             draws.append(sources.resampled(answers, len(draws)))
             shown[spec] = (seen, answers)
     ranked = sources.ranking(found, draws)
-    names = patient.test.classes or patient.model.card.class_names or [str(i) for i in range(images.shape[1])]
+    asked = np.concatenate([answers for _, answers in shown.values()]) if images is None else images
+    names = patient.test.classes or patient.model.card.class_names or [str(i) for i in range(asked.shape[1])]
     if not run.options.no_images:
         write_figures(run.dir / "figures", {each.candidate.spec: shown[each.candidate.spec] for each in ranked}, names)
-    findings = {"answers": words.CONSTANT} if constant(images) else {"the first": words.of_ranking(ranked)}
+    findings = {"answers": words.CONSTANT} if constant(asked) else {"the first": words.of_ranking(ranked)}
+    if images is None and not constant(asked):
+        findings["without data"] = words.WITHOUT_DATA
     return {
         "metrics": {},
-        "tables": [words.ranking_table(ranked, count(config))],
+        "tables": [words.ranking_table(ranked, count(config), images is not None)],
         "findings": findings,
         "ranking": [
             {**asdict(each.candidate), "score": each.score, "interval": each.interval, "not_told_apart": each.alike}

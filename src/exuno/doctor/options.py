@@ -31,7 +31,7 @@ class DoctorConfig(Measuring):
     """Trained model: run:DIR (or the folder itself), file:PATH, timm:NAME, torchvision:NAME, hf-hub:NAME,
     clip:ARCH/TAG?classes=cat,dog, or teach:PRESET (train it first)."""
     data: str | None = None
-    """Labelled data; default: those that the run or preset of the teacher was trained on."""
+    """Labelled data; default: those that the run or preset of the teacher was trained on. --sources needs none."""
     data_root: Path | None = None
     """Folder that holds the benchmark data sets."""
     split: str = "test"

@@ -187,8 +187,17 @@ def entropy_table(spec: str, entropies: Mapping[float, float], patches: int) -> 
     return {"title": "Entropy of the answers to patches", "head": head, "rows": [[spec, *cells]], "note": note}
 
 
-def ranking_table(found: Sequence[Ranked], patches: int) -> Table:
-    """The photographs, the best first."""
+WITHOUT_DATA = (
+    "the places are those that data would give, since they come from the teacher's answers to patches alone. What is not "
+    "known: whether the teacher is right about pictures of its classes. And the score was held against students of "
+    "teachers that were trained on labelled images, never of a zero-shot one. With a few labelled images (--data), ask "
+    "the teacher itself: exuno doctor without --sources."
+)
+"""What a ranking is worth of which no images are known."""
+
+
+def ranking_table(found: Sequence[Ranked], patches: int, images: bool = True) -> Table:
+    """The photographs, the best first; ``images``: whether diversity is in units of that of test images."""
     places = {each.candidate.spec: str(place) for place, each in enumerate(found, 1)}
     rows = []
     for place, each in enumerate(found, 1):
@@ -198,10 +207,11 @@ def ranking_table(found: Sequence[Ranked], patches: int) -> Table:
             [seen.spec, str(place), f"{each.score:.2f}", f"{low:.2f} – {high:.2f}", alike, f"{seen.balance:.3f}",
              f"{seen.diversity:.3f}", percent(seen.doubt), f"{seen.entropy:.3f}"]
         )  # fmt: skip
+    unit = ", that of two test images being 1" if images else ""
     note = (
         f"{patches:,} patches of each. balance: relative entropy of the teacher's classes; diversity: mean distance of "
-        "two patches' logits, that of two test images being 1; near a boundary: share of patches whose two best logits "
-        "are less than 1 apart. The score is the mean of the places in balance and diversity, 1 for the first in both; "
+        f"two patches' logits{unit}; near a boundary: share of patches whose two best logits are less than 1 apart. The "
+        "score is the mean of the places in balance and diversity, 1 for the first in both; "
         f"its 95 % interval is over which patches were drawn ({RESAMPLES:,} bootstrap samples). Two places are not "
         "told apart where the interval of the difference of their scores holds zero."
     )

@@ -44,6 +44,7 @@ from exuno.fewshot.eval_options import (
 )
 from exuno.fewshot.options import EvalConfig, PretrainConfig
 from exuno.models.classifier import Classifier
+from exuno.models.names import FEATURES, is_table
 from exuno.report.page import write_report
 
 DRAWN = 3

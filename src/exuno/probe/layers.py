@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_max_pool2d, max_pool2d
 
 from exuno.engine.errors import ExunoError
-from exuno.models.classifier import Classifier
+from exuno.models.classifier import Classifier, fuse_batchnorm
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Hardswish, nn.ELU, nn.Tanh)
 MOST = 8
@@ -130,6 +130,25 @@ def _is_block(name: str, modules: dict[str, nn.Module]) -> bool:
     if not parent and isinstance(modules[name], listed):
         return False
     return any(weight.ndim > 1 for weight in modules[name].parameters())
+
+
+@torch.no_grad()
+def absorbed(model: Classifier, layers: Sequence[Layer]) -> Classifier:
+    """A copy of the network with its batch norms inside the convolutions before them, as the published probes have it;
+    the network itself where its layers would not be the same any more.
+
+    Args:
+        model: ready to answer.
+        layers: that are probed.
+    """
+    drawn = torch.Generator().manual_seed(0)
+    images = torch.rand(2, model.card.in_chans, *model.card.input_size, generator=drawn).to(model.mean.device)
+    with suppress(Exception):  # whatever tracing stumbles over, and layers that are gone
+        found = fuse_batchnorm(model)
+        pairs = zip(activations(found, layers, images), activations(model, layers, images), strict=True)
+        if all((one - other).abs().max() <= 1e-3 * other.abs().max() for one, other in pairs):
+            return found
+    return model
 
 
 class _Seen(Exception):

@@ -68,11 +68,9 @@ def solve(
     count, widths, batch_size = len(labels), [each.shape[1] for each in train], min(batch_size, len(labels))
     wide, per_epoch, device = max(widths), max(1, len(labels) // batch_size), labels.device
     steps = max(epochs * per_epoch, LEAST if epochs > 1 else 1)
-    drawn = torch.Generator().manual_seed(int(rng.generator(seed, "probes").integers(2**31)))
     weight = torch.zeros(len(train), wide, classes)
     for place, width in enumerate(widths):
-        bound = (6 / (width + classes)) ** 0.5
-        weight[place, :width] = (torch.rand(width, classes, generator=drawn) * 2 - 1) * bound
+        weight[place, :width] = first_weights(width, classes, seed)
     weight = weight.to(device).requires_grad_()
     bias = torch.zeros(len(train), 1, classes, device=device, requires_grad=True)
     optimizer = torch.optim.Adam([weight, bias], RATE, weight_decay=DECAY)
@@ -103,15 +101,23 @@ def solve(
     )
 
 
+def first_weights(width: int, classes: int, seed: int) -> Tensor:
+    """Of a probe, [D, K]: uniform, of Glorot and Bengio's width. A function of the seed, whatever other layers there
+    are, so that a layer that is probed by itself gets the same probe."""
+    drawn = torch.Generator().manual_seed(int(rng.generator(seed, "probes").integers(2**31)))
+    return (torch.rand(width, classes, generator=drawn) * 2 - 1) * (6 / (width + classes)) ** 0.5
+
+
 class Probes(Method):
     """Probes on all layers of networks that do not learn.
 
     Args:
         trunks: networks and their layers.
         classes: K.
+        seed: of the first weights.
     """
 
-    def __init__(self, trunks: Sequence[tuple[Classifier, Sequence[Layer]]], classes: int) -> None:
+    def __init__(self, trunks: Sequence[tuple[Classifier, Sequence[Layer]]], classes: int, seed: int = 0) -> None:
         super().__init__()
         # In a tuple, so that checkpoints do not carry what never changes.
         self.trunks = tuple((model.eval().requires_grad_(False), tuple(layers)) for model, layers in trunks)
@@ -119,7 +125,7 @@ class Probes(Method):
         for _, layers in self.trunks:
             for layer in layers:
                 linear = nn.Linear(layer.numbers, classes)
-                nn.init.xavier_uniform_(linear.weight)
+                linear.weight.data.copy_(first_weights(layer.numbers, classes, seed).T)
                 nn.init.zeros_(linear.bias)
                 heads.append(nn.Sequential(nn.BatchNorm2d(layer.channels, affine=False), nn.Flatten(), linear))
         self.heads = nn.ModuleList(heads)

@@ -29,7 +29,7 @@ from exuno.metrics import guessing, mean_interval, wilson_interval
 from exuno.models.classifier import NAMES, Classifier
 from exuno.models.load import load_model
 from exuno.presets import to_dict
-from exuno.probe.layers import Layer, activations, layers_of
+from exuno.probe.layers import Layer, absorbed, activations, layers_of
 from exuno.probe.linear import Probes, solve, standardise, ten_crops
 from exuno.probe.options import RANDOM, SMOKE_IMAGES, ProbeConfig, split_row
 from exuno.training import size_of
@@ -136,6 +136,7 @@ def fast(
             found.append([])
             for number, model in enumerate(row.networks):
                 layers = layers_of(model.to(device), size, config.numbers or 1, config.layers)
+                model = absorbed(model, layers)
                 (train, labels), (test, truth) = (
                     read(model, layers, data, size, config.workers, device, bar.advance) for data in sets
                 )
@@ -185,7 +186,8 @@ def published(
     """As :func:`fast`, on the one loop: all layers of all networks see the same fresh crops; ten crops at the test."""
     networks = [model for row in rows for model in row.networks]
     trunks = [(model, layers_of(model, size, config.numbers or 1, config.layers)) for model in networks]
-    method = Probes(trunks, sets[0].num_classes)
+    trunks = [(absorbed(model, layers), layers) for model, layers in trunks]
+    method = Probes(trunks, sets[0].num_classes, config.seed)
     accelerator = make_accelerator(RunOptions(devices=config.run.devices))
     how = {"workers": config.workers, "device": accelerator.device}
     loader = Loader(sets[0], config.batch_size, CROPPED, config.seed, size, **how)
