@@ -9,7 +9,7 @@ import pytest
 from exuno.engine.errors import ExunoError
 from exuno.models import clip_spec
 from exuno.models.clip_spec import check_clip, parse
-from exuno.models.names import check_model
+from exuno.models.names import check_model, embedded, is_table
 from exuno.specs import check_learner
 
 
@@ -103,7 +103,22 @@ def test_the_command_line_tells(fails) -> None:
     assert "?classes=cat,dog" in told
 
 
-def test_a_teacher_of_features_alone_is_refused_in_a_sentence(fails) -> None:
-    told = fails("distill", "digits", "--teacher", "features:timm:resnet18")
-    assert "features:timm:resnet18 stands for vectors" in told
-    assert "--loss.kind features" in told
+def test_an_image_tower_needs_no_names(installed: None) -> None:
+    for spec in ("ViT-B-32/openai", "ViT-B-32/openai?classes=a,b"):
+        check_learner(f"features:clip:{spec}")
+    with pytest.raises(ExunoError, match="names no classes"):
+        check_learner("clip:ViT-B-32/openai")
+    with pytest.raises(ExunoError, match="no model 'vit-b32'"):
+        check_learner("features:clip:vit-b32/openai")
+    with pytest.raises(ExunoError, match="names no classes"):
+        check_learner("features:clip:ViT-B-32/openai?prompts=simple")
+
+
+def test_what_follows_features_says_whether_it_is_a_model_or_a_file() -> None:
+    assert embedded("features:timm:resnet18") == "timm:resnet18"
+    assert embedded("features:run:a/b") == "run:a/b"
+    for spec in ("features:a.hdf5", "features:run/a.hdf5", "features:timm", "features:", "timm:resnet18"):
+        assert embedded(spec) is None
+    assert is_table("features:timm.hdf5")
+    assert not is_table("features:timm:resnet18")
+    assert not is_table("timm:resnet18")

@@ -14,7 +14,7 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.method import Numbers
 from exuno.features.neighbours import neighbour_votes
 from exuno.models.load import load_model
-from exuno.probe.layers import activations, layers_of, pooling_of
+from exuno.probe.layers import absorbed, activations, layers_of, pooling_of
 from exuno.probe.linear import Probes, solve, standardise, ten_crops
 from exuno.probe.measure import read, ten_crop_test
 
@@ -225,7 +225,9 @@ def test_batch_norms_are_absorbed_where_the_layers_stay_the_same() -> None:
     assert not any(isinstance(each, torch.nn.BatchNorm2d) for each in found.net.modules())
     for one, other in zip(activations(found, layers, x), activations(model, layers, x), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-    names = [name for name, each in model.net.named_modules() if isinstance(each, torch.nn.BatchNorm2d | torch.nn.Conv2d)]
+    names = [
+        name for name, each in model.net.named_modules() if isinstance(each, torch.nn.BatchNorm2d | torch.nn.Conv2d)
+    ]
     for name in names[:2]:  # their outputs would be gone, or others
         assert absorbed(model, layers_of(model, (8, 8), 50, [name])) is model
 

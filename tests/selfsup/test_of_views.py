@@ -11,6 +11,7 @@ from exuno.data.augmentation.views import make_views
 from exuno.engine.errors import ExunoError
 from exuno.engine.method import Method, Numbers, TrainState, numbers_at
 from exuno.engine.options import Optim
+from exuno.engine.ranges import check_fields
 from exuno.fewshot.losses import dino, sharpen
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
@@ -115,7 +116,7 @@ def test_what_decays_and_what_learns() -> None:
 )
 def test_settings_that_no_training_can_use(options: SimCLR | Dino, told: str) -> None:
     with pytest.raises(ExunoError, match=told):
-        options.check()
+        check_fields(options, "settings ")
 
 
 def test_a_few_steps_of_simclr_bring_partners_together() -> None:

@@ -68,15 +68,15 @@ class DistillConfig:
 
     teacher: str
     """Trained model: run:DIR, file:PATH, timm:NAME, torchvision:NAME, hf-hub:NAME, clip:ARCH/TAG?classes=cat,dog
-    (zero-shot), features:MODEL (one of these as a teacher of vectors, which needs no classes), or teach:PRESET (train it
+    (zero-shot), features:MODEL (one of these as a teacher of vectors, without classes), or teach:PRESET (train it
     first)."""
     student: str
     """Model spec of the student: exuno:NAME, timm:NAME, torchvision:NAME, from random weights; or the weights to start
     from (run:DIR, file:PATH, hf-hub:NAME)."""
     data: str | None = None
     """Labelled data that teacher and student are tested on, which also give size and normalisation; without them, as
-    for a teacher of class names or of features, it is tested how far the student agrees with its teacher on patches that
-    it has not seen."""
+    for a teacher of class names or of features, it is tested how far the student agrees with its teacher on patches
+    that it has not seen."""
     source: tuple[str, ...] = ("photo:astronaut",)
     """What the student sees: one or more photographs (PATH, photo:NAME, noise:SEED) or programs that draw patches
     (program:module:name), of which clips are made where the

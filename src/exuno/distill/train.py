@@ -140,8 +140,8 @@ class Setup:
     teacher: Classifier
     """Who is imitated."""
     judge: Classifier | None
-    """Who names the classes: the teacher; of an image tower with class names, the whole classifier; None of a teacher of
-    vectors alone."""
+    """Who names the classes: the teacher; of an image tower with class names, the whole classifier; None of a teacher
+    of vectors alone."""
     student: Classifier
     test: Any
     source: Any
@@ -224,9 +224,16 @@ def train(config: DistillConfig, run: Run, stated: DistillConfig) -> None:
     measured = None
     if accelerator.is_main_process and config.data is not None and setup.judge:
         measured = measure_teacher(config, run, setup, setup.judge, accelerator.device)
-    evaluator, comparison = top1(
-        "student" if config.data is not None else "agreement", setup.student, setup.test, setup.size, config.run.workers
-    ), None
+    evaluator, comparison = (
+        top1(
+            "student" if config.data is not None else "agreement",
+            setup.student,
+            setup.test,
+            setup.size,
+            config.run.workers,
+        ),
+        None,
+    )
     if isinstance(method, VectorDistillation):
         comparison = Comparison(method, setup.test, setup.size, config.run.workers)
         evaluator = comparison.evaluator()

@@ -2,8 +2,8 @@
 
 The student is a network without a last layer. What brings its features to the teacher's is a linear layer (the
 regressor of FitNets: Romero et al., ICLR 2015, section 2.2), also where both have as many, since features behind a ReLU
-are never negative. It learns with the student and is left out at the end, unless the teacher is an image tower with class
-names: then projection and names are one linear map, the student's last layer.
+are never negative. It learns with the student and is left out at the end, unless the teacher is an image tower with
+class names: then projection and names are one linear map, the student's last layer.
 """
 
 from collections.abc import Iterator
@@ -140,8 +140,8 @@ def similarity(found: Vectors, wanted: Vectors, of: str, note: str) -> dict[str,
         "title": "The student's features beside the teacher's",
         "head": ["", "cosine similarity", "95 % interval", "squared error"],
         "rows": rows,
-        "note": f"Means over {len(wanted):,} {of}, behind the linear layer that learned with the student; the error as a "
-        "share of the teacher's squared length (cosine distillation leaves lengths free). The mean vector is what an "
+        "note": f"Means over {len(wanted):,} {of}, behind the linear layer that learned with the student; the error as "
+        "a share of the teacher's squared length (cosine distillation leaves lengths free). The mean vector is what an "
         "answer that looks at no image can reach.",
     }
     return {
@@ -156,7 +156,9 @@ def similarity(found: Vectors, wanted: Vectors, of: str, note: str) -> dict[str,
 
 def joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """Two parts of result.json: what both have, dictionaries or lists, together."""
-    both = {key: one[key] | other[key] if isinstance(one[key], dict) else [*one[key], *other[key]] for key in one if key in other}  # fmt: skip
+    both = {}
+    for key in one.keys() & other.keys():
+        both[key] = one[key] | other[key] if isinstance(one[key], dict) else [*one[key], *other[key]]
     return one | other | both
 
 

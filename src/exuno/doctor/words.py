@@ -188,8 +188,8 @@ def entropy_table(spec: str, entropies: Mapping[float, float], patches: int) -> 
 
 
 WITHOUT_DATA = (
-    "the places are those that data would give, since they come from the teacher's answers to patches alone. What is not "
-    "known: whether the teacher is right about pictures of its classes. And the score was held against students of "
+    "the places are those that data would give, since they come from the teacher's answers to patches alone. What is "
+    "not known: whether the teacher is right about pictures of its classes. And the score was held against students of "
     "teachers that were trained on labelled images, never of a zero-shot one. With a few labelled images (--data), ask "
     "the teacher itself: exuno doctor without --sources."
 )
@@ -210,8 +210,8 @@ def ranking_table(found: Sequence[Ranked], patches: int, images: bool = True) ->
     unit = ", that of two test images being 1" if images else ""
     note = (
         f"{patches:,} patches of each. balance: relative entropy of the teacher's classes; diversity: mean distance of "
-        f"two patches' logits{unit}; near a boundary: share of patches whose two best logits are less than 1 apart. The "
-        "score is the mean of the places in balance and diversity, 1 for the first in both; "
+        f"two patches' logits{unit}; near a boundary: share of patches whose two best logits are less than 1 apart. "
+        "The score is the mean of the places in balance and diversity, 1 for the first in both; "
         f"its 95 % interval is over which patches were drawn ({RESAMPLES:,} bootstrap samples). Two places are not "
         "told apart where the interval of the difference of their scores holds zero."
     )

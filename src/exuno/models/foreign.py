@@ -44,7 +44,9 @@ def video_card(
     own = (transform.crop_size[0], transform.crop_size[-1])
     fitted = own if size is None or name.startswith(("mvit", "s3d")) else size
     mean, std = tuple(transform.mean), tuple(transform.std)
-    return ModelCard(f"torchvision:{name}", 400 if classes is None else classes, 3, fitted, mean, std, class_names, frames=FRAMES)
+    return ModelCard(
+        f"torchvision:{name}", 400 if classes is None else classes, 3, fitted, mean, std, class_names, frames=FRAMES
+    )
 
 
 def build_timm(name: str, classes: int, in_chans: int, options: dict[str, Any]) -> nn.Module:
@@ -71,7 +73,14 @@ def timm_card(
     options = {"img_size": list(size)} if size and size != own and config.fixed_input_size else {}
     mean, std = (config.mean, config.std) if in_chans == 3 else ((0.5,) * in_chans, (0.5,) * in_chans)
     return ModelCard(
-        f"timm:{name}", config.num_classes if classes is None else classes, in_chans, size or own, mean, std, class_names, options
+        f"timm:{name}",
+        config.num_classes if classes is None else classes,
+        in_chans,
+        size or own,
+        mean,
+        std,
+        class_names,
+        options,
     )
 
 
@@ -202,7 +211,9 @@ def torchvision_card(
     if size and size != own and fixed:
         options = {"image_size": size[0]} if name.startswith("vit_") else {"input_size": list(size)}
     mean, std = IMAGENET
-    return ModelCard(f"torchvision:{name}", 1000 if classes is None else classes, 3, size or own, mean, std, class_names, options)
+    return ModelCard(
+        f"torchvision:{name}", 1000 if classes is None else classes, 3, size or own, mean, std, class_names, options
+    )
 
 
 def load_torchvision(name: str, weights: str) -> tuple[nn.Module, ModelCard]:

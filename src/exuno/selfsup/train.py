@@ -1,7 +1,7 @@
 """``exuno selfsup`` from top to bottom."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Batches, Result, fit
 from exuno.engine.method import Method
 from exuno.engine.options import MelSpec
+from exuno.engine.ranges import check_fields
 from exuno.engine.run import Run
 from exuno.engine.training import Evaluator
 from exuno.features.extract import extract
@@ -95,7 +96,8 @@ def pretext_of(config: SelfsupConfig) -> Pretext:
         ExunoError: there is no such method, or option.
     """
     found: Pretext = methods.make(config.method, config.settings)
-    found.check()
+    if is_dataclass(found):
+        check_fields(found, "settings ")
     return found
 
 

@@ -31,7 +31,8 @@ class Cosine:
 @losses.register("mse", vectors=True, summary="squared difference of vectors (CLIP-KD; Yang et al., CVPR 2024)")
 @dataclass(frozen=True)
 class Mse:
-    """:func:`relative_error`: the feature distillation of CLIP-KD (Yang et al., CVPR 2024, arXiv 2307.12732) and of FitNets (Romero et al., ICLR 2015)."""
+    """:func:`relative_error`: the feature distillation of CLIP-KD (Yang et al., CVPR 2024, arXiv 2307.12732) and of
+    FitNets (Romero et al., ICLR 2015)."""
 
     def __call__(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
         """See :mod:`exuno.distill.losses`."""

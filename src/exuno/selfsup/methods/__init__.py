@@ -1,11 +1,11 @@
 """The self-supervised methods, one file each: a dataclass of options that makes a ``Method`` of the loop. No torch.
 
-A method registers itself with ``@methods.register("name", paper="…")`` and satisfies :class:`Pretext`.
+A method registers itself with ``@methods.register("name", paper="…")`` and satisfies :class:`Pretext`. What an option
+may be stands beside it (``Annotated[int, Range(low=2)]``).
 """
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from exuno.engine.ranges import require
 from exuno.selfsup.options import methods as methods
 
 if TYPE_CHECKING:
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 class Pretext(Protocol):
     """A self-supervised method with its options."""
-
-    def check(self) -> None:
-        """Raises ExunoError for options that no training can use."""
 
     @property
     def outputs(self) -> int:
@@ -36,8 +33,3 @@ class Pretext(Protocol):
     def batches(self, method: Any, loader: "Loader") -> "Batches":
         """What ``method`` is trained on: ``loader``, or what it makes of it."""
         ...
-
-
-def need_setting(good: bool, name: str, value: object, wanted: str) -> None:
-    """Raises ExunoError, ``--settings NAME=VALUE``, unless ``good``."""
-    require(good, f"--settings {name}", value, wanted)

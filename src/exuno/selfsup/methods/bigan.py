@@ -8,7 +8,7 @@ step together, each by the gradient that it would have by itself; the published 
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -20,8 +20,9 @@ from exuno.data.loader import Loader
 from exuno.engine.errors import ExunoError
 from exuno.engine.method import Batch, Method, Numbers, StepOutput
 from exuno.engine.options import Optim
+from exuno.engine.ranges import FROM_1, Range
 from exuno.models.classifier import Classifier, match_channels
-from exuno.selfsup.methods import methods, need_setting
+from exuno.selfsup.methods import methods
 
 START = 4
 """Side of the feature maps that the generator begins with and the discriminator ends with."""
@@ -108,18 +109,12 @@ class Bidirectional(Method):
 class BiGAN:
     """Codes, and the two networks beside the encoder."""
 
-    codes: int = 50
+    codes: Annotated[int, FROM_1] = 50
     """Numbers of a code, drawn evenly from -1 to 1; published: 200 for ImageNet."""
-    width: int = 32
+    width: Annotated[int, Range(low=1, high=1024)] = 32
     """Channels of generator and discriminator at the full size of the image; they double as it halves."""
-    side: int = 64
+    side: Annotated[int, Range(low=2 * START)] = 64
     """Largest side of what is generated and compared; the encoder sees whole images."""
-
-    def check(self) -> None:
-        """Raises ExunoError for options that no training can use."""
-        need_setting(self.codes >= 1, "codes", self.codes, "1 or more")
-        need_setting(1 <= self.width <= 1024, "width", self.width, "1 to 1024")
-        need_setting(self.side >= 2 * START, "side", self.side, f"{2 * START} pixels or more")
 
     @property
     def outputs(self) -> int:

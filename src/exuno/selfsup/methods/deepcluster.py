@@ -3,7 +3,7 @@ and Douze, ECCV 2018)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -15,11 +15,12 @@ from exuno.data.loader import Loader
 from exuno.engine.errors import ExunoError
 from exuno.engine.method import Batch, Method, Numbers, StepOutput
 from exuno.engine.options import Optim
+from exuno.engine.ranges import FROM_1, Range
 from exuno.features.extract import reader
 from exuno.models.classifier import Classifier
 from exuno.models.head import head_of
 from exuno.selfsup.clusters import Whitening, fit_whitening, k_means, uniform_over_clusters
-from exuno.selfsup.methods import methods, need_setting
+from exuno.selfsup.methods import methods
 
 FITTED = 1 << 27
 """Values of the features that the whitening is fitted to, at most; of more samples it is a random part."""
@@ -132,18 +133,12 @@ class Clustered:
 class DeepCluster:
     """What is clustered and how."""
 
-    clusters: int = 100
+    clusters: Annotated[int, Range(low=2)] = 100
     """K; published: 10,000 for 1.28 million images."""
-    components: int = 256
+    components: Annotated[int, FROM_1] = 256
     """Of the whitened features."""
-    iterations: int = 20
+    iterations: Annotated[int, FROM_1] = 20
     """Of k-means, at most."""
-
-    def check(self) -> None:
-        """Raises ExunoError for options that no training can use."""
-        need_setting(self.clusters >= 2, "clusters", self.clusters, "2 or more")
-        need_setting(self.components >= 1, "components", self.components, "1 or more")
-        need_setting(self.iterations >= 1, "iterations", self.iterations, "1 or more")
 
     @property
     def outputs(self) -> int:

@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +11,13 @@ from exuno.data.augmentation.views import make_views
 from exuno.data.loader import Loader
 from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState, cosine, follow
 from exuno.engine.options import Optim, Views
+from exuno.engine.ranges import FROM_0, FROM_1, PROBABILITY, SHARE, TEMPERATURE, Range
 from exuno.fewshot.losses import dino, sharpen
 from exuno.fewshot.losses.shared import mean_of_all
 from exuno.fewshot.network import Projection
 from exuno.fewshot.options import Head
 from exuno.models.classifier import Classifier
-from exuno.selfsup.methods import methods, need_setting
+from exuno.selfsup.methods import methods
 
 
 class SelfDistillation(Method):
@@ -89,24 +90,24 @@ class SelfDistillation(Method):
 class Dino:
     """The loss and its views."""
 
-    prototypes: int = 1024
+    prototypes: Annotated[int, Range(low=2)] = 1024
     """K, which student and teacher compare; published for ImageNet: 65,536."""
-    hidden: int = 512
+    hidden: Annotated[int, FROM_1] = 512
     """Width of the projection head, and of the last layer before it."""
-    local: int = 2
+    local: Annotated[int, FROM_0] = 2
     """Local views beside the two global ones; published: 8 to 10."""
-    momentum: float = 0.99
+    momentum: Annotated[float, Range(low=0, high=1)] = 0.99
     """Share of itself that the teacher keeps at first; rises to 1 along a cosine. Published, for long trainings:
     0.996."""
-    temperature: float = 0.1
+    temperature: Annotated[float, TEMPERATURE] = 0.1
     """Of the student."""
-    teacher_temperature: float = 0.04
+    teacher_temperature: Annotated[float, TEMPERATURE] = 0.04
     """Of the teacher."""
-    least: float = 0.25
+    least: Annotated[float, SHARE] = 0.25
     """Border between the areas of global views, above it, and of local ones, below: a share of the image."""
-    blur: float = 0.0
+    blur: Annotated[float, PROBABILITY] = 0.0
     """Probability of a Gaussian blur; published for ImageNet: 1, 0.1 and 0.5."""
-    flip: float = 0.5
+    flip: Annotated[float, PROBABILITY] = 0.5
     """Probability of a horizontal flip."""
 
     def views(self, side: int) -> Views:
@@ -119,18 +120,6 @@ class Dino:
             flip=self.flip,
             blur=(self.blur, self.blur, self.blur),
         )
-
-    def check(self) -> None:
-        """Raises ExunoError for options that no training can use."""
-        need_setting(self.prototypes >= 2, "prototypes", self.prototypes, "2 or more")
-        need_setting(self.hidden >= 1, "hidden", self.hidden, "1 or more")
-        need_setting(self.local >= 0, "local", self.local, "0 or more")
-        need_setting(0 <= self.momentum <= 1, "momentum", self.momentum, "a share from 0 to 1")
-        need_setting(self.temperature > 0, "temperature", self.temperature, "a number above 0")
-        need_setting(self.teacher_temperature > 0, "teacher_temperature", self.teacher_temperature, "a number above 0")
-        need_setting(0 < self.least <= 1, "least", self.least, "a share above 0, at most 1")
-        need_setting(0 <= self.blur <= 1, "blur", self.blur, "a probability from 0 to 1")
-        need_setting(0 <= self.flip <= 1, "flip", self.flip, "a probability from 0 to 1")
 
     @property
     def outputs(self) -> int:

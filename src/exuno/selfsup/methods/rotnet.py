@@ -52,9 +52,6 @@ class Rotation(Method):
 class RotNet:
     """RotNet has no options."""
 
-    def check(self) -> None:
-        """Nothing to check."""
-
     @property
     def outputs(self) -> int:
         return TURNS

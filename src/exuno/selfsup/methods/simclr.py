@@ -2,7 +2,7 @@
 2020)."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -12,8 +12,9 @@ from exuno.data.augmentation.views import GLOBAL, make_views
 from exuno.data.loader import Loader
 from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState
 from exuno.engine.options import Optim, Views
+from exuno.engine.ranges import FROM_1, PROBABILITY, SHARE, TEMPERATURE, Range
 from exuno.models.classifier import Classifier
-from exuno.selfsup.methods import methods, need_setting
+from exuno.selfsup.methods import methods
 
 
 def nt_xent(codes: Tensor, temperature: float) -> Tensor:
@@ -73,19 +74,19 @@ class Contrast(Method):
 class SimCLR:
     """The loss and its views; the defaults are those for CIFAR-10 (appendix B.9)."""
 
-    temperature: float = 0.5
+    temperature: Annotated[float, TEMPERATURE] = 0.5
     """By which cosines are divided; published for ImageNet: 0.1."""
-    hidden: int = 512
+    hidden: Annotated[int, FROM_1] = 512
     """Width of the projection head, which takes the place of the last layer."""
-    width: int = 128
+    width: Annotated[int, FROM_1] = 128
     """Of the codes that are compared."""
-    least: float = 0.08
+    least: Annotated[float, SHARE] = 0.08
     """Smallest area of a view, a share of the image."""
-    colour: float = 0.5
+    colour: Annotated[float, Range(low=0, high=1.25)] = 0.5
     """Strength of the colour jitter; published for ImageNet: 1."""
-    blur: float = 0.0
+    blur: Annotated[float, PROBABILITY] = 0.0
     """Probability of a Gaussian blur; published for ImageNet: 0.5."""
-    flip: float = 0.5
+    flip: Annotated[float, PROBABILITY] = 0.5
     """Probability of a horizontal flip."""
 
     @property
@@ -94,16 +95,6 @@ class SimCLR:
         jitter = (0.8 * self.colour, 0.8 * self.colour, 0.8 * self.colour, 0.2 * self.colour)
         blur = (self.blur, self.blur, 0.0)
         return Views(scale=(self.least, 1.0), local=0, flip=self.flip, jitter=jitter, gray=0.2, blur=blur, solarize=0.0)
-
-    def check(self) -> None:
-        """Raises ExunoError for options that no training can use."""
-        need_setting(self.temperature > 0, "temperature", self.temperature, "a number above 0")
-        need_setting(self.hidden >= 1, "hidden", self.hidden, "1 or more")
-        need_setting(self.width >= 1, "width", self.width, "1 or more")
-        need_setting(0 < self.least <= 1, "least", self.least, "a share above 0, at most 1")
-        need_setting(0 <= self.colour <= 1.25, "colour", self.colour, "a strength from 0 to 1.25")
-        need_setting(0 <= self.blur <= 1, "blur", self.blur, "a probability from 0 to 1")
-        need_setting(0 <= self.flip <= 1, "flip", self.flip, "a probability from 0 to 1")
 
     @property
     def outputs(self) -> int:
