@@ -1,4 +1,4 @@
-"""A teacher whose answer is a vector: from ``features:MODEL`` and a photograph to a student for new classes, to ONNX."""
+"""A teacher whose answer is a vector: from ``features:MODEL`` and a photograph to a student, new classes, and ONNX."""
 
 import json
 from pathlib import Path
