@@ -14,7 +14,17 @@ from exuno.cli import main
 from exuno.data.batches import ArrayData
 from exuno.distill.options import DistillConfig, Loss, Mix, completed
 from exuno.distill.untested import NoData
-from exuno.distill.vectors import Comparison, VectorDistillation, cosines, joined, similarity, width_of, with_names
+from exuno.distill.vectors import (
+    Comparison,
+    VectorDistillation,
+    check_names,
+    cosines,
+    joined,
+    similarity,
+    width_of,
+    with_names,
+)
+from exuno.engine.errors import ExunoError
 from exuno.engine.method import Numbers
 from exuno.models.build import build_net
 from exuno.models.card import Hearing, ModelCard
@@ -140,6 +150,7 @@ def test_a_student_that_starts_from_weights_loses_its_last_layer(vit: Path, tmp_
         (["--teacher", "features:table.hdf5"], "features:table.hdf5 is a file of features, and here a model is needed"),
         (["--teacher", "run:{student}"], "imitate it as --teacher features:MODEL"),
         (["--source", "features:run:{vit}"], "is a model"),
+        (["--data", "moving-digits"], "has clips, and features are imitated of single images"),
     ],
 )
 def test_mistakes(fails: Any, student: Path, vit: Path, tmp_path: Path, more: list[str], told: str) -> None:
@@ -250,6 +261,17 @@ def test_names_are_one_linear_layer() -> None:
         expected = named.net.head(guesses / guesses.norm(dim=1).mean())  # type: ignore[operator]
         torch.testing.assert_close(found(images), expected, rtol=1e-4, atol=1e-5)
     assert (found.card.class_names, found.card.classes) == (NAMES, 3)
+
+
+def test_a_student_that_cannot_get_names_is_told_before_it_learns() -> None:
+    named = network(0, 3, class_names=NAMES)
+    student = network(1)
+    before = torch.random.get_rng_state()
+    check_names(student, named)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    student = load_model("torchvision:squeezenet1_1", classes=0, input_size=(32, 32), pretrained=False)
+    with pytest.raises(ExunoError, match="last layer of torchvision:squeezenet1_1 is not a linear one"):
+        check_names(student, named)
 
 
 def test_the_loss_that_a_teacher_calls_for() -> None:

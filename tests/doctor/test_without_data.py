@@ -36,7 +36,7 @@ def test_the_places_are_those_that_data_give(tmp_path: Path, capsys: Any) -> Non
         words = ["doctor", teacher, *SOURCES, *given, "--size", "12", "--smoke", "--devices", "cpu"]
         assert main([*words, "--run-dir", str(run)]) == 0
         runs.append(json.loads((run / "result.json").read_text()))
-    assert "the places are those that data would give" in " ".join(capsys.readouterr().out.split())
+    assert "the places are those that data would give (at the same --size)" in " ".join(capsys.readouterr().out.split())
     bare, known = runs
     assert [each["spec"] for each in bare["ranking"]] == [each["spec"] for each in known["ranking"]]
     for one, other in zip(bare["ranking"], known["ranking"], strict=True):

@@ -26,7 +26,16 @@ from exuno.distill.source import write_figures
 from exuno.distill.teacher import doubts, teacher_logits
 from exuno.distill.untested import NOTE, compared, meant_for, unseen
 from exuno.distill.vectors import NOTE as OF_VECTORS
-from exuno.distill.vectors import Comparison, VectorDistillation, joined, similarity, with_names, zero_shot
+from exuno.distill.vectors import (
+    Comparison,
+    VectorDistillation,
+    check_names,
+    check_pictures,
+    joined,
+    similarity,
+    with_names,
+    zero_shot,
+)
 from exuno.engine import session
 from exuno.engine.devices import dtype_of, make_accelerator
 from exuno.engine.errors import ExunoError, tell
@@ -156,7 +165,8 @@ def prepare(
     """Opens source and student, and checks that all fit each other; ``folder`` keeps what the teacher chose."""
     if config.data is not None:
         check_seen(config.teacher, teacher.card.lineage, config.data, config.data_root, config.held)
-    vectors = embedded(config.teacher) is not None
+    if vectors := embedded(config.teacher) is not None:
+        check_pictures(teacher, test)
     judge = zero_shot(config.teacher) if vectors else teacher
     if judge and (config.data is not None or not vectors):
         test = match_labels(judge, test, "the teacher", config.classes)
@@ -164,6 +174,8 @@ def prepare(
     session.seed_everything(config.run.seed)
     classes = (0, None) if vectors else (teacher.card.classes, teacher.card.class_names or test.classes)
     student = model_for(config.student, config.pretrained, test, size, config.mel, *classes, config.classes)
+    if vectors and judge:
+        check_names(student, judge)
     size = loaded_size(size, teacher, student)
     channels = max(teacher.card.in_chans, student.card.in_chans)
     frames = max(teacher.card.frames or 0, student.card.frames or 0)
@@ -224,19 +236,13 @@ def train(config: DistillConfig, run: Run, stated: DistillConfig) -> None:
     measured = None
     if accelerator.is_main_process and config.data is not None and setup.judge:
         measured = measure_teacher(config, run, setup, setup.judge, accelerator.device)
-    evaluator, comparison = (
-        top1(
-            "student" if config.data is not None else "agreement",
-            setup.student,
-            setup.test,
-            setup.size,
-            config.run.workers,
-        ),
-        None,
-    )
+    comparison = None
     if isinstance(method, VectorDistillation):
         comparison = Comparison(method, setup.test, setup.size, config.run.workers)
         evaluator = comparison.evaluator()
+    else:
+        name = "student" if config.data is not None else "agreement"
+        evaluator = top1(name, setup.student, setup.test, setup.size, config.run.workers)
     outcome = fit(
         method,
         setup.loader,
@@ -249,7 +255,7 @@ def train(config: DistillConfig, run: Run, stated: DistillConfig) -> None:
         title="distill",
     )
     if accelerator.is_main_process:
-        found = {}
+        found: dict[str, Any] = {}
         if comparison:
             setup, found = named(config, setup, comparison, accelerator.device)
         conclude(config, run, setup, measured, outcome, accelerator.device, found)

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
+from exuno.data.base import Data, modality
 from exuno.distill.method import Distillation, mix
+from exuno.engine.errors import ExunoError
 from exuno.engine.method import Batch, Numbers, StepOutput
 from exuno.engine.training import Evaluator
 from exuno.evaluate.measure import logits, ordered_batches
@@ -41,14 +43,16 @@ def zero_shot(spec: str) -> Classifier | None:
     return load_model(inner, pretrained=True) if inner.startswith("clip:") and parse(inner, False).classes else None
 
 
-@torch.inference_mode()
-def width_of(model: Classifier) -> int:
-    """How many numbers its answer has.
+def check_pictures(teacher: Classifier, data: Data) -> None:
+    """Raises ExunoError where one of the two is not of single images."""
+    check_images(teacher)
+    if (kind := modality(data)) != "image":
+        raise ExunoError(f"{data.name} has {kind}s, and features are imitated of single images", "Give such --data.")
 
-    Raises:
-        ExunoError: it takes clips or recordings.
-    """
-    check_images(model)
+
+@torch.no_grad()
+def width_of(model: Classifier) -> int:
+    """How many numbers its answer has."""
     training = model.training
     black = torch.zeros(1, model.card.in_chans, *model.card.input_size, device=model.mean.device)
     try:
@@ -160,6 +164,13 @@ def joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     for key in one.keys() & other.keys():
         both[key] = one[key] | other[key] if isinstance(one[key], dict) else [*one[key], *other[key]]
     return one | other | both
+
+
+def check_names(student: Classifier, named: Classifier) -> None:
+    """Raises ExunoError, before anything is learned, for a student that could not get the names as a last layer."""
+    names = named.card.class_names or ()
+    with torch.random.fork_rng(devices=[]):
+        with_head(student, torch.zeros(len(names), width_of(student)), torch.zeros(len(names)), names)
 
 
 @torch.no_grad()

@@ -188,10 +188,10 @@ def entropy_table(spec: str, entropies: Mapping[float, float], patches: int) -> 
 
 
 WITHOUT_DATA = (
-    "the places are those that data would give, since they come from the teacher's answers to patches alone. What is "
-    "not known: whether the teacher is right about pictures of its classes. And the score was held against students of "
-    "teachers that were trained on labelled images, never of a zero-shot one. With a few labelled images (--data), ask "
-    "the teacher itself: exuno doctor without --sources."
+    "the places are those that data would give (at the same --size), since they come from the teacher's answers to "
+    "patches alone. What is not known: whether the teacher is right about pictures of its classes. And the score was "
+    "held against students of teachers that were trained on labelled images, never of a zero-shot one. With a few "
+    "labelled images (--data), ask the teacher itself: exuno doctor without --sources."
 )
 """What a ranking is worth of which no images are known."""
 

@@ -79,6 +79,8 @@ def _without_last(card: ModelCard) -> nn.Module:
     one, two = replace(card, classes=1), replace(card, classes=2)
     net, other = built(one), outline(two) if card.arch.startswith("torchvision:") else _unused(two)
     layer = last_layer(net, other)
+    if layer is None and is_own(card.arch):  # it never had one
+        return net
     if layer is None:
         raise ExunoError(f"{card.arch} has no one last layer that could be left out", "Take another architecture.")
     net.set_submodule(layer, nn.Identity())

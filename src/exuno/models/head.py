@@ -32,10 +32,12 @@ def without_head(model: Classifier) -> Classifier:
     """``model`` without its last layer: its answer is the vector that went into that.
 
     Raises:
-        ExunoError: if not one layer depends on the number of classes.
+        ExunoError: if more than one layer depends on the number of classes, or the network is built otherwise then.
     """
     card = replace(model.card, classes=0, class_names=None)
     net, state = build_net(card), model.net.state_dict()
+    if not net.state_dict().keys() <= state.keys():
+        raise ExunoError(f"{card.arch} is another network without its last layer", "Take another architecture.")
     net.load_state_dict({key: state[key] for key in net.state_dict()})
     return Classifier(net, card)
 
