@@ -35,6 +35,7 @@ class Clustering(Method):
         seed: of clustering, sampling and last layers.
     """
 
+    compilable = True
     labels: Tensor
     at: Tensor
 
