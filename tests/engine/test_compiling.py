@@ -107,13 +107,13 @@ def test_the_others_are_not_compiled_and_say_so(name: str) -> None:
 
 
 class Toy(Plain):
-    """With dropout and a batch normalisation; a careless one reads a value."""
+    """With dropout and a batch normalisation; a broken one is no single graph."""
 
     compilable = True
 
-    def __init__(self, careless: bool = False, fail_at: int | None = None) -> None:
-        super().__init__(careless)
-        self.norm, self.fail_at = torch.nn.BatchNorm1d(3), fail_at
+    def __init__(self, broken: bool = False, fail_at: int | None = None) -> None:
+        super().__init__()
+        self.norm, self.broken, self.fail_at = torch.nn.BatchNorm1d(3), broken, fail_at
 
     def numbers(self, at: TrainState) -> dict[str, float]:
         if at.step == self.fail_at:
@@ -121,7 +121,10 @@ class Toy(Plain):
         return super().numbers(at)
 
     def forward(self, batch: Batch, numbers: Numbers) -> StepOutput:
-        return super().forward({"x": self.norm(batch["x"])}, numbers)
+        out = super().forward({"x": self.norm(batch["x"])}, numbers)
+        if self.broken:
+            torch._dynamo.graph_break()
+        return out
 
     def parameter_groups(self, optim: Optim) -> list[dict[str, Any]]:
         return [*super().parameter_groups(optim), {"params": list(self.norm.parameters())}]
@@ -162,8 +165,8 @@ def test_a_compiled_training_is_the_training_and_goes_on(tmp_path: Path, capsys:
 def test_what_cannot_be_compiled_is_done_as_if_nobody_had_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plain, _ = train(tmp_path / "plain", "off", careless=True)
-    asked, how = train(tmp_path / "asked", "on", careless=True)
+    plain, _ = train(tmp_path / "plain", "off", broken=True)
+    asked, how = train(tmp_path / "asked", "on", broken=True)
     assert not how.compiled
     assert "exuno: steps are not compiled (" in capsys.readouterr().err
     assert same(asked, plain)

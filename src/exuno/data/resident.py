@@ -99,7 +99,11 @@ def on_device(keys: list[Key], which: int, device: torch.device) -> tuple[Tensor
     """The positions (``which`` = 0) or draws (1) of batches, copied to the device all at once."""
     if not keys:
         return ()
-    return torch.from_numpy(np.concatenate([key[which] for key in keys])).to(device).split([len(key[which]) for key in keys])
+    return (
+        torch.from_numpy(np.concatenate([key[which] for key in keys]))
+        .to(device)
+        .split([len(key[which]) for key in keys])
+    )
 
 
 def settled(preparer: Preparer, device: torch.device) -> Preparer:
