@@ -10,10 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runs import command, curve, hours_to, rate, result
-from speeds import Rows, name
-
-from common import record
+from runs import command, curve, hours_to, logged, rate, result
+from speeds import Rows, told
 
 
 @dataclass(frozen=True)
@@ -56,8 +54,8 @@ def percent(x: float) -> str:
 
 
 RECIPE = ("--optim.name", "muon", "--optim.lr", "3e-3", "--batch-size", "512")
-"""On top of the preset cifar10-fast: more steps and Muon, what docs/recipes.md found to count. Not yet tried on a GPU."""
-PHOTO_BATCH, PATCHES = 512, 4_000_000
+"""On top of the preset cifar10-fast: more steps and Muon, which count by docs/recipes.md; not yet tried on a GPU."""
+PATCHES = 4_000_000
 
 
 def photo(folder: Path, plan: Plan) -> None:
@@ -96,7 +94,8 @@ def photo(folder: Path, plan: Plan) -> None:
         values = {"seconds": f"{seconds:.0f}", "million images": f"{images / 1e6:.1f}", "top-1": percent(top1)}
         rows.append({"what": what, **values, "hours to 93 / 94.14 %": hours})
         teacher = percent(result(folder / "probe")["metrics"]["teacher/top1"])
-        record("GPU: CIFAR-10 from one photograph", rows, f"benchmarks/gpu/measure.py photo, {name()}; one seed; teacher {teacher}. Published: 94.14 %, WRN-40-4 to WRN-16-4, 50 million images.")  # fmt: skip
+        note = f"one seed; teacher {teacher}; published: 94.14 %, WRN-40-4 to WRN-16-4, 50 million images"
+        told("GPU: CIFAR-10 from one photograph", rows, "photo", f"; {note}")
 
     probe = run("probe", "cifar10-fast", (16 if plan.tiny else 300) * recipes["cifar10-fast"][1])
     speed = rate(probe, recipes["cifar10-fast"][1])
@@ -121,50 +120,19 @@ def trained_agreement(run: Path) -> float:
     return curve(run, "train/agreement")[-1][1]
 
 
-SMALL = [
-    "--size",
-    "32",
-    "--batch-size",
-    "256",
-    "--drop-path",
-    "0",
-    "--views.scale",
-    "0.35",
-    "1",
-    "--views.local",
-    "0",
-    "--views.blur",
-    "0",
-    "0",
-    "0",
-    "--head.outputs",
-    "512",
-    "--head.hidden",
-    "256",
-    "--head.bottleneck",
-    "64",
-    "--head.norm",
-    "batch",
-    "--validation.resize",
-    "32",
-    "--optim.lr",
-    "2e-3",
-    "--optim.weight-decay",
-    "0.05",
-    "--optim.weight-decay-end",
-    "0.05",
-    "--optim.warmup",
-    "0.05",
-]
-PHASE_1 = (
-    "--weights.masked 0.3 --teacher.momentum 0.99 --teacher.temperature 0.04 0.04 --teacher.patch-temperature 0.04 0.04"
+SMALL = (
+    "--size 32 --batch-size 256 --drop-path 0 --views.scale 0.35 1 --views.local 0 --views.blur 0 0 0 "
+    "--head.outputs 512 --head.hidden 256 --head.bottleneck 64 --head.norm batch --validation.resize 32 --optim.lr 2e-3 "
+    "--optim.weight-decay 0.05 --optim.weight-decay-end 0.05 --optim.warmup 0.05"
 )
+PHASE_1 = "--weights.masked 0.3 --teacher.momentum 0.99 --teacher.temperature 0.04 0.04"
+PHASE_1 += " --teacher.patch-temperature 0.04 0.04"
 
 
 def fewshot(folder: Path, plan: Plan) -> None:
     """CIFAR-FS for some minutes: half of the time for each phase, by the recipe of docs/reproductions.md."""
     data, epoch = data_of(plan, "cifar-fs", "digits"), 100 if plan.tiny else 38_400
-    words = [*data, *SMALL, "--evaluations", 6, "--no-images"]
+    words = [*data, *SMALL.split(), "--evaluations", 6, "--no-images"]
     if plan.tiny:
         words += ["--size", 8, "--validation.resize", 8, "--batch-size", 32, "--validation.episodes", 20]
     model = "exuno:vit_64_2_2_4" if plan.tiny else "exuno:vit_128_4_4_8"
@@ -194,15 +162,13 @@ def fewshot(folder: Path, plan: Plan) -> None:
                 "hours to the published 1-shot": hours_to(way, published[0]),
             }
         )
-        record("GPU: CIFAR-FS", rows, f"benchmarks/gpu/measure.py fewshot, {name()}; {model}, 32 px, one seed. Hours by the validation curve. Published: ViT-S/16, 224 px.")  # fmt: skip
+        note = f"{model}, 32 px, one seed; hours by the validation curve; published: ViT-S/16, 224 px"
+        told("GPU: CIFAR-FS", rows, "fewshot", f"; {note}")
 
 
 def validated(run: Path) -> list[str]:
     """What was measured on validation classes on the way."""
-    import json
-
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return sorted({key for line in lines for key in line if key.startswith("val/")})
+    return sorted({key for line in logged(run) for key in line if key.startswith("val/")})
 
 
 def poster(folder: Path, plan: Plan) -> None:
@@ -230,4 +196,5 @@ def poster(folder: Path, plan: Plan) -> None:
             "hours to 42.3 %": hours_to(way, 0.423),
         }
     ]
-    record("GPU: a poster of CIFAR-10 at 0.3 images per class", rows, f"benchmarks/gpu/measure.py poster, {name()}; one seed. Hours by the curve on held-out images.")  # fmt: skip
+    note = "one seed; hours by the curve on held-out images"
+    told("GPU: a poster of CIFAR-10 at 0.3 images per class", rows, "poster", f"; {note}")

@@ -4,11 +4,13 @@ the device, and how far some minutes go towards published accuracies.
 Each part runs in a process of its own with a time limit, and its tables are in OUT/RESULTS.md, as they grow, and its
 words in OUT/results.txt; ``--keep`` moves the tables into benchmarks/RESULTS.md afterwards.
 
-    python benchmarks/gpu/measure.py [PART ...] [--out DIR] [--minutes M] [--data-root DIR] [--teacher SPEC] [--source PHOTO]
+    python benchmarks/gpu/measure.py [PART ...] [--out DIR] [--minutes M] [--data-root DIR] [--teacher SPEC]
+        [--source PHOTO]
     python benchmarks/gpu/measure.py --keep DIR
     parts: first   = agree students clips posters views patches price fewshot
            second  = photo poster
-           of these, fewshot needs CIFAR-100 in --data-root, photo and poster CIFAR-10 (photo a --teacher, or it trains one)
+           of these, fewshot needs CIFAR-100 in --data-root, photo and poster CIFAR-10; photo trains a teacher if it
+           gets none
     --tiny: the same path on any processor, for nothing but to see that it works
 """
 

@@ -135,9 +135,8 @@ def train(folder: Path, way: Any, **toy: Any) -> tuple[dict[str, Tensor], Result
     method, options = Toy(**toy), RunOptions(run_dir=folder, devices="cpu", compile=way)
     run = open_run("teach", None, {"a": 1}, {}, options)
     try:
-        done = fit(
-            method, Batches(), optim=PLANS["adamw"], steps=12, run=run, accelerator=make_accelerator(options), evaluations=4
-        )  # fmt: skip
+        where, optim = make_accelerator(options), PLANS["adamw"]
+        done = fit(method, Batches(), optim=optim, steps=12, run=run, accelerator=where, evaluations=4)
     finally:
         run.close()
     return {name: x.detach().clone() for name, x in method.state_dict().items()}, done

@@ -192,7 +192,9 @@ def test_the_network_answers_for_every_view() -> None:
     out = method.student(wide, mask, near, centred=True)
     some = torch.tensor([3, 40, 95])
     alone = method.student(wide, mask, near, rows=some, centred=True)
-    assert out.patch is not None and out.patch_mean is not None and alone.patch is not None
+    assert out.patch is not None
+    assert out.patch_mean is not None
+    assert alone.patch is not None
     torch.testing.assert_close(alone.patch, out.patch.flatten(0, 2)[some])
     torch.testing.assert_close(method.student(wide, mask, near, rows=some).patch, alone.patch)
     torch.testing.assert_close(out.patch_mean, out.patch.mean((0, 1, 2)))

@@ -1,8 +1,8 @@
 """torch.compile for plain trainings: forward and backward pass of a method become a few fused kernels.
 
 It gains little where steps are recorded (``engine/graph.py``): WRN-40-4 → WRN-16-4 on one H100 went from 30,500 to
-31,500 images/s, after 34 s of compiling. So ``auto`` compiles only what is not recorded, on a GPU, and only where enough
-of the run is left to repay that at so small a gain; else the user asks for it.
+31,500 images/s, after 34 s of compiling. So ``auto`` compiles only what is not recorded, on a GPU, and only where
+enough of the run is left to repay that at so small a gain; else the user asks for it.
 
 A method is compiled in place and as one graph: names of weights, checkpoints and evaluations do not know of it, and
 nothing has been computed where compiling fails, so that the training goes on as it was.

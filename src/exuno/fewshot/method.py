@@ -168,9 +168,9 @@ class MaskedDistillation(Method):
         """One step. ``batch``: images uint8 [B, C, S, S]; labels int64 [B]; index int64 [B]."""
         config = self.config
         draws = numbers["epoch"].long() * self.images + batch["index"]
-        rows = self.side // self.student.backbone.patch_embed.patch_size[0]
+        across = self.side // self.student.backbone.patch_embed.patch_size[0]
         wide, near = make_views(batch["images"], draws, config.views, self.side, config.run.seed)
-        mask = make_masks(draws, config.mask, (rows, rows), config.run.seed)
+        mask = make_masks(draws, config.mask, (across, across), config.run.seed)
         wide, near = self._normalised(wide), None if near is None else self._normalised(near)
         hidden = hidden_rows(mask, most_masked(config.mask, mask.shape[2])) if config.weights.masked else None
         rows = hidden if self.masked_alone else None
