@@ -122,8 +122,8 @@ def trained_agreement(run: Path) -> float:
 
 SMALL = (
     "--size 32 --batch-size 256 --drop-path 0 --views.scale 0.35 1 --views.local 0 --views.blur 0 0 0 "
-    "--head.outputs 512 --head.hidden 256 --head.bottleneck 64 --head.norm batch --validation.resize 32 --optim.lr 2e-3 "
-    "--optim.weight-decay 0.05 --optim.weight-decay-end 0.05 --optim.warmup 0.05"
+    "--head.outputs 512 --head.hidden 256 --head.bottleneck 64 --head.norm batch --validation.resize 32 "
+    "--optim.lr 2e-3 --optim.weight-decay 0.05 --optim.weight-decay-end 0.05 --optim.warmup 0.05"
 )
 PHASE_1 = "--weights.masked 0.3 --teacher.momentum 0.99 --teacher.temperature 0.04 0.04"
 PHASE_1 += " --teacher.patch-temperature 0.04 0.04"
