@@ -39,7 +39,7 @@ def agree(folder: Path, tiny: bool) -> None:
         "selfsup simclr": [*base, "--method", "simclr", "--settings", "hidden=32", "--precision", "no"],
         "selfsup dino": [*base, "--method", "dino", "--settings", "hidden=32", "--precision", "no"],
         "fewshot pretrain, masked tokens alone": ["fewshot", "pretrain", *fewshot],
-        "poster, gradient matching": ["poster", *poster, "--algorithm", "dc"],
+        "poster, gradient matching": ["poster", *poster, "--algorithm", "gm"],
     }
     for number, (what, words) in enumerate(cases.items()):
         ways = [folder / f"{number}-{way}" for way in ("recorded", "plain")]

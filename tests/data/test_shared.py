@@ -54,14 +54,14 @@ def test_processes_share_a_set(world: int, tmp_path: Path) -> None:
     ]
     try:
         for process in processes:
-            _, said = process.communicate(timeout=240)
+            _, said = process.communicate(timeout=600)
             assert process.returncode == 0, said.decode()[-3000:]
     finally:
         for process in processes:
             process.kill()
     alone = train(tmp_path / "alone", Resident(DATA, 12, MOVES, 3, device=CPU))
-    assert (alone - 1).abs().max() > 0.01, "nothing was learned"
-    torch.testing.assert_close(torch.load(tmp_path / "shared/weights.pt"), alone, rtol=1e-5, atol=1e-6)
+    assert (alone - 1).abs().max() > 1e-3, "nothing was learned"
+    torch.testing.assert_close(torch.load(tmp_path / "shared/weights.pt"), alone, rtol=1e-6, atol=0)
 
 
 def work(folder: Path) -> None:
