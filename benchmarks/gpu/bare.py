@@ -29,8 +29,8 @@ class Pair:
 
 
 PAIRS = (
-    Pair("exuno:resnet56", "exuno:wrn_16_4", 32, 1024, 400, 0.9),
-    Pair("exuno:wrn_40_4", "exuno:wrn_16_4", 32, 512, 400, 0.9),
+    Pair("exuno:resnet56", "exuno:wrn_16_4", 32, 1024, 320, 0.9),
+    Pair("exuno:wrn_40_4", "exuno:wrn_16_4", 32, 512, 320, 0.9),
     Pair("exuno:convnet_2_64", "exuno:convnet_2_64", 8, 4096, 600, 200_000),
     Pair("timm:resnet18", "timm:resnet50", 224, 256, 48, 0.9),
 )

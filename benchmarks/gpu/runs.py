@@ -23,14 +23,21 @@ def command(*words: object) -> float:
     Raises:
         SystemExit: it failed; it has said why.
     """
+    clean()
     started = time.perf_counter()
     line = [str(word) for word in words]
     if code := main(line):
         raise SystemExit(f"exuno {' '.join(line)} ended with {code}")
+    seconds = time.perf_counter() - started
+    clean()
+    return seconds
+
+
+def clean() -> None:
+    """Gives back the memory of what ran before, which a set on the device is measured against."""
     gc.collect()
     if DEVICE.type == "cuda":
         torch.cuda.empty_cache()
-    return time.perf_counter() - started
 
 
 def logged(folder: Path) -> list[dict[str, Any]]:

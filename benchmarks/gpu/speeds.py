@@ -169,12 +169,12 @@ def patches(folder: Path, tiny: bool) -> None:
 
 
 def price(folder: Path, tiny: bool) -> None:
-    """What determinism and compiling cost and give, and how far a teacher's answers move in bf16."""
+    """What determinism costs, and how far a teacher's answers move in bf16."""
     pair, rows = (TINY if tiny else PAIRS)[0], []
 
     def row(what: str, found: str) -> None:
         rows.append({"what": what, "found": found})
-        told("GPU: the price of determinism, of bf16 and of compiling", rows, "price")
+        told("GPU: the price of determinism and of bf16", rows, "price")
 
     found: dict[bool, list[float]] = {False: [], True: []}
     for turn in range(2):
@@ -191,10 +191,13 @@ def price(folder: Path, tiny: bool) -> None:
             half = teacher(images).float()
     same = (full.argmax(1) == half.argmax(1)).float().mean()
     row("same answer in bf16, random weights", f"{same:.4f}")
-    spec, data = (
-        save_random(pair.teacher, pair.side, folder / "teacher"),
-        random_images(folder / "d.npz", pair.side, 200),
-    )
+
+
+def compiled(folder: Path, tiny: bool) -> None:
+    """What torch.compile gives and costs where steps are not recorded, beside recording them."""
+    pair, rows = (TINY if tiny else PAIRS)[0], []
+    spec = save_random(pair.teacher, pair.side, folder / "teacher")
+    data = random_images(folder / "data.npz", pair.side, 200)
     ways: Sequence[tuple[str, tuple[Any, ...]]] = (
         ("recorded", ()),
         ("started one by one", ("--no-graphs", "--compile", "off")),
@@ -203,4 +206,5 @@ def price(folder: Path, tiny: bool) -> None:
     for number, (way, options) in enumerate(ways):
         place = folder / f"way{number}"
         took = command(*distilling(pair, spec, data, *options, "--run-dir", place, steps=min(pair.steps, 200)))
-        row(f"exuno distill, {way}, images/s", f"{rate(place, pair.batch):,.0f} ({took:.0f} s in all)")
+        rows.append({"way": way, "images/s": f"{rate(place, pair.batch):,.0f}", "seconds, all": f"{took:.0f}"})
+        told("GPU: recorded and compiled steps", rows, "compiled")

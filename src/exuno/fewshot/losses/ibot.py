@@ -64,15 +64,17 @@ def masked(student: Tensor, teacher: Tensor, mask: Tensor, mode: Mode = "paper",
         mode: how patches are weighted.
         rows: of :func:`hidden_rows`, int64 [M]; what is not masked weighs nothing.
     """
-    alone, outputs = student.ndim == 2, student.shape[-1]
+    alone, outputs, exact = student.ndim == 2, student.shape[-1], reads_are_free(mask.device)
     rows = hidden_rows(mask) if rows is None else rows
     per_view, hidden = mask.flatten(0, 1).sum(1), mask.flatten()
     table = teacher.detach().reshape(-1, outputs)
 
     def targets(block: slice) -> Tensor:
         chosen = rows[block]
-        found = (table[block] if alone else table[chosen]) * hidden[chosen, None]
-        return found if mode == "paper" else found.div_(per_view.clamp(min=1)[chosen // mask.shape[2], None])
+        found = table[block] if alone else table[chosen]
+        if not exact:
+            found = found * hidden[chosen, None]
+        return found if mode == "paper" else found / per_view.clamp(min=1)[chosen // mask.shape[2], None]
 
     total = soft_cross_entropy(student.reshape(-1, outputs), targets, None if alone else rows)
     count = per_view.sum() if mode == "paper" else torch.full_like(per_view.sum(), len(per_view))
