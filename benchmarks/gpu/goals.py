@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runs import command, curve, hours_to, logged, rate, result
+from runs import command, curve, hours_to, logged, rate, result, save_random
 from speeds import Rows, told
 
 
@@ -56,9 +56,11 @@ def photo(folder: Path, plan: Plan) -> None:
     """CIFAR-10 from one photograph: the preset cifar10-fast as it is and with ``RECIPE`` at a twelfth of the time
     each, then the better one, by its agreement with the teacher on patches, for most of the rest."""
     base = ["distill", "cifar10-fast", "--source", plan.source, "--no-images", *data_of(plan, "cifar10", "digits")]
-    base += ["--teacher", plan.teacher] if plan.teacher else []
     if plan.tiny:
         base += ["--student", "exuno:convnet_1_8", "--size", 8]
+        base += ["--teacher", save_random("exuno:convnet_1_8", 8, folder / "teacher")]
+    elif plan.teacher:
+        base += ["--teacher", plan.teacher]
     recipes: dict[str, tuple[tuple[str, ...], int]] = {
         "cifar10-fast": ((), 1024),
         "Muon, batches of 512": (RECIPE, 512),

@@ -41,7 +41,8 @@ SLOW = 20  # times as long on any processor
 def parsed(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=" ".join([*CALLS, *LIMITS]), default=["first"])
-    parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", "results")), help="gets tables and curves")
+    out = Path(os.environ.get("OUT", "results"))
+    parser.add_argument("--out", type=Path, default=out, help="gets tables and curves; a new folder")
     parser.add_argument("--minutes", type=float, default=7.0, help="of all parts together")
     parser.add_argument("--data-root")
     parser.add_argument("--teacher")
