@@ -208,10 +208,16 @@ def test_other_verbs_refuse_it(line: str, capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.slow
-def test_by_the_real_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_by_the_real_backend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(compiling, "BACKEND", "inductor")
     plain, _ = train(tmp_path / "plain", "off")
+    capfd.readouterr()
     compiled, how = train(tmp_path / "compiled", "on")
     assert how.compiled
+    said = capfd.readouterr().err
+    assert said.count("exuno: steps are compiled") == 1
+    assert not [line for line in said.splitlines() if line.startswith("W") or "arning" in line], "from a library"
     for name, x in plain.items():
         torch.testing.assert_close(compiled[name], x, rtol=1e-4, atol=1e-5)

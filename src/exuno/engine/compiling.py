@@ -8,6 +8,8 @@ A method is compiled in place and as one graph: names of weights, checkpoints an
 nothing has been computed where compiling fails, so that the training goes on as it was.
 """
 
+import logging
+import os
 import time
 import warnings
 from collections.abc import Callable
@@ -29,7 +31,18 @@ WATCHED = (10, 30)
 REPAYS = 20 * 60.0
 """Seconds of training that half a minute of compiling is worth, at the gain of 3 % that was measured."""
 
+CHATTY = ("torch._dynamo", "torch._inductor", "torch._functorch", "torch.utils.cpp_extension")
+"""What has things to say while it compiles that are of no use to who trains."""
+
 T = TypeVar("T")
+
+
+def hush() -> None:
+    """Keeps them off the screen, unless torch's own TORCH_LOGS asks for them."""
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\._(dynamo|inductor|functorch)")
+    if "TORCH_LOGS" not in os.environ:
+        for name in CHATTY:
+            logging.getLogger(name).setLevel(logging.ERROR)
 
 
 class Compilation:
@@ -95,7 +108,7 @@ class Compilation:
             self.tell("exuno: steps are not compiled (this method is not one graph)")
             return
         torch._dynamo.reset()  # of other trainings in this process, which count towards a limit
-        warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\._(dynamo|inductor|functorch)")
+        hush()
         torch._inductor.config.fallback_random = True  # dropout and noise as in steps that are not compiled
         self.method.compile(backend=BACKEND, fullgraph=True, dynamic=False)
         self.tried = True

@@ -140,9 +140,8 @@ class MaskedDistillation(Method):
         self.student.backbone.set_drop_path(config.drop_path)
         self._rest()
         # Batch normalisation of tokens has to see all of them.
-        self.masked_alone = (
-            bool(config.weights.masked and not config.weights.patch_level) and config.head.norm != "batch"
-        )
+        alone = config.weights.masked > 0 and not config.weights.patch_level
+        self.masked_alone = alone and config.head.norm != "batch"
         self.layer = nn.Linear(backbone.embed_dim, classes) if config.weights.supervised else None
         self.register_buffer("centre", torch.zeros(projection.outputs[0]))
         self.register_buffer("patch_centre", torch.zeros(projection.outputs[1]))
