@@ -80,9 +80,7 @@ def work(folder: Path) -> None:
         assert len(shared.lying[0]) == len(range(options["rank"], 23, options["world"]))
         if accelerator.is_main_process:  # alone, for a look
             same([shared.first()], [fetched.first()], tolerance)
-    soft = [
-        kind(Photographs(soft=True), 4, MOVES, 3, drop_last=False, device=CPU, **options) for kind in (Shared, Loader)
-    ]
+    soft = [kind(Photographs(soft=True), 12, MOVES, 3, device=CPU, **options) for kind in (Shared, Loader)]
     same(soft[0].epoch(1), soft[1].epoch(1), 0)
     # What does not fit on one of them lies on none.
     assert batches.fits(100, 100 / options["world"], options["world"])
