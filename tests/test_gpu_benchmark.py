@@ -16,8 +16,8 @@ def modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     before = set(sys.modules)
     for folder in (FOLDER, FOLDER / "gpu"):
         monkeypatch.syspath_prepend(str(folder))
-    import measure
-    import runs
+    import measure  # pyright: ignore[reportMissingImports]
+    import runs  # pyright: ignore[reportMissingImports]
 
     yield measure, runs
     for name in set(sys.modules) - before:
