@@ -1,5 +1,6 @@
 """What presets say of themselves holds: their commands mean their values, and what differs from the paper is told."""
 
+import re
 import shlex
 from dataclasses import replace
 from typing import Any
@@ -50,6 +51,22 @@ def test_the_command_of_a_preset_means_its_values(verb: str, name: str) -> None:
     else:
         typed = replace(typed, data_root=held.data_root)
     assert typed == held
+
+
+RATE = re.compile(r"^(?P<count>[\d.]+) million \S+, at (?P<rate>[\d,]+)/s on one H100 .*?(?P<time>[\d.]+) minutes")
+
+
+@pytest.mark.parametrize(("verb", "name"), sorted(files()))
+def test_the_cost_of_a_preset_is_work_and_time_only_by_a_rate(verb: str, name: str) -> None:
+    preset = read(verb, name)
+    cost = preset.about.get("cost", "")
+    assert not re.search(r"estimated[^;]*(GPU|H100)", cost), "a guess; say how much work it is"
+    if found := RATE.match(cost):
+        minutes = float(found["count"]) * 1e6 / float(found["rate"].replace(",", "")) / 60
+        assert float(found["time"]) == pytest.approx(minutes, rel=0.02)
+    config = preset.config
+    if (count := re.match(r"([\d.]+) million images", cost)) and "patches" in config and "epochs" in config:
+        assert float(count[1]) * 1e6 == pytest.approx(config["patches"] * config["epochs"], rel=0.03)
 
 
 def test_presets_of_one_photograph_are_there() -> None:

@@ -66,7 +66,7 @@ def check_training(config: TrainingConfig) -> None:
     check_fields(config)
     check_optim(config.optim)
     check_augment(config.augment)
-    check_run(config.run, any_loader=True)
+    check_run(config.run, plain=True)
     if config.run.loader == "dali":
         check_dali()
 

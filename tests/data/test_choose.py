@@ -8,9 +8,10 @@ import torch
 
 from exuno.data import batches
 from exuno.data.base import ArrayData
-from exuno.data.batches import Drawn, Resident
+from exuno.data.batches import Drawn
 from exuno.data.images.photo import load_photo
 from exuno.data.loader import Loader
+from exuno.data.resident import Resident
 from exuno.distill.source import FreshPatches, Patches
 from exuno.engine.options import Augment
 from exuno.synth.options import ImageOptions, VideoOptions

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exuno.data.base import ArrayData
-from exuno.data.batches import Resident
 from exuno.data.loader import Loader
+from exuno.data.resident import Resident
 from exuno.engine.options import Augment
 
 CPU = torch.device("cpu")
@@ -98,7 +98,7 @@ def test_images_of_files_and_posters(augment: Augment | None, soft: bool) -> Non
 
 
 def test_workers_fetch_the_same_images(monkeypatch) -> None:
-    monkeypatch.setattr("exuno.data.batches.CHUNK", 3 * 3 * 64)
+    monkeypatch.setattr("exuno.data.resident.CHUNK", 3 * 3 * 64)
     alone, pool = (Resident(SETS["images"], 4, device=CPU, workers=n) for n in (0, 2))
     assert torch.equal(alone.lying[0], pool.lying[0])
     assert torch.equal(alone.lying[0], SETS["images"].images)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from exuno.data.base import ArrayData
-from exuno.data.batches import Resident
 from exuno.data.loader import Loader
+from exuno.data.resident import Resident
 from exuno.engine.devices import make_accelerator
 from exuno.engine.loop import fit
 from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState

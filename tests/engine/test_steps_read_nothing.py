@@ -39,6 +39,7 @@ from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
 from exuno.models.zoo.vit import Vit
 from exuno.poster.algorithms.distribution_matching import distribution_matching
+from exuno.poster.algorithms.gradient_matching import match
 from exuno.poster.algorithms.rat_bptt import rat_bptt
 from exuno.poster.augment import Augmentation
 from exuno.poster.context import Algorithm, InnerLoopContext
@@ -48,6 +49,7 @@ from exuno.poster.options import Inner, Unroll
 from exuno.poster.start import initial_label_array
 from exuno.selfsup.methods import Pretext
 from exuno.selfsup.methods.bigan import BiGAN
+from exuno.selfsup.methods.deepcluster import DeepCluster
 from exuno.selfsup.methods.dino import Dino
 from exuno.selfsup.methods.rotnet import RotNet
 from exuno.selfsup.methods.simclr import SimCLR
@@ -184,8 +186,8 @@ ORDER = torch.arange(6).view(2, 3).numpy()
     [(rat_bptt, "checkpointed", True), (rat_bptt, "reverse", False), (distribution_matching, "checkpointed", True)],
 )
 def test_poster(algorithm: Algorithm, backend: Any, learned: bool) -> None:
-    """Its draws and networks are the host's, sent without waiting. Gradient matching is missing: it asks once which
-    classes its real batch has."""
+    """Its draws and networks are the host's, sent without waiting. Gradient matching asks once: see below; trajectory
+    matching begins with networks that have values, and is the unrolled training of the first."""
     unroll = Unroll(window=2, total=3, backend=backend)
     augment = Augmentation("all:flip_color"), Augmentation("crop_cutout")
 
@@ -199,6 +201,30 @@ def test_poster(algorithm: Algorithm, backend: Any, learned: bool) -> None:
     context = InnerLoopContext(network, Inner(batch=5), unroll, *augment, 0)
     labels = initial_label_array(LAYOUT, ORDER, 6) if learned else fixed_labels(LAYOUT, ORDER, 6)
     trace(Distiller(torch.randn(1, 8, 12), labels, LAYOUT, algorithm, context), images(10), steps=1, gpu=False)
+
+
+def test_gradient_matching_asks_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which classes its real batch has, and its patches: all in one read."""
+    asked: list[int] = []
+    known = Tensor.tolist
+    monkeypatch.setattr(Tensor, "tolist", lambda x: asked.append(x.numel()) or known(x))
+    for name in ("item", "__bool__", "nonzero", "unique"):
+        monkeypatch.setattr(Tensor, name, forbidden)
+    weights = [torch.randn(6, 64, requires_grad=True)]
+    images, soft, classes = torch.randn(8, 1, 8, 8), torch.rand(5, 6), torch.arange(8) % 3
+    patches = torch.randn(5, 1, 8, 8, requires_grad=True)
+
+    def network(weights: Any, x: Tensor) -> Tensor:
+        return x.flatten(1) @ weights[0].T
+
+    told = network(weights, patches).log_softmax(1)
+    loss, _ = match(network, weights, told, soft, images, classes, [patches])
+    assert asked == [12]
+    assert loss.shape == ()
+
+
+def forbidden(*given: Any) -> Any:
+    raise AssertionError("a value was read")
 
 
 IBOT = LossWeights(cls=1.0, masked=1.0)
@@ -229,11 +255,15 @@ def test_fewshot(weights: LossWeights, mode: Any, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    "options", [RotNet(), BiGAN(codes=4, width=4), SimCLR(hidden=4), Dino(hidden=4)], ids=lambda one: type(one).__name__
+    "options",
+    [RotNet(), BiGAN(codes=4, width=4), SimCLR(hidden=4), Dino(hidden=4), DeepCluster(clusters=4)],
+    ids=lambda one: type(one).__name__,
 )
 def test_selfsup(options: Pretext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(views, "reads_are_free", lambda device: False)
-    trace(options.make(model(4, "convnet_2_4-batch", 3), 20, (8, 8), 0), images(6, 3), steps=1)
+    """By muon as well, which they may take."""
+    for optim in (PLAIN, Optim(name="muon")):
+        trace(options.make(model(4, "convnet_2_4-batch", 3), 20, (8, 8), 0), images(6, 3), optim, steps=1)
 
 
 class Careless(Supervised):

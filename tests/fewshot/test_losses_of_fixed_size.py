@@ -1,6 +1,7 @@
 """The losses as they run where the device is not asked how many terms there are: the same as where it is."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from test_fewshot_losses import MODES, problem
 from torch import Tensor
 
-from exuno.fewshot.losses import Term, ibot, masked, patch_level, smkd
+from exuno.fewshot.losses import Term, hidden_rows, ibot, masked, patch_level, smkd
 from exuno.fewshot.options import Mode
 
 LABELS = st.lists(st.integers(-1, 2), min_size=1, max_size=7)
@@ -48,11 +49,18 @@ def test_masked_patches_are_told(mode: Mode, share: float, seed: int) -> None:
     mask = torch.rand(p.patch.shape[:3], generator=torch.Generator().manual_seed(seed)) < share
     most = int(mask.sum(2).max())
     for bound in (None, most, most + 1):
-        both(lambda student, bound=bound: masked(student, p.teacher_patch, mask, mode, bound), p.patch)
+        both(lambda x, bound=bound: masked(x, p.teacher_patch, mask, mode, hidden_rows(mask, bound)), p.patch)
+        both(lambda x, bound=bound: masked(*picked(x, p.teacher_patch, mask, bound, mode)), p.patch)
+
+
+def picked(student: Tensor, teacher: Tensor, mask: Tensor, most: int | None, mode: Mode) -> Any:
+    """The arguments of a network that projects the masked patches alone."""
+    rows = hidden_rows(mask, most)
+    return *(x.flatten(0, 2)[rows] for x in (student, teacher)), mask, mode, rows
 
 
 def test_a_bound_that_is_too_low_would_be_noticed() -> None:
     p = problem([0, 1, 0], seed=1)
     mask = torch.ones(p.patch.shape[:3], dtype=torch.bool)
     with pytest.raises(AssertionError):
-        both(lambda student: masked(student, p.teacher_patch, mask, "paper", 1), p.patch)
+        both(lambda student: masked(student, p.teacher_patch, mask, "paper", hidden_rows(mask, 1)), p.patch)

@@ -189,7 +189,16 @@ def test_the_network_answers_for_every_view() -> None:
     method = make(head=replace(CONFIG.head, shared=False)).eval()
     wide, near = torch.randn(2, 3, 1, 8, 8), torch.randn(4, 3, 1, 4, 4)
     mask = torch.rand(2, 3, 16) < 0.5
-    out = method.student(wide, mask, near)
+    out = method.student(wide, mask, near, centred=True)
+    some = torch.tensor([3, 40, 95])
+    alone = method.student(wide, mask, near, rows=some, centred=True)
+    assert out.patch is not None
+    assert out.patch_mean is not None
+    assert alone.patch is not None
+    torch.testing.assert_close(alone.patch, out.patch.flatten(0, 2)[some])
+    torch.testing.assert_close(method.student(wide, mask, near, rows=some).patch, alone.patch)
+    torch.testing.assert_close(out.patch_mean, out.patch.mean((0, 1, 2)))
+    torch.testing.assert_close(alone.patch_mean, out.patch_mean)
     assert (out.cls.shape, out.patch.shape) == ((6, 3, 12), (2, 3, 16, 10))
     assert (out.features.shape, out.token.shape) == ((2, 3, 16, 16), (2, 3, 16))
     net, head = method.student.backbone, method.student.projection
@@ -211,9 +220,9 @@ def test_the_centres_follow_the_teacher() -> None:
     for number in range(3):
         step(method, TrainState(number, 40, 4))
         expected = 0.8 * expected + 0.2 * said[-1].cls.mean((0, 1))
-        patch = said[-1].patch
+        patch = said[-1].patch_mean
         assert patch is not None
-        patches = 0.8 * patches + 0.2 * patch.mean((0, 1, 2))
+        patches = 0.8 * patches + 0.2 * patch
         torch.testing.assert_close(method.centre, expected)
         torch.testing.assert_close(method.patch_centre, patches)
     assert {"centre", "patch_centre"} <= set(method.state_dict())
@@ -387,6 +396,24 @@ def test_patches_count_by_attention(mode: Any) -> None:
     assert torch.isfinite(values[1])
     assert values[0] != values[1]
     torch.testing.assert_close(said[1].features, said[3].features, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize("patch_level", [0.0, 1.0])
+def test_masked_patches_alone_are_projected_where_that_is_the_same(norm: Any, patch_level: float) -> None:
+    weights = LossWeights(cls=1.0, masked=1.0, patch_level=patch_level)
+    method, every = (make(weights=weights, head=replace(CONFIG.head, norm=norm)) for _ in range(2))
+    every.masked_alone = False
+    said = listen(method.student, method.teacher)
+    alone = norm == "none" and not patch_level
+    assert method.masked_alone == alone
+    for x, y in zip(step(method).values(), step(every).values(), strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-5, atol=1e-6)
+    for out in said:
+        assert out.patch is not None
+        assert out.patch.ndim == (2 if alone else 4)
+    for name, value in method.state_dict().items():
+        torch.testing.assert_close(value, every.state_dict()[name], rtol=1e-4, atol=1e-5)
 
 
 def test_patches_that_no_loss_reads_are_not_projected() -> None:

@@ -14,10 +14,10 @@ import torch
 from exuno.models.load import load_model
 
 
-def right(shared: Path, depth: int, images: np.ndarray, labels: np.ndarray) -> int:
+def right(shared: Path, depth: int, images: np.ndarray, labels: np.ndarray, half: bool = False) -> int:
     model = load_model(f"file:{shared}/data/teachers/cifar10_resnet{depth}.safetensors", classes=10, pretrained=True)
     assert model.card.arch == f"exuno:resnet{depth}"
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
         model.eval()
         parts = [model(part.float() / 255).argmax(1) for part in torch.from_numpy(images).split(500)]
     return int((torch.cat(parts).numpy() == labels).sum())
@@ -35,3 +35,13 @@ def test_published_accuracy(
     depth: int, published: float, shared: Path, cifar10_test: tuple[np.ndarray, np.ndarray]
 ) -> None:
     assert right(shared, depth, *cifar10_test) / 10_000 == pytest.approx(published, abs=1.5e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("depth", [20, 32, 56])
+def test_a_teacher_in_bf16_is_as_right_within_a_tenth_of_a_point(
+    depth: int, shared: Path, cifar10_test: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """What ``--precision auto`` takes on a GPU, docs/gpu.md."""
+    full, half = (right(shared, depth, *cifar10_test, half) for half in (False, True))
+    assert abs(full - half) <= 10

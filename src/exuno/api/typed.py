@@ -115,6 +115,7 @@ class RunOptionsKeywords(TypedDict, total=False):
     precision: Literal["auto", "no", "bf16", "fp16"]
     deterministic: bool
     graphs: bool
+    compile: Literal["auto", "on", "off"]
     resume: str | Path | Outcome
     workers: int
     loader: Literal["torch", "dali"]

@@ -190,6 +190,10 @@ class Loader:
         """
         return ahead(self._batches(self.keys(epoch, start_batch)), self.device)
 
+    def first(self) -> Batch:
+        """The first batch of the first epoch, for a look; no other process has to take part."""
+        return next(self.epoch(0))
+
     def _batches(self, keys: list[Key]) -> Iterator[Batch]:
         if not self.workers:
             return map(self.preparer.__getitem__, keys)

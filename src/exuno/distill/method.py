@@ -147,6 +147,7 @@ class Distillation(Method):
         self.imitation = make_loss(loss)
         self.projection: nn.Module = nn.Identity()
         self.taps: tuple[list[Tensor], ...] = ()
+        self.compilable = not isinstance(self.imitation, OnFeatures)
         if isinstance(self.imitation, OnFeatures):
             widths, self.taps = zip(
                 *(tap(each.net, head_of(model)) for each, model in ((student, student), (self.frozen[0], teacher))),

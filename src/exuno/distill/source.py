@@ -201,7 +201,7 @@ def source(folder: Path, number: int, spec: str) -> dict[str, str] | None:
 def samples(folder: Path, loader: Any) -> dict[str, str]:
     """What the student learned from, as it entered training: images, clips that move, or spectrograms."""
     kind = modality(loader.data)
-    batch = next(loader.epoch(0))["images"][: SHOWN if kind == "image" else FEW].cpu()
+    batch = loader.first()["images"][: SHOWN if kind == "image" else FEW].cpu()
     if kind == "clip":
         pixels = pictures(loader.data, batch)
         with atomic(folder / "samples.gif") as temporary:

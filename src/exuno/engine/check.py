@@ -24,9 +24,11 @@ def check_augment(augment: Augment) -> None:
     )
 
 
-def check_run(options: RunOptions, any_loader: bool = False, double: bool = False) -> None:
-    """Checks how a run is executed; ``any_loader``: whether it reads its images by ``--loader``, ``double``: whether it
-    computes in float64."""
+def check_run(options: RunOptions, plain: bool = False, double: bool = False) -> None:
+    """Checks how a run is executed; ``plain``: whether it reads its images by ``--loader`` and may be compiled,
+    ``double``: whether it computes in float64."""
     good = not (double and options.devices == "mps")
     require(good, "--devices", options.devices, "cpu: this needs float64, which an Apple GPU has not")
-    require(any_loader or options.loader == "torch", "--loader", options.loader, "torch; dali is for teach and distill")
+    require(plain or options.loader == "torch", "--loader", options.loader, "torch; dali is for teach and distill")
+    wanted = "auto or off; only teach, distill and selfsup can be compiled"
+    require(plain or options.compile != "on", "--compile", options.compile, wanted)

@@ -43,6 +43,8 @@ class Result:
     """Whether all algorithms were such that give the same bits every time."""
     recorded: bool
     """Whether steps were recorded and replayed."""
+    compiled: bool
+    """Whether steps were compiled."""
 
 
 def fit(
@@ -111,4 +113,5 @@ def fit(
     memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else peak_memory()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     way, recorded = active_settings(accelerator), training.recordings.made > 0 or method.records
-    return Result(steps, steps * size, training.clock(), memory, name, way.precision, way.deterministic, recorded)
+    how = (way.precision, way.deterministic, recorded, training.compilation.made)
+    return Result(steps, steps * size, training.clock(), memory, name, *how)

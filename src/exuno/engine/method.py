@@ -102,6 +102,9 @@ class Method(nn.Module, ABC):
 
     recordable = True
     """Whether a step may be recorded as a whole."""
+    compilable = False
+    """Whether torch.compile takes its forward pass as one graph: no draws by NumPy, no hooks that keep tensors, and
+    nothing that is differentiated twice."""
 
     @property
     def records(self) -> bool:

@@ -60,6 +60,9 @@ class RunOptions(Execution):
     """On a GPU, take algorithms that give the same bits every time instead of the fastest; a processor always does."""
     graphs: bool = True
     """On one GPU, record a step once and replay it (CUDA graphs) where that can be done."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Compile the steps of teach, distill and selfsup (torch.compile). auto: on a GPU, where steps are not recorded and
+    enough of the training is left to repay it."""
     resume: str = "auto"
     """auto: continue an unfinished run of the same configuration; never; or the PATH of a checkpoint."""
     workers: Annotated[int, FROM_0] = 0
@@ -83,7 +86,7 @@ class Holdout:
 
 
 EXECUTION = (
-    *("run_dir", "devices", "resume", "workers", "graphs", "dry_run", "debug", "track", "no_images"),
+    *("run_dir", "devices", "resume", "workers", "graphs", "compile", "dry_run", "debug", "track", "no_images"),
     *("cache_dir", "processes", "ray", "slurm", "slurm_minutes"),  # of exuno distill and exuno study
 )
 """The options that say where and how, not what: they do not shape the result."""

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from exuno.engine import checkpoint
 from exuno.engine.ballot import Ballot, Wishes
-from exuno.engine.devices import share_buffers
+from exuno.engine.compiling import Compilation
+from exuno.engine.devices import active_settings, share_buffers
 from exuno.engine.errors import ExunoError, tell
 from exuno.engine.graph import CudaRecorder, Recorder, Recordings, Replay
 from exuno.engine.method import Batch, Method, Numbers, StepOutput, Table, TrainState
@@ -71,6 +72,7 @@ class Step:
         rates: its learning rates and weight decay.
         optim: how gradients are clipped.
         accelerator: of the backward pass.
+        compilation: who does forward and backward pass; default: just so.
     """
 
     def __init__(
@@ -81,7 +83,9 @@ class Step:
         rates: Rates,
         optim: Optim,
         accelerator: Accelerator,
+        compilation: Compilation | None = None,
     ) -> None:
+        self.compilation = compilation
         self.method, self.module, self.optimizer, self.rates = method, module, optimizer, rates
         self.optim, self.accelerator = optim, accelerator
         self.meter = Meter()
@@ -95,8 +99,13 @@ class Step:
             batch: on the device.
             numbers: of the method and of the rates.
         """
-        out: StepOutput = self.module(batch, numbers)
-        self.accelerator.backward(out.loss)
+
+        def passes() -> StepOutput:
+            out = self.module(batch, numbers)
+            self.accelerator.backward(out.loss)
+            return out
+
+        out = self.compilation(passes, self.clear) if self.compilation else passes()
         if self.optim.clip is not None:
             self._clip(self.optim.clip)
         self.method.before_step(numbers)
@@ -165,8 +174,11 @@ class Training:
         recorder = recorder_for(run.options, accelerator) if method.recordable else None
         self.rates = Rates(optimizer, optim, decaying, recorded=recorder is not None)
         self.table = Table(accelerator.device)
-        self.work = Step(method, self.module, self.optimizer, self.rates, optim, accelerator)
         self.recordings = Recordings(recorder, tell)
+        fixed = active_settings(accelerator).deterministic
+        asked = run.options.compile
+        self.compilation = Compilation(asked, method, accelerator, self.recordings, fixed, tell)
+        self.work = Step(method, self.module, self.optimizer, self.rates, optim, accelerator, self.compilation)
         self.steps = Replay(self.work, self.recordings, accelerator.device, self.work.clear)
         if state:
             self.work.meter.restore(state["meter"], accelerator.device)
@@ -180,6 +192,7 @@ class Training:
     def advance(self, batch: Batch, at: TrainState) -> None:
         """One optimizer step; nothing waits for it."""
         try:
+            self.compilation.consider(at, lambda: self.work.loss.item())
             values = self.table.write({**self.rates.numbers(at), **self.method.numbers(at)})
             numbers = Numbers(values, self.method.phase(at))
             self.rates.place(numbers)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from exuno.data.augmentation.views import GLOBAL, make_views
 from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState, cosine, follow
 from exuno.engine.options import Optim
-from exuno.fewshot.losses import Term, class_level, dino, find_pairs, masked, patch_level, sharpen
+from exuno.fewshot.losses import Term, class_level, dino, find_pairs, hidden_rows, masked, patch_level, sharpen
 from exuno.fewshot.losses.shared import gathered, mean_of_all
 from exuno.fewshot.masks import make_masks, most_masked
 from exuno.fewshot.network import Projection
@@ -24,7 +24,9 @@ class Outputs(NamedTuple):
     cls: Tensor
     """[V, B, K]"""
     patch: Tensor | None
-    """Of the global views, [2, B, P, K]; None where no loss reads them."""
+    """Of the global views, [2, B, P, K], or of chosen patches, [M, K]; None where no loss reads them."""
+    patch_mean: Tensor | None
+    """Mean of those of all patches, float32 [K], if it is asked for."""
     features: Tensor
     """Patch tokens of the global views, [2, B, P, D]."""
     token: Tensor
@@ -48,8 +50,23 @@ class Network(nn.Module):
         self.reads_patches = bool(weights.masked or weights.patch_level)
         self.reads_attention = bool(weights.patch_level and weights.by_attention)
 
-    def forward(self, wide: Tensor, mask: Tensor | None = None, near: Tensor | None = None) -> Outputs:
-        """Global views [2, B, C, S, S], their masks bool [2, B, P] and local views [L, B, C, s, s], normalised."""
+    def forward(
+        self,
+        wide: Tensor,
+        mask: Tensor | None = None,
+        near: Tensor | None = None,
+        rows: Tensor | None = None,
+        centred: bool = False,
+    ) -> Outputs:
+        """What it says of normalised views.
+
+        Args:
+            wide: global views [2, B, C, S, S].
+            mask: bool [2, B, P], of these.
+            near: local views [L, B, C, s, s].
+            rows: int64 [M], the patches among [2 B P] that are projected; default: all.
+            centred: whether the mean of all projected patches is needed.
+        """
         views, batch = wide.shape[:2]
         pixels, hidden = wide.flatten(0, 1), None if mask is None else mask.flatten(0, 1)
         attention = None
@@ -64,8 +81,22 @@ class Network(nn.Module):
         if near is not None:
             small = self.backbone.tokens(near.flatten(0, 1))[:, 0].view(len(near), batch, -1)
             cls = torch.cat([cls, small])
-        patch = self.projection.patches(patches) if self.reads_patches else None
-        return Outputs(self.projection(cls), patch, patches, token, attention)
+        patch, mean = self._projected(patches, rows, centred) if self.reads_patches else (None, None)
+        return Outputs(self.projection(cls), patch, mean, patches, token, attention)
+
+    def _projected(self, patches: Tensor, rows: Tensor | None, centred: bool) -> tuple[Tensor, Tensor | None]:
+        """Outputs of patch tokens [2, B, P, D] or some of them, and the mean of all."""
+        head = self.projection
+        if rows is None:
+            every = head.patches(patches)
+            return every, every.detach().float().mean((0, 1, 2)) if centred else None
+        tokens = patches.flatten(0, 2)
+        if not centred:
+            return head.patches(tokens.index_select(0, rows)), None
+        narrow, last = head.bottleneck(tokens), head.last_patch or head.last
+        with torch.autocast(tokens.device.type, enabled=False):
+            mean = last(narrow.float().mean(0))  # the last layer is linear
+        return last(narrow.index_select(0, rows)), mean
 
 
 class MaskedDistillation(Method):
@@ -108,6 +139,9 @@ class MaskedDistillation(Method):
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
         self.student.backbone.set_drop_path(config.drop_path)
         self._rest()
+        # Batch normalisation of tokens has to see all of them.
+        alone = config.weights.masked > 0 and not config.weights.patch_level
+        self.masked_alone = alone and config.head.norm != "batch"
         self.layer = nn.Linear(backbone.embed_dim, classes) if config.weights.supervised else None
         self.register_buffer("centre", torch.zeros(projection.outputs[0]))
         self.register_buffer("patch_centre", torch.zeros(projection.outputs[1]))
@@ -133,21 +167,25 @@ class MaskedDistillation(Method):
         """One step. ``batch``: images uint8 [B, C, S, S]; labels int64 [B]; index int64 [B]."""
         config = self.config
         draws = numbers["epoch"].long() * self.images + batch["index"]
-        rows = self.side // self.student.backbone.patch_embed.patch_size[0]
+        across = self.side // self.student.backbone.patch_embed.patch_size[0]
         wide, near = make_views(batch["images"], draws, config.views, self.side, config.run.seed)
-        mask = make_masks(draws, config.mask, (rows, rows), config.run.seed)
+        mask = make_masks(draws, config.mask, (across, across), config.run.seed)
         wide, near = self._normalised(wide), None if near is None else self._normalised(near)
+        hidden = hidden_rows(mask, most_masked(config.mask, mask.shape[2])) if config.weights.masked else None
+        rows = hidden if self.masked_alone else None
         with torch.no_grad():
-            said = self.teacher(wide)
-            patch = self.patch_centre if said.patch is None else said.patch.float().mean((0, 1, 2))
+            said = self.teacher(wide, rows=rows, centred=True)
+            patch = self.patch_centre if said.patch_mean is None else said.patch_mean
             self.seen = said.cls.float().mean((0, 1)), patch
-        terms = self.terms(self.student(wide, mask, near), said, mask, batch, numbers)
+        terms = self.terms(self.student(wide, mask, near, rows=rows), said, mask, hidden, batch, numbers)
         parts = {name: term.total / mean_of_all(term.count).clamp(min=1) for name, term in terms.items()}
         loss = torch.stack([getattr(config.weights, name) * part for name, part in parts.items()]).sum()
         return StepOutput(loss, {f"train/{name}": part.detach() for name, part in parts.items()})
 
-    def terms(self, out: Outputs, said: Outputs, mask: Tensor, batch: Batch, numbers: Numbers) -> dict[str, Term]:
-        """The losses that have a weight, by the names of :class:`Weights`."""
+    def terms(
+        self, out: Outputs, said: Outputs, mask: Tensor, hidden: Tensor | None, batch: Batch, numbers: Numbers
+    ) -> dict[str, Term]:
+        """The losses that have a weight, by the names of :class:`Weights`; ``hidden``: the rows that masks hide."""
         weights, mode, teacher = self.config.weights, self.config.mode, self.config.teacher
         cls = out.cls / teacher.student_temperature
         teacher_cls = sharpen(said.cls, self.centre, numbers["temperature"])
@@ -160,8 +198,7 @@ class MaskedDistillation(Method):
         if weights.cls:
             terms["cls"] = dino(cls, teacher_cls)
         if weights.masked:
-            most = most_masked(self.config.mask, mask.shape[2])
-            terms["masked"] = masked(patch, teacher_patch, mask, mode, most)
+            terms["masked"] = masked(patch, teacher_patch, mask, mode, hidden)
         if weights.class_level or weights.patch_level:
             pairs = find_pairs(labels, index, self._shared(labels), self._shared(index))
             if weights.class_level:

@@ -25,7 +25,7 @@ from exuno.engine.loop import Result, fit
 from exuno.engine.ranges import check_fields, require
 from exuno.engine.run import Run
 from exuno.engine.training import recorder_for
-from exuno.poster.context import InnerLoopContext, Material, make_context
+from exuno.poster.context import Algorithm, InnerLoopContext, Material, make_context
 from exuno.poster.drawing import write_figures
 from exuno.poster.evaluate import SMOKE, content, record
 from exuno.poster.layout import plan
@@ -37,7 +37,7 @@ from exuno.poster.real import Images, Sets, open_splits, read_sets
 from exuno.poster.start import first_labels, first_poster, order_of
 from exuno.presets import Preset
 from exuno.report.page import write_report
-from exuno.training import rehearse, run_training, smoke_mark
+from exuno.training import rehearse, run_training, smoke_mark, tell_cost
 
 FRAMES = "frames"
 
@@ -62,8 +62,16 @@ def look(config: PosterConfig, preset: Preset | None) -> None:
         few = replace(sliver, order=order, run=replace(sliver.run, smoke=True))
         with TemporaryDirectory() as folder:
             setup = prepare(few, accelerator, Path(folder))
-        first_poster(few, setup.layout, setup.order, setup.sets)
-        first_labels(few, setup.layout, setup.order, setup.sets.source.num_classes)
+        start = first_poster(few, setup.layout, setup.order, setup.sets)
+        labels = first_labels(few, setup.layout, setup.order, setup.sets.source.num_classes)
+        algorithm = algorithms.make(config.algorithm, config.algorithm_options)
+        if hasattr(algorithm, "prepare"):
+            return  # whose experts would have to be trained first
+        loader = batches(Images(*setup.sets.train, config.data), config.batch_size, device=accelerator.device)
+        samples = max(1, round(config.steps * config.budget)) * config.batch_size
+        whole = replace(setup, config=config, context=inner_loops(config, setup.sets, setup.layout, accelerator))
+        plain = replace(config, run=replace(config.run, precision="no"))
+        tell_cost(lambda: method_of(whole, start, labels, algorithm), loader, samples, plain, accelerator)
 
     rehearse("poster", config, preset, open_all, smoke=smoke)
 
@@ -145,6 +153,20 @@ def prepare(config: PosterConfig, accelerator: Accelerator, folder: Path) -> Set
     return Setup(config, sets, layout, order_of(config, layout, sets), context, splits.train.fingerprint())
 
 
+def inner_loops(config: PosterConfig, sets: Sets, layout: Layout, accelerator: Accelerator) -> InnerLoopContext:
+    """The surroundings of the outer steps of ``config``."""
+    recorder = recorder_for(config.run, accelerator)
+    source = sets.source
+    return make_context(config, source.num_classes, source.channels, layout.image, accelerator.device, recorder)
+
+
+def method_of(setup: Setup, start: Tensor, labels: Tensor, algorithm: Algorithm) -> Distiller:
+    """What is trained, from a poster and its labels on."""
+    config = setup.config
+    bits = config.bits, config.label_bits
+    return Distiller(start, labels, setup.layout, algorithm, setup.context, config.label_lr_scale, bits)
+
+
 def check_shares(config: PosterConfig, processes: int) -> None:
     """Raises ExunoError if the processes cannot share the inner runs."""
     if config.unroll.runs % processes:
@@ -168,8 +190,7 @@ def train(config: PosterConfig, run: Run) -> None:
     if hasattr(algorithm, "prepare"):
         material = Material(setup.sets.train, setup.sets.source.num_classes, run.dir, accelerator)
         algorithm = algorithm.prepare(setup.context, material)
-    bits = config.bits, config.label_bits
-    method = Distiller(start, labels, setup.layout, algorithm, setup.context, config.label_lr_scale, bits)
+    method = method_of(setup, start, labels, algorithm)
     frames = None if run.options.no_images else run.dir / FRAMES
     if accelerator.is_main_process and frames:
         save_frame(setup.quantize(start, labels), frames, 0)

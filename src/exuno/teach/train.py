@@ -49,6 +49,8 @@ class Supervised(Method):
         label_smoothing: a in [0, 1).
     """
 
+    compilable = True
+
     def __init__(self, model: Classifier, label_smoothing: float = 0.0) -> None:
         super().__init__()
         self.model, self.label_smoothing = model, label_smoothing

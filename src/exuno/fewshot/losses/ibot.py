@@ -31,7 +31,25 @@ def dino(student: Tensor, teacher: Tensor) -> Term:
     return Term(total, total.new_full((), seen * (views - 1) * images))
 
 
-def masked(student: Tensor, teacher: Tensor, mask: Tensor, mode: Mode = "paper", most: int | None = None) -> Term:
+def hidden_rows(mask: Tensor, most: int | None = None) -> Tensor:
+    """The places of the masked patches among all [G B P], int64 [M], each once.
+
+    Where the device would have to be asked how many there are, there is room for ``most`` in each view: the masked ones
+    come first, then others.
+
+    Args:
+        mask: bool [G, B, P], True where the student saw no patch.
+        most: how many patches of a view are masked at most; default: all.
+    """
+    views, patches = mask.flatten(0, 1), mask.shape[2]
+    if reads_are_free(mask.device):
+        return mask.flatten().nonzero()[:, 0]
+    most = patches if most is None else min(most, patches)
+    rows = (~views).to(torch.uint8).argsort(dim=1, stable=True)[:, :most]
+    return (rows + torch.arange(len(rows), device=mask.device)[:, None] * patches).flatten()
+
+
+def masked(student: Tensor, teacher: Tensor, mask: Tensor, mode: Mode = "paper", rows: Tensor | None = None) -> Term:
     """Masked image modelling within a view; equation 2 of the paper.
 
     A term is -<P(g, b, k), log softmax(z(g, b, k))> of a masked patch k of view g of image b. Mode ``paper`` weighs
@@ -39,31 +57,25 @@ def masked(student: Tensor, teacher: Tensor, mask: Tensor, mode: Mode = "paper",
     patches of a view, 0 where none is masked, and then over all views: count is the number of views, masked or not.
 
     Args:
-        student: [G, B, P, K], logits of the masked views, divided by the student's temperature.
-        teacher: [G, B, P, K], probabilities of the whole views.
+        student: logits of the masked views, divided by the student's temperature, [G, B, P, K], or [M, K], those of
+            ``rows`` alone.
+        teacher: probabilities of the whole views, in the same form.
         mask: bool [G, B, P], True where the student saw no patch.
         mode: how patches are weighted.
-        most: how many patches of a view are masked at most; default: all. Where the device would have to be asked how
-            many there are, so many rows are computed, and what is not masked weighs nothing.
+        rows: of :func:`hidden_rows`, int64 [M]; what is not masked weighs nothing.
     """
-    patches, outputs = student.shape[2:]
-    hidden, exact = mask.flatten(), reads_are_free(mask.device)
-    per_view = mask.flatten(0, 1).sum(1)
-    if exact:
-        rows = hidden.nonzero()[:, 0]
-    else:  # masked ones first, then others, each once
-        most = patches if most is None else min(most, patches)
-        rows = (~mask.flatten(0, 1)).to(torch.uint8).argsort(dim=1, stable=True)[:, :most]
-        rows = (rows + torch.arange(len(rows), device=mask.device)[:, None] * patches).flatten()
+    alone, outputs, exact = student.ndim == 2, student.shape[-1], reads_are_free(mask.device)
+    rows = hidden_rows(mask) if rows is None else rows
+    per_view, hidden = mask.flatten(0, 1).sum(1), mask.flatten()
     table = teacher.detach().reshape(-1, outputs)
 
     def targets(block: slice) -> Tensor:
         chosen = rows[block]
-        found = table[chosen]
+        found = table[block] if alone else table[chosen]
         if not exact:
-            found.mul_(hidden[chosen, None])
-        return found if mode == "paper" else found.div_(per_view.clamp(min=1)[chosen // patches, None])
+            found = found * hidden[chosen, None]
+        return found if mode == "paper" else found / per_view.clamp(min=1)[chosen // mask.shape[2], None]
 
-    total = soft_cross_entropy(student.reshape(-1, outputs), targets, rows)
+    total = soft_cross_entropy(student.reshape(-1, outputs), targets, None if alone else rows)
     count = per_view.sum() if mode == "paper" else torch.full_like(per_view.sum(), len(per_view))
     return Term(total, count.to(total.dtype))

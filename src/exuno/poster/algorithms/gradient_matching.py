@@ -64,12 +64,16 @@ def match(
         The sum over classes, detached, and its gradients.
     """
     loss, totals = told.new_zeros(()), [torch.zeros_like(source) for source in wanted]
-    for label in classes.unique().tolist():
-        share = soft[:, label]
-        if share.sum() <= 0:
+    real, classes = real[order := classes.argsort(stable=True)], classes[order]
+    # All that the host has to know of the batch, in one read.
+    each = (classes[:, None] == torch.arange(soft.shape[1], device=classes.device)).sum(0)
+    counts, shown = torch.stack([each, soft.sum(0) > 0]).tolist()
+    parts = zip(counts, shown, real.split(counts), classes.split(counts), strict=True)
+    for label, (count, there, images, its) in enumerate(parts):
+        if not (count and there):
             continue
-        its = classes == label
-        goal = F.cross_entropy(network(weights, real[its]), classes[its])
+        share = soft[:, label]
+        goal = F.cross_entropy(network(weights, images), its)
         target = torch.autograd.grad(goal, weights, materialize_grads=True)
         part = -(share * told[:, label]).sum() / share.sum()
         found = torch.autograd.grad(part, weights, create_graph=True, materialize_grads=True)

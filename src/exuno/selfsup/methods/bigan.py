@@ -75,6 +75,8 @@ class Bidirectional(Method):
         width: channels of the widest feature maps of generator and discriminator.
     """
 
+    compilable = True
+
     def __init__(self, model: Classifier, side: int, width: int) -> None:
         super().__init__()
         self.model, self.side, self.codes = model, side, model.card.classes

@@ -36,6 +36,7 @@ class Clustering(Method):
         seed: of clustering, sampling and last layers.
     """
 
+    compilable = True
     labels: Tensor
     at: Tensor
 

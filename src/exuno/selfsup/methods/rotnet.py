@@ -31,6 +31,8 @@ class Rotation(Method):
         model: a network with four logits.
     """
 
+    compilable = True
+
     def __init__(self, model: Classifier) -> None:
         super().__init__()
         self.model = model
