@@ -151,7 +151,8 @@ def run_config(spec: str) -> dict[str, Any]:
 
 def chosen(known: dict[str, Any]) -> Classes:
     """The choice of classes of a run."""
-    return Classes(known.get("split") or "auto", bool(known.get("turns")), bool(known.get("mirrored")))
+    switches = (bool(known.get(name)) for name in ("turns", "mirrored", "hold_turns"))
+    return Classes(known.get("split") or "auto", *switches)
 
 
 def split_seed(config: EvalConfig) -> int:

@@ -44,6 +44,9 @@ class Classes:
     """Quarter turns of a class are three further classes, as is usual for Omniglot."""
     mirrored: bool = False
     """Mirror images of a class are a further class; with --turns, as many again."""
+    hold_turns: bool = False
+    """With --turns: train on upright and half turned classes only; the same classes after a quarter turn are the
+    validation classes, by which a recipe can be chosen where the data have no others."""
 
 
 @dataclass(frozen=True)
