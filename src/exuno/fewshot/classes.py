@@ -29,8 +29,8 @@ VAL, TEST = 0.16, 0.2
 """Shares of the classes that a draw gives to val and test, as in mini-ImageNet (64, 16 and 20 of 100)."""
 ALL = "all"
 UPRIGHT, HELD = (0, 2), (1,)
-"""Quarter turns that are trained on and held back by ``hold_turns``. The fourth is neither: a 0 or a 1 looks alike after
-half a turn, so it would show what is held back."""
+"""Quarter turns that are trained on and held back by ``hold_turns``. The fourth is neither: a 0 and a 1 look
+alike after half a turn, so it would show what is held back."""
 
 
 def open_classes(spec: str, part: Part, classes: Classes, root: Path | None, seed: int) -> Data | None:

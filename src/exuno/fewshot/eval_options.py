@@ -94,7 +94,7 @@ def without_images(config: EvalConfig) -> EvalConfig:
     images = next((model for model in config.models if not model.startswith(FEATURES)), None)
     if images is not None:
         raise ExunoError(f"{config.data} has no images for {images}", "Give --data that both can be measured on.")
-    for name in ("features", "size", "resize", "part", "classes"):
+    for name in ("features", "blocks", "views", "size", "resize", "part", "classes"):
         usual = Classes() if name == "classes" else getattr(EvalConfig, name)
         if getattr(config, name) != usual:
             flag = "split" if name == "classes" else name
