@@ -19,7 +19,7 @@ from torch import Tensor
 from exuno.fewshot.heads.score import Chunk, Scores, Support, learns, num_correct
 from exuno.fewshot.options import heads
 
-SCALE, RATE, STEPS = 10.0, 1.0, 20
+SCALE, RATE, STEPS = 10.0, 0.03, 30
 """tau, the rate of gradient descent and its steps, chosen on validation classes (docs/recipes.md)."""
 _GRAM = 2**24  # numbers of the Gram matrices of the episodes that train together
 
@@ -70,5 +70,6 @@ def fit(x: Tensor, way: int, own: Tensor | None = None, steps: int = STEPS) -> T
 
 
 def _size(share: Tensor, said: Tensor) -> Tensor:
-    """|w| [E, n, 1] from its coordinates and what it says about the support."""
-    return (share * said).sum(2, keepdim=True).clamp_min(1e-30).sqrt()
+    """|w| [E, n, 1] from its coordinates and what it says about the support; 1 where features are nothing but zeros."""
+    size = (share * said).sum(2, keepdim=True).clamp_min(0).sqrt()
+    return torch.where(size > 1e-12, size, 1)
