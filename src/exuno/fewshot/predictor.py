@@ -49,8 +49,8 @@ class Recognition(Answer):
 
 @dataclass(frozen=True)
 class Cut:
-    """Opens pictures as ``exuno fewshot eval`` sees them: bicubic, cut to their middle, or with corners to all of which
-    views are taken, [C, H, W]."""
+    """Opens pictures as ``exuno fewshot eval`` sees them: bicubic, cut to their middle, and wider than ``size`` where
+    views look at corners, [C, H, W]."""
 
     size: tuple[int, int]
     resize: int | None = None
