@@ -79,6 +79,8 @@ def test_beside_the_images_it_has_the_accuracy_of_what_it_holds(pixels: Path, tm
         (["FILE", "--size", "8"], "--size cannot be chosen"),
         (["FILE", "--features", "cls"], "--features cannot be chosen"),
         (["FILE", "--part", "val"], "--part cannot be chosen"),
+        (["FILE", "--views", "2"], "--views cannot be chosen"),
+        (["FILE", "--blocks", "2"], "--blocks cannot be chosen"),
         (["FILE", "--split", "all"], "--split cannot be chosen"),
         (["FILE", "--way", "6"], "has 5 classes"),
         (["FILE", "--protocol", "reference"], "takes 600 of each class"),

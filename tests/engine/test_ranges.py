@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import import_module
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import pytest
 import tyro
@@ -32,6 +32,7 @@ class Whole:
     named: Annotated[int, tyro.conf.arg(name="other"), Range(low=2, high=5)] = 3
     inside: Inside = field(default_factory=Inside)
     bare: tyro.conf.OmitArgPrefixes[Bare] = field(default_factory=Bare)
+    views: Literal[1, 2] = 1
 
 
 @pytest.mark.parametrize(
@@ -44,6 +45,7 @@ class Whole:
         (Whole(inside=Inside(pair=(0.5, 0.2))), "--inside.pair is (0.5, 0.2). Give a pair."),
         (Whole(inside=Inside(pair=(0.5, 1.2))), "--inside.pair is (0.5, 1.2). Give a pair."),
         (Whole(bare=Bare(1.0)), "--share is 1.0. Give a number from 0 to below 1."),
+        (Whole(views=3), "--views is 3. Give one of 1, 2."),  # pyright: ignore[reportArgumentType]
     ],
 )
 def test_what_is_outside_is_told(config: Whole, told: str) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from exuno.data.base import ArrayData
+from exuno.data.images.corners import views_of
 from exuno.data.images.folder import FileData, open_folder
 from exuno.data.named.omniglot import TurnedData
 from exuno.data.subset import labels_of
@@ -77,6 +78,42 @@ def test_a_transformer_gives_the_features_of_the_paper(size: int) -> None:
     assert found.dtype == torch.float32
 
 
+@pytest.mark.parametrize("features", ["cls+patch", "cls"])
+def test_class_tokens_of_the_last_blocks_are_joined(features: Any) -> None:
+    data, model = images(), network("exuno:vit_24_3_3_2")
+    net: Any = model.net.eval()
+    with torch.no_grad():
+        x = (data.images / 255 - 0.4) / 0.2
+        levels = net.get_intermediate_layers(x, 2, return_prefix_tokens=True, norm=True)
+        expected = [unit(prefix[:, 0]) for _, prefix in levels]
+    last = extract(model, data, features=features)[0]
+    found = extract(model, data, features=features, blocks=2)[0]
+    torch.testing.assert_close(found[:, :24], expected[0], atol=1e-5, rtol=1e-4)
+    assert torch.equal(found[:, 24:], last)
+    torch.testing.assert_close(found[:, 24:48], expected[1], atol=1e-5, rtol=1e-4)
+    assert extract(model, data, features=features, blocks=3)[0].shape[1] == last.shape[1] + 48
+
+
+@pytest.mark.parametrize(("views", "side"), [(1, 8), (2, 8), (5, 9), (10, 9)])
+@pytest.mark.parametrize("spec", [VIT, "exuno:convnet_2_8"])
+def test_features_of_views_are_averaged(spec: str, views: Any, side: int) -> None:
+    data, model = images(), network(spec)
+    seen = views_of(crops(data.images, (side, side), side), (8, 8), views)
+    each = [extract(model, ArrayData("view", view.numpy(), data.labels.numpy()))[0] for view in seen]
+    assert len(each) == views
+    torch.testing.assert_close(extract(model, data, views=views)[0], torch.stack(each).mean(0), atol=1e-5, rtol=1e-4)
+
+
+def test_corners_are_those_of_the_short_side_that_was_asked_for() -> None:
+    data, model = images(size=20), network(VIT)
+    large = crops(data.images, (14, 14), 14)
+    expected = extract(model, ArrayData("large", large.numpy(), data.labels.numpy()), resize=14, views=5)[0]
+    torch.testing.assert_close(extract(model, data, resize=14, views=5)[0], expected)
+    assert short_side(data, (8, 8), views=5) == 9
+    assert short_side(images(size=32), (32, 32), views=10) == 37
+    assert short_side(images(size=2), (2, 2), views=5) == 3
+
+
 def test_a_network_sees_the_size_that_was_asked_for() -> None:
     data, model = images(), network(VIT)
     small, large = (extract(model, data, size=(side, side))[0] for side in (8, 16))
@@ -115,6 +152,22 @@ def test_a_network_of_timm_gives_what_its_classifier_gets() -> None:
 def test_features_that_a_network_does_not_have_are_refused(spec: str, size: int, features: Any, said: str) -> None:
     with pytest.raises(ExunoError, match=said):
         extract(network(spec), images(), size=(size, size), features=features)
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "said"),
+    [
+        ("exuno:convnet_2_8", {"blocks": 2}, "--blocks 2 joins .CLS. tokens"),
+        (VIT, {"blocks": 2, "features": "patch"}, "the features 'patch' of exuno:vit_24_2_3_2 do not have"),
+        (VIT, {"blocks": 3}, "--blocks is 3, but exuno:vit_24_2_3_2 has 2"),
+        (VIT, {"views": 5, "resize": 8}, "--resize is 8. Give at least 9, so that --views 5 finds corners"),
+    ],
+)
+def test_blocks_and_views_that_cannot_be_had_are_refused(
+    spec: str, options: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ExunoError, match=said):
+        row(network(spec), images(), tmp_path, **options)
 
 
 def test_crops_are_those_of_pil() -> None:
@@ -185,7 +238,9 @@ def test_features_are_computed_once(tmp_path: Path) -> None:
     assert again.passes == 0, "equal weights have equal features"
 
 
-@pytest.mark.parametrize("change", ["weights", "mean", "features", "size", "resize", "pixels", "labels"])
+@pytest.mark.parametrize(
+    "change", ["weights", "mean", "features", "blocks", "views", "size", "resize", "pixels", "labels"]
+)
 def test_whatever_shapes_features_is_in_the_key(tmp_path: Path, change: str) -> None:
     data, model = images(), network(VIT)
     row(model, data, tmp_path)
@@ -198,6 +253,8 @@ def test_whatever_shapes_features_is_in_the_key(tmp_path: Path, change: str) -> 
         model = Classifier(model.net, card)
     elif change == "features":
         options["features"] = "cls"
+    elif change in ("blocks", "views"):
+        options[change] = 2
     elif change == "size":
         options["size"] = (12, 12)
     elif change == "resize":

@@ -212,3 +212,37 @@ def test_mirror_images_are_further_training_classes() -> None:
     assert last == label + 35
     assert len({data.fingerprint() for data in (plain, mirrored, both)}) == 3
     assert names("digits", "test", mirrored=True) == tuple("56789")
+
+
+def test_quarter_turns_are_held_back_for_the_choice_of_a_recipe() -> None:
+    plain, digits = opened("digits", "train"), tuple("01234")
+    train = opened("digits", "train", turns=True, mirrored=True, hold_turns=True)
+    ways = ("", " turned 180", " mirrored", " mirrored turned 180")
+    assert train.classes == tuple(digit + way for way in ways for digit in digits)
+    held = opened("digits", "val", turns=True, mirrored=True, hold_turns=True)
+    assert held.classes == tuple(f"{digit} turned 90" for digit in digits)
+    assert len(held) == len(plain)
+    assert len({data.fingerprint() for data in (plain, train, held, opened("digits", "train", turns=True))}) == 4
+    [image], [label] = plain.fetch(np.array([11]))
+    [turned], [same] = held.fetch(np.array([11]))
+    assert label == same
+    assert np.array_equal(np.asarray(turned), np.rot90(np.asarray(image), 1, (-2, -1)))
+    assert opened("digits", "test", turns=True, hold_turns=True).classes == tuple("56789")
+
+
+def test_held_turns_that_make_no_sense_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ExunoError, match="--turns is off"):
+        opened("digits", "val", hold_turns=True)
+    spec = (
+        f"folder:{pictures(tmp_path, {'train/a': 1, 'train/b': 1, 'val/c': 1, 'val/d': 1, 'test/e': 2, 'test/f': 1})}"
+    )
+    with pytest.raises(ExunoError, match="has validation classes of its own"):
+        opened(spec, "val", turns=True, hold_turns=True)
+
+
+def test_phase_one_does_not_see_what_phase_two_holds_back() -> None:
+    from exuno.fewshot.network import phase_one
+    from exuno.fewshot.options import DistillConfig
+
+    config = DistillConfig("digits", model="pretrain:digits", classes=Classes(turns=True, hold_turns=True))
+    assert phase_one(config)[0].classes.hold_turns

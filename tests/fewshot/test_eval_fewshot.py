@@ -236,6 +236,16 @@ def test_a_row_says_all_that_its_numbers_depend_on() -> None:
     ]
     assert content["rows"][1] == ["phase2", "cls+patch, 768", "320 of 360", "50.00 ± 1.00", "75.00 ± 0.50", "no"]
     assert content["rows"][0][2] == "8"
+    joined = replace(rows()[1], dimension=1920, blocks=4, views=10)
+    assert (joined.told, joined.images) == ("cls+patch of 4 blocks, 1,920", "320 of 360, 10 views")
+
+
+def test_views_and_blocks_are_those_of_networks_and_leave_raw_pixels_alone() -> None:
+    data, plan, view = zoo(), Plan(3, (1,), 2, 30), View(blocks=2, views=5)
+    row = measure(Subject("it", "run:it", vit()), data, plan, view, CPU)
+    assert (row.told, row.images) == ("cls+patch of 2 blocks, 72", "8 of 9, 5 views")
+    row = measure(Subject("raw pixels", "pixels", None), data, plan, view, CPU)
+    assert (row.told, row.images) == ("pixels, 64", "8")
 
 
 def test_the_numbers_of_result_json() -> None:

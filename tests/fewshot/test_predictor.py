@@ -50,7 +50,7 @@ def test_scores_are_right_as_often_as_eval_says(head: str, neighbours: int) -> N
     right = (scores.argmax(1) == torch.arange(way).repeat_interleave(queries)).float().mean()
     assert 0.4 < float(right) < 1
     assert float(right) == pytest.approx(expected[0])
-    if head in ("logistic", "linear", "cosine"):
+    if head in ("logistic", "linear", "cosine", "tuned"):
         torch.testing.assert_close(scores.sum(1), torch.ones(len(scores)))
     assert float(scores.abs().max()) <= 1 + 1e-6
 
@@ -163,9 +163,9 @@ def test_features_are_those_of_eval(model: Path, support: Path, tmp_path: Path) 
         (tmp_path / str(number)).mkdir()
         picture = Image.fromarray(random.integers(0, 256, (6, 4, 3), np.uint8)).resize((200, 130 + number))
         picture.save(tmp_path / str(number) / "a.png")
-    for folder in (support, tmp_path):
-        expected, labels = extract(net, open_folder(folder, "train"))
-        predictor = exuno.fewshot.Predictor(net, folder)
+    for folder, views in ((support, 1), (tmp_path, 1), (support, 10), (tmp_path, 5)):
+        expected, labels = extract(net, open_folder(folder, "train"), views=views)
+        predictor = exuno.fewshot.Predictor(net, folder, views=views)
         files = [path for name in predictor.classes for path in sorted((folder / name).iterdir())]
         means = torch.stack([expected[labels == label].mean(0) for label in range(len(predictor.classes))])
         cosines = torch.cosine_similarity(expected[:, None], means[None], dim=2)
@@ -238,6 +238,8 @@ def test_what_cannot_be_read_is_named(
         (["MODEL", "--support", "SUPPORT", "photo:cat", "--head", "knn", "--neighbours", "99"], "--neighbours is 99"),
         (["MODEL", "--support", "SUPPORT", "photo:cat", "--features", "cls"], "is no vision transformer"),
         (["MODEL", "--support", "SUPPORT", "photo:cat", "--resize", "4"], "--resize is 4"),
+        (["MODEL", "--support", "SUPPORT", "photo:cat", "--resize", "8", "--views", "5"], "--views 5 finds corners"),
+        (["MODEL", "--support", "SUPPORT", "photo:cat", "--blocks", "2"], "--blocks 2 joins [CLS] tokens"),
         (["CLIPS", "--support", "SUPPORT", "photo:cat"], "takes clips"),
         (["nowhere", "--support", "SUPPORT", "photo:cat"], "there is no run"),
         (["MODEL", "--suport", "SUPPORT", "photo:cat"], "Did you mean --support?"),
@@ -273,8 +275,18 @@ def test_mistakes_in_python(model: Path, support: Path) -> None:
         Predictor(model, {"a": [np.zeros((8, 8), np.uint8)]})
     with pytest.raises(exuno.ExunoError, match="no images"):
         Predictor(model, {})
-    with pytest.raises(exuno.ExunoError, match="--batch-size is 0"):
-        Predictor(model, support, batch_size=0)
+    told: dict[str, dict[str, Any]] = {
+        "^batch_size is 0": {"batch_size": 0},
+        "^views is 3. Give one of 1, 2, 5, 10": {"views": 3},
+        "^features is first. Give one of auto": {"features": "first"},
+        "^resize is 8. Give at least 9, so that views 5 finds corners": {"views": 5, "resize": 8},
+        "^blocks 2 joins .* Leave out blocks, or take features cls": {"blocks": 2},
+        "^head protoype is no classifier": {"head": "protoype"},
+        "^neighbours is 99": {"neighbours": 99, "head": "knn"},
+    }
+    for said, options in told.items():
+        with pytest.raises(exuno.ExunoError, match=said):
+            Predictor(model, support, **options)
     predictor = Predictor(model, support)
     with pytest.raises(exuno.ExunoError, match="there is no picture"):
         predictor.predict(["nowhere.png"])

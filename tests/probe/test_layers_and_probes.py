@@ -10,12 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from exuno.data.base import ArrayData
+from exuno.data.images.corners import views_of
 from exuno.engine.errors import ExunoError
 from exuno.engine.method import Numbers
 from exuno.features.neighbours import neighbour_votes
 from exuno.models.load import load_model
 from exuno.probe.layers import absorbed, activations, layers_of, pooling_of
-from exuno.probe.linear import Probes, solve, standardise, ten_crops
+from exuno.probe.linear import Probes, solve, standardise
 from exuno.probe.measure import read, ten_crop_test
 
 
@@ -232,17 +233,6 @@ def test_batch_norms_are_absorbed_where_the_layers_stay_the_same() -> None:
         assert absorbed(model, layers_of(model, (8, 8), 50, [name])) is model
 
 
-def test_ten_crops_are_those_of_torchvision() -> None:
-    from torchvision.transforms.functional import ten_crop
-
-    x = random(3, 1, 9, 9)
-    for side in (8, 7):
-        expected = torch.cat(
-            [torch.stack(crops) for crops in zip(*(ten_crop(image, [side, side]) for image in x), strict=True)]
-        )
-        assert torch.equal(ten_crops(x, (side, side)), expected)
-
-
 def test_ten_crops_are_averaged() -> None:
     model = load_model("exuno:convnet_1_4", classes=3, in_chans=1, input_size=(7, 7), pretrained=False)
     method = Probes([(model, layers_of(model, (7, 7), 50))], 2).eval()
@@ -250,7 +240,9 @@ def test_ten_crops_are_averaged() -> None:
     labels = np.arange(6) % 2
     x = torch.from_numpy(pixels) / 255
     with torch.no_grad():
-        mean = torch.stack([method.logits(ten_crops(x[i : i + 1], (7, 7)))[0].mean(0) for i in range(6)])
+        mean = torch.stack(
+            [method.logits(torch.cat([*views_of(x[i : i + 1], (7, 7), 10)]))[0].mean(0) for i in range(6)]
+        )
     expected = int((mean.argmax(1) == torch.from_numpy(labels)).sum())
     assert ten_crop_test(method, ArrayData("made", pixels, labels), (8, 8), (7, 7), 0, torch.device("cpu")) == [
         expected

@@ -1,7 +1,7 @@
 """The verbs as functions. Keyword arguments are the options of the command line, groups as dicts or dataclasses.
 
 - ``keywords``, ``values``: from them to a configuration; ``outcome``: what comes back; ``package``: how
-  ``exuno.distill`` is both a package and a function.
+  ``exuno.distill`` is both a package and a function; ``few``: the class ``fewshot.Predictor``.
 
 Mistakes are ``ExunoError``. Nothing here imports torch before the work begins.
 """
@@ -17,6 +17,7 @@ from exuno.api.outcome import Distilled, Outcome, Trained
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from exuno.api.few import Predictor
     from exuno.api.typed import (
         AttentionKeywords,
         DistillKeywords,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
         TeachKeywords,
     )
     from exuno.engine.run import Run
-    from exuno.fewshot.predictor import Predictor
     from exuno.models.classifier import Classifier
     from exuno.predict.answers import Prediction
 
@@ -146,7 +146,7 @@ class Fewshot:
     @property
     def Predictor(self) -> "type[Predictor]":
         """A classifier of new classes from a few images of each, for images whose class nobody knows."""
-        from exuno.fewshot.predictor import Predictor
+        from exuno.api.few import Predictor
 
         return Predictor
 

@@ -237,6 +237,7 @@ class ClassesKeywords(TypedDict, total=False):
     split: str | Path | Outcome
     turns: bool
     mirrored: bool
+    hold_turns: bool
 
 
 class PretrainKeywords(ClassesKeywords, RunOptionsKeywords, total=False):
@@ -287,6 +288,8 @@ class FewshotEvalKeywords(ClassesKeywords, total=False):
     head: str | Path | Outcome | Sequence[str | Path | Outcome]
     neighbours: int
     features: Literal["auto", "cls+patch", "cls", "patch", "last"]
+    blocks: int
+    views: Literal[1, 2, 5, 10]
     size: int | None
     resize: int | None
     baselines: bool

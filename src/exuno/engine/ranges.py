@@ -5,7 +5,7 @@
 
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from exuno.engine.errors import ExunoError
 
@@ -58,6 +58,17 @@ class Range:
         return f"a number from {self.low:,} to {end}"
 
 
+@dataclass(frozen=True)
+class Choice:
+    """The few values of a field that is a Literal, which the command line checks and Python does not."""
+
+    values: tuple[Any, ...]
+
+    def check_value(self, flag: str, value: Any) -> None:
+        """Raises ExunoError for another value."""
+        require(value in self.values, flag, value, f"one of {', '.join(map(str, self.values))}")
+
+
 POSITIVE = Range(above=0)
 FROM_0 = Range(low=0)
 FROM_1 = Range(low=1)
@@ -101,5 +112,7 @@ def _marked(kind: type[Any]) -> list[tuple[str, str, tuple[Any, ...]]]:
         flag = next((given for mark in marks if (given := getattr(mark, "name", None))), each.name).replace("_", "-")
         if is_dataclass(hint):
             flag = "" if tyro.conf.OmitArgPrefixes in marks else f"{flag}."
+        if get_origin(hint) is Literal:
+            marks = (*marks, Choice(get_args(hint)))
         found.append((each.name, flag, tuple(marks)))
     return found

@@ -9,5 +9,8 @@ from typing import Literal
 FeatureName = Literal["auto", "cls+patch", "cls", "patch", "last"]
 """Which features: of a transformer its [CLS] token, its patches, or both; of another network the input of its last
 layer."""
+Count = Literal[1, 2, 5, 10]
+"""Views of an image over which its features are averaged: 1, the centre; 2, with its mirror image; 5, the four corners
+and the centre; 10, these and their mirror images."""
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 """How every HDF5 file begins."""

@@ -2,7 +2,8 @@
 
 A vision transformer of exuno gives what SMKD compares (Lin et al., CVPR 2023): its [CLS] token joined with the mean of
 its patch tokens, weighted by the attention that [CLS] pays them in the last block; both of length 1. Any other network
-gives the input of its last layer, as it is.
+gives the input of its last layer, as it is. [CLS] tokens of several last blocks may be joined (the linear protocol of
+DINO: Caron et al., ICCV 2021), and features of several views of an image averaged.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,11 +16,12 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from exuno.data.base import Data, Images, Positions, classes_of
+from exuno.data.images.corners import views_of
 from exuno.data.images.resize import prepare
 from exuno.data.loader import Loader
 from exuno.data.subset import SubsetData, labels_of, names_of
 from exuno.engine.errors import ExunoError
-from exuno.features import FeatureName
+from exuno.features import Count, FeatureName
 from exuno.models.classifier import NAMES, Classifier, match_channels
 
 Advance = Callable[[int], None]
@@ -63,13 +65,22 @@ def crops(images: Images, size: tuple[int, int], short: int) -> Tensor:
     return prepare(images, size, short, "bicubic")
 
 
-def short_side(data: Any, size: tuple[int, int], asked: int | None = None) -> int:
+def short_side(data: Any, size: tuple[int, int], asked: int | None = None, views: Count = 1) -> int:
     """The short side before the centre crop: what was asked for, else 8/7 of ``size`` where images are larger than that
-    (256 for 224), else ``size``."""
+    (256 for 224), else ``size``; for views of the corners 8/7 of it in any case, one pixel more at least."""
     if asked is not None:
         return asked
+    if views >= 5:
+        return max(round(min(size) * 8 / 7), min(size) + 1)
     larger = getattr(data, "resize", None) is not None or min(data.image_size) > min(size)
     return round(min(size) * 8 / 7) if larger else min(size)
+
+
+def frame_of(size: tuple[int, int], short: int, views: Count) -> tuple[int, int]:
+    """(H, W) of what is cut out of an image, of which views of ``size`` are taken: the size itself, or with corners as
+    much more of both sides as ``short`` is longer than the shorter one."""
+    more = short - min(size) if views >= 5 else 0
+    return size[0] + more, size[1] + more
 
 
 def raw_size(data: Any) -> tuple[int, int]:
@@ -109,6 +120,8 @@ def extract(
     data: Any,
     *,
     features: FeatureName = "auto",
+    blocks: int = 1,
+    views: Count = 1,
     size: tuple[int, int] | None = None,
     resize: int | None = None,
     device: torch.device | None = None,
@@ -121,6 +134,8 @@ def extract(
         model: the network; its card knows mean and std. Batch norms and dropout are those of a test.
         data: N labelled images.
         features: which; see :func:`kind_of`.
+        blocks: last blocks of a transformer whose [CLS] tokens are joined.
+        views: of each image, over which its features are averaged; see ``data.images.corners``.
         size: (H, W) at which the network sees them; default: the input size of its card.
         resize: short side before the centre crop; default: :func:`short_side`.
         device: where to compute; default: where the model is.
@@ -136,14 +151,15 @@ def extract(
     check_images(model)
     kind, shape = kind_of(model, features), size or model.card.input_size
     check_size(model, shape)
-    read, was_training = reader(model, kind), model.training
+    read, was_training = reader(model, kind, blocks), model.training
+    short = short_side(data, shape, resize, views)
     if device is not None:
         model.to(device)
     model.eval()
     found, labels = [], []
     try:
-        for batch in Crops(data, shape, short_side(data, shape, resize)).batches(workers).epoch(0):
-            found.append(features_of(model, read, [batch["images"]]).cpu())
+        for batch in Crops(data, frame_of(shape, short, views), short).batches(workers).epoch(0):
+            found.append(features_of(model, read, [batch["images"]], shape, views).cpu())
             labels.append(batch["labels"])
             if progress:
                 progress(len(batch["labels"]))
@@ -162,19 +178,24 @@ def check_images(model: Classifier) -> None:
 
 
 @torch.inference_mode()
-def features_of(model: Classifier, read: "Reader", groups: Sequence[Tensor]) -> Tensor:
+def features_of(
+    model: Classifier, read: "Reader", groups: Sequence[Tensor], size: tuple[int, int], views: Count = 1
+) -> Tensor:
     """Features float32 [N, F], where the model is.
 
     Args:
         model: in test mode.
         read: see :func:`reader`.
-        groups: pixels [b, C, H, W] in [0, 1] of one size (H, W), gray ones and those in colour apart.
+        groups: pixels [b, C, H, W] in [0, 1] of one size, see :func:`frame_of`; gray ones and those in colour apart.
+        size: of a view, (h, w).
+        views: of each image.
 
     Raises:
         ExunoError: a size that the network does not take.
     """
     x = torch.cat([normalised(model, pixels.to(model.mean.device)) for pixels in groups])
-    return _told(read, x, model).float()
+    found = [_told(read, view, model).float() for view in views_of(x, size, views)]
+    return torch.stack(found).mean(0) if views > 1 else found[0]
 
 
 def normalised(model: Classifier, pixels: Tensor) -> Tensor:
@@ -206,6 +227,14 @@ def kind_of(model: Classifier, features: FeatureName) -> FeatureName:
     return features
 
 
+def check_short(size: tuple[int, int], asked: int | None, views: Count = 1) -> None:
+    """Raises ExunoError unless the short side that is asked for leaves room for views of (H, W) pixels."""
+    least = min(size) + (views >= 5)
+    if asked is not None and asked < least:
+        why = f", so that --views {views} finds corners" if views >= 5 else ", which is cut out of it"
+        raise ExunoError(f"--resize is {asked}", f"Give at least {least}{why}.")
+
+
 def check_size(model: Classifier, size: tuple[int, int]) -> None:
     """Raises ExunoError if the patches of a transformer do not fill images of (H, W) pixels."""
     if is_transformer(model):
@@ -218,11 +247,31 @@ def check_size(model: Classifier, size: tuple[int, int]) -> None:
             )
 
 
-def reader(model: Classifier, kind: FeatureName) -> Reader:
-    """The function normalised images [B, C, H, W] -> features [B, F] of a kind."""
+def check_blocks(model: Classifier, kind: FeatureName, blocks: int) -> None:
+    """Raises ExunoError unless a model has so many blocks whose [CLS] tokens can be joined to features of a kind."""
+    if blocks == 1:
+        return
+    if kind not in ("cls+patch", "cls"):
+        raise ExunoError(
+            f"--blocks {blocks} joins [CLS] tokens, which the features '{kind}' of {model.card.arch} do not have",
+            "Leave out --blocks, or take --features cls of a vision transformer of exuno.",
+        )
+    net: Any = model.net
+    if blocks > len(net.blocks):
+        raise ExunoError(f"--blocks is {blocks}, but {model.card.arch} has {len(net.blocks)}", "Give as many at most.")
+
+
+def reader(model: Classifier, kind: FeatureName, blocks: int = 1) -> Reader:
+    """The function normalised images [B, C, H, W] -> features [B, F] of a kind, with the [CLS] tokens of so many last
+    blocks.
+
+    Raises:
+        ExunoError: more blocks than there are, or features without a [CLS] token.
+    """
+    check_blocks(model, kind, blocks)
     net: Any = model.net
     if kind in TOKENS:
-        return lambda x: _tokens(net, x, kind)
+        return lambda x: _tokens(net, x, kind, blocks)
     if hasattr(net, "forward_features") and hasattr(net, "forward_head"):  # the way of timm
         return lambda x: net.forward_head(net.forward_features(x), pre_logits=True).flatten(1)
     if model.card.classes == 0:
@@ -233,10 +282,10 @@ def reader(model: Classifier, kind: FeatureName) -> Reader:
     raise ExunoError(f"{model.card.arch} has no linear layer whose input could be taken", "Take another network.")
 
 
-def _tokens(net: Any, x: Tensor, kind: FeatureName) -> Tensor:
-    reading = net.read(x)
+def _tokens(net: Any, x: Tensor, kind: FeatureName, blocks: int) -> Tensor:
+    reading = net.read(x, blocks=blocks)
     patch = normalize(torch.einsum("bp,bpd->bd", reading.weights, reading.patches), dim=1)
-    cls = normalize(reading.cls, dim=1)
+    cls = torch.cat([normalize(level, dim=1) for level in reading.levels], 1)
     return {"cls+patch": torch.cat([cls, patch], 1), "cls": cls, "patch": patch}[kind]
 
 

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +28,9 @@ PARTS: tuple[Part, ...] = ("train", "val", "test")
 VAL, TEST = 0.16, 0.2
 """Shares of the classes that a draw gives to val and test, as in mini-ImageNet (64, 16 and 20 of 100)."""
 ALL = "all"
+UPRIGHT, HELD = (0, 2), (1,)
+"""Quarter turns that are trained on and held back by ``hold_turns``. The fourth is neither: a 0 and a 1 look
+alike after half a turn, so it would show what is held back."""
 
 
 def open_classes(spec: str, part: Part, classes: Classes, root: Path | None, seed: int) -> Data | None:
@@ -45,7 +48,8 @@ def open_classes(spec: str, part: Part, classes: Classes, root: Path | None, see
         spec: data spec.
         part: ``train``, ``val`` or ``test``.
         classes: the choice. Its ``turns`` and ``mirrored`` are for the training classes; new ones are measured as they
-            are.
+            are. With ``hold_turns`` the training classes lie upright or upside down, and those for val are the same on
+            their side.
         root: folder that holds the benchmark data sets.
         seed: of the draw.
 
@@ -60,6 +64,8 @@ def open_classes(spec: str, part: Part, classes: Classes, root: Path | None, see
         if classes.split != "auto":
             raise ExunoError(f"{spec} is measured as a whole, so --split does not apply", "Leave out --split.")
         return open_data(spec, part, root=root)
+    if classes.hold_turns and part == "val":
+        return _held_turn(spec, classes, root, seed)
     if classes.split == "auto":
         found = _auto(spec, part, root, seed)
     elif classes.split == ALL:
@@ -73,10 +79,29 @@ def open_classes(spec: str, part: Part, classes: Classes, root: Path | None, see
     if found.num_classes < 2 and part != "train":
         raise ExunoError(f"{found.name} has {found.num_classes} class", "Give a test 2 classes or more.")
     if (classes.turns or classes.mirrored) and part == "train":
-        from exuno.data.named.omniglot import TurnedData
+        from exuno.data.named.omniglot import TURNS, TurnedData
 
-        return TurnedData(found, classes.turns, classes.mirrored)
+        upright = UPRIGHT if classes.hold_turns else range(TURNS)
+        return TurnedData(found, upright if classes.turns else (0,), classes.mirrored)
     return found
+
+
+def _held_turn(spec: str, classes: Classes, root: Path | None, seed: int) -> Data:
+    """The training classes on their side, which the training with ``hold_turns`` never sees.
+
+    Raises:
+        ExunoError: without ``turns``, which say that a turned class is another one; validation classes are there.
+    """
+    from exuno.data.named.omniglot import TurnedData
+
+    if not classes.turns:
+        raise ExunoError("--hold-turns holds back quarter turns, but --turns is off", "Give --turns, too.")
+    plain = replace(classes, turns=False, mirrored=False, hold_turns=False)
+    if open_classes(spec, "val", plain, root, seed) is not None:
+        raise ExunoError(f"{spec} has validation classes of its own", "Leave out --hold-turns.")
+    training = open_classes(spec, "train", plain, root, seed)
+    assert training is not None
+    return TurnedData(training, HELD)
 
 
 def _auto(spec: str, part: Part, root: Path | None, seed: int) -> Data | None:

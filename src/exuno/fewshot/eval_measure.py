@@ -13,9 +13,19 @@ from exuno.data.base import Data
 from exuno.data.subset import abbreviated, labels_of, names_of
 from exuno.engine.errors import ExunoError
 from exuno.engine.progress import ProgressBar
-from exuno.features import FeatureName
+from exuno.features import Count, FeatureName
 from exuno.features.cache import Features, cached, key_of
-from exuno.features.extract import Advance, check_size, extract, kind_of, raw_pixels, raw_size, short_side
+from exuno.features.extract import (
+    Advance,
+    check_blocks,
+    check_short,
+    check_size,
+    extract,
+    kind_of,
+    raw_pixels,
+    raw_size,
+    short_side,
+)
 from exuno.fewshot.episodes import PUBLISHED, Episodes, Ints, count_of, draw, too_small
 from exuno.fewshot.eval_models import Subject
 from exuno.fewshot.eval_options import QUERIES
@@ -61,15 +71,26 @@ class Row:
     """Whether its training data may contain the tested classes."""
     cells: tuple[Cell, ...]
     baseline: bool = False
+    blocks: int = 1
+    """Last blocks whose [CLS] tokens are in the features."""
+    views: int = 1
+    """Of each image."""
 
     @property
     def images(self) -> str:
-        """``320 of 360``: side of the crop and the short side before it; the side alone where nothing is cut off."""
+        """``320 of 360, 5 views``: side of the crop and the short side before it; the side alone where nothing is cut
+        off."""
         if self.size is None:
             return "–"
         height, width = self.size
         side = f"{width}" if height == width else f"{width}x{height}"
-        return side if self.short <= min(self.size) else f"{side} of {self.short}"
+        side += f" of {self.short}" if self.short > min(self.size) else ""
+        return side + (f", {self.views} views" if self.views > 1 else "")
+
+    @property
+    def told(self) -> str:
+        """``cls+patch of 4 blocks, 320``: which features, and how many numbers they are."""
+        return f"{self.features}{f' of {self.blocks} blocks' if self.blocks > 1 else ''}, {self.dimension:,}"
 
 
 def tables(rows: Sequence[Row], title: str, note: str = "") -> list[Table]:
@@ -83,7 +104,7 @@ def _table(rows: Sequence[Row], head: str, title: str, note: str) -> Table:
     lines = []
     for row in rows:
         found = {(cell.way, cell.shot): cell.text for cell in row.cells if cell.head == head}
-        told = [row.name, f"{row.features}, {row.dimension:,}", row.images]
+        told = [row.name, row.told, row.images]
         lines.append([*told, *(found.get(shot, "–") for shot in shots), row.seen])
     named = [
         "model",
@@ -195,6 +216,8 @@ class View:
     """How images become features."""
 
     features: FeatureName = "auto"
+    blocks: int = 1
+    views: Count = 1
     size: tuple[int, int] | None = None
     resize: int | None = None
     workers: int = 0
@@ -246,7 +269,9 @@ def measure(
             found = accuracies(features, labels.numpy(), drawn, head, **options)
             mean, interval = float(np.mean(found)), mean_interval(found)
             cells.append(Cell(plan.way, shot, head, mean, interval, len(found)))
-    return Row(subject.name, kind, features.shape[1], size, short, said, tuple(cells), subject.baseline)
+    blocks, views = (view.blocks, view.views) if subject.model is not None else (1, 1)
+    shape = (features.shape[1], size, short)
+    return Row(subject.name, kind, *shape, said, tuple(cells), subject.baseline, blocks, views)
 
 
 def episodes_of(data: Data, labels: Ints, plan: Plan, shot: int) -> Iterator[Episodes]:
@@ -265,7 +290,10 @@ def seen_as(subject: Subject, data: Data, view: View) -> tuple[str, tuple[int, i
         return "pixels", size, short_side(data, size)
     size = view.size or subject.model.card.input_size
     check_size(subject.model, size)
-    return kind_of(subject.model, view.features), size, short_side(data, size, view.resize)
+    kind = kind_of(subject.model, view.features)
+    check_blocks(subject.model, kind, view.blocks)
+    check_short(size, view.resize, view.views)
+    return kind, size, short_side(data, size, view.resize, view.views)
 
 
 def _features(
@@ -286,13 +314,16 @@ def _features(
         if model is None:
             return raw_pixels(data, size, short, view.workers, progress)
         options: dict[str, Any] = {"size": size, "resize": short, "device": device, "workers": view.workers}
-        return extract(model, data, features=kind, **options, progress=progress)
+        return extract(model, data, features=kind, blocks=view.blocks, views=view.views, **options, progress=progress)
 
     if view.cache is None:
         return compute()
     net, card = (model.net, model.card) if model is not None else (None, None)
     where = device.type if model is not None else "cpu"
-    key = key_of(net, card, data, kind=kind, size=size, short=short, seed=subject.seed, device=where)
+    # Named only where they are not 1, so that features from before there were such options are found.
+    joined = {"blocks": view.blocks, "views": view.views} if model is not None else {}
+    more = {name: count for name, count in joined.items() if count > 1}
+    key = key_of(net, card, data, kind=kind, size=size, short=short, seed=subject.seed, device=where, **more)
     found = cached(view.cache, key, compute)
     if not computed and progress:
         progress(len(data))

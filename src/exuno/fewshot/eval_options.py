@@ -93,7 +93,7 @@ def without_images(config: EvalConfig) -> EvalConfig:
     images = next((model for model in config.models if not is_table(model)), None)
     if images is not None:
         raise ExunoError(f"{config.data} has no images for {images}", "Give --data that both can be measured on.")
-    for name in ("features", "size", "resize", "part", "classes"):
+    for name in ("features", "blocks", "views", "size", "resize", "part", "classes"):
         usual = Classes() if name == "classes" else getattr(EvalConfig, name)
         if getattr(config, name) != usual:
             flag = "split" if name == "classes" else name
@@ -150,7 +150,8 @@ def run_config(spec: str) -> dict[str, Any]:
 
 def chosen(known: dict[str, Any]) -> Classes:
     """The choice of classes of a run."""
-    return Classes(known.get("split") or "auto", bool(known.get("turns")), bool(known.get("mirrored")))
+    switches = (bool(known.get(name)) for name in ("turns", "mirrored", "hold_turns"))
+    return Classes(known.get("split") or "auto", *switches)
 
 
 def split_seed(config: EvalConfig) -> int:

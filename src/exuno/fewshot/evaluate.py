@@ -83,7 +83,8 @@ def evaluate(config: EvalConfig) -> list[Row]:
     if config.smoke and data.episodes is None and not isinstance(data, FeatureData):
         data = few_of_each(data, max(plan.shots) + SMOKE_QUERIES)
     size = (config.size, config.size) if config.size else None
-    view = View(config.features, size, config.resize, config.workers, config.cache or default_folder())
+    cache = config.cache or default_folder()
+    view = View(config.features, config.blocks, config.views, size, config.resize, config.workers, cache)
     for subject in subjects:
         seen_as(subject, data, view)  # a mistake is told before anything is computed
     if config.dry_run:
@@ -155,7 +156,7 @@ def conclude_training(
     queries = min(QUERIES, least - max(shots, default=0))
     plan = Plan(way, shots, queries, SMOKE_EPISODES if smoke else EPISODES, seed=seed)
     size = (config.size, config.size) if config.size else model.card.input_size
-    view = View("auto", size, config.validation.resize, config.run.workers)
+    view = View(size=size, resize=config.validation.resize, workers=config.run.workers)
     network = random_network(model.card, data, seed)
     subjects = [
         Subject("raw pixels", "pixels", None, True),

@@ -123,7 +123,8 @@ def phase_one(config: DistillConfig) -> tuple[PretrainConfig, Preset, Path]:
     default."""
     preset = read("fewshot pretrain", config.model.removeprefix(PREFIX))
     stated = resolve(PretrainConfig, preset)
-    classes = replace(stated.classes, split=config.classes.split)  # the same ones are new; turns are phase 1's own
+    held = {"split": config.classes.split, "hold_turns": config.classes.hold_turns}
+    classes = replace(stated.classes, **held)  # the same ones are new; turns are phase 1's own
     plan = replace(stated, data=config.data, data_root=config.data_root, classes=classes)
     plan = replace(plan, run=replace(config.run, run_dir=None, resume="auto"))
     if plan.run.smoke:

@@ -20,7 +20,7 @@ from exuno.engine.ranges import (
     require,
 )
 from exuno.engine.session import SMOKE_BATCH
-from exuno.features import FeatureName
+from exuno.features import Count, FeatureName
 from exuno.registry import Registry
 
 Mode = Literal["paper", "reference"]
@@ -44,6 +44,9 @@ class Classes:
     """Quarter turns of a class are three further classes, as is usual for Omniglot."""
     mirrored: bool = False
     """Mirror images of a class are a further class; with --turns, as many again."""
+    hold_turns: bool = False
+    """With --turns: train on upright and half turned classes only; the same classes after a quarter turn are the
+    validation classes, by which a recipe can be chosen where the data have no others."""
 
 
 @dataclass(frozen=True)
@@ -216,8 +219,8 @@ class EvalConfig(Measuring):
     """Few-shot accuracy of features on classes that were not trained on, beside raw pixels and a random network."""
 
     OFTEN: ClassVar[str] = (
-        "data data_root part split way shot queries episodes protocol head features size baselines seed run_dir "
-        "devices workers smoke dry_run"
+        "data data_root part split way shot queries episodes protocol head features blocks views size baselines seed "
+        "run_dir devices workers smoke dry_run"
     )
     EXAMPLES: ClassVar[tuple[str, ...]] = (
         "exuno fewshot eval runs/mine",
@@ -252,6 +255,11 @@ class EvalConfig(Measuring):
     """knn: neighbours that vote."""
     features: FeatureName = "auto"
     """auto: cls+patch for a vision transformer of exuno, the input of the last layer (last) for any other network."""
+    blocks: Annotated[int, FROM_1] = 1
+    """cls+patch and cls: last blocks whose [CLS] tokens are joined."""
+    views: Count = 1
+    """Of each image, whose features are averaged: 1, the centre; 2, with its mirror image; 5, with the four corners;
+    10, all these mirrored, too."""
     size: Annotated[int | None, FROM_1] = None
     """Side of the images; default: the input size of the model."""
     resize: Annotated[int | None, FROM_1] = None

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 import tyro
 
 from exuno.engine.ranges import FROM_1, PIXELS
-from exuno.features import FeatureName
+from exuno.features import Count, FeatureName
 from exuno.fewshot.options import heads
 from exuno.predict.options import Answering, Pictures
 
@@ -16,7 +16,9 @@ from exuno.predict.options import Answering, Pictures
 class PredictConfig(Answering):
     """The classes of pictures, told from a few images of each class by the features of any model."""
 
-    OFTEN: ClassVar[str] = "support head neighbours features topk format out size resize devices workers dry_run"
+    OFTEN: ClassVar[str] = (
+        "support head neighbours features blocks views topk format out size resize devices workers dry_run"
+    )
     EXAMPLES: ClassVar[tuple[str, ...]] = (
         "exuno fewshot predict runs/mine --support five-of-each my-photo.jpg",
         "exuno fewshot predict timm:vit_small_patch16_224.dino --support birds new --out birds.csv",
@@ -36,6 +38,11 @@ class PredictConfig(Answering):
     """knn: neighbours that vote."""
     features: FeatureName = "auto"
     """auto: cls+patch for a vision transformer of exuno, the input of the last layer (last) for any other network."""
+    blocks: Annotated[int, FROM_1] = 1
+    """cls+patch and cls: last blocks whose [CLS] tokens are joined."""
+    views: Count = 1
+    """Of each picture, whose features are averaged: 1, the centre; 2, with its mirror image; 5, with the four corners;
+    10, all these mirrored, too."""
     size: Annotated[int | None, PIXELS] = field(default=None, kw_only=True)
     """Side at which the model sees the images; default: its input size."""
     resize: Annotated[int | None, FROM_1] = None

@@ -15,8 +15,18 @@ from exuno.data.augmentation.augment import to_float
 from exuno.data.images.folder import SUFFIXES, find_files
 from exuno.engine.errors import ExunoError
 from exuno.engine.ranges import check_fields
-from exuno.features import FeatureName
-from exuno.features.extract import check_images, check_size, crops, features_of, kind_of, reader, short_side
+from exuno.features import Count, FeatureName
+from exuno.features.extract import (
+    check_images,
+    check_short,
+    check_size,
+    crops,
+    features_of,
+    frame_of,
+    kind_of,
+    reader,
+    short_side,
+)
 from exuno.fewshot.heads import Support, learn
 from exuno.fewshot.predict_options import PredictConfig
 from exuno.predict.answers import Answer, Model, all_read, answers, at_hand
@@ -39,14 +49,17 @@ class Recognition(Answer):
 
 @dataclass(frozen=True)
 class Cut:
-    """Opens pictures as ``exuno fewshot eval`` sees them: bicubic, cut to their middle, [C, H, W]."""
+    """Opens pictures as ``exuno fewshot eval`` sees them: bicubic, cut to their middle, and wider than ``size`` where
+    views look at corners, [C, H, W]."""
 
     size: tuple[int, int]
     resize: int | None = None
+    views: Count = 1
 
     def __call__(self, picture: Picture) -> Tensor:
         pixels, seen = opened(picture)
-        return crops([pixels], self.size, short_side(seen, self.size, self.resize))[0]
+        short = short_side(seen, self.size, self.resize, self.views)
+        return crops([pixels], frame_of(self.size, short, self.views), short)[0]
 
 
 class Predictor:
@@ -59,6 +72,8 @@ class Predictor:
         neighbours: knn: images that vote.
         seed: linear and cosine: of weights and batches.
         features: which; auto takes what the model has.
+        blocks: of a transformer of exuno, the last blocks whose [CLS] tokens are joined.
+        views: of each image, over which its features are averaged: 1, 2 (mirrored), 5 (corners) or 10.
         size: side of the images; default: the input size of the model.
         resize: short side before the centre crop; default: 8/7 of the size for photographs.
         batch_size: images in a batch.
@@ -81,6 +96,8 @@ class Predictor:
         neighbours: int = 1,
         seed: int = 0,
         features: FeatureName = "auto",
+        blocks: int = 1,
+        views: Count = 1,
         size: int | None = None,
         resize: int | None = None,
         batch_size: int = BATCH,
@@ -88,16 +105,16 @@ class Predictor:
         workers: int = 0,
     ) -> None:
         options: dict[str, Any] = {"head": head, "neighbours": neighbours, "features": features, "size": size}
-        options |= {"resize": resize, "batch_size": batch_size, "workers": workers}
+        options |= {"blocks": blocks, "views": views, "resize": resize, "batch_size": batch_size, "workers": workers}
         check_fields(PredictConfig("", (), support=Path(), **options))
         net = at_hand(model, devices)
         self.model = copy.deepcopy(net).eval() if net.training else net
         check_images(self.model)
         cut = (size, size) if size else self.model.card.input_size
         check_size(self.model, cut)
-        if resize is not None and resize < min(cut):
-            raise ExunoError(f"--resize is {resize}", f"Give at least {min(cut)}, which is cut out of it.")
-        self._reader, self._cut = reader(self.model, kind_of(self.model, features)), Cut(cut, resize)
+        check_short(cut, resize, views)
+        self._reader = reader(self.model, kind_of(self.model, features), blocks)
+        self._cut = Cut(cut, resize, views)
         self._batch, self._workers = batch_size, workers
         self.classes, items, labels = shown(support)
         found = torch.cat([self._features(_whole(each)) for each in self._read(items)])
@@ -138,7 +155,8 @@ class Predictor:
         return batches(items, self._batch, self._cut, self._workers)
 
     def _features(self, groups: Sequence[Tensor]) -> Tensor:
-        return features_of(self.model, self._reader, [to_float(each) for each in groups])
+        pixels, cut = [to_float(each) for each in groups], self._cut
+        return features_of(self.model, self._reader, pixels, cut.size, cut.views)
 
 
 def _whole(read: Read) -> list[Tensor]:
@@ -199,6 +217,8 @@ def recognise(config: PredictConfig) -> int:
         neighbours=config.neighbours,
         seed=config.seed,
         features=config.features,
+        blocks=config.blocks,
+        views=config.views,
         size=config.size,
         resize=config.resize,
         batch_size=config.batch_size,

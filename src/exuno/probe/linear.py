@@ -150,13 +150,3 @@ class Probes(Method):
     def parameter_groups(self, optim: Optim) -> list[dict[str, Any]]:
         """Of the linear layers, alike."""
         return [{"params": list(self.heads.parameters())}]
-
-
-def ten_crops(images: Tensor, side: tuple[int, int]) -> Tensor:
-    """The four corners and the centre of images [B, C, H, W], then those of the mirrored images: [10 B, C, h, w], all
-    images of a crop together; to the pixel as torchvision's ``ten_crop`` has them."""
-    (height, width), (tall, wide) = images.shape[-2:], side
-    low, right = height - tall, width - wide
-    places = ((0, 0), (0, right), (low, 0), (low, right), (round(low / 2), round(right / 2)))
-    both = (images, images.flip(3))
-    return torch.cat([each[..., top : top + tall, left : left + wide] for each in both for top, left in places])

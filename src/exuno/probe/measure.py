@@ -10,6 +10,7 @@ from torch import Tensor
 
 from exuno.data.base import modality
 from exuno.data.holdout import open_both
+from exuno.data.images.corners import views_of
 from exuno.data.loader import Loader
 from exuno.data.subset import labels_of
 from exuno.engine.devices import make_accelerator
@@ -30,7 +31,7 @@ from exuno.models.classifier import NAMES, Classifier
 from exuno.models.load import load_model
 from exuno.presets import to_dict
 from exuno.probe.layers import Layer, absorbed, activations, layers_of
-from exuno.probe.linear import Probes, solve, standardise, ten_crops
+from exuno.probe.linear import Probes, solve, standardise
 from exuno.probe.options import RANDOM, SMOKE_IMAGES, ProbeConfig, split_row
 from exuno.training import size_of
 
@@ -210,7 +211,7 @@ def ten_crop_test(
     loader = Loader(data, max(1, BATCH // 10), None, 0, large, workers=workers, shuffle=False, drop_last=False)
     for batch in loader.epoch(0):
         truth = batch["labels"].to(device)
-        answers = method.logits(ten_crops(batch["images"].to(device), size))
+        answers = method.logits(torch.cat([*views_of(batch["images"].to(device), size, 10)]))
         guesses = torch.stack([each.unflatten(0, (10, -1)).mean(0).argmax(1) for each in answers])
         right += (guesses == truth).sum(1)
     return right.tolist()

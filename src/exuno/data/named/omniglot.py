@@ -6,6 +6,7 @@ Quarter turns (Santoro et al., ICML 2016, for Omniglot) and mirror images of a c
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -209,17 +210,19 @@ class TurnedData(Data):
 
     Args:
         data: labelled images.
-        turns: whether the ways are 0 to 3 quarter turns, counter-clockwise.
+        turns: the quarter turns, counter-clockwise, that are the ways; 0 leaves an image as it is.
         mirrored: whether the same again of the image mirrored left to right follows.
 
     Raises:
         ExunoError: for unlabelled images, and images that are not square.
     """
 
-    def __init__(self, data: Data, turns: bool = True, mirrored: bool = False) -> None:
+    def __init__(self, data: Data, turns: Sequence[int] = range(TURNS), mirrored: bool = False) -> None:
         labels = torch.from_numpy(labels_of(data))
-        self.ways = [(mirror, k) for mirror in range(1 + mirrored) for k in range(TURNS if turns else 1)]
-        self.data, self.name = data, data.name + " turned" * turns + " mirrored" * mirrored
+        self.ways = [(mirror, k) for mirror in range(1 + mirrored) for k in turns]
+        some = "" if len(turns) == TURNS else " by " + ", ".join(str(90 * k) for k in turns)
+        done = f" turned{some}" if any(turns) else ""
+        self.data, self.name = data, data.name + done + " mirrored" * mirrored
         own = names_of(data)
         self.classes = tuple(
             name + " mirrored" * mirror + (f" turned {90 * k}" if k else "") for mirror, k in self.ways for name in own
@@ -228,7 +231,7 @@ class TurnedData(Data):
         self.labels = torch.cat([labels + k * len(own) for k in range(len(self.ways))])
         self.image_size, self.resize, self.channels = data.image_size, data.resize, data.channels
         self.mean, self.std = data.mean, data.std
-        if turns and self.image_size[0] != self.image_size[1]:
+        if any(k % 2 for k in turns) and self.image_size[0] != self.image_size[1]:
             raise ExunoError(f"the images of {data.name} are not square", "Leave out --turns.")
         if data.whitening is not None:
             raise ExunoError(f"{data.name} is whitened, which a turn would undo", "Turn the images before.")

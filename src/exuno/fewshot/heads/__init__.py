@@ -2,7 +2,8 @@
 ``module:Name``.
 
 - ``prototype``, ``knn``: nothing is trained.
-- ``sgd``: ``linear`` and ``cosine``, trained as the published evaluation does; ``logistic``: to the minimum.
+- ``sgd``: ``linear`` and ``cosine``, trained as the published evaluation does; ``logistic``: to the minimum;
+  ``tuned``: a few steps from the prototypes.
 - ``score``: what they are given (:class:`~exuno.fewshot.heads.score.Chunk`), and queries under the weights of a linear
   classifier, which is what all but ``knn`` come to.
 

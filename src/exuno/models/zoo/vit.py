@@ -26,6 +26,9 @@ class Reading(NamedTuple):
     attention: Tensor
     """Attention of [CLS] to the patches in the last block, [B, heads, P]; the share that [CLS] pays itself is missing
     from the sum of 1."""
+    levels: tuple[Tensor, ...]
+    """[CLS] tokens after each of the last blocks that were asked for, through the last norm, [B, D] each; the last of
+    them is ``cls``."""
 
     @property
     def weights(self) -> Tensor:
@@ -88,9 +91,13 @@ class Vit(VisionTransformer):
         """
         return self.norm(self.blocks(self._embedded(x, mask)))
 
-    def read(self, x: Tensor, mask: Tensor | None = None) -> Reading:
-        """Tokens and the attention of the last block; see :class:`Reading`."""
-        before = self.blocks[:-1](self._embedded(x, mask))
+    def read(self, x: Tensor, mask: Tensor | None = None, blocks: int = 1) -> Reading:
+        """Tokens and the attention of the last block, and the [CLS] tokens of so many; see :class:`Reading`."""
+        before = self.blocks[:-blocks](self._embedded(x, mask))
+        levels = []
+        for block in self.blocks[-blocks:-1]:
+            before = block(before)
+            levels.append(self.norm(before[:, 0]))
         last: Any = self.blocks[-1]
         tokens = self.norm(last(before))
         attention = last.attn
@@ -98,7 +105,7 @@ class Vit(VisionTransformer):
         joint = attention.qkv(last.norm1(before)).view(batch, count, 3, attention.num_heads, -1)
         query, keys = joint[:, 0, 0], joint[:, :, 1]
         shares = torch.einsum("bhd,bnhd->bhn", query * attention.scale, keys).softmax(-1)
-        return Reading(tokens[:, 0], tokens[:, 1:], shares[:, :, 1:])
+        return Reading(tokens[:, 0], tokens[:, 1:], shares[:, :, 1:], (*levels, tokens[:, 0]))
 
     def _pos_embed(self, x: Tensor) -> Tensor:
         """Patch embeddings [B, h, w, D] -> tokens [B, 1 + h w, D], [CLS] first, with their positions."""
