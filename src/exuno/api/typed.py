@@ -118,7 +118,7 @@ class RunOptionsKeywords(TypedDict, total=False):
     resume: str | Path | Outcome
     workers: int
     loader: Literal["torch", "dali"]
-    track: Literal["tensorboard", "wandb"] | Sequence[Literal["tensorboard", "wandb"]]
+    track: str | Path | Outcome | Sequence[str | Path | Outcome]
 
 
 class TeachKeywords(HoldoutKeywords, RunOptionsKeywords, total=False):
@@ -304,7 +304,7 @@ class StudyRunKeywords(TypedDict, total=False):
     precision: Literal["auto", "no", "bf16", "fp16"] | None
     loader: Literal["torch", "dali"] | None
     workers: int | None
-    track: Literal["tensorboard", "wandb"] | Sequence[Literal["tensorboard", "wandb"]]
+    track: str | Path | Outcome | Sequence[str | Path | Outcome]
     smoke: bool
     no_images: bool
 

@@ -12,6 +12,8 @@ ClassOrder = Literal["auto", "by-name", "by-number"]
 
 optimizers = Registry("optimizer", "--optim.name", "exuno.engine.optim")
 """What takes the steps."""
+trackers = Registry("tracker", "--track", "exuno.engine.tracking")
+"""Where metrics are sent on request."""
 
 
 MILESTONES = Range(low=0, high=1, rising=True, wanted="rising fractions from 0 to 1")
@@ -67,7 +69,7 @@ class RunOptions(Execution):
     loader: Literal["torch", "dali"] = "torch"
     """What prepares the training batches of teach and distill: dali is NVIDIA DALI, for image files, with --workers
     threads, on the GPU if there is one. The same samples up to interpolation."""
-    track: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    track: Annotated[tuple[str, ...], trackers] = ()
     """Also send the metrics there; never by default."""
 
 

@@ -26,7 +26,7 @@ from exuno.engine.documents import mapping, read_json, read_result, read_text, r
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import append_line, disk_errors, remove, sweep, write_json, write_text
 from exuno.engine.options import EXECUTION, RunOptions
-from exuno.engine.progress import Sink, tracker
+from exuno.engine.tracking import Tracking, check_trackers
 from exuno.renamed import LATER, before_later, modern
 from exuno.version import __version__
 
@@ -129,9 +129,9 @@ class Run:
         return read_result(path) if path.is_file() else None
 
     @cached_property
-    def track(self) -> Sink:
+    def track(self) -> Tracking:
         """Where metrics go beside metrics.jsonl."""
-        return tracker(self.options.track, self.dir, self.config)
+        return Tracking(self.options.track, self.dir, self.config)
 
     def log(self, values: dict[str, Any]) -> None:
         """Adds one line to metrics.jsonl (first process only)."""
@@ -217,6 +217,7 @@ class Run:
             remove(self.dir)
 
     def close(self) -> None:
+        self.track.close()
         if self.lock:
             self.lock.close()
             self.lock = None
@@ -246,10 +247,12 @@ def open_run(
             last ones.
 
     Raises:
-        ExunoError: the directory holds something else, or cannot be written, or another process works in it.
+        ExunoError: the directory holds something else, or cannot be written, or another process works in it; or a
+            tracker needs a package that is missing.
     """
     folder = options.run_dir or default_folder(verb, preset, without(config, ignored_fields))
     run = Run(folder, verb, preset, config, about, options, inputs or {})
+    check_trackers(options.track)
     if rank() != 0:
         return run
     with disk_errors(folder):
