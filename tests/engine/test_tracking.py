@@ -11,7 +11,7 @@ from exuno.cli import main
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import trackers
 from exuno.engine.tracking import Tracking, check_trackers, identity_of
-from exuno.engine.tracking.mlflow import TAG
+from exuno.engine.tracking.on_mlflow import TAG
 
 SMOKE = ("--smoke", "--devices", "cpu")
 LINES = [{"step": 1, "train/loss": 2.0}, {"step": 2, "train/loss": 1.0, "student/top1": 0.5}]

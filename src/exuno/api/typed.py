@@ -114,6 +114,7 @@ class RunOptionsKeywords(TypedDict, total=False):
     seed: int
     precision: Literal["auto", "no", "bf16", "fp16"]
     deterministic: bool
+    sync_batchnorm: bool
     graphs: bool
     resume: str | Path | Outcome
     workers: int

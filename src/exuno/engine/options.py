@@ -60,6 +60,9 @@ class RunOptions(Execution):
     processor. Losses stay float32, and posters."""
     deterministic: bool = False
     """On a GPU, take algorithms that give the same bits every time instead of the fastest; a processor always does."""
+    sync_batchnorm: bool = False
+    """With several processes, batch normalisation takes the statistics of the whole batch instead of each process's
+    share (SyncBN)."""
     graphs: bool = True
     """On one GPU, record a step once and replay it (CUDA graphs) where that can be done."""
     resume: str = "auto"
