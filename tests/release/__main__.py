@@ -60,7 +60,7 @@ def check_contents(wheel: Path, sdist: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
         inside = {each.filename: each.file_size for each in file.infolist()}
     mine = {name for name in inside if name.startswith("exuno/")}
-    holds(f"the wheel has all {len(package)} files of the package, data and presets too", package | written - mine)
+    holds(f"the wheel has all {len(package)} files of the package, data and presets too", (package | written) - mine)
     about = re.compile(rf"exuno-{re.escape(wheel.name.split('-')[1])}\.dist-info/")
     holds("and nothing else", {name for name in inside if not about.match(name)} - package - written)
     with tarfile.open(sdist) as file:

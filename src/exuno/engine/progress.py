@@ -1,14 +1,10 @@
 """Progress on the screen."""
 
-import resource
 import sys
 import time
 from types import TracebackType
 
-
-def peak_memory() -> int:
-    """Largest resident memory of this process so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+from exuno.engine.system import peak_memory
 
 
 def clock(seconds: float) -> str:
