@@ -105,9 +105,8 @@ def check_use(wheel: Path, version: str, folder: Path) -> None:
     where = run(python, "-c", "import exuno; print(exuno.__file__)", cwd=away, environment=bare).strip()
     holds("it is the one of that environment", [] if str(folder / "env") in where else [where])
     presets = run(exuno, "presets", cwd=away, environment=bare)
-    holds(
-        "its presets are there", {"digits", "cifar10-wrn40_4-wrn16_4", "label-smoothing-digits"} - set(presets.split())
-    )
+    some = {"digits", "cifar10-wrn40_4-wrn16_4", "label-smoothing-digits"}
+    holds("its presets are there", some - set(presets.split()))
     run(exuno, "distill", "digits", "--smoke", "--devices", "cpu", "--run-dir", "run", cwd=away, environment=bare)
     files = ("report.html", "model.safetensors", "result.json")
     holds("the demo runs there", [name for name in files if not (away / "run" / name).is_file()])
@@ -134,9 +133,7 @@ def extras() -> None:
                 chosen = ["--extra", extra] if extra else []
                 way = ["--python-version", python, "--python-platform", platform]
                 uv("pip", "compile", "--quiet", "pyproject.toml", *chosen, *way, "--output-file", os.devnull)
-        holds(
-            f"{extra or 'no extra':12} {', '.join(PYTHONS)} on {', '.join(each.split('-')[-2] for each in PLATFORMS)}"
-        )
+        holds(f"{extra or 'no extra'}: Python {', '.join(PYTHONS)} on Linux, macOS and Windows")
 
 
 if __name__ == "__main__":
