@@ -78,6 +78,18 @@ def test_two_processes_train_to_the_weights_and_statistics_of_one() -> None:
             torch.testing.assert_close(two[name], value, atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
 
 
+def test_of_one_process_they_are_those_of_torch() -> None:
+    net, shared = network(), network()
+    share_statistics(shared)
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        found = steps(shared, shared, *batches())
+    finally:
+        torch.distributed.destroy_process_group()
+    for name, value in steps(net, net, *batches()).items():
+        torch.testing.assert_close(found[name], value, atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
+
+
 def test_without_it_they_do_not() -> None:
     net = network()
     one = steps(net, net, *batches())

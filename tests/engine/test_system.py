@@ -22,7 +22,7 @@ from exuno.synth.job import Job, claim
 
 LACKING = """
 import os, signal, subprocess, sys
-sys.modules["fcntl"] = sys.modules["resource"] = None
+sys.modules["fcntl"] = None
 for module, names in (
     (os, ("O_NOFOLLOW", "killpg")),
     (signal, ("SIGUSR1", "SIGUSR2", "alarm")),
@@ -158,8 +158,7 @@ def test_a_study_is_refused_in_a_sentence() -> None:
 
 
 def test_commands_run_without_what_windows_lacks(tmp_path: Path) -> None:
-    """Import and a whole training, in a process from which fcntl, resource and POSIX's signals were taken; files as
-    here."""
+    """Import and a whole training, in a process from which fcntl and POSIX's signals were taken; files as here."""
     (tmp_path / "lacking.py").write_text(
         LACKING + "from types import SimpleNamespace\n"
         "sys.modules['msvcrt'] = SimpleNamespace(LK_NBLCK=2, locking=lambda *rest: None)\n"
