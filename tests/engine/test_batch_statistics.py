@@ -1,7 +1,7 @@
 """Statistics of several processes: they, the outputs and the gradients are those of one process that has the batch."""
 
 import socket
-from typing import Any
+from pathlib import Path
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def batches() -> tuple[Tensor, Tensor]:
     return torch.randn(3, 8, 3, 6, 6, generator=generator) * 3 + 5, torch.randn(3, 8, 5, generator=generator)
 
 
-def train(rank: int, port: int, answers: Any, shared: bool) -> None:
+def train(rank: int, port: int, folder: Path, shared: bool) -> None:
     torch.set_num_threads(1)
     where = f"tcp://127.0.0.1:{port}"
     torch.distributed.init_process_group("gloo", init_method=where, rank=rank, world_size=2)
@@ -48,31 +48,24 @@ def train(rank: int, port: int, answers: Any, shared: bool) -> None:
         assert share_statistics(net) == 5  # twice is once
     images, target = (each[:, rank::2] for each in batches())
     found = steps(DistributedDataParallel(net), net, images, target)
-    answers.put((rank, {name: value.numpy() for name, value in found.items()}))
+    torch.save(found, folder / f"{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
-def on_two(shared: bool) -> list[dict[str, Tensor]]:
+def on_two(folder: Path, shared: bool) -> list[dict[str, Tensor]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    context = torch.multiprocessing.get_context("spawn")
-    answers = context.SimpleQueue()
-    processes = [context.Process(target=train, args=(rank, port, answers, shared)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    found = dict(answers.get() for _ in processes)
-    for process in processes:
-        process.join()
-    return [{name: torch.from_numpy(value) for name, value in found[rank].items()} for rank in range(2)]
+    torch.multiprocessing.spawn(train, (port, folder, shared), nprocs=2)  # raises what a process raises
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
-def test_two_processes_train_to_the_weights_and_statistics_of_one() -> None:
+def test_two_processes_train_to_the_weights_and_statistics_of_one(tmp_path: Path) -> None:
     net = network()
     images, target = batches()
     one = steps(net, net, images, target)
     one.pop("answers")
-    for two in on_two(shared=True):
+    for two in on_two(tmp_path, shared=True):
         assert two.keys() - {"answers"} == one.keys()  # no name of a weight has changed
         for name, value in one.items():
             torch.testing.assert_close(two[name], value, atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
@@ -90,10 +83,10 @@ def test_of_one_process_they_are_those_of_torch() -> None:
         torch.testing.assert_close(found[name], value, atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
 
 
-def test_without_it_they_do_not() -> None:
+def test_without_it_they_do_not(tmp_path: Path) -> None:
     net = network()
     one = steps(net, net, *batches())
-    assert (on_two(shared=False)[0]["1.running_var"] - one["1.running_var"]).abs().max() > 1e-3
+    assert (on_two(tmp_path, shared=False)[0]["1.running_var"] - one["1.running_var"]).abs().max() > 1e-3
 
 
 def test_in_a_test_nothing_is_asked_of_others() -> None:

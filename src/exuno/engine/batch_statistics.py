@@ -7,13 +7,35 @@ processor, and several processes train to the weights of one.
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from exuno.engine.errors import ExunoError
 
 PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes of a tensor that each of them has. So is its gradient: what one process has is in the
+    losses of all."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+
+def _over_all(x: Tensor) -> Tensor:
+    summed: Any = _Sum.apply(x)
+    return summed
 
 
 class SharedStatistics(_BatchNorm):
@@ -28,10 +50,10 @@ class SharedStatistics(_BatchNorm):
         axes = [axis for axis in range(x.ndim) if axis != 1]
         shape = [1, -1, *[1] * (x.ndim - 2)]
         here = x.new_full((1,), x.numel() / x.shape[1])
-        *sums, n = all_reduce(torch.cat([x.sum(axes), here])).split([x.shape[1], 1])
+        *sums, n = _over_all(torch.cat([x.sum(axes), here])).split([x.shape[1], 1])
         mean = sums[0] / n
         centred = x - mean.view(shape)
-        variance = all_reduce(centred.square().sum(axes)) / n  # in a second pass: squares less squares lose digits
+        variance = _over_all(centred.square().sum(axes)) / n  # in a second pass: squares less squares lose digits
         self._follow(mean.detach(), variance.detach() * (n / (n - 1)).detach())
         found = centred * (variance + self.eps).rsqrt().view(shape)
         if self.affine:
