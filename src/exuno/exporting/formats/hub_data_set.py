@@ -39,20 +39,24 @@ def data_set(poster: Poster, folder: Path, license: str | None) -> str:
     import pyarrow.parquet as parquet
 
     data = PosterData(poster, "poster")
-    shape: Any = (data.channels, *data.image_size)
+    shape = (data.channels, *data.image_size)
+    # Lists in lists, and not an array type of ``datasets``, which whoever reads the file by other means has not.
+    values: Any = datasets.Value("float32")
+    for side in reversed(shape):
+        values = datasets.List(values, length=side)
     kinds = datasets.Features(
         {
             "image": datasets.Image(),
             "label": datasets.ClassLabel(names=list(poster.class_names)),
             "soft_label": datasets.List(datasets.Value("float32"), length=poster.classes),
-            "values": datasets.Array3D(shape, "float32"),
+            "values": values,
         }
     )
     columns = {
         "image": [{"bytes": png, "path": None} for png in pictures(data)],
         "label": data.labels.argmax(1).tolist(),
         "soft_label": data.labels.tolist(),
-        "values": list(data.images.numpy()),
+        "values": data.images.tolist(),
     }
     rows: Any = datasets.Dataset.from_dict(columns, kinds).with_format("arrow")[:]
     with atomic(folder / FILE) as temporary:
