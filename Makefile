@@ -6,7 +6,7 @@ PYTHON ?= python3
 # Containers often set this. Every process, and the tests start many, would compile torch anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo check test test-all test-lowest fuzz lint types bench docs clean
+.PHONY: demo check test test-all test-lowest test-wheel test-extras fuzz lint types bench docs clean
 
 demo: .venv/exuno  ## a network that never saw a digit reads digits
 	$(BIN)/exuno distill digits --run-dir runs/demo $(ARGS)
@@ -25,6 +25,12 @@ test-lowest: | $(UV)  ## the fast tests with the lowest versions that pyproject.
 	$(UV) venv --quiet --allow-existing .venv-lowest
 	VIRTUAL_ENV=.venv-lowest $(UV) pip install --quiet --resolution lowest-direct --editable . --group dev
 	.venv-lowest/bin/pytest -q -n 2 --dist worksteal -m "not slow" $(ARGS)
+
+test-wheel: | $(UV)  ## sdist and wheel as a release would have them, used in an empty environment
+	$(PYTHON) -m tests.release wheel
+
+test-extras: | $(UV)  ## every extra resolves for every Python, on Linux, macOS and Windows
+	$(PYTHON) -m tests.release extras
 
 fuzz: .venv/ready  ## damaged files for every reader, and commands that are killed at every write; an hour
 	$(BIN)/python -m tests.fuzz --count $${COUNT:-100000}

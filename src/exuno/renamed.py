@@ -13,6 +13,7 @@ WHY = "--size is the side of the images, as in every verb, and --canvas the size
 
 LATER = {
     "deterministic": False,
+    "sync_batchnorm": False,
     "teacher_precision": "same",
     "classes": "auto",
     "holdout": None,

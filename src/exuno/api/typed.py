@@ -114,12 +114,13 @@ class RunOptionsKeywords(TypedDict, total=False):
     seed: int
     precision: Literal["auto", "no", "bf16", "fp16"]
     deterministic: bool
+    sync_batchnorm: bool
     graphs: bool
     compile: Literal["auto", "on", "off"]
     resume: str | Path | Outcome
     workers: int
     loader: Literal["torch", "dali"]
-    track: Literal["tensorboard", "wandb"] | Sequence[Literal["tensorboard", "wandb"]]
+    track: str | Path | Outcome | Sequence[str | Path | Outcome]
 
 
 class TeachKeywords(HoldoutKeywords, RunOptionsKeywords, total=False):
@@ -308,7 +309,7 @@ class StudyRunKeywords(TypedDict, total=False):
     precision: Literal["auto", "no", "bf16", "fp16"] | None
     loader: Literal["torch", "dali"] | None
     workers: int | None
-    track: Literal["tensorboard", "wandb"] | Sequence[Literal["tensorboard", "wandb"]]
+    track: str | Path | Outcome | Sequence[str | Path | Outcome]
     smoke: bool
     no_images: bool
 

@@ -34,9 +34,10 @@ from exuno.doctor.words import claimed
 from exuno.engine.devices import make_accelerator, measuring
 from exuno.engine.files import write_json
 from exuno.engine.options import EXECUTION, RunOptions
-from exuno.engine.progress import ProgressBar, peak_memory
+from exuno.engine.progress import ProgressBar
 from exuno.engine.run import Run, open_run
 from exuno.engine.session import Subset
+from exuno.engine.system import peak_memory
 from exuno.engine.untrusted import Arrays
 from exuno.evaluate.measure import record
 from exuno.presets import to_args, to_dict

@@ -1,13 +1,12 @@
 """Writing files so that a power cut leaves the old one or the new one, never half of one; and finding those to read."""
 
-import ctypes
 import errno
-import fcntl
 import json
 import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from exuno.engine.errors import SYSTEM, ExunoError
+from exuno.engine.system import BINARY, NO_LINKS, library_call, lock, on_windows
 
 TEMPORARY = re.compile(r"\..+\.(\d+|[0-9a-f]{16})\.tmp")
 """Names of what is being written; earlier versions put the number of the process in the place of the random part."""
@@ -45,12 +45,13 @@ def atomic(path: Path) -> Iterator[Path]:
     """Yields the name of a new file beside ``path``; what is written there becomes ``path`` when the block ends well.
 
     The file is made exclusively, under a random name, so nobody can put a link in its place. It is locked while it is
-    written: whoever finds one that is not locked knows that its writer was killed (:func:`sweep`).
+    written: whoever finds one that is not locked knows that its writer was killed (:func:`sweep`). On Windows, where an
+    open file cannot be renamed, it is not held.
     """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent)
-        temporary, lock = _temporary(path, _new_file)
+        temporary, held = _temporary(path, _new_file)
         try:
             watch("create", temporary)
             yield temporary
@@ -62,7 +63,7 @@ def atomic(path: Path) -> Iterator[Path]:
             sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
-            os.close(lock)
+            _let_go(held)
 
 
 @contextmanager
@@ -72,7 +73,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent)
-        temporary, lock = _temporary(path, _new_folder)
+        temporary, held = _temporary(path, _new_folder)
         try:
             watch("create", temporary)
             yield temporary
@@ -87,7 +88,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             sync(path.parent)
         finally:
             remove(temporary)
-            os.close(lock)
+            _let_go(held)
 
 
 def watch(event: str, path: Path) -> None:
@@ -96,6 +97,8 @@ def watch(event: str, path: Path) -> None:
 
 
 _swept: set[Path] = set()
+ORPHANED = 24 * 3600.0
+"""Seconds after which nobody writes it any more, where nothing else tells (Windows)."""
 
 
 def sweep(folder: Path, again: bool = False) -> None:
@@ -111,34 +114,49 @@ def sweep(folder: Path, again: bool = False) -> None:
 
 def _remove_orphan(path: Path) -> None:
     with suppress(OSError):  # gone meanwhile, locked by its writer, or not ours
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        if on_windows():
+            if time.time() - path.stat().st_mtime > ORPHANED:
+                remove(path)
+            return
+        handle = os.open(path, os.O_RDONLY | NO_LINKS)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(handle)
             remove(path)
         finally:
             os.close(handle)
 
 
-def _temporary(path: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
-    """A new file or folder beside ``path``, and a handle that holds its lock."""
+def _temporary(path: Path, make: Callable[[Path], int | None]) -> tuple[Path, int | None]:
+    """A new file or folder beside ``path``, and a handle that holds its lock; none on Windows."""
     while True:
         # Names of files end at 255 bytes.
         temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.tmp")
         handle = make(temporary)
+        if handle is None:
+            return temporary, None
         with suppress(OSError):  # file systems without locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            lock(handle, wait=True)
         if os.fstat(handle).st_nlink:
             return temporary, handle
         os.close(handle)  # swept between the two calls
 
 
-def _new_file(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+def _let_go(handle: int | None) -> None:
+    if handle is not None:
+        os.close(handle)
 
 
-def _new_folder(path: Path) -> int:
+def _new_file(path: Path) -> int | None:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | NO_LINKS | BINARY, 0o666)
+    if on_windows():
+        os.close(handle)
+        return None
+    return handle
+
+
+def _new_folder(path: Path) -> int | None:
     path.mkdir()
-    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    return None if on_windows() else os.open(path, os.O_RDONLY | NO_LINKS)
 
 
 def append_line(path: Path, text: str) -> None:
@@ -149,8 +167,10 @@ def append_line(path: Path, text: str) -> None:
 
 
 def sync(path: Path) -> None:
-    """Has the disk hold what a file or folder holds."""
-    handle = os.open(path, os.O_RDONLY)
+    """Has the disk hold what a file or folder holds; on Windows, which opens no folders, a file."""
+    if on_windows() and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDWR if on_windows() else os.O_RDONLY)  # Windows wants to be allowed to write
     try:
         os.fsync(handle)
     finally:
@@ -159,13 +179,13 @@ def sync(path: Path) -> None:
 
 def sync_tree(folder: Path) -> None:
     """Has the disk hold all that is in a folder, in one call where the system can (Linux)."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        all_of_disk = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-        if all_of_disk and all_of_disk(handle) == 0:
-            return
-    finally:
-        os.close(handle)
+    if all_of_disk := library_call("syncfs"):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            if all_of_disk(handle) == 0:
+                return
+        finally:
+            os.close(handle)
     for each in (*folder.rglob("*"), folder):
         sync(each)
 
@@ -180,7 +200,7 @@ def remove(path: Path) -> None:
 
 def exchange(one: Path, other: Path) -> None:
     """Gives two folders each other's names: in one step where the system can (Linux), else in three."""
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    rename = library_call("renameat2")
     here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
     if rename and rename(here, os.fsencode(one), here, os.fsencode(other), swap) == 0:
         return

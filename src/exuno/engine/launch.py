@@ -12,6 +12,7 @@ from typing import IO
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import RunOptions
 from exuno.engine.stop import REQUEUE, deferred, listening, told
+from exuno.engine.system import refuse_on_windows
 
 GRACE = 3.0  # seconds in which the first process may tell a mistake that all of them have found
 
@@ -40,8 +41,10 @@ def launch(verb: str, args: Sequence[str], count: int) -> None:
     signal that tells this process to stop goes to all of them, and each ends after the same step.
 
     Raises:
+        ExunoError: on Windows.
         SystemExit: with the code of the process that failed, or ``REQUEUE`` where they were told to stop.
     """
+    refuse_on_windows(f"a training in {count} processes (--devices)")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -11,9 +11,10 @@ from accelerate import Accelerator
 from exuno.engine.devices import active_settings
 from exuno.engine.method import Batch, Method, TrainState
 from exuno.engine.options import Optim
-from exuno.engine.progress import ProgressBar, peak_memory
+from exuno.engine.progress import ProgressBar
 from exuno.engine.run import Run
 from exuno.engine.stop import Stopped, deferred
+from exuno.engine.system import peak_memory
 from exuno.engine.training import Evaluator, Training
 
 LOG_POINTS = 200

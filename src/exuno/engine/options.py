@@ -12,6 +12,8 @@ ClassOrder = Literal["auto", "by-name", "by-number"]
 
 optimizers = Registry("optimizer", "--optim.name", "exuno.engine.optim")
 """What takes the steps."""
+trackers = Registry("tracker", "--track", "exuno.engine.tracking")
+"""Where metrics are sent on request."""
 
 
 MILESTONES = Range(low=0, high=1, rising=True, wanted="rising fractions from 0 to 1")
@@ -58,6 +60,9 @@ class RunOptions(Execution):
     processor. Losses stay float32, and posters."""
     deterministic: bool = False
     """On a GPU, take algorithms that give the same bits every time instead of the fastest; a processor always does."""
+    sync_batchnorm: bool = False
+    """With several processes, batch normalisation takes the statistics of the whole batch instead of each process's
+    share (SyncBN)."""
     graphs: bool = True
     """On one GPU, record a step once and replay it (CUDA graphs) where that can be done."""
     compile: Literal["auto", "on", "off"] = "auto"
@@ -70,7 +75,7 @@ class RunOptions(Execution):
     loader: Literal["torch", "dali"] = "torch"
     """What prepares the training batches of teach and distill: dali is NVIDIA DALI, for image files, with --workers
     threads, on the GPU if there is one. The same samples up to interpolation."""
-    track: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    track: Annotated[tuple[str, ...], trackers] = ()
     """Also send the metrics there; never by default."""
 
 

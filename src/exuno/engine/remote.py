@@ -2,7 +2,6 @@
 copied into a folder of this machine first, and what is written is written here and copied at the end. No torch.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from typing import Any
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic, disk_errors
+from exuno.engine.system import lock
 
 SCHEMES = ("s3", "gs", "gcs", "hf", "az", "abfs", "adl", "hdfs", "oss", "ftp", "sftp", "http", "https", "memory")
 """Known even where a path of Python has made one slash of two."""
@@ -130,8 +130,8 @@ def _copy(system: Any, found: Mapping[str, Mapping[str, Any]], base: Path) -> No
     marks = base.parent / ".versions" / base.name
     with disk_errors(base):
         marks.mkdir(parents=True, exist_ok=True)
-        with (marks / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # several processes of one training would copy the same
+        with (marks / ".lock").open("w", encoding="utf-8") as file:
+            lock(file.fileno(), wait=True)  # several processes of one training would copy the same
             for name, info in found.items():
                 here = base / name.strip("/")
                 told = json.dumps({key: str(info[key]) for key in VERSION if info.get(key) is not None})

@@ -1,7 +1,6 @@
 """The run directory: all that a reader needs to believe a number, and all that a killed run needs to go on."""
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -26,7 +25,8 @@ from exuno.engine.documents import mapping, read_json, read_result, read_text, r
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import append_line, disk_errors, remove, sweep, write_json, write_text
 from exuno.engine.options import EXECUTION, RunOptions
-from exuno.engine.progress import Sink, tracker
+from exuno.engine.system import lock, on_windows
+from exuno.engine.tracking import Tracking, check_trackers
 from exuno.renamed import LATER, before_later, modern
 from exuno.version import __version__
 
@@ -87,7 +87,7 @@ def versions() -> dict[str, str]:
 def processor() -> str:
     """Model name of the processor, and the cores that this process may use."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         name = platform.processor() or platform.machine()
@@ -129,9 +129,9 @@ class Run:
         return read_result(path) if path.is_file() else None
 
     @cached_property
-    def track(self) -> Sink:
+    def track(self) -> Tracking:
         """Where metrics go beside metrics.jsonl."""
-        return tracker(self.options.track, self.dir, self.config)
+        return Tracking(self.options.track, self.dir, self.config)
 
     def log(self, values: dict[str, Any]) -> None:
         """Adds one line to metrics.jsonl (first process only)."""
@@ -214,9 +214,12 @@ class Run:
     def forget(self) -> None:
         """Removes a run in which nothing happened, so that the corrected command may have its folder."""
         if rank() == 0 and self.dir.is_dir() and {path.name for path in self.dir.iterdir()} <= DESCRIPTION:
+            if on_windows():
+                self.close()  # an open file cannot be removed there
             remove(self.dir)
 
     def close(self) -> None:
+        self.track.close()
         if self.lock:
             self.lock.close()
             self.lock = None
@@ -246,18 +249,20 @@ def open_run(
             last ones.
 
     Raises:
-        ExunoError: the directory holds something else, or cannot be written, or another process works in it.
+        ExunoError: the directory holds something else, or cannot be written, or another process works in it; or a
+            tracker needs a package that is missing.
     """
     folder = options.run_dir or default_folder(verb, preset, without(config, ignored_fields))
     run = Run(folder, verb, preset, config, about, options, inputs or {})
+    check_trackers(options.track)
     if rank() != 0:
         return run
     with disk_errors(folder):
         marked = check_folder(run, ignored_fields)
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            run.lock = (folder / ".lock").open("w")
-            fcntl.flock(run.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            run.lock = (folder / ".lock").open("w", encoding="utf-8")
+            lock(run.lock.fileno())
         except BlockingIOError:
             raise ExunoError(f"another process is working in {folder}", "Wait for it, or stop it.") from None
         except OSError as error:

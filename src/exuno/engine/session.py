@@ -66,7 +66,7 @@ class Subset:
 
 FREE = (
     *("source", "data_root", "evaluations", "budget", "cache_logits"),
-    *(*EXECUTION, "seed", "precision", "teacher_precision", "deterministic", "loader", "smoke"),
+    *(*EXECUTION, "seed", "precision", "teacher_precision", "deterministic", "sync_batchnorm", "loader", "smoke"),
 )
 
 

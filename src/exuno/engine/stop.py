@@ -13,7 +13,7 @@ from types import FrameType
 
 REQUEUE = 75
 """Exit code of a command that was told to stop: EX_TEMPFAIL of sysexits.h."""
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))  # Windows has one
 ECHO = 1.0
 """Seconds in which a further signal is the same one: whoever signals a group of processes reaches each of them directly
 and through its parent."""
@@ -107,5 +107,7 @@ def in_worker(number: int) -> None:
     Args:
         number: of the worker; torch gives it.
     """
+    if not hasattr(signal, "alarm"):  # Windows ends processes without a signal
+        return
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(LINGER))

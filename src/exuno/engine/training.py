@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from exuno.engine import checkpoint
 from exuno.engine.ballot import Ballot, Wishes
+from exuno.engine.batch_statistics import share_statistics
 from exuno.engine.compiling import Compilation
 from exuno.engine.devices import active_settings, share_buffers
 from exuno.engine.errors import ExunoError, tell
@@ -142,6 +143,14 @@ def recorder_for(options: RunOptions, accelerator: Accelerator) -> Recorder | No
     return CudaRecorder() if accelerator.device.type == "cuda" and single and options.graphs else None
 
 
+def synchronise(method: Method, processes: int) -> None:
+    """``--sync-batchnorm``; where it has no effect, that is told."""
+    if processes == 1:
+        tell("--sync-batchnorm has no effect: there is one process")
+    elif not share_statistics(method):
+        tell("--sync-batchnorm has no effect: nothing here has batch normalisation")
+
+
 class Training:
     """A training that can be stopped after any step and go on bit by bit.
 
@@ -163,6 +172,8 @@ class Training:
         state = checkpoint.to_continue(run.checkpoints, run.options.resume)
         if state:
             checkpoint.restore_weights(method, state, run.checkpoints)
+        if run.options.sync_batchnorm:
+            synchronise(method, accelerator.num_processes)
         self.module, self.optimizer = accelerator.prepare(method, optimizer)
         self.step = 0
         self.clock = Stopwatch(state["seconds"] if state else 0.0)
@@ -182,7 +193,8 @@ class Training:
         self.steps = Replay(self.work, self.recordings, accelerator.device, self.work.clear)
         if state:
             self.work.meter.restore(state["meter"], accelerator.device)
-            # Another number of processes cannot go on bit by bit, but it can go on.
+            # On another number of processes what torch's generators draw (dropout) is other, and the order of sums; all
+            # else is the same (with batch statistics, under --sync-batchnorm).
             checkpoint.set_rng_state(state["rng"][min(accelerator.process_index, len(state["rng"]) - 1)])
         run.cut_metrics(state["metrics_bytes"] if state else 0)
         self.saved = self.clock()

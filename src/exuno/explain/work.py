@@ -11,8 +11,8 @@ from exuno.data.subset import abbreviated
 from exuno.engine.devices import make_accelerator, measuring
 from exuno.engine.errors import ExunoError, tell
 from exuno.engine.options import ClassOrder, RunOptions
-from exuno.engine.progress import peak_memory
 from exuno.engine.run import Run, check_folder, default_folder, open_run
+from exuno.engine.system import peak_memory
 from exuno.explain.options import Execution
 from exuno.fewshot.eval_measure import show
 from exuno.fewshot.eval_models import names_of_specs

@@ -1,4 +1,4 @@
-"""A model or a poster as a folder, and its way to the Hugging Face hub."""
+"""A model as a folder, and the way of folders to the Hugging Face hub."""
 
 import shutil
 from collections.abc import Iterator
@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from exuno.data.poster.format import load, save
-from exuno.data.poster.ledger import byte_breakdown
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import write_text
 from exuno.exporting.check import Written, signature
@@ -18,7 +16,6 @@ from exuno.exporting.readme import Origin, document, lineage_of, origin_of, perc
 from exuno.models.classifier import Classifier
 from exuno.models.files import save_model
 from exuno.models.load import load_model
-from exuno.report.html import flatten
 
 TASKS = {3: "audio-classification", 4: "image-classification", 5: "video-classification"}
 """Axes of a model's input -> the hub's name for what it does."""
@@ -169,49 +166,8 @@ def _numbers(values: tuple[float, ...]) -> str:
     return " ".join(f"{value:.4g}" for value in values)
 
 
-NAME = "distilled.poster"
-
-
-def export_poster(path: Path, folder: Path, license: str | None = None) -> dict[str, str]:
-    """Write the poster at ``path`` (a .poster folder, or the run that made it) into a new or empty folder.
-
-    Returns:
-        What was written: title -> text.
-
-    Raises:
-        ExunoError: there is no poster, or it is damaged.
-    """
-    poster, origin = load(path), origin_of(f"run:{path}")
-    folder.mkdir(parents=True, exist_ok=True)
-    where = save(poster, folder / NAME)
-    spent, (height, width) = byte_breakdown(poster), poster.pixels.shape[1:]
-    facts = {
-        "poster": f"{width}x{height} pixels, {poster.ipc:.3g} images per class, {spent['png']:,} bytes as PNG",
-        "stands for": f"`{poster.data}`, {poster.classes} classes: {', '.join(poster.class_names[:20])}"
-        + (", …" if poster.classes > 20 else ""),
-        "labels": "learned" if poster.labels is not None else "by the areas of the classes",
-        "all that it takes": f"{spent['total']:,} bytes",
-    }
-    sections = {
-        "How to learn from it": "```sh\nexuno teach --data poster:DIR --model exuno:convnet"
-        "\nexuno eval poster:DIR\n```\n\nDIR is this folder."
-        + "\n\nThe protocol that it was made for: `"
-        + ", ".join(f"{key} {value}" for key, value in flatten(poster.protocol) if value != "")
-        + "`.",
-    }
-    if table := measured(origin.result):
-        sections["What was measured"] = table
-    lineage = {"data_sha256": poster.data_sha256, **poster.lineage, **origin.result.get("lineage", {})}
-    sections["Where it comes from"] = lineage_of(lineage, origin.command)
-    smoke = origin.smoke or bool(poster.lineage.get("smoke"))
-    name, tags = folder.resolve().name, ["dataset-distillation"]
-    text = document(name, facts, sections, license, tags, origin.summary, smoke)
-    write_text(folder / "README.md", text.replace("\n## ", f"\n![The poster]({NAME}/poster.png)\n\n## ", 1))
-    return {"poster": f"{where}; use it as poster:{folder}"}
-
-
-def push(folder: Path, repo: str, message: str) -> str:
-    """Upload a folder; the repository is made if it is not there.
+def push(folder: Path, repo: str, message: str, kind: str = "model") -> str:
+    """Upload a folder; the repository, of a ``model`` or a ``dataset``, is made if it is not there.
 
     Returns:
         Its address.
@@ -222,12 +178,13 @@ def push(folder: Path, repo: str, message: str) -> str:
     import huggingface_hub
 
     try:
-        huggingface_hub.create_repo(repo, exist_ok=True)
-        huggingface_hub.upload_folder(repo_id=repo, folder_path=folder, commit_message=message)
+        huggingface_hub.create_repo(repo, repo_type=kind, exist_ok=True)
+        huggingface_hub.upload_folder(repo_id=repo, repo_type=kind, folder_path=folder, commit_message=message)
     except Exception as error:  # no network, no token, no such organisation: the library has many exceptions
+        option = " --repo-type dataset" if kind == "dataset" else ""
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ExunoError(
             f"{folder} was written, but not pushed to {repo}: {first}",
-            f"Sign in with hf auth login, then: hf upload {repo} {folder}",
+            f"Sign in with hf auth login, then: hf upload {repo} {folder}{option}",
         ) from error
-    return f"https://huggingface.co/{repo}"
+    return f"https://huggingface.co/{'datasets/' * (kind == 'dataset')}{repo}"

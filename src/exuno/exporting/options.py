@@ -13,7 +13,7 @@ from exuno.engine.ranges import FROM_1
 from exuno.registry import Registry
 
 formats = Registry("format", "--format", "exuno.exporting.formats")
-"""What a network can be written as, beside its weights."""
+"""What a network can be written as, beside its weights, or a poster, beside its picture."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class ExportConfig:
     to: Path
     """New or empty folder, or SCHEME://BUCKET/FOLDER (s3, gs, hf, …)."""
     format: Annotated[tuple[str, ...], formats] = ()
-    """Also write the network in one or more other formats, each compared with torch before it is kept."""
+    """Also write the network in one or more other formats, each compared with torch before it is kept; or the poster as
+    datasets: a table of its patches that load_dataset reads, with Croissant metadata."""
     onnx: bool = False
     """Short for --format onnx."""
     int8: bool = False

@@ -32,6 +32,7 @@ def document(
     tags: list[str],
     summary: str = "",
     smoke: bool = False,
+    more: Mapping[str, Any] | None = None,
 ) -> str:
     """The whole file.
 
@@ -43,8 +44,13 @@ def document(
         tags: for the hub's search, besides exuno.
         summary: a sentence below the heading; none where it is empty.
         smoke: whether it comes from a smoke run, which is told first.
+        more: what else its head says, for the hub.
     """
-    head = {"library_name": "exuno", "tags": ["exuno", *tags]} | ({"license": license} if license else {})
+    head = (
+        {"library_name": "exuno", "tags": ["exuno", *tags]}
+        | ({"license": license} if license else {})
+        | dict(more or {})
+    )
     parts = [
         f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
         f"# {quoted(name)}{' (smoke run)' if smoke else ''}",

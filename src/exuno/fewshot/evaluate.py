@@ -13,8 +13,8 @@ from exuno.data.subset import labels_of, names_of
 from exuno.engine.devices import make_accelerator, measuring
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import RunOptions
-from exuno.engine.progress import peak_memory
 from exuno.engine.run import Run, open_run
+from exuno.engine.system import peak_memory
 from exuno.features.cache import FeatureData, default_folder
 from exuno.features.extract import few_of_each
 from exuno.fewshot import figures

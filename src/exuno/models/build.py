@@ -6,16 +6,15 @@ shapes and no numbers. exuno's own networks run on two black images instead, sin
 which timm and torchvision have imported anyway.
 """
 
-import os
 from contextlib import suppress
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from exuno.engine.errors import ExunoError, tell
+from exuno.engine.system import memory
 from exuno.engine.untrusted import PARAMETERS
 from exuno.models.card import Hearing, ModelCard
 from exuno.models.registry import build_exuno, build_own, is_own
@@ -319,12 +318,6 @@ def _tell_unseen(card: ModelCard) -> None:
             f"{card.arch} cuts images of {side} pixels into patches of {patch} and leaves out the last {rest}: "
             f"--size {side - rest} or {side - rest + patch} uses all"
         )
-
-
-@lru_cache
-def memory() -> int:
-    """Bytes of this machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _bytes(count: int) -> str:

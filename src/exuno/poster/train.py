@@ -96,6 +96,11 @@ def check(config: PosterConfig) -> None:
     require(min(proof.steps, default=0) >= 1, "--eval.steps", " ".join(map(str, proof.steps)), "numbers from 1")
     check_optim(config.optim)
     check_run(config.run, double=True)
+    if config.run.sync_batchnorm:
+        raise ExunoError(
+            "--sync-batchnorm is not for posters: each process trains networks of its own",
+            "Leave it out; each of them sees its whole batch.",
+        )
     if config.run.precision not in ("auto", "no"):
         raise ExunoError(
             f"--precision {config.run.precision} is too coarse for a gradient through a training", "Leave it out."

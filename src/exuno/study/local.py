@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 
+from exuno.engine.system import refuse_on_windows
 from exuno.study.worker import Job, Outcome
 
 TRIES = 2  # a worker that dies under a cell may have been unlucky once, as when memory ran out
@@ -50,6 +51,7 @@ class Local:
     """
 
     def __init__(self, slots: int, need: Need) -> None:
+        refuse_on_windows("exuno study in processes of this machine")
         self.slots, self.need, self.gpus = slots, need, 0 if need.on_cpu else gpus()
         self.select = selectors.DefaultSelector()
         self.idle: list[tuple[int, subprocess.Popen[str]]] = []

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 import tyro
 
-from exuno.engine.options import RunOptions
+from exuno.engine.options import RunOptions, trackers
 from exuno.engine.ranges import Range
 
 
@@ -30,7 +30,7 @@ class StudyRun:
     """Loader of each cell; default: as its command has it."""
     workers: int | None = None
     """Processes that prepare the batches of each cell; default: as its command has it."""
-    track: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    track: Annotated[tuple[str, ...], trackers] = ()
     """Where each cell sends its metrics, too."""
     smoke: bool = False
     """A corner of the grid, each cell on a sliver of the work."""

@@ -8,6 +8,7 @@ import contextlib
 import gc
 import json
 import os
+import platform
 import signal
 import sys
 import threading
@@ -74,7 +75,7 @@ def carry_out_in(job: Job, folder: str) -> Outcome:
     try:
         os.chdir(folder)
     except OSError as error:
-        return Outcome(job.name, f"{os.uname().nodename} does not see the folder {folder}: {error.strerror}", 0.0)
+        return Outcome(job.name, f"{platform.node()} does not see the folder {folder}: {error.strerror}", 0.0)
     return carry_out(job)
 
 
@@ -140,7 +141,7 @@ def main() -> None:
     """Carries out jobs until there are no more."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     # A process that a cell forks closes sys.stdin first, and would wait for ever for the lock of the thread reading it.
-    orders, sys.stdin = os.fdopen(os.dup(0)), Path(os.devnull).open()  # noqa: SIM115
+    orders, sys.stdin = os.fdopen(os.dup(0)), Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115
     jobs: SimpleQueue[Job] = SimpleQueue()
 
     def listen() -> None:

@@ -1,6 +1,5 @@
 """What one ``exuno synth`` writes, and how it is cut into units."""
 
-import fcntl
 import json
 import os
 import re
@@ -15,6 +14,7 @@ from typing import IO, Any, Literal
 from exuno.engine.documents import mapping, read_json
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import disk_errors, write_json
+from exuno.engine.system import drop_lock_file, lock
 
 MANIFEST = "synth.json"
 
@@ -140,17 +140,16 @@ def _lock(job: Job, out: Path, share: int, shares: int) -> Iterator[None]:
                     raise _occupied(job, out)
         yield
     finally:
-        path.unlink(missing_ok=True)  # while it is held: who opened it before sees that it is gone
-        file.close()
+        drop_lock_file(path, file)
 
 
 def _take(job: Job, path: Path, out: Path) -> IO[str]:
     """The file, opened and locked."""
     deadline = time.monotonic() + PATIENCE
     while True:
-        file = path.open("w")
+        file = path.open("w", encoding="utf-8")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file.fileno())
             if os.fstat(file.fileno()).st_nlink:
                 return file
         except BlockingIOError:
@@ -166,8 +165,8 @@ def _take(job: Job, path: Path, out: Path) -> IO[str]:
 
 def _held(path: Path) -> bool:
     try:
-        with path.open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with path.open(encoding="utf-8") as file:
+            lock(file.fileno(), shared=True)
     except FileNotFoundError:
         return False
     except BlockingIOError:

@@ -16,6 +16,7 @@ from exuno.data.audio.recording import soundfile
 from exuno.engine.digests import add_checksums
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic, disk_errors, remove, sync, sync_tree, watch
+from exuno.engine.system import BINARY
 from exuno.synth.job import Job
 from exuno.synth.mixture import Mixture, Sampling
 
@@ -91,7 +92,7 @@ def _write_tar(job: Job, make: Maker, unit: int, path: Path) -> Iterator[int]:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """A new file; the plain system calls take half the time of a Python file."""
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o666)
     try:
         while data:
             data = data[os.write(file, data) :]

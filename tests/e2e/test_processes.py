@@ -1,0 +1,83 @@
+"""A training goes on with another number of processes, and ``--sync-batchnorm`` on real commands."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from exuno.cli import main
+from exuno.engine.stop import REQUEUE
+
+
+def start(args: list[str], folder: Path, devices: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "exuno", *args, "--devices", devices, "--run-dir", str(folder)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+
+
+def finish(args: list[str], folder: Path, devices: str) -> dict[str, Tensor]:
+    process = start(args, folder, devices)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.fixture
+def args(tmp_path: Path) -> list[str]:
+    """A distillation with CutMix of a network without batch statistics."""
+    teacher = tmp_path / "teacher"
+    assert main(["teach", "digits", "--smoke", "--devices", "cpu", "--run-dir", str(teacher)]) == 0
+    few = ["--patches", "640", "--epochs", "6", "--batch-size", "64", "--evaluations", "60"]
+    return ["distill", "digits", "--teacher", f"run:{teacher}", *few, "--optim.name", "sgd", "--optim.lr", "0.05"]
+
+
+@pytest.mark.parametrize("change", [("cpu", "cpu:2"), pytest.param(("cpu:2", "cpu"), marks=pytest.mark.slow)])
+def test_a_run_goes_on_with_another_number_of_processes(
+    args: list[str], tmp_path: Path, change: tuple[str, str]
+) -> None:
+    whole = finish([*args, "--loss.t2"], tmp_path / "whole", "cpu")
+    cut, (before, after) = tmp_path / "cut", change
+    process = start([*args, "--loss.t2"], cut, before)
+    deadline = time.monotonic() + 300
+    while not any(int(path.stem[5:]) >= 10 for path in cut.glob("checkpoints/step-*.pt")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == REQUEUE, said
+    (kept,) = {max(int(path.stem[5:]) for path in cut.glob("checkpoints/step-*.pt"))}
+    assert 10 <= kept < 60
+    found = finish([*args, "--loss.t2"], cut, after)
+    first = torch.load(cut / "checkpoints" / "step-000000060.pt", weights_only=True)["step"]
+    assert first == 60
+    for name, value in whole.items():
+        torch.testing.assert_close(found[name], value, atol=1e-5, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.slow  # three starts of commands
+def test_batch_normalisation_on_two_processes_is_that_of_one(tmp_path: Path) -> None:
+    args = ["teach", "digits", "--model", "exuno:resnet8", "--epochs", "2", "--batch-size", "64", "--augment.pad", "0"]
+    args += ["--optim.name", "sgd", "--optim.lr", "0.02", "--smoke"]
+    one = finish(args, tmp_path / "one", "cpu")
+    two = finish([*args, "--sync-batchnorm"], tmp_path / "two", "cpu:2")
+    apart = finish(args, tmp_path / "apart", "cpu:2")
+    assert max(float((two[name] - value).abs().max()) for name, value in one.items()) < 1e-4
+    assert max(float((apart[name] - value).abs().max()) for name, value in one.items()) > 1e-3
+
+
+def test_where_it_has_no_effect_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["teach", "digits", "--smoke", "--devices", "cpu", "--sync-batchnorm", "--run-dir", str(tmp_path / "run")]
+    assert main(args) == 0
+    assert "--sync-batchnorm has no effect: there is one process" in capsys.readouterr().err
+
+
+def test_posters_have_none(fails) -> None:
+    said = fails("poster", "digits", "--smoke", "--sync-batchnorm", "--dry-run")
+    assert "--sync-batchnorm is not for posters: each process trains networks of its own." in said
