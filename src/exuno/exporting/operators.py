@@ -76,7 +76,7 @@ def reduce_mean(options: Options, x: Tensor, axes: Inputs = None) -> Tensor:
 
 
 def clip(_: Options, x: Tensor, low: Inputs = None, high: Inputs = None) -> Tensor:
-    return x.clamp(low, high)
+    return x if low is None and high is None else x.clamp(low, high)
 
 
 def hard_sigmoid(options: Options, x: Tensor) -> Tensor:
@@ -132,7 +132,8 @@ def slices(_: Options, x: Tensor, starts: Tensor, ends: Tensor, axes: Inputs = N
         raise ExunoError("a tensor is read backwards", "Leave out --qat.")
     cut = [slice(None)] * x.ndim
     for axis, start, end, step in zip(which, _list(starts), _list(ends), strides, strict=True):
-        cut[axis] = slice(start, min(end, x.shape[axis]), step)
+        last = x.shape[axis]
+        cut[axis] = slice(max(start, -last), min(end, last), step)  # torch warns of what lies far outside
     return x[tuple(cut)]
 
 

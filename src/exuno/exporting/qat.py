@@ -26,7 +26,7 @@ from exuno.models.classifier import Classifier, fuse_batchnorm, match_channels
 
 BATCH = 64
 TEMPERATURE = 4.0
-WEIGHTS, SCALES = 1e-4, 1e-3
+WEIGHTS, SCALES = 1e-4, 1e-2
 """Learning rates of Adam at the start of a cosine: of weights, and of the logarithms of scales."""
 
 
