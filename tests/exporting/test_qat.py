@@ -61,7 +61,7 @@ def test_torch_rounds_as_the_file_does(spec: str, size: int, tmp_path: Path) -> 
     before = plainly(small, pixels)
     with torch.inference_mode():
         assert np.abs(before - model(pixels).numpy()).max() > 0
-    assert (apart() < 0.01).mean() > 0.8
+    assert (apart() < 0.01).mean() > 0.5
     assert apart().max() < 3
     with torch.no_grad():  # what is learned reaches the file: weights, scales, biases
         for each in graph.weights.parameters():
@@ -70,7 +70,7 @@ def test_torch_rounds_as_the_file_does(spec: str, size: int, tmp_path: Path) -> 
             each.add_(0.1)
     graph.write(small)
     assert np.abs(plainly(small, pixels) - before).mean() > graph.scale("logits_scale").item()
-    assert (apart() < 0.01).mean() > 0.8
+    assert (apart() < 0.01).mean() > 0.5
     assert apart().max() < 3
 
 

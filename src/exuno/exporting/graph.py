@@ -82,8 +82,8 @@ class Graph(nn.Module):
         self.nodes = [
             Node(
                 each.op_type,
-                tuple(each.input),
-                tuple(each.output),
+                tuple(str(name) for name in each.input),
+                tuple(str(name) for name in each.output),
                 {a.name: _plain(onnx.helper.get_attribute_value(a)) for a in each.attribute},
             )
             for each in graph.node
@@ -94,7 +94,9 @@ class Graph(nn.Module):
         arrays = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
         floats = {each.name: numpy_helper.to_array(each) for each in onnx.load(whole).graph.initializer}
         self.stored = {
-            node.inputs[0]: Stored(*node.inputs[1:3], node.options.get("axis"), arrays[node.inputs[0]].dtype)
+            node.inputs[0]: Stored(
+                node.inputs[1], node.inputs[2], node.options.get("axis"), arrays[node.inputs[0]].dtype
+            )
             for node in self.nodes
             if node.kind == "DequantizeLinear" and node.inputs[0] in arrays
         }

@@ -17,9 +17,11 @@ from exuno.distill.losses.soft_target import soft_target
 from exuno.distill.options import DistillConfig
 from exuno.distill.source import open_source
 from exuno.distill.untested import NoData
+from exuno.engine.errors import ExunoError
 from exuno.engine.method import cosine
 from exuno.engine.options import Augment
 from exuno.engine.progress import ProgressBar
+from exuno.exporting.check import example, sides, translating
 from exuno.exporting.graph import Graph
 from exuno.exporting.options import calibrating
 from exuno.models.classifier import Classifier, fuse_batchnorm, match_channels
@@ -49,6 +51,8 @@ def adapt(model: Classifier, files: tuple[Path, Path], source: tuple[str, ...], 
         {"params": [*graph.weights.parameters()], "lr": WEIGHTS},
         {"params": [*graph.factors.parameters()], "lr": SCALES},
     ]
+    with translating(model, "a network in 8 bits that torch can train"), torch.no_grad():
+        graph(example(model, 2, *sides(model)).to(device))
     optimizer = torch.optim.Adam(groups)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine(1.0, 0.0, step / steps))
     with ProgressBar("8 bits", steps * BATCH, "samples") as bar:
@@ -56,6 +60,11 @@ def adapt(model: Classifier, files: tuple[Path, Path], source: tuple[str, ...], 
             with torch.no_grad():
                 target = teacher(pixels)
             loss = soft_target(graph(pixels), target, TEMPERATURE, t2=True)
+            if not loss.isfinite():
+                raise ExunoError(
+                    "--qat diverged: the network's answers in 8 bits are not finite",
+                    "Leave it out, or give more --calibration-images.",
+                )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
