@@ -1,24 +1,27 @@
-"""What a network keeps in other formats and in 8 bits, and how many calibration images that takes.
+"""What a network keeps in other formats and in 8 bits, and how fast they are.
 
-    taskset -c 0 python benchmarks/export.py --model run:runs/digits --data digits [--counts 10 100 1000]
+    taskset -c 0 python benchmarks/export.py --model run:runs/digits --data digits --formats torch-export openvino
 
-One row for each format, and one for 8 bits calibrated on a photograph, on noise, on training images and on nothing
-(dynamic quantisation), each with so many images. Under ``taskset -c 0`` everything runs on one core. Top-1 is of the
-whole test set; the difference to float32 has a paired 95 % interval, of the images that one of them alone gets right.
+A row for each format, with the size of its files, top-1 on the whole test set and the largest difference of a logit to
+torch's. Under ``taskset -c 0`` everything runs on one core. Speed is measured for all rows in turns, so often, and told
+as median, smallest and largest.
 """
 
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from common import record
+from common import record, spread
 from exuno.evaluate.measure import match_labels, ordered_batches
 from exuno.exporting.formats.onnx import runner
 from exuno.exporting.int8 import calibration_images, quantise
@@ -45,96 +48,124 @@ class Bench:
         pixels = torch.cat([match_channels(batch["images"], self.model.card.in_chans) for batch in loaded])
         self.batches = [each.contiguous() for each in pixels.split(BATCH)]
         self.labels = torch.cat([batch["labels"] for batch in loaded]).numpy()
-        with torch.inference_mode():
-            self.torch = np.concatenate([self.model(each).numpy() for each in self.batches])
+        self.torch = self.ask(self.answer)
 
     def answer(self, pixels: Tensor) -> Tensor:
         with torch.inference_mode():
             return self.model(pixels)
 
-    def row(self, name: str, size: int, run: Run) -> Row:
-        """One line of the table."""
-        logits = np.concatenate([np.asarray(run(each)) for each in self.batches])
-        was, now = (predict(each) == self.labels for each in (self.torch, logits))
-        lost, won, n = int((was & ~now).sum()), int((now & ~was).sum()), len(now)
-        low, high = (100 * each for each in wilson_interval(int(now.sum()), n))
-        change, spread = 100 * (won - lost) / n, 196 * (won + lost - (won - lost) ** 2 / n) ** 0.5 / n
-        found: Row = {
-            "": name,
-            "kB": f"{size / 1000:.0f}",
-            "top-1, %": f"{100 * now.mean():.2f} ({low:.2f} – {high:.2f})",
-            "to fp32, points": f"{change:+.2f} ± {spread:.2f}",
-            "same answer, %": f"{100 * (predict(logits) == predict(self.torch)).mean():.2f}",
-            "largest difference": f"{np.abs(logits - self.torch).max():.1e}",
-            "images/s": f"{self.rate(run, 1):,.0f}",
-            f"in batches of {BATCH}": f"{self.rate(run, BATCH):,.0f}",
-        }
-        print(*found.values(), sep="\t", flush=True)
-        return found
+    def ask(self, run: Run, batch: int = BATCH) -> NDArray[np.float32]:
+        """Logits [N, C] of the test set; ``batch``: images at once, no more than 50."""
+        return np.concatenate([np.asarray(run(part)) for each in self.batches for part in each.split(batch)])
 
-    def rate(self, run: Run, batch: int) -> float:
-        """Images a second: the fastest of five rounds."""
-        one = [self.batches[0][:batch].contiguous()] * max(1, 100 // batch)
-        times = []
-        for _ in range(6):
-            start = time.perf_counter()
-            for each in one:
-                run(each)
-            times.append(time.perf_counter() - start)
-        return sum(map(len, one)) / min(times[1:])
 
-    def rows(self, names: list[str], sources: dict[str, str], counts: list[int], root: Path | None) -> Iterator[Row]:
-        """All lines; ``names``: of formats, ``sources``: what to call them -> what to calibrate on."""
-        weights = sum(each.numel() for each in self.model.state_dict().values()) * 4
-        yield self.row("fp32, torch", weights, self.answer)
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch)
-            yield self.format("onnx", folder)
-            for source, spec in sources.items():
-                for count in counts:
-                    images = calibration_images(self.model, (spec,), count, root)
-                    quantise(folder / "model.onnx", target := folder / "int8.onnx", images)
-                    name = f"int8, {sum(map(len, images)):,} of {source}"
-                    yield self.row(name, target.stat().st_size, runner(target, self.model.card))
-            yield self.dynamic(folder)
-            yield from (self.format(name, folder) for name in names)
+@dataclass(frozen=True)
+class Form:
+    """A form of the network."""
 
-    def format(self, name: str, folder: Path) -> Row:
-        """The line of a format in float32."""
+    name: str
+    size: int
+    """Bytes."""
+    run: Run
+    batch: int = BATCH
+    """The most that it takes at once."""
+
+
+def forms(bench: Bench, names: list[str], calibration: str, root: Path | None, folder: Path) -> list[Form]:
+    """The network in every form; ``names``: of formats besides ONNX, ``calibration``: of 100 images."""
+    weights = sum(each.numel() for each in bench.model.state_dict().values()) * 4
+    found = [Form("fp32, torch", weights, bench.answer)]
+    for name in ("onnx", *names):
         check_packages(name)
-        written = formats.get(name)(self.model, folder)
+        written = formats.get(name)(bench.model, folder)
         path = folder / written.file
         path = path.parent if path.parent != folder else path
         files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
-        return self.row(f"fp32, {name}", sum(each.stat().st_size for each in files), written.run)
+        size, batch = sum(each.stat().st_size for each in files), 1 if written.batch == "1" else BATCH
+        found.append(Form(f"fp32, {name}", size, written.run, batch))
+    small, anew = folder / "small.onnx", folder / "dynamic.onnx"
+    quantise(folder / "model.onnx", small, calibration_images(bench.model, (calibration,), 100, root))
+    dynamic(folder / "model.onnx", anew)
+    for name, path in ((f"int8, onnx, 100 of {calibration}", small), ("int8, onnx, dynamic", anew)):
+        found.append(Form(name, path.stat().st_size, runner(path, bench.model.card)))
+    if "openvino" in names:
+        found.append(Form("int8, openvino, the same file", small.stat().st_size, in_openvino(bench.model, small)))
+    return found
 
-    def dynamic(self, folder: Path) -> Row:
-        """8 bits without calibration: ranges of activations told anew for each batch."""
-        import onnx
-        from onnxruntime.quantization import QuantType, quantize_dynamic
 
-        whole = onnx.load(folder / "model.onnx")
-        del whole.graph.value_info[:]  # it turns the weights of the last layer round, and then finds old shapes here
-        options = {"weight_type": QuantType.QUInt8, "per_channel": True}  # kernels of int8 there are for Gemm alone
-        quantize_dynamic(whole, target := folder / "dynamic.onnx", **options)
-        return self.row("int8, dynamic", target.stat().st_size, runner(target, self.model.card))
+def in_openvino(model: Classifier, path: Path) -> Run:
+    """An ONNX file, run by OpenVINO at the network's own size."""
+    ov: Any = import_module("openvino")
+    converted = ov.convert_model(path)
+    converted.reshape([-1, model.card.in_chans, *model.card.input_size])
+    compiled = ov.Core().compile_model(
+        converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    )
+    return lambda pixels: compiled(pixels.numpy())[0]
+
+
+def dynamic(source: Path, target: Path) -> None:
+    """8 bits without calibration: ranges of activations told anew for each batch."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    whole = onnx.load(source)
+    del whole.graph.value_info[:]  # it turns the weights of the last layer round, and then finds old shapes here
+    options = {"weight_type": QuantType.QUInt8, "per_channel": True}  # kernels of int8 there are for Gemm alone
+    quantize_dynamic(whole, target, **options)
+
+
+def rates(bench: Bench, every: list[Form], batch: int, repeats: int) -> list[str]:
+    """Images a second of every form, in turns: median, smallest and largest."""
+    times: list[list[float]] = [[] for _ in every]
+    for repeat in range(repeats + 1):  # the first warms up
+        for found, form in zip(times, every, strict=True):
+            size = min(batch, form.batch)
+            inputs = [bench.batches[0][:size].contiguous()] * max(1, 200 // size)
+            start = time.perf_counter()
+            for each in inputs:
+                form.run(each)
+            took = time.perf_counter() - start
+            found.extend([sum(map(len, inputs)) / took] if repeat else [])
+    return ["{:,.0f} ({:,.0f} – {:,.0f})".format(*spread(each)) for each in times]
+
+
+def row(bench: Bench, form: Form, one: str, many: str) -> Row:
+    """A line of the table."""
+    logits = bench.ask(form.run, form.batch)
+    was, now = (predict(each) == bench.labels for each in (bench.torch, logits))
+    lost, won, n = int((was & ~now).sum()), int((now & ~was).sum()), len(now)
+    low, high = (100 * each for each in wilson_interval(int(now.sum()), n))
+    change, half = 100 * (won - lost) / n, 196 * (won + lost - (won - lost) ** 2 / n) ** 0.5 / n
+    return {
+        "": form.name,
+        "kB": f"{form.size / 1000:.0f}",
+        "top-1, %": f"{100 * now.mean():.2f} ({low:.2f} – {high:.2f})",
+        "to fp32, points": f"{change:+.2f} ± {half:.2f}",
+        "largest difference": f"{np.abs(logits - bench.torch).max():.1e}",
+        "images/s, one by one": one,
+        f"in batches of {BATCH}": many,
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True, help="model spec with weights")
-    parser.add_argument("--data", required=True, help="data spec, whose training images calibrate, too")
+    parser.add_argument("--data", required=True, help="data spec")
     parser.add_argument("--data-root", type=Path)
-    parser.add_argument("--counts", type=int, nargs="+", default=[10, 100, 1000])
+    parser.add_argument("--calibrate", default="photo:astronaut")
     parser.add_argument("--formats", nargs="*", default=["torch-export"], help="besides onnx")
+    parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--title", default="Formats and 8 bits")
     options = parser.parse_args()
     torch.set_num_threads(1)
     bench = Bench(options.model, options.data, options.data_root)
-    sources = {"the astronaut": "photo:astronaut", "noise": "noise:0", "training images": options.data}
-    rows = list(bench.rows(options.formats, sources, options.counts, options.data_root))
-    data = options.data.partition(":")[0]
-    note = f"`taskset -c 0 python benchmarks/export.py --model … --data {data}`, n = {len(bench.labels):,}, one core."
+    with tempfile.TemporaryDirectory() as scratch:
+        every = forms(bench, options.formats, options.calibrate, options.data_root, Path(scratch))
+        speeds = zip(*(rates(bench, every, batch, options.repeats) for batch in (1, BATCH)), strict=True)
+        rows = [row(bench, form, *speed) for form, speed in zip(every, speeds, strict=True)]
+    words = f"--model … --data {options.data.partition(':')[0]} --formats {' '.join(options.formats)}"
+    note = f"`taskset -c 0 python benchmarks/export.py {words}`, n = {len(bench.labels):,}, one core, in turns."
     record(options.title, rows, note)
 
 

@@ -449,6 +449,7 @@ class ExportKeywords(TypedDict, total=False):
     int8: bool
     calibrate: str | Path | Outcome | Sequence[str | Path | Outcome]
     calibration_images: int
+    qat: int
     data: str | Path | Outcome | None
     data_root: str | Path | None
     license: str | Path | Outcome | None

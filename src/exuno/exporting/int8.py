@@ -2,11 +2,12 @@
 
 Weights are int8 with a scale for each output channel, activations int8 with a scale and a zero point for each tensor:
 the range that it had over the calibration images (Jacob et al., CVPR 2018, section 3; ONNX Runtime's QDQ form). No
-labels are needed, and no data that the network was trained on.
+labels are needed, and no data that the network was trained on. What that loses, the network can learn to do without:
+:mod:`exuno.exporting.qat`.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from exuno.exporting.check import translating
 from exuno.exporting.formats.onnx import FILE as ONNX
 from exuno.exporting.formats.onnx import runner
 from exuno.exporting.options import ExportConfig, calibrating
-from exuno.metrics import Agreement, Summary, agreement
+from exuno.exporting.qat import adapt
+from exuno.metrics import Summary, agreement
 from exuno.models.classifier import NAMES, Classifier, match_channels
 
 FILE = "model-int8.onnx"
@@ -37,21 +39,30 @@ CHUNK = 50
 
 
 @dataclass(frozen=True)
+class Form:
+    """A network in float32 or in 8 bits."""
+
+    name: str
+    size: int
+    """Bytes of its file."""
+    agreement: float
+    """Share of its predictions on the calibration images that are those of float32."""
+    measured: Summary | None = None
+    """On labelled data, if there are any."""
+
+
+@dataclass(frozen=True)
 class Quantised:
     """A network in 8 bits, beside itself in float32."""
 
-    before: int
-    """Bytes of model.onnx."""
-    after: int
-    """Bytes of model-int8.onnx."""
+    forms: list[Form]
+    """In float32, as it was calibrated, and as it learned after that, if it did."""
     images: int
     """Images of the calibration."""
-    agreement: Agreement
-    """Of both on these."""
+    steps: int
+    """That it learned."""
     data: str = ""
-    """Labelled data on which both were measured; empty if on none."""
-    summaries: tuple[Summary, Summary] | None = None
-    """Before and after."""
+    """Labelled data on which all were measured; empty if on none."""
     why: str = ""
     """Why they were not measured."""
 
@@ -136,21 +147,35 @@ def write_int8(model: Classifier, folder: Path, config: ExportConfig) -> Quantis
     """
     images = calibration_images(model, config.calibrate, config.calibration_images, config.data_root)
     files = folder / ONNX, folder / FILE
-    with translating(model, "int8"):
-        quantise(*files, images)
-    both = [Answers(model, file) for file in files]
-    with torch.inference_mode():
-        answers = [np.concatenate([each(torch.from_numpy(chunk)).numpy() for chunk in images]) for each in both]
-    before, after = (file.stat().st_size for file in files)
-    found = Quantised(before, after, sum(map(len, images)), agreement(*answers))
+    test, why = None, ""
     try:
-        data, size = open_test(model, config)
+        test = open_test(model, config)
     except ExunoError as error:
         if config.data is not None:
             raise
-        return replace(found, why=error.what)
-    summaries = [record(None, "", each, data, size, torch.device("cpu"))[0] for each in both]  # pyright: ignore
-    return replace(found, data=data.name, summaries=tuple(summaries))
+        why = error.what
+    whole = [torch.from_numpy(chunk) for chunk in images]
+    expected = _ask(Answers(model, files[0]), whole)
+
+    def form(name: str, file: Path) -> Form:
+        answers = Answers(model, file)
+        same = agreement(expected, _ask(answers, whole)).top1
+        summary = record(None, "", answers, *test, torch.device("cpu"))[0] if test else None  # pyright: ignore
+        return Form(name, file.stat().st_size, same, summary)
+
+    with translating(model, "int8"):
+        quantise(*files, images)
+    forms = [form(f"`{ONNX}`", files[0])]
+    if config.qat:
+        forms.append(form("in 8 bits, as calibrated", files[1]))
+        adapt(model, files, config.calibrate, config.qat, config.data_root)
+    forms.append(form(f"`{FILE}`", files[1]))
+    return Quantised(forms, sum(map(len, images)), config.qat, test[0].name if test else "", why)
+
+
+def _ask(answers: Answers, images: list[Tensor]) -> NDArray[np.float32]:
+    with torch.inference_mode():
+        return np.concatenate([answers(chunk).numpy() for chunk in images])
 
 
 def open_test(model: Classifier, config: ExportConfig) -> tuple[Any, tuple[int, int]]:

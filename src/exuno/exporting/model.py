@@ -65,33 +65,41 @@ def nothing_left(folder: Path) -> Iterator[None]:
 
 def in_short(found: Quantised) -> str:
     """A quantised network in a line."""
-    line = f"{found.after:,} bytes for {found.before:,}; {_same(found)}"
-    if found.summaries:
-        before, after = (percent("top1", each["top1"]) for each in found.summaries)
-        return f"{line}; top-1 on {found.data} {before} -> {after} (n = {found.summaries[0]['n']:,})"
+    first, *_, last = found.forms
+    line = f"{last.size:,} bytes for {first.size:,}; {percent('top1', last.agreement)} of the predictions are those of "
+    line += f"float32{f' after {found.steps:,} steps of learning' if found.steps else ''}"
+    summaries = [each.measured for each in found.forms if each.measured]
+    if summaries:
+        shares = " -> ".join(percent("top1", each["top1"]) for each in summaries)
+        return f"{line}; top-1 on {found.data} {shares} (n = {summaries[0]['n']:,})"
     return f"{line}; accuracy not measured: {found.why}"
 
 
 def in_8_bits(found: Quantised, source: tuple[str, ...]) -> str:
     """What the model card says of a quantised network."""
+    named = ", ".join(map(quoted, source))
     told = (
         f"`{INT8}` is `model.onnx` with weights and activations in 8 bits (post-training static quantisation; resizing "
         f"and normalisation stay in float32). The ranges of the activations are those on {found.images:,} images of "
-        f"{', '.join(map(quoted, source))}, on which {_same(found)}."
+        f"{named}."
     )
-    rows = [("`model.onnx`", found.before), (f"`{INT8}`", found.after)]
-    if not found.summaries:
-        table = ["| | bytes |", "|---|---|", *(f"| {name} | {size:,} |" for name, size in rows)]
-        return "\n".join([told, "", *table, "", f"Its accuracy was not measured: {quoted(found.why)}."])
-    table = [f"| | bytes | top-1 on {quoted(found.data)} | n | 95 % interval |", "|---|---|---|---|---|"]
-    for (name, size), each in zip(rows, found.summaries, strict=True):
-        top1, low, high = (percent("top1", value) for value in (each["top1"], *each["interval"]))
-        table.append(f"| {name} | {size:,} | {top1} | {each['n']:,} | {low} to {high} |")
-    return "\n".join([told, "", *table])
-
-
-def _same(found: Quantised) -> str:
-    return f"{percent('top1', found.agreement.top1)} of the predictions are those of float32"
+    if found.steps:
+        told += (
+            f" After that it learned, in {found.steps:,} steps on other images of {named}, to answer in 8 bits as it "
+            f"does in float32 (quantisation-aware distillation)."
+        )
+    if not found.data:
+        told += f" Its accuracy was not measured: {quoted(found.why)}."
+    heads = ["", "bytes", "predictions of float32 on these images"]
+    heads += [f"top-1 on {quoted(found.data)}", "n", "95 % interval"] if found.data else []
+    rows = [heads, ["---"] * len(heads)]
+    for each in found.forms:
+        cells = [each.name, f"{each.size:,}", percent("top1", each.agreement)]
+        if each.measured:
+            top1, low, high = (percent("top1", x) for x in (each.measured["top1"], *each.measured["interval"]))
+            cells += [top1, f"{each.measured['n']:,}", f"{low} to {high}"]
+        rows.append(cells)
+    return "\n".join([told, "", *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def describe(

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 import tyro
 
 from exuno.engine.errors import ExunoError
-from exuno.engine.ranges import FROM_1
+from exuno.engine.ranges import FROM_0, FROM_1
 from exuno.registry import Registry
 
 formats = Registry("format", "--format", "exuno.exporting.formats")
@@ -23,7 +23,7 @@ class ExportConfig:
     EXAMPLES: ClassVar[tuple[str, ...]] = (
         "exuno export runs/mine --to my-model",
         "exuno export runs/mine --to my-model --format onnx openvino --license apache-2.0",
-        "exuno export runs/mine --to my-model --int8 --calibrate my-photo.jpg",
+        "exuno export runs/mine --to my-model --int8 --calibrate my-photo.jpg --qat 500",
     )
 
     model: tyro.conf.Positional[str]
@@ -43,6 +43,9 @@ class ExportConfig:
     which patches are made, a folder, or a data spec."""
     calibration_images: Annotated[int, FROM_1] = 100
     """--int8: so many patches, or images."""
+    qat: Annotated[int, FROM_0] = 0
+    """--int8: so many steps of quantisation-aware distillation, of 64 new patches (or images) of --calibrate each: the
+    network in 8 bits learns to answer as it does in float32."""
     data: str | None = None
     """--int8: labelled data on which the network is measured before and after; default: what the run of the model was
     tested on, if it is at hand."""
@@ -58,7 +61,7 @@ class ExportConfig:
 
 def idle(config: ExportConfig) -> list[str]:
     """Options that say nothing without ``--int8`` and were given all the same."""
-    names = ("calibrate", "calibration_images", "data", "data_root")
+    names = ("calibrate", "calibration_images", "qat", "data", "data_root")
     defaults = {each.name: each.default for each in fields(config)}
     return [name for name in names if not config.int8 and getattr(config, name) != defaults[name]]
 
