@@ -103,7 +103,8 @@ def recognised(
             Path(query).name,
             [
                 Said("", answer.name, f"{answer.score:.2f}"),
-                Said("margin", "", f"{answer.margin:.2f} to {answer.topk[1].name}"),
+                Said("next", answer.topk[1].name, f"{answer.topk[1].score:.2f}"),
+                Said("margin", "", f"{answer.margin:.2f}"),
             ],
         )
         for query, answer in zip(queries, found, strict=True)

@@ -19,11 +19,11 @@ def page(desk: Desk) -> gr.Blocks:
     """The whole page."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400)) as blocks:
         gr.Markdown("# exuno\nLearning from almost no data. All of it happens on this machine.", elem_id="head")
-        with gr.Tab("One photograph"):
+        with gr.Tab("Photograph"):
             photo_tab(desk, blocks)
-        with gr.Tab("A poster"):
+        with gr.Tab("Poster"):
             poster_tab(desk, blocks)
-        with gr.Tab("A few images"):
+        with gr.Tab("Few images"):
             few_tab(desk)
     return blocks
 

@@ -23,7 +23,7 @@ class Desk:
     """What all tabs work with."""
 
     out: Path
-    """Folder of the page, absolute."""
+    """Folder of the page."""
     devices: str
     jobs: Jobs
 

@@ -62,7 +62,7 @@ def photo_tab(desk: Desk, page: gr.Blocks) -> None:
         ]
 
     def words(file: str | None, kind: str, name: Any, student: Any, data: Any, budget: float, more: Any) -> list[str]:
-        args = command(desk, file, kind, *map(typed, (name, student, data)), budget, typed(more))
+        args = command(desk, file, kind, typed(name), typed(student), typed(data), budget, typed(more))
         check(args)
         return args
 

@@ -38,7 +38,7 @@ def poster_tab(desk: Desk, page: gr.Blocks) -> None:
             folder = gr.Textbox(
                 label="or a folder on this machine",
                 placeholder="my-images",
-                info="my-images/CLASS/*.jpg, or my-images/train/CLASS/*.jpg and my-images/test/CLASS/*.jpg",
+                info="In it a folder for each class, called like the class; or such folders in train and in test.",
                 elem_id="poster-folder",
             )
     with gr.Row():

@@ -54,7 +54,7 @@ class Panel:
                 gr.DownloadButton(text, visible=False, size="md", elem_id=f"{kind}-download-{i}")
                 for i, text in enumerate(downloads)
             ]
-        with gr.Accordion("The command, and what it prints", open=False):
+        with gr.Accordion("What the command prints", open=False):
             self.log = gr.HTML("", elem_id=f"{kind}-log", elem_classes="exuno")
         self.timer = gr.Timer(EVERY, active=False)
         self.outputs: list[Any] = [
@@ -108,10 +108,13 @@ class Panel:
         return [
             gr.Button(interactive=not active),
             gr.Button("Cancel" if state != "stopping" else "Stop at once", interactive=active),
-            status(job, state),
+            f'{status(job, state)}<pre class="command">{esc(job.command)}</pre>',
             gr.HTML(body, visible=bool(body)),
-            *(gr.DownloadButton(value=str(file) if file else None, visible=file is not None) for file in made),
-            f'<pre class="command">{esc(job.command)}</pre><pre>{esc(job.said()[-LAST:]) or "…"}</pre>',
+            *(
+                gr.DownloadButton(value=str(file.resolve()) if file else None, visible=file is not None)
+                for file in made
+            ),
+            f"<pre>{esc(job.said()[-LAST:]) or '…'}</pre>",
             gr.Timer(active=active),
         ]
 
@@ -130,8 +133,10 @@ def status(job: Job, state: str) -> str:
     progress = job.progress()
     if state == "stopping":
         return bar("It finishes its step and writes a checkpoint", progress)
-    title = STAGES.get(progress.title, progress.title) if progress else "It looks at what was given"
-    return bar(title, progress)
+    if progress is None:
+        return bar("It looks at what was given", None)
+    measuring = progress.percent == 100
+    return bar("It is measured" if measuring else STAGES.get(progress.title, progress.title), progress)
 
 
 def measured(job: Job, state: str) -> str:

@@ -85,8 +85,8 @@ def serve(config: AppConfig) -> None:
     Raises:
         ExunoError: the address cannot be had, or the folder not be written.
     """
-    out = config.out.resolve()
-    os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=str(out / "cache"))
+    out = config.out  # as it was given, so that commands are short and can be repeated from the same folder
+    os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=str(out.resolve() / "cache"))
     listener = listen(config.host, config.port)
     import gradio as gr
     import uvicorn
@@ -98,7 +98,13 @@ def serve(config: AppConfig) -> None:
     jobs = Jobs(out)
     blocks = page(Desk(out, config.devices, jobs))
     app: Any = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    about = {"theme": theme(), "head": style(), "footer_links": [], "ssr_mode": False, "allowed_paths": [str(out)]}
+    about = {
+        "theme": theme(),
+        "head": style(),
+        "footer_links": [],
+        "ssr_mode": False,
+        "allowed_paths": [str(out.resolve())],
+    }
     gr.mount_gradio_app(app, blocks, path="", **about)
     hosts = LOOPBACK if config.host in LOOPBACK else ()
     server = uvicorn.Server(
