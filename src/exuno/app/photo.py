@@ -42,7 +42,10 @@ def photo_tab(desk: Desk, page: gr.Blocks) -> None:
                 "exuno:resnet20", label="Student: any model spec", visible=False, elem_id="photo-student"
             )
             data = gr.Textbox(
-                label="Labelled data that both are tested on (optional)", placeholder="folder:my-images", visible=False
+                label="Labelled data that both are tested on (optional)",
+                placeholder="folder:my-images",
+                visible=False,
+                elem_id="photo-data",
             )
             budget = gr.Slider(1, 100, 100, step=1, label="Percent of the whole training", elem_id="photo-budget")
             more = gr.Textbox(
