@@ -11,7 +11,7 @@ from exuno.engine.ranges import Range
 class AppConfig:
     """A page in the browser to try exuno on: one photograph, a poster, a few images a class. Runs on this machine."""
 
-    OFTEN: ClassVar[str] = "out host port devices"
+    OFTEN: ClassVar[str] = "out host port devices dry_run"
     EXAMPLES: ClassVar[tuple[str, ...]] = (
         "exuno app",
         "exuno app --out runs/mine --port 8080",
@@ -27,5 +27,7 @@ class AppConfig:
     """Port to listen at; 0 takes a free one."""
     devices: Literal["auto", "cpu"] = "auto"
     """auto (a GPU if there is one) or cpu."""
+    dry_run: bool = False
+    """Print the resolved configuration, serve nothing."""
     debug: bool = False
     """Show tracebacks."""
