@@ -26,9 +26,12 @@ def few_tab(desk: Desk) -> None:
             label="Network whose features are compared",
             placeholder="runs/phase2, or timm:vit_small_patch16_224.dino",
             info="The folder of a run, or any model spec; weights of a timm name are fetched if they are not here.",
+            min_width=280,
             elem_id="few-model",
         )
-        head = gr.Dropdown(list(heads.names), value="prototype", label="Classifier on them", elem_id="few-head")
+        head = gr.Dropdown(
+            list(heads.names), value="prototype", label="Classifier on them", min_width=280, elem_id="few-head"
+        )
     rows, inputs = [], []
     with gr.Row(elem_classes="classes"):
         for number in range(MOST):

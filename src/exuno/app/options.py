@@ -13,8 +13,8 @@ class AppConfig:
 
     OFTEN: ClassVar[str] = "out host port devices dry_run"
     EXAMPLES: ClassVar[tuple[str, ...]] = (
-        "exuno app",
-        "exuno app --out runs/mine --port 8080",
+        "exuno app --port 8080",
+        "exuno app --out runs/mine --port 0",
         "exuno app --devices cpu",
     )
 

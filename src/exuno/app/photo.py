@@ -2,6 +2,8 @@
 
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -160,9 +162,16 @@ def check(args: Sequence[str]) -> DistillConfig:
 
 
 def cost(job: Job) -> str:
-    """How much is to be done, beside the command."""
-    lines = length_of(check(job.args[: job.args.index("--run-dir")])) if job.active else []
-    return "".join(hint(line) for line in lines)
+    """How much is to be done, while it is done."""
+    return length(job.args[: job.args.index("--run-dir")]) if job.active else ""
+
+
+@cache
+def length(args: tuple[str, ...]) -> str:
+    """How long the training is that a command line asks for; nothing where its files have gone meanwhile."""
+    with suppress(ExunoError):
+        return "".join(hint(line) for line in length_of(check(args)))
+    return ""
 
 
 def made(job: Job) -> list[Path]:
