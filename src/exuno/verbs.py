@@ -94,6 +94,7 @@ VERBS = {
         "hand a model or a poster on: weights, card, ONNX, 8 bits, the hub",
         {"": "exuno.exporting.options:ExportConfig"},
     ),
+    "app": Verb("exuno.app.app", "a page in the browser to try all this on", {"": "exuno.app.options:AppConfig"}),
     "report": Verb("exuno.report.report", "write the HTML page of a run", {"": "exuno.report.report:ReportOptions"}),
     "presets": Verb(
         "exuno.commandline.presets", "list, show or copy the named configurations", words=("list", "show", "copy")
