@@ -25,6 +25,7 @@ LATER = {
     "algorithm_options": [],
     "bits": 8,
     "label_bits": 16,
+    "channels": None,
 }
 """Options that earlier versions did not have, and what these did."""
 

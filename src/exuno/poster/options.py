@@ -106,6 +106,8 @@ class PosterConfig:
     """Budget in bytes of pixels and learned labels together, as they are packed."""
     bits: Literal[2, 4, 8] = 8
     """Of a pixel in each channel of the poster; fewer than 8 are rounded in every step of the distillation."""
+    channels: Literal[1, 3] | None = None
+    """Of the poster: 1 is gray, 3 are colours; default: 1 where the images are gray, whatever their files, else 3."""
     grid: str | None = None
     """Classes as COLUMNSxROWS; default: the most nearly square one."""
     patch: int | None = None

@@ -137,7 +137,7 @@ def prepare(config: PosterConfig, accelerator: Accelerator, folder: Path) -> Set
     """Opens the data and lays the poster out; what can be wrong is found before the images are read."""
     recorder = recorder_for(config.run, accelerator)
     splits = open_splits(config)
-    classes, channels = splits.train.num_classes, splits.train.channels
+    classes, channels = splits.train.num_classes, splits.channels
     layout = plan(config, splits.image, classes, channels)
     context = make_context(config, classes, channels, layout.image, accelerator.device, recorder)
     context.fresh(0)
