@@ -26,6 +26,7 @@ LATER = {
     "bits": 8,
     "label_bits": 16,
     "channels": None,
+    "palette": False,
 }
 """Options that earlier versions did not have, and what these did."""
 

@@ -119,6 +119,20 @@ def test_what_was_measured_is_the_poster_on_disk(run: Path, tmp_path: Path) -> N
     assert found["ledger"] == expected["ledger"]
 
 
+def test_a_palette_and_labels_of_classes_go_all_the_way(tmp_path: Path) -> None:
+    args = ["--data", write_images(tmp_path / "a.npz", 4, 3), "--bytes", "300", "--bits", "4", "--palette"]
+    run = poster(tmp_path / "run", *args, "--labels", "shared", "--label-bits", "4", "--init", "real")
+    made, ledger = load(run), result(run)["ledger"]
+    assert (made.channels, made.label_sharing, len(made.pixels)) == (3, "classes", 1)
+    assert (ledger["palette"], ledger["labels"]) == (96, 8)
+    assert 280 < ledger["pixels"] + ledger["palette"] + ledger["labels"] <= 300
+    assert result(run)["steps"] == 4
+    assert main(["eval", f"poster:{run}", "--devices", "cpu", "--networks", "2", "--run-dir", str(tmp_path / "e")]) == 0
+    assert result(tmp_path / "e")["networks"]["poster"] == result(run)["networks"]["poster"]
+    args = ["teach", "--data", f"poster:{run}", "--model", "exuno:convnet_1_8", "--smoke", "--devices", "cpu"]
+    assert main([*args, "--run-dir", str(tmp_path / "taught")]) == 0
+
+
 def test_few_bits_hold_more_pixels_in_as_many_bytes(tmp_path: Path) -> None:
     args = ["--data", "digits", "--bytes", "274", "--bits", "4", "--labels", "learned", "--label-bits", "4"]
     args += ["--init", "real", "--model", "exuno:convnet_2_16", "--patch", "5", "--steps", "3", "--evaluations", "1"]

@@ -103,11 +103,15 @@ class PosterConfig:
     canvas: str | None = None
     """Budget as the size of the poster, WIDTHxHEIGHT in pixels."""
     bytes: int | None = None
-    """Budget in bytes of pixels and learned labels together, as they are packed."""
+    """Budget in bytes of pixels, their palette and learned labels together, as they are packed."""
     bits: Literal[2, 4, 8] = 8
-    """Of a pixel in each channel of the poster; fewer than 8 are rounded in every step of the distillation."""
+    """Of a pixel in each channel of the poster, or of its number in the palette; fewer than 8 are rounded in every step
+    of the distillation."""
     channels: Literal[1, 3] | None = None
     """Of the poster: 1 is gray, 3 are colours; default: 1 where the images are gray, whatever their files, else 3."""
+    palette: bool = False
+    """Pixels are numbers of 2^bits colours that all share, counted in --bytes, in the place of levels of each channel:
+    one number for all channels."""
     grid: str | None = None
     """Classes as COLUMNSxROWS; default: the most nearly square one."""
     patch: int | None = None
@@ -128,8 +132,9 @@ class PosterConfig:
     order: str = "features"
     """Order of the classes: features (neighbours look alike), clip (their names mean alike; needs exuno[clip]), given,
     or the numbers of all classes, row by row, joined by commas."""
-    labels: Literal["fixed", "learned"] = "fixed"
-    """Soft labels by the shares of the class areas in a patch, or learned with the pixels."""
+    labels: Literal["fixed", "learned", "shared"] = "fixed"
+    """Soft labels by the shares of the class areas in a patch (fixed), learned with the pixels as an array of cells
+    (learned), or one learned for each class and mixed by those shares (shared)."""
     label_formula: Literal["paper", "reference"] = "paper"
     """Fixed labels: shares of areas (paper), or the softmax of the pixel counts (reference)."""
     label_cells: float = 1.0

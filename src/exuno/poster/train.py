@@ -15,6 +15,7 @@ from exuno.data.holdout import check as check_holdout
 from exuno.data.holdout import lineage_of
 from exuno.data.poster.format import SUFFIX, Poster, save
 from exuno.data.poster.layout import Layout
+from exuno.data.poster.palette import quantise_by_palette
 from exuno.data.poster.quantisation import quantise, quantise_labels
 from exuno.engine import session
 from exuno.engine.check import check_optim, check_run
@@ -108,7 +109,11 @@ class Setup:
     def quantize(self, pixels: Tensor, labels: Tensor, steps: int | None = None) -> Poster:
         """The poster as it is stored: pixels and a learned label array rounded to their bits."""
         source, space, config = self.sets.source, self.sets.space, self.config
-        rounded, low, high = quantise(pixels, config.bits)
+        if config.palette:
+            rounded, palette = quantise_by_palette(pixels, config.bits)
+            low, high = (tuple(bound.astype(float).tolist()) for bound in (palette.min(0), palette.max(0)))
+        else:
+            palette, (rounded, low, high) = None, quantise(pixels, config.bits)
         recipe = Recipe(config.model, config.inner, steps or max(config.eval.steps), config.eval.steps)
         return Poster(
             pixels=rounded,
@@ -126,6 +131,8 @@ class Setup:
             whitening=space.whitening,
             bits=config.bits,
             label_bits=config.label_bits if labels.ndim == 3 else 16,
+            palette=palette,
+            label_sharing="classes" if config.labels == "shared" else "cells",
             protocol=recipe.to_dict(),
             lineage={"seed": config.run.seed, "algorithm": config.algorithm}
             | lineage_of(config.held)
@@ -169,7 +176,9 @@ def train(config: PosterConfig, run: Run) -> None:
         material = Material(setup.sets.train, setup.sets.source.num_classes, run.dir, accelerator)
         algorithm = algorithm.prepare(setup.context, material)
     bits = config.bits, config.label_bits
-    method = Distiller(start, labels, setup.layout, algorithm, setup.context, config.label_lr_scale, bits)
+    order = setup.order if config.labels == "shared" else None
+    context, scale = setup.context, config.label_lr_scale
+    method = Distiller(start, labels, setup.layout, algorithm, context, scale, bits, config.palette, order)
     frames = None if run.options.no_images else run.dir / FRAMES
     if accelerator.is_main_process and frames:
         save_frame(setup.quantize(start, labels), frames, 0)

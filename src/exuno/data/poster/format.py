@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from exuno.data.poster.layout import Layout
-from exuno.data.poster.patches import Canvas, array_labels, fixed_labels
+from exuno.data.poster.palette import painted
+from exuno.data.poster.patches import Canvas, array_labels, fixed_labels, shared_labels
 from exuno.data.poster.picture import picture, png
 from exuno.data.poster.quantisation import packed, top, unpacked
 from exuno.data.poster.whitening import Whitening
@@ -40,11 +41,12 @@ def check(poster: "Poster") -> None:
         raise wrong(f"pixels are {poster.pixels.dtype} {list(shape)}, not uint8 [1 or 3, H, W]")
     if poster.bits not in (2, 4, 8) or (poster.pixels % (255 // top(poster.bits))).any():
         raise wrong(f"its pixels are not of {poster.bits} bits")
-    check_layout(layout, shape[0])
+    check_palette(poster)
+    check_layout(layout, poster.channels)
     if shape[1:] != layout.size:
         raise wrong(f"the picture has {shape[2]}x{shape[1]} pixels, the layout {layout.size[1]}x{layout.size[0]}")
     for name in ("low", "high", "mean", "std"):
-        check_numbers(name, getattr(poster, name), shape[0])
+        check_numbers(name, getattr(poster, name), poster.channels)
     if any(low > high for low, high in zip(poster.low, poster.high, strict=True)) or min(poster.std) <= 0:
         raise wrong(f"low {poster.low}, high {poster.high} and std {poster.std} are no ranges")
     if not poster.classes:
@@ -52,8 +54,22 @@ def check(poster: "Poster") -> None:
     if poster.order.shape != layout.grid or sorted(poster.order.ravel().tolist()) != list(range(poster.classes)):
         raise wrong(f"the order does not place each of the {poster.classes} classes once in a grid of {layout.grid}")
     check_labels(poster)
-    if poster.whitening is not None and poster.whitening.shape != (shape[0], *layout.image):
-        raise wrong(f"the whitening is one of images of {poster.whitening.shape}, not {(shape[0], *layout.image)}")
+    images = (poster.channels, *layout.image)
+    if poster.whitening is not None and poster.whitening.shape != images:
+        raise wrong(f"the whitening is one of images of {poster.whitening.shape}, not {images}")
+
+
+def check_palette(poster: "Poster") -> None:
+    """Raises ExunoError for a palette that does not fit the pixels."""
+    colours = poster.palette
+    if colours is None:
+        return
+    if colours.dtype != np.float16 or colours.shape not in {(1 << poster.bits, 1), (1 << poster.bits, 3)}:
+        raise wrong(f"the palette is {colours.dtype} {list(colours.shape)}, not float16 [{1 << poster.bits}, 1 or 3]")
+    if not np.isfinite(colours).all():
+        raise wrong("the palette holds numbers that are not finite")
+    if len(poster.pixels) != 1:
+        raise wrong(f"its pixels are numbers of a palette in {len(poster.pixels)} channels, not in one")
 
 
 def check_layout(layout: Layout, channels: int) -> None:
@@ -82,12 +98,16 @@ def check_labels(poster: "Poster") -> None:
     if poster.label_formula not in ("paper", "reference"):
         raise wrong(f"the label formula '{poster.label_formula}' is neither paper nor reference")
     labels, bits = poster.labels, poster.label_bits
+    if poster.label_sharing not in ("cells", "classes"):
+        raise wrong(f"labels are shared by '{poster.label_sharing}', which is neither cells nor classes")
     if bits not in (2, 4, 8, 16):
         raise wrong(f"labels have 2, 4, 8 or 16 bits, not {bits}")
     if labels is None:
         return
     if labels.dtype != np.float16 or labels.ndim != 3 or len(labels) != poster.classes or not labels.size:
         raise wrong(f"the label array is {labels.dtype} {list(labels.shape)}, not float16 [{poster.classes}, h, w]")
+    if poster.label_sharing == "classes" and labels.shape[1:] != (1, poster.classes):
+        raise wrong(f"the label array is {list(labels.shape)}, not one label for each of {poster.classes} classes")
     if poster.layout.count * labels[0].size > MOST:
         raise wrong(f"a label array of {list(labels.shape)} is more than a poster can mean")
     if not np.isfinite(labels).all() or labels.min() < 0:
@@ -101,8 +121,9 @@ def wrong(what: str) -> ExunoError:
     return ExunoError(f"this is no poster: {what}", "Make or fetch it anew.")
 
 
-VERSION = 2
-"""Of the format; what reads it refuses newer ones. A poster of 8-bit pixels and 16-bit labels is of version 1."""
+VERSION = 3
+"""Of the format; what reads it refuses newer ones. A poster of 8-bit pixels and 16-bit labels is of version 1, one
+without a palette and labels of classes of version 2 at most."""
 SUFFIX = ".poster"
 
 
@@ -115,7 +136,7 @@ class Poster:
     """
 
     pixels: NDArray[np.uint8]
-    """[C, H, W], multiples of 255 / (2^bits - 1)."""
+    """[C, H, W], multiples of 255 / (2^bits - 1); with a palette numbers of its colours, times that, [1, H, W]."""
     low: tuple[float, ...]
     """Value of pixel 0, of each channel, in the space in which it was distilled: normalised or whitened."""
     high: tuple[float, ...]
@@ -140,6 +161,11 @@ class Poster:
     """Of a pixel in each channel."""
     label_bits: int = 16
     """Of a number of the label array."""
+    palette: NDArray[np.float16] | None = None
+    """Colours [2^bits, C] in the space in which it was distilled; None for evenly spaced levels of each channel."""
+    label_sharing: Literal["cells", "classes"] = "cells"
+    """What a learned label belongs to: a cell of an array that is cropped in step with the patches, or a class, whose
+    labels, [K, 1, K], are mixed by the shares of the class areas in a patch."""
     protocol: Mapping[str, Any] = field(default_factory=dict)
     """How a network learns from it: network, optimizer, batch, augmentation, steps."""
     lineage: Mapping[str, Any] = field(default_factory=dict)
@@ -154,6 +180,11 @@ class Poster:
         return len(self.class_names)
 
     @property
+    def channels(self) -> int:
+        """C, channels of the images that networks see."""
+        return len(self.pixels) if self.palette is None else self.palette.shape[1]
+
+    @property
     def ipc(self) -> float:
         """Images per class: pixels of the poster / (classes x pixels of an image)."""
         return self.layout.pixels / (self.classes * self.layout.image[0] * self.layout.image[1])
@@ -161,15 +192,37 @@ class Poster:
     @property
     def values(self) -> Tensor:
         """The poster in the space in which it was distilled: float32 [C, H, W]."""
+        if self.palette is not None:
+            return painted(torch.from_numpy(self.palette).float(), torch.from_numpy(self.levels[0]).long()).contiguous()
         low, high = (np.array(bound)[:, None, None] for bound in (self.low, self.high))
         return torch.from_numpy((low + self.pixels / 255 * (high - low)).astype(np.float32))
+
+    @property
+    def levels(self) -> NDArray[np.uint8]:
+        """The pixels as numbers below 2^bits, [C, H, W]."""
+        return self.pixels // (255 // top(self.bits))
+
+    @property
+    def colours(self) -> NDArray[np.uint8] | None:
+        """The palette as it is shown, [2^bits, C]: each channel from 0 for ``low`` to 255 for ``high``."""
+        if self.palette is None:
+            return None
+        low, high = np.array(self.low), np.array(self.high)
+        return np.rint((self.palette - low) / np.where(high > low, high - low, 1) * 255).clip(0, 255).astype(np.uint8)
+
+    @property
+    def shown(self) -> NDArray[np.uint8]:
+        """The poster as a picture, [C, H, W]."""
+        return self.pixels if self.colours is None else self.colours[self.levels[0]].transpose(2, 0, 1)
 
     def patches(self) -> tuple[Tensor, Tensor]:
         """All P patches, float32 [P, C, h, w] in the distilled space, and their soft labels, float32 [P, K]."""
         if self.labels is None:
             labels = fixed_labels(self.layout, self.order, self.classes, self.label_formula)
         else:
-            labels = array_labels(torch.from_numpy(self.labels).float(), self.layout)
+            array = torch.from_numpy(self.labels).float()
+            shared = self.label_sharing == "classes"
+            labels = shared_labels(array, self.layout, self.order) if shared else array_labels(array, self.layout)
         return Canvas(self.layout).patches(self.values), labels
 
     @cached_property
@@ -177,6 +230,10 @@ class Poster:
         """sha256 of all that a network learns from."""
         plain = (asdict(self.layout), self.order.tolist(), self.low, self.high, self.mean, self.std, self.label_formula)
         digest = hashlib.sha256(json.dumps(plain).encode())
+        if self.label_sharing != "cells":
+            digest.update(self.label_sharing.encode())
+        if self.palette is not None:
+            digest.update(self.palette.tobytes())
         for array in (self.pixels, self.labels, self.whitening and self.whitening.matrix.numpy()):
             digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
@@ -198,9 +255,12 @@ def save(poster: Poster, path: Path) -> Path:
     if poster.bits < 8 or poster.label_bits < 16:
         shape = None if labels is None else labels.shape
         few = {"bits": poster.bits, "label_bits": poster.label_bits, "label_shape": shape}
+    new = {} if poster.palette is None else {"palette": poster.palette.astype(np.float64).tolist()}
+    if poster.label_sharing != "cells":
+        new["label_sharing"] = poster.label_sharing
     content = {
         "format": "exuno poster",
-        "version": VERSION if few else 1,
+        "version": VERSION if new else 2 if few else 1,
         "sha256": poster.fingerprint,
         "layout": asdict(poster.layout),
         "order": poster.order.tolist(),
@@ -214,12 +274,13 @@ def save(poster: Poster, path: Path) -> Path:
         "label_formula": poster.label_formula,
         "whitened": poster.whitening is not None,
         **few,
+        **new,
         "protocol": poster.protocol,
         "lineage": poster.lineage,
         "class_names": poster.class_names,
     }
     with atomic_folder(path) as folder:
-        (folder / "poster.png").write_bytes(png(poster.pixels, poster.bits))
+        (folder / "poster.png").write_bytes(png(poster.pixels, poster.bits, poster.colours))
         if labels is not None:
             few_bits = poster.label_bits < 16
             array = packed(labels.astype(np.uint8), poster.label_bits) if few_bits else labels
@@ -252,10 +313,13 @@ def read(path: Path) -> Poster:
     folder = find(path)
     content = description(folder / "poster.json")
     try:
-        pixels = picture(folder / "poster.png")
-        layout = Layout(**{name: pair(sides) for name, sides in content["layout"].items()})
-        channels = len(pixels)
         bits, label_bits = integer(content.get("bits", 8)), integer(content.get("label_bits", 16))
+        palette = content.get("palette")
+        if palette is not None:
+            palette = np.array([numbers(colour) for colour in palette], np.float16)
+        pixels = picture(folder / "poster.png", None if palette is None else bits)
+        layout = Layout(**{name: pair(sides) for name, sides in content["layout"].items()})
+        channels = len(pixels) if palette is None else palette.shape[1]
         labels = whitening = None
         if content["learned_labels"]:
             labels = tensor(folder / "labels.safetensors", "labels")
@@ -281,6 +345,8 @@ def read(path: Path) -> Poster:
             whitening=whitening,
             bits=bits,
             label_bits=label_bits,
+            palette=palette,
+            label_sharing=content.get("label_sharing", "cells"),
             protocol=dict(content["protocol"]),
             lineage=dict(content["lineage"]),
         )
