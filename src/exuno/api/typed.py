@@ -203,6 +203,8 @@ class PosterKeywords(HoldoutKeywords, RunOptionsKeywords, total=False):
     canvas: str | Path | Outcome | None
     bytes: int | None
     bits: Literal[2, 4, 8]
+    channels: Literal[1, 3] | None
+    palette: bool
     grid: str | Path | Outcome | None
     patch: int | None
     patches: str | Path | Outcome | None
@@ -212,7 +214,7 @@ class PosterKeywords(HoldoutKeywords, RunOptionsKeywords, total=False):
     algorithm: str | Path | Outcome
     algorithm_options: str | Path | Outcome | Sequence[str | Path | Outcome]
     order: str | Path | Outcome
-    labels: Literal["fixed", "learned"]
+    labels: Literal["fixed", "learned", "shared"]
     label_formula: Literal["paper", "reference"]
     label_cells: float
     label_bits: Literal[2, 4, 8, 16]
