@@ -27,6 +27,7 @@ LATER = {
     "label_bits": 16,
     "channels": None,
     "palette": False,
+    "zca_from": "data",
 }
 """Options that earlier versions did not have, and what these did."""
 

@@ -133,6 +133,16 @@ def test_a_palette_and_labels_of_classes_go_all_the_way(tmp_path: Path) -> None:
     assert main([*args, "--run-dir", str(tmp_path / "taught")]) == 0
 
 
+def test_whitened_by_a_formula(tmp_path: Path, fails: Any) -> None:
+    args = ["--data", write_images(tmp_path / "a.npz", 4, 3), "--ipc", "1", "--zca-from", "spectrum"]
+    assert "does nothing without --zca" in fails(*args)
+    run = poster(tmp_path / "run", *args, "--zca")
+    assert set(files(run / "distilled.poster")) == {"poster.png", "poster.json"}
+    assert result(run)["ledger"]["whitening"] == 0
+    assert main(["eval", f"poster:{run}", "--devices", "cpu", "--networks", "2", "--run-dir", str(tmp_path / "e")]) == 0
+    assert result(tmp_path / "e")["networks"]["poster"] == result(run)["networks"]["poster"]
+
+
 def test_few_bits_hold_more_pixels_in_as_many_bytes(tmp_path: Path) -> None:
     args = ["--data", "digits", "--bytes", "274", "--bits", "4", "--labels", "learned", "--label-bits", "4"]
     args += ["--init", "real", "--model", "exuno:convnet_2_16", "--patch", "5", "--steps", "3", "--evaluations", "1"]

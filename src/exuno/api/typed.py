@@ -221,6 +221,7 @@ class PosterKeywords(HoldoutKeywords, RunOptionsKeywords, total=False):
     label_lr_scale: float
     init: Literal["noise", "real"]
     zca: bool
+    zca_from: Literal["data", "spectrum"]
     real_augment: str | Path | Outcome
     steps: int
     batch_size: int

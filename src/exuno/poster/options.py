@@ -147,6 +147,9 @@ class PosterConfig:
     """What the poster starts from: Gaussian class areas, or real images of the classes."""
     zca: bool = False
     """Whiten the images (ZCA with regularisation 0.1), and distill in that space."""
+    zca_from: Literal["data", "spectrum"] = "data"
+    """What --zca knows: the covariance of the training images, whose matrix belongs to the poster (data), or the
+    spectrum of natural images, a formula that takes no bytes (spectrum)."""
     real_augment: str = "flip_rotate"
     """Augmentation of the real batch; see inner.augment."""
     steps: Annotated[int, FROM_1] = 1000

@@ -15,7 +15,7 @@ from exuno.data.holdout import open_both
 from exuno.data.loader import Batch, Loader
 from exuno.data.open import check_apart
 from exuno.data.poster.format import Poster
-from exuno.data.poster.whitening import Whitening, fit
+from exuno.data.poster.whitening import Whitening, by_spectrum, fit
 from exuno.engine.digests import seal_tensors
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
@@ -189,13 +189,22 @@ def read_sets(config: PosterConfig, splits: Splits, folder: Path) -> Sets:
         # The constants of colour photographs, which files come with, are not those of gray pictures.
         std, mean = ((round(value.item(), 6),) * channels for value in torch.std_mean(images, correction=0))
         std = tuple(value or 1.0 for value in std)
-    space = Space(splits.image, mean, std, kept_whitening(images, folder) if config.zca else None)
+    space = Space(splits.image, mean, std, whitening_of(config, images, folder))
     for part in images.split(CHUNK):  # in place: at 64 px a second copy would be gigabytes
         part.copy_(space(part))
     held = hold_out(labels, config.eval.holdout, config.run.seed)
     some = held if held.any() else ~held
     parts = (images[~held], labels[~held]), (images[some], labels[some]), space.images(test)
     return Sets(*parts, space, source, test)
+
+
+def whitening_of(config: PosterConfig, images: Tensor, folder: Path) -> Whitening | None:
+    """What images [N, C, h, w] are whitened by, if they are."""
+    if not config.zca:
+        return None
+    if config.zca_from == "spectrum":
+        return by_spectrum((images.shape[1], images.shape[2], images.shape[3]))
+    return kept_whitening(images, folder)
 
 
 def kept_whitening(images: Tensor, folder: Path) -> Whitening:

@@ -87,6 +87,8 @@ def check(config: PosterConfig) -> None:
         0 <= unroll.least <= most, "--unroll.least", unroll.least, f"0 to {most}, what the window leaves of the total"
     )
     require(min(proof.steps, default=0) >= 1, "--eval.steps", " ".join(map(str, proof.steps)), "numbers from 1")
+    if config.zca_from != "data" and not config.zca:
+        raise ExunoError(f"--zca-from {config.zca_from} does nothing without --zca", "Add --zca, or leave it out.")
     check_optim(config.optim)
     check_run(config.run, double=True)
     if config.run.precision not in ("auto", "no"):

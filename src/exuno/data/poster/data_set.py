@@ -72,7 +72,7 @@ class WhitenedData(Data):
     def fingerprint(self) -> str:
         assert self.whitening is not None
         digest = hashlib.sha256(self.data.fingerprint().encode())
-        digest.update(self.whitening.matrix.numpy().data)
+        digest.update(self.whitening.content)
         return digest.hexdigest()
 
 

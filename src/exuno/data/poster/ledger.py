@@ -16,20 +16,20 @@ def byte_breakdown(poster: Poster) -> dict[str, Any]:
 
     ``pixels``, packed, and ``png`` as a file; the colours of a ``palette`` (float16); ``labels``, packed, 0 where they
     follow from layout and order; ``order``; ``normalisation`` (4 a number); ``whitening``, the float32 matrix without
-    which no test image can be whitened; ``total`` of these; ``coded``, what an entropy coder makes of pixels and
-    labels, where that is shorter (labels of 16 bits are not coded); ``ipc``, images per class; and in words the
-    ``code`` needed.
+    which no test image can be whitened, 0 where it follows from a formula; ``total`` of these; ``coded``, what an
+    entropy coder makes of pixels and labels, where that is shorter (labels of 16 bits are not coded); ``ipc``, images
+    per class; and in words the ``code`` needed.
     """
-    pixels, labels = poster.levels, poster.labels
+    pixels, labels, matrix = poster.levels, poster.labels, poster.whitening
     # Mean and deviation, unless images are whitened; the range of the pixels, unless they have a palette.
-    numbers = 2 * (poster.whitening is None) + 2 * (poster.palette is None)
+    numbers = 2 * (matrix is None) + 2 * (poster.palette is None)
     spent = {
         "pixels": byte_size(pixels.size, poster.bits),
         "palette": 0 if poster.palette is None else poster.palette.nbytes,
         "labels": 0 if labels is None else byte_size(labels.size, poster.label_bits),
         "order": poster.classes * (1 if poster.classes <= 256 else 2),
         "normalisation": 4 * poster.channels * numbers,
-        "whitening": 0 if poster.whitening is None else 4 * poster.whitening.matrix.numel(),
+        "whitening": 0 if matrix is None or matrix.formula else 4 * matrix.matrix.numel(),
     }
     coded = [min(spent["pixels"], coded_size(pixels, poster.bits)), spent["labels"]]
     if labels is not None and poster.label_bits < 16:
