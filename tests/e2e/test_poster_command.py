@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from exuno.cli import main
 from exuno.data.poster.format import Poster, load
@@ -127,6 +128,22 @@ def test_a_palette_and_labels_of_classes_go_all_the_way(tmp_path: Path) -> None:
     assert (ledger["palette"], ledger["labels"]) == (96, 8)
     assert 280 < ledger["pixels"] + ledger["palette"] + ledger["labels"] <= 300
     assert result(run)["steps"] == 4
+    assert main(["eval", f"poster:{run}", "--devices", "cpu", "--networks", "2", "--run-dir", str(tmp_path / "e")]) == 0
+    assert result(tmp_path / "e")["networks"]["poster"] == result(run)["networks"]["poster"]
+    args = ["teach", "--data", f"poster:{run}", "--model", "exuno:convnet_1_8", "--smoke", "--devices", "cpu"]
+    assert main([*args, "--run-dir", str(tmp_path / "taught")]) == 0
+
+
+def test_gray_files_go_all_the_way(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for number in range(40):
+            path = tmp_path / "gray" / split / "ab"[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(random.integers(0, 155, (8, 8), np.uint8) + np.uint8(100 * (number % 2))).save(path)
+    run = poster(tmp_path / "run", "--data", f"folder:{tmp_path / 'gray'}", "--ipc", "1")
+    assert load(run).channels == 1
+    assert result(run)["ledger"]["normalisation"] == 16
     assert main(["eval", f"poster:{run}", "--devices", "cpu", "--networks", "2", "--run-dir", str(tmp_path / "e")]) == 0
     assert result(tmp_path / "e")["networks"]["poster"] == result(run)["networks"]["poster"]
     args = ["teach", "--data", f"poster:{run}", "--model", "exuno:convnet_1_8", "--smoke", "--devices", "cpu"]
