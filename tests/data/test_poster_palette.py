@@ -115,7 +115,7 @@ def test_values_that_are_not_finite_are_refused() -> None:
         quantise_by_palette(torch.tensor([[[0.0, float("nan")]]]), 2)
 
 
-@pytest.mark.parametrize("damage", ["gray", "colour", "short"])
+@pytest.mark.parametrize("damage", ["gray", "colour", "short", "empty", "flat", "large"])
 def test_a_damaged_palette_is_told(damage: str, tmp_path: Path, tiny_poster: Make) -> None:
     path = save(coloured(tiny_poster), tmp_path / "few.poster")
     content = json.loads((path / "poster.json").read_text())
@@ -123,8 +123,10 @@ def test_a_damaged_palette_is_told(damage: str, tmp_path: Path, tiny_poster: Mak
         Image.new("L", (20, 16)).save(path / "poster.png")
     elif damage == "colour":
         content["palette"][3][1] += 1
-    else:
+    elif damage == "short":
         content["palette"].pop()
+    else:
+        content["palette"] = {"empty": [], "flat": [1.0, 2.0], "large": [[1e9] * 3] * 16}[damage]
     (path / "poster.json").write_text(json.dumps(content))
     with pytest.raises(ExunoError, match=r"damaged|not as it was written"):
         load(path)

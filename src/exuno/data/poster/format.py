@@ -230,9 +230,7 @@ def read(path: Path) -> Poster:
     content = description(folder / "poster.json")
     try:
         bits, label_bits = integer(content.get("bits", 8)), integer(content.get("label_bits", 16))
-        palette = content.get("palette")
-        if palette is not None:
-            palette = np.array([numbers(colour) for colour in palette], np.float16)
+        palette = None if content.get("palette") is None else read_palette(content["palette"])
         pixels = picture(folder / "poster.png", None if palette is None else bits)
         layout = Layout(**{name: pair(sides) for name, sides in content["layout"].items()})
         channels = len(pixels) if palette is None else palette.shape[1]
@@ -274,6 +272,15 @@ def read(path: Path) -> Poster:
     if poster.fingerprint != content.get("sha256"):
         raise ExunoError(f"{folder} is not as it was written: its sha256 is another", FETCH)
     return poster
+
+
+def read_palette(rows: Any) -> NDArray[np.float16]:
+    """Colours, [k, C]."""
+    with np.errstate(over="ignore"):  # what is beyond float16 is infinite, and told as such
+        colours = np.array([numbers(row) for row in rows], np.float16)
+    if colours.ndim != 2:
+        raise ValueError("the palette is no table of colours")
+    return colours
 
 
 def read_whitening(folder: Path, kind: str, shape: tuple[int, int, int]) -> Whitening:
