@@ -28,6 +28,7 @@ LATER = {
     "channels": None,
     "palette": False,
     "zca_from": "data",
+    "unroll": {"adapt": 0},
 }
 """Options that earlier versions did not have, and what these did."""
 

@@ -384,6 +384,7 @@ DIGITS = ["--data", "digits", "--ipc", "1"]
             "--unroll.total is 5. Give at least the window",
         ),
         ([*DIGITS, "--unroll.least", "3"], "--unroll.least is 3"),
+        ([*DIGITS, "--unroll.adapt", "2"], "--unroll.adapt is 2. Give 0 to 1"),
         ([*DIGITS, "--inner.augment", "mirror"], "'mirror' in 'mirror' is no augmentation"),
         ([*DIGITS, "--real-augment", "flip_tilt"], "'tilt' in 'flip_tilt' is no augmentation"),
         ([*DIGITS, "--precision", "bf16"], "too coarse for a gradient through a training"),

@@ -46,6 +46,9 @@ class Unroll:
 
     window: Annotated[int, Range(low=1, wanted="at least 1 inner step")] = 60
     """Last inner steps, through which the gradient is taken."""
+    adapt: Annotated[int, FROM_0] = 0
+    """Makes the window up to so many steps longer where the inner gradient changes much, and shorter where it changes
+    little (AT-BPTT, arXiv 2510.04838), at the price of `total` inner steps more; 0: always `window`."""
     total: int = 200
     """The most inner steps of an outer step: steps before the window are drawn from `least` .. total - window."""
     least: int = 0

@@ -86,6 +86,8 @@ def check(config: PosterConfig) -> None:
     require(
         0 <= unroll.least <= most, "--unroll.least", unroll.least, f"0 to {most}, what the window leaves of the total"
     )
+    longest = min(unroll.window - 1, most)
+    require(unroll.adapt <= longest, "--unroll.adapt", unroll.adapt, f"0 to {longest}: windows of 1 step to the total")
     require(min(proof.steps, default=0) >= 1, "--eval.steps", " ".join(map(str, proof.steps)), "numbers from 1")
     if config.zca_from != "data" and not config.zca:
         raise ExunoError(f"--zca-from {config.zca_from} does nothing without --zca", "Add --zca, or leave it out.")
