@@ -26,6 +26,10 @@ LATER = {
     "algorithm_options": [],
     "bits": 8,
     "label_bits": 16,
+    "channels": None,
+    "palette": False,
+    "zca_from": "data",
+    "unroll": {"adapt": 0},
 }
 """Options that earlier versions did not have, and what these did."""
 

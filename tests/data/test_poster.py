@@ -19,6 +19,7 @@ from exuno.data.poster.format import Poster, load, save
 from exuno.data.poster.layout import boxes
 from exuno.data.poster.ledger import byte_breakdown
 from exuno.data.poster.quantisation import quantise
+from exuno.data.poster.whitening import by_spectrum
 from exuno.engine.errors import ExunoError
 
 Make = Callable[..., Poster]
@@ -208,7 +209,7 @@ LAYOUTS = {
     "size": ([16, 20.5], "no whole number"),
 }
 FIELDS = {
-    "version": (3, "Install a newer exuno"),
+    "version": (4, "Install a newer exuno"),
     "format": ("jpeg", "does not describe"),
     "layout": (None, "damaged"),
     "low": (["0"], "no list of numbers"),
@@ -276,3 +277,22 @@ def test_where_there_is_no_poster(tmp_path: Path, tiny_poster: Make) -> None:
     save(tiny_poster(), tmp_path / "distilled.poster")
     shutil.move(tmp_path / "distilled.poster", tmp_path / "other.poster")
     assert load(tmp_path / "other.poster").classes == 10
+
+
+def test_a_whitening_by_a_formula_takes_no_file_and_no_bytes(tmp_path: Path, tiny_poster: Make) -> None:
+    poster = tiny_poster(whitening=by_spectrum((1, 8, 8)))
+    path = save(poster, tmp_path / "white.poster")
+    assert {file.name for file in path.iterdir()} == {"poster.png", "poster.json"}
+    found = load(path)
+    assert found.fingerprint == poster.fingerprint != tiny_poster().fingerprint
+    assert found.whitening is not None
+    assert found.whitening.formula
+    assert torch.equal(found.whitening.matrix, by_spectrum((1, 8, 8)).matrix)
+    spent = byte_breakdown(found)
+    assert (spent["whitening"], spent["normalisation"]) == (0, 8)
+    content = json.loads((path / "poster.json").read_text())
+    assert content["version"] == 3
+    content["whitening"] = "colour"
+    (path / "poster.json").write_text(json.dumps(content))
+    with pytest.raises(ExunoError, match="no whitening by 'colour'"):
+        load(path)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from exuno.data.poster.whitening import Whitening, fit
+from exuno.data.poster.whitening import SHARES, Whitening, by_spectrum, fit
 from exuno.engine.errors import ExunoError
 
 
@@ -100,3 +100,42 @@ def test_mistakes() -> None:
         fit(images).apply(torch.zeros(2, 1, 5, 5))
     with pytest.raises(ExunoError, match=r"float32 \[16, 16\]"):
         Whitening(torch.eye(9), (1, 4, 4))
+
+
+def wave(u: int, v: int, side: int = 8) -> np.ndarray:
+    """The component (u, v) of a cosine transform, norm 1: [side, side]."""
+    along = (np.arange(side) + 0.5) * np.pi / side
+    both = np.outer(np.cos(u * along), np.cos(v * along))
+    return both / np.linalg.norm(both)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_formula_lifts_what_natural_images_have_little_of(channels: int) -> None:
+    whitening = by_spectrum((channels, 8, 8))
+    assert torch.equal(whitening.matrix, whitening.matrix.T)
+    squares = np.arange(8)[:, None] ** 2 + np.arange(8) ** 2
+    light = SHARES[0] if channels == 3 else 1.0
+    total = (1 / (1 + squares)).sum() - 1  # but for the mean, which is taken out
+    for u, v in ((1, 0), (3, 2), (7, 7)):
+        plane = wave(u, v) / channels**0.5
+        image = torch.from_numpy(np.repeat(plane[None, None], channels, 1))
+        factor = (light / (1 + u * u + v * v) / total + 0.1 / (64 * channels)) ** -0.5
+        torch.testing.assert_close(whitening.apply(image), (factor * image).float(), atol=1e-3, rtol=1e-4)
+    back = whitening.inverse(whitening.apply(image))
+    torch.testing.assert_close(back, image.float(), atol=1e-4, rtol=1e-4)
+
+
+def test_the_formula_whitens_a_photograph() -> None:
+    from exuno.data.images.photo import load_photo
+
+    photo = np.asarray(load_photo("photo:coffee"))[..., :3]
+    tops, lefts = np.random.default_rng(0).integers(0, 380, (2, 200))
+    patches = np.stack([photo[y : y + 16, x : x + 16] for y, x in zip(tops, lefts, strict=True)])
+    images = torch.from_numpy(np.ascontiguousarray(patches.transpose(0, 3, 1, 2)))
+
+    def neighbours(x: torch.Tensor) -> float:
+        return float(np.corrcoef(x[..., 1:].flatten(), x[..., :-1].flatten())[0, 1])
+
+    white = by_spectrum((3, 16, 16)).apply(images)
+    assert neighbours(white) < 0.5 < 0.85 < neighbours(images.float())
+    assert 0.3 < white.std() < 1.5

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from exuno.cli import main
 from exuno.data.poster.format import Poster, load
@@ -117,6 +118,46 @@ def test_what_was_measured_is_the_poster_on_disk(run: Path, tmp_path: Path) -> N
     assert found["metrics"]["poster/top1"] == expected["metrics"]["poster/top1"]
     assert found["training_steps"] == expected["training_steps"]
     assert found["ledger"] == expected["ledger"]
+
+
+def test_a_palette_and_labels_of_classes_go_all_the_way(tmp_path: Path) -> None:
+    args = ["--data", write_images(tmp_path / "a.npz", 4, 3), "--bytes", "300", "--bits", "4", "--palette"]
+    run = poster(tmp_path / "run", *args, "--labels", "shared", "--label-bits", "4", "--init", "real")
+    made, ledger = load(run), result(run)["ledger"]
+    assert (made.channels, made.label_sharing, len(made.pixels)) == (3, "classes", 1)
+    assert (ledger["palette"], ledger["labels"]) == (96, 8)
+    assert 280 < ledger["pixels"] + ledger["palette"] + ledger["labels"] <= 300
+    assert result(run)["steps"] == 4
+    assert main(["eval", f"poster:{run}", "--devices", "cpu", "--networks", "2", "--run-dir", str(tmp_path / "e")]) == 0
+    assert result(tmp_path / "e")["networks"]["poster"] == result(run)["networks"]["poster"]
+    args = ["teach", "--data", f"poster:{run}", "--model", "exuno:convnet_1_8", "--smoke", "--devices", "cpu"]
+    assert main([*args, "--run-dir", str(tmp_path / "taught")]) == 0
+
+
+def test_gray_files_go_all_the_way(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for number in range(40):
+            path = tmp_path / "gray" / split / "ab"[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(random.integers(0, 155, (8, 8), np.uint8) + np.uint8(100 * (number % 2))).save(path)
+    run = poster(tmp_path / "run", "--data", f"folder:{tmp_path / 'gray'}", "--ipc", "1")
+    assert load(run).channels == 1
+    assert result(run)["ledger"]["normalisation"] == 16
+    assert main(["eval", f"poster:{run}", "--devices", "cpu", "--networks", "2", "--run-dir", str(tmp_path / "e")]) == 0
+    assert result(tmp_path / "e")["networks"]["poster"] == result(run)["networks"]["poster"]
+    args = ["teach", "--data", f"poster:{run}", "--model", "exuno:convnet_1_8", "--smoke", "--devices", "cpu"]
+    assert main([*args, "--run-dir", str(tmp_path / "taught")]) == 0
+
+
+def test_whitened_by_a_formula(tmp_path: Path, fails: Any) -> None:
+    args = ["--data", write_images(tmp_path / "a.npz", 4, 3), "--ipc", "1", "--zca-from", "spectrum"]
+    assert "does nothing without --zca" in fails(*args)
+    run = poster(tmp_path / "run", *args, "--zca")
+    assert set(files(run / "distilled.poster")) == {"poster.png", "poster.json"}
+    assert result(run)["ledger"]["whitening"] == 0
+    assert main(["eval", f"poster:{run}", "--devices", "cpu", "--networks", "2", "--run-dir", str(tmp_path / "e")]) == 0
+    assert result(tmp_path / "e")["networks"]["poster"] == result(run)["networks"]["poster"]
 
 
 def test_few_bits_hold_more_pixels_in_as_many_bytes(tmp_path: Path) -> None:
@@ -343,6 +384,7 @@ DIGITS = ["--data", "digits", "--ipc", "1"]
             "--unroll.total is 5. Give at least the window",
         ),
         ([*DIGITS, "--unroll.least", "3"], "--unroll.least is 3"),
+        ([*DIGITS, "--unroll.adapt", "2"], "--unroll.adapt is 2. Give 0 to 1"),
         ([*DIGITS, "--inner.augment", "mirror"], "'mirror' in 'mirror' is no augmentation"),
         ([*DIGITS, "--real-augment", "flip_tilt"], "'tilt' in 'flip_tilt' is no augmentation"),
         ([*DIGITS, "--precision", "bf16"], "too coarse for a gradient through a training"),

@@ -1,11 +1,13 @@
 """The real images of a distillation: three parts that share none, of which the test images decide nothing."""
 
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny_images import make, write
 
 from exuno.data.poster.whitening import fit
@@ -152,3 +154,54 @@ def test_poisoned_test_images_change_nothing_but_the_number_at_the_end(tmp_path:
         )
     assert made["true"][:3] == made["noise"][:3] == made["lies"][:3]
     assert made["true"][3] != made["lies"][3]
+
+
+def files_of(folder: Path, coloured: Container[int] = ()) -> str:
+    """Images of 3 classes as gray PNG files, ``coloured`` training images in colours; returns their spec."""
+    for split, seed in (("train", 0), ("test", 1)):
+        pixels, labels = make(60, 3, 3, 8, seed)
+        for number, (image, label) in enumerate(zip(pixels, labels, strict=True)):
+            path = folder / split / f"class{label}" / f"{number:03d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image if number in coloured and split == "train" else image[..., 2]).save(path)
+    return f"folder:{folder}"
+
+
+def test_gray_files_make_a_gray_poster_with_statistics_of_their_own(tmp_path: Path) -> None:
+    spec = files_of(tmp_path)
+    splits = open_splits(config(spec))
+    assert (splits.train.channels, splits.channels) == (3, 1)
+    sets = opened(config(spec, eval=Evaluation(holdout=0.0)), tmp_path)
+    gray = make(60, 3, 3, 8, 0)[0][..., 2] / 255
+    assert sets.space.mean == pytest.approx((gray.mean(),), abs=1e-5)
+    assert sets.space.std == pytest.approx((gray.std(),), abs=1e-5)
+    assert sets.train[0].shape == (60, 1, 8, 8)
+    by_class = np.argsort(make(60, 3, 3, 8, 0)[1], kind="stable")
+    np.testing.assert_allclose(sets.train[0][:, 0], ((gray - gray.mean()) / gray.std())[by_class], atol=1e-3)
+    assert sets.test[0].shape == (60, 1, 8, 8)
+
+
+def test_colours_of_files_stay_colours_with_the_usual_constants(tmp_path: Path) -> None:
+    spec = files_of(tmp_path, coloured=range(60))
+    sets = opened(config(spec), tmp_path)
+    assert open_splits(config(spec)).channels == 3
+    assert sets.train[0].shape[1] == 3
+    assert sets.space.mean == sets.source.mean
+
+
+def test_channels_that_are_asked_for(tmp_path: Path) -> None:
+    coloured = files_of(tmp_path / "colours", coloured=range(60))
+    assert opened(config(coloured, channels=1), tmp_path).train[0].shape[1] == 1
+    sets = opened(config(files_of(tmp_path / "gray"), channels=3), tmp_path)
+    assert sets.train[0].shape[1] == 3
+    digits = opened(config("digits", channels=3), tmp_path)
+    assert digits.space.mean == pytest.approx((0.305183,) * 3, abs=1e-5)
+    assert torch.equal(digits.train[0][:, 0], digits.train[0][:, 2])
+
+
+def test_coloured_images_among_gray_ones_are_told(tmp_path: Path) -> None:
+    spec = files_of(tmp_path, coloured=[3])  # the second file of the first class, which is not among those looked at
+    with pytest.raises(ExunoError, match="gray images and coloured ones") as error:
+        opened(config(spec), tmp_path)
+    assert "--channels 3" in str(error.value)
+    assert opened(config(spec, channels=3), tmp_path).train[0].shape[1] == 3

@@ -205,6 +205,8 @@ class PosterKeywords(HoldoutKeywords, RunOptionsKeywords, total=False):
     canvas: str | Path | Outcome | None
     bytes: int | None
     bits: Literal[2, 4, 8]
+    channels: Literal[1, 3] | None
+    palette: bool
     grid: str | Path | Outcome | None
     patch: int | None
     patches: str | Path | Outcome | None
@@ -214,13 +216,14 @@ class PosterKeywords(HoldoutKeywords, RunOptionsKeywords, total=False):
     algorithm: str | Path | Outcome
     algorithm_options: str | Path | Outcome | Sequence[str | Path | Outcome]
     order: str | Path | Outcome
-    labels: Literal["fixed", "learned"]
+    labels: Literal["fixed", "learned", "shared"]
     label_formula: Literal["paper", "reference"]
     label_cells: float
     label_bits: Literal[2, 4, 8, 16]
     label_lr_scale: float
     init: Literal["noise", "real"]
     zca: bool
+    zca_from: Literal["data", "spectrum"]
     real_augment: str | Path | Outcome
     steps: int
     batch_size: int

@@ -40,7 +40,7 @@ def overlay(poster: Poster, longest: int) -> Image.Image:
     read."""
     layout = poster.layout
     legible = -(-CELL * layout.grid[1] // layout.size[1]) * max(layout.size)
-    picture = enlarged(poster.pixels, max(longest, legible)).convert("RGB")
+    picture = enlarged(poster.shown, max(longest, legible)).convert("RGB")
     scale, draw = picture.width / layout.size[1], ImageDraw.Draw(picture, "RGBA")
     rows, columns = (offsets(*axis).tolist() for axis in zip(layout.size, layout.area, layout.grid, strict=True))
     for (row, column), label in np.ndenumerate(poster.order):
@@ -82,7 +82,7 @@ def unwhitened(poster: Poster) -> Bytes:
     plain = poster.whitening.inverse(Canvas(layout).patches(poster.values))
     if layout.patch != layout.image:
         plain = F.interpolate(plain, layout.patch, mode="bilinear", antialias=True, align_corners=False)
-    total, count = torch.zeros(poster.pixels.shape), torch.zeros(layout.size)
+    total, count = torch.zeros(poster.channels, *layout.size), torch.zeros(layout.size)
     for patch, (top, left, bottom, right) in zip(plain, boxes(layout).tolist(), strict=True):
         total[:, top:bottom, left:right] += patch
         count[top:bottom, left:right] += 1
@@ -191,7 +191,7 @@ def write_figures(folder: Path, poster: Poster, frames: Sequence[Path] = ()) -> 
     def add(file: str, title: str, caption: str, least: int = 0) -> None:
         figures.append({"file": file, "title": title, "caption": caption, "least": least})
 
-    save_png(np.asarray(enlarged(poster.pixels, LONGEST)), folder / "poster.png")
+    save_png(np.asarray(enlarged(poster.shown, LONGEST)), folder / "poster.png")
     caption = f"All that a network learns {poster.classes} classes from: {layout.size[1]} x {layout.size[0]} pixels, "
     caption += f"{poster.ipc:.3g} images per class, here enlarged. Each channel spans its own range of values."
     add("poster.png", "The poster", caption)

@@ -20,7 +20,7 @@ def poster_size(config: PosterConfig, grid: Pair, image: Pair, classes: int, cha
         grid: classes (down, across).
         image: (h, w) of the images that networks see.
         classes: number of classes.
-        channels: of the poster, ``config.bits`` a pixel each.
+        channels: of the poster, ``config.bits`` a pixel each unless it has a palette.
 
     Raises:
         ExunoError: none or several budgets, or one that cannot be read or holds nothing.
@@ -42,21 +42,26 @@ def poster_size(config: PosterConfig, grid: Pair, image: Pair, classes: int, cha
 
 def _size_in_bytes(config: PosterConfig, budget: int, grid: Pair, image: Pair, classes: int, channels: int) -> Pair:
     """The size that fills what the labels leave. Their array depends on its aspect, so each length of one is tried."""
+    colours = palette_bytes(config.bits, channels) if config.palette else 0
+    each = config.bits * (1 if config.palette else channels)
     if config.labels == "fixed":
-        least = -(-channels * config.bits // 8)
+        least = colours + -(-each // 8)
         require(budget >= least, "--bytes", budget, f"at least {least}")
-        return shape(budget * 8 // (config.bits * channels), grid, image)
+        return shape((budget - colours) * 8 // each, grid, image)
     lengths = sorted({math.prod(cells) for cells in _label_shapes(grid, classes, config.label_cells)})
+    if config.labels == "shared":
+        lengths = [classes]
     for length in lengths:
-        pixels = (budget - label_bytes(length, classes, config.label_bits)) * 8 // (config.bits * channels)
+        pixels = (budget - colours - label_bytes(length, classes, config.label_bits)) * 8 // each
         if pixels < 1:
             break
         size = shape(pixels, grid, image)
-        if math.prod(label_shape(size, grid, classes, config.label_cells)) <= length:
+        if config.labels == "shared" or math.prod(label_shape(size, grid, classes, config.label_cells)) <= length:
             return size
     least = label_bytes(lengths[-1], classes, config.label_bits)
+    what = f"the learned labels, which take up to {least}" + f", and a palette of {colours}" * config.palette
     raise ExunoError(
-        f"--bytes {budget} does not hold the learned labels, which take up to {least}",
+        f"--bytes {budget} does not hold {what}",
         "Give more --bytes or fewer --label-bits, or take --labels fixed, which take none.",
     )
 
@@ -64,6 +69,11 @@ def _size_in_bytes(config: PosterConfig, budget: int, grid: Pair, image: Pair, c
 def label_bytes(cells: int, classes: int, bits: int) -> int:
     """Bytes of a learned label array of so many cells: a number of ``bits`` for each class in each cell."""
     return (classes * cells * bits + 7) // 8
+
+
+def palette_bytes(bits: int, channels: int) -> int:
+    """Bytes of a palette: 2^bits colours, a float16 for each channel."""
+    return 2 * channels << bits
 
 
 def shape(pixels: int, grid: Pair, image: Pair) -> Pair:
@@ -128,7 +138,7 @@ def plan(config: PosterConfig, image: Pair, classes: int, channels: int) -> Layo
             and ``area``; the rest follows.
         image: (h, w) of the images that networks see.
         classes: number of classes.
-        channels: of the poster, ``config.bits`` a pixel each.
+        channels: of the poster, ``config.bits`` a pixel each unless it has a palette.
 
     Raises:
         ExunoError: a value that cannot be read, none or several budgets, a poster too small for its classes or for

@@ -73,11 +73,12 @@ def score(
 def save_frame(poster: Poster, frames: Path, done: int) -> None:
     """Writes a poster as ``frames/STEPS.png``."""
     with atomic(frames / f"{done:09d}.png") as temporary:
-        temporary.write_bytes(png(poster.pixels, poster.bits))
+        temporary.write_bytes(png(poster.shown, 8 if poster.palette is not None else poster.bits))
 
 
 PARTS = {
     "pixels": "pixels",
+    "palette": "colours of the palette",
     "labels": "labels",
     "order": "order of the classes",
     "normalisation": "normalisation",
@@ -235,7 +236,7 @@ def measure(
 
         def run(images: Set, spec: str, networks: int, seed: int, keep: int | None = None) -> Tested:
             def nets(own: int) -> torch.nn.Module:
-                return fresh_network(spec, poster.classes, len(poster.pixels), poster.layout.image, own)
+                return fresh_network(spec, poster.classes, poster.channels, poster.layout.image, own)
 
             return train_and_test(*images, nets, recipe.inner, {"test": test}, steps, networks, seed, device, bar, keep)
 

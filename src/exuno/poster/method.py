@@ -3,12 +3,15 @@
 import math
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from exuno.data.poster.layout import Layout
-from exuno.data.poster.patches import Canvas, array_labels
+from exuno.data.poster.palette import rounded_by_palette
+from exuno.data.poster.patches import Canvas, array_labels, shared_labels
 from exuno.data.poster.quantisation import rounded, rounded_labels
 from exuno.engine.errors import ExunoError
 from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState
@@ -27,6 +30,9 @@ class Distiller(Method):
         context: what it works with.
         label_lr_scale: divides the learning rate of the labels.
         bits: of a pixel and of a learned label; below 8 and 16 each step sees them rounded.
+        palette: pixels are numbers of a palette, which each step sees.
+        order: of learned labels that belong to classes, [K, 1, K], the class at each place of the grid; None where they
+            belong to cells.
     """
 
     norm: Tensor
@@ -47,10 +53,12 @@ class Distiller(Method):
         context: InnerLoopContext,
         label_lr_scale: float = 1.0,
         bits: tuple[int, int] = (8, 16),
+        palette: bool = False,
+        order: NDArray[np.int64] | None = None,
     ) -> None:
         super().__init__()
         self.algorithm, self.context, self.canvas = algorithm, context, Canvas(layout)
-        self.label_lr_scale, self.bits = label_lr_scale, bits
+        self.label_lr_scale, self.bits, self.palette, self.order = label_lr_scale, bits, palette, order
         self.pixels = nn.Parameter(start.clone())
         if labels.ndim == 3:
             self.labels = nn.Parameter(labels.clone())
@@ -98,7 +106,9 @@ class Distiller(Method):
         return StepOutput(torch.stack(losses).mean(), {"train/gradient_norm": self.last_norm.clone()})
 
     def seen_pixels(self) -> Tensor:
-        """The poster that a step sees, [C, H, W]. At 8 bits as it is: rounding that fine changes nothing."""
+        """The poster that a step sees, [C, H, W]. At 8 bits a channel as it is: rounding that fine changes nothing."""
+        if self.palette:
+            return rounded_by_palette(self.pixels, self.bits[0])
         return rounded(self.pixels, self.bits[0]) if self.bits[0] < 8 else self.pixels
 
     def seen_labels(self) -> Tensor:
@@ -106,7 +116,8 @@ class Distiller(Method):
         if self.labels.ndim == 2:
             return self.labels
         array = rounded_labels(self.labels, self.bits[1]) if self.bits[1] < 16 else self.labels
-        return array_labels(array, self.canvas.layout)
+        layout = self.canvas.layout
+        return array_labels(array, layout) if self.order is None else shared_labels(array, layout, self.order)
 
     def parameter_groups(self, optim: Optim) -> list[dict[str, Any]]:
         """The pixels, and learned labels with a rate of their own."""

@@ -46,6 +46,9 @@ class Unroll:
 
     window: Annotated[int, Range(low=1, wanted="at least 1 inner step")] = 60
     """Last inner steps, through which the gradient is taken."""
+    adapt: Annotated[int, FROM_0] = 0
+    """Makes the window up to so many steps longer where the inner gradient changes much, and shorter where it changes
+    little (AT-BPTT, arXiv 2510.04838), at the price of `total` inner steps more; 0: always `window`."""
     total: int = 200
     """The most inner steps of an outer step: steps before the window are drawn from `least` .. total - window."""
     least: int = 0
@@ -103,9 +106,15 @@ class PosterConfig:
     canvas: str | None = None
     """Budget as the size of the poster, WIDTHxHEIGHT in pixels."""
     bytes: int | None = None
-    """Budget in bytes of pixels and learned labels together, as they are packed."""
+    """Budget in bytes of pixels, their palette and learned labels together, as they are packed."""
     bits: Literal[2, 4, 8] = 8
-    """Of a pixel in each channel of the poster; fewer than 8 are rounded in every step of the distillation."""
+    """Of a pixel in each channel of the poster, or of its number in the palette; fewer than 8 are rounded in every step
+    of the distillation."""
+    channels: Literal[1, 3] | None = None
+    """Of the poster: 1 is gray, 3 are colours; default: 1 where the images are gray, whatever their files, else 3."""
+    palette: bool = False
+    """Pixels are numbers of 2^bits colours that all share, counted in --bytes, in the place of levels of each channel:
+    one number for all channels."""
     grid: str | None = None
     """Classes as COLUMNSxROWS; default: the most nearly square one."""
     patch: int | None = None
@@ -126,8 +135,9 @@ class PosterConfig:
     order: str = "features"
     """Order of the classes: features (neighbours look alike), clip (their names mean alike; needs exuno[clip]), given,
     or the numbers of all classes, row by row, joined by commas."""
-    labels: Literal["fixed", "learned"] = "fixed"
-    """Soft labels by the shares of the class areas in a patch, or learned with the pixels."""
+    labels: Literal["fixed", "learned", "shared"] = "fixed"
+    """Soft labels by the shares of the class areas in a patch (fixed), learned with the pixels as an array of cells
+    (learned), or one learned for each class and mixed by those shares (shared)."""
     label_formula: Literal["paper", "reference"] = "paper"
     """Fixed labels: shares of areas (paper), or the softmax of the pixel counts (reference)."""
     label_cells: float = 1.0
@@ -140,6 +150,9 @@ class PosterConfig:
     """What the poster starts from: Gaussian class areas, or real images of the classes."""
     zca: bool = False
     """Whiten the images (ZCA with regularisation 0.1), and distill in that space."""
+    zca_from: Literal["data", "spectrum"] = "data"
+    """What --zca knows: the covariance of the training images, whose matrix belongs to the poster (data), or the
+    spectrum of natural images, a formula that takes no bytes (spectrum)."""
     real_augment: str = "flip_rotate"
     """Augmentation of the real batch; see inner.augment."""
     steps: Annotated[int, FROM_1] = 1000

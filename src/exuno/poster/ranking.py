@@ -127,7 +127,7 @@ def rank(
     with ProgressBar("DD-Ranking", trainings * proof.networks * steps[-1], "steps", quiet=quiet) as bar:
 
         def nets(own: int) -> torch.nn.Module:
-            return fresh_network(recipe.model, poster.classes, len(poster.pixels), poster.layout.image, own)
+            return fresh_network(recipe.model, poster.classes, poster.channels, poster.layout.image, own)
 
         def curve(data: tuple[Tensor, Tensor], inner: Inner, networks: int, seed: int) -> np.ndarray:
             found = train_and_test(*data, nets, inner, {"test": test}, steps, networks, seed, device, bar)

@@ -15,7 +15,7 @@ from exuno.data.holdout import open_both
 from exuno.data.loader import Batch, Loader
 from exuno.data.open import check_apart
 from exuno.data.poster.format import Poster
-from exuno.data.poster.whitening import Whitening, fit
+from exuno.data.poster.whitening import Whitening, by_spectrum, fit
 from exuno.engine.digests import seal_tensors
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
@@ -123,6 +123,11 @@ class Splits:
     test: Data
     image: tuple[int, int]
     """(h, w) at which networks see its images."""
+    channels: int
+    """C, in which the poster is made."""
+
+
+PROBED = 16  # images that tell whether files of colours hold gray
 
 
 def open_splits(config: PosterConfig) -> Splits:
@@ -139,29 +144,67 @@ def open_splits(config: PosterConfig) -> Splits:
         raise ExunoError(f"{config.data} has {what}s", "A poster is made of single images; give such data.")
     check_apart(config.data, train, test)
     test = relabelled(test, side_of(train), config.classes)
-    return Splits(train, test, (config.size, config.size) if config.size else train.image_size)
+    image = (config.size, config.size) if config.size else train.image_size
+    channels = config.channels or (1 if looks_gray(train) else train.channels)
+    return Splits(train, test, image, channels)
+
+
+def looks_gray(data: Data) -> bool:
+    """Whether some images, spread over the data, are gray; files are read as RGB whatever they hold."""
+    if data.channels == 1:
+        return True
+    images, _ = data.fetch(np.linspace(0, len(data) - 1, min(len(data), PROBED)).astype(np.int64))
+    return all(is_gray(image[None]) for image in images)
+
+
+def is_gray(images: Tensor) -> bool:
+    """Whether the three channels of images [B, 3, h, w] are equal."""
+    return torch.equal(images[:, :1].expand_as(images), images)
 
 
 def read_sets(config: PosterConfig, splits: Splits, folder: Path) -> Sets:
     """Reads the images of a data set into the distilled space.
 
     Args:
-        config: what to hold out, and whether to whiten.
+        config: what to hold out, whether to whiten, and the channels that the user wants.
         splits: the data.
         folder: of the run; a whitening is fitted once and kept there, so that a resumed run sees the same numbers.
+
+    Raises:
+        ExunoError: an image has no label, or gray images turn out to be mixed with coloured ones.
     """
-    source, smoke = splits.train, config.run.smoke
+    source, channels, smoke = splits.train, splits.channels, config.run.smoke
     seen: Any = few_of_each(source, SMOKE) if smoke else source
     test: Any = Subset(splits.test) if smoke else splits.test
     plain = Space(splits.image, (0.0,) * source.channels, (1.0,) * source.channels)
     images, labels = plain.images(seen)
-    space = Space(splits.image, source.mean, source.std, kept_whitening(images, folder) if config.zca else None)
+    mean, std = source.mean, source.std
+    if channels != source.channels:
+        if config.channels is None and not is_gray(images):
+            raise ExunoError(
+                f"{config.data} has gray images and coloured ones",
+                "Give --channels 3 for a poster in colours, or --channels 1 for a gray one.",
+            )
+        images = match_channels(images, channels).contiguous()
+        # The constants of colour photographs, which files come with, are not those of gray pictures.
+        std, mean = ((round(value.item(), 6),) * channels for value in torch.std_mean(images, correction=0))
+        std = tuple(value or 1.0 for value in std)
+    space = Space(splits.image, mean, std, whitening_of(config, images, folder))
     for part in images.split(CHUNK):  # in place: at 64 px a second copy would be gigabytes
         part.copy_(space(part))
     held = hold_out(labels, config.eval.holdout, config.run.seed)
     some = held if held.any() else ~held
     parts = (images[~held], labels[~held]), (images[some], labels[some]), space.images(test)
     return Sets(*parts, space, source, test)
+
+
+def whitening_of(config: PosterConfig, images: Tensor, folder: Path) -> Whitening | None:
+    """What images [N, C, h, w] are whitened by, if they are."""
+    if not config.zca:
+        return None
+    if config.zca_from == "spectrum":
+        return by_spectrum((images.shape[1], images.shape[2], images.shape[3]))
+    return kept_whitening(images, folder)
 
 
 def kept_whitening(images: Tensor, folder: Path) -> Whitening:

@@ -134,7 +134,10 @@ def one_of_each(images: Tensor, labels: Tensor, classes: int, seed: int) -> Tens
 
 
 def first_labels(config: PosterConfig, layout: Layout, order: NDArray[np.int64], classes: int) -> Tensor:
-    """Fixed labels of the patches [P, K], or the array from which labels are learned [K, h, w]."""
+    """Fixed labels of the patches [P, K], or the array from which labels are learned: [K, h, w], or [K, 1, K] where
+    they belong to classes."""
     if config.labels == "fixed":
         return fixed_labels(layout, order, classes, config.label_formula)
+    if config.labels == "shared":
+        return torch.eye(classes)[:, None]
     return initial_label_array(layout, order, classes, config.label_cells)

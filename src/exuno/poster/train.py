@@ -15,6 +15,7 @@ from exuno.data.holdout import check as check_holdout
 from exuno.data.holdout import lineage_of
 from exuno.data.poster.format import SUFFIX, Poster, save
 from exuno.data.poster.layout import Layout
+from exuno.data.poster.palette import quantise_by_palette
 from exuno.data.poster.quantisation import quantise, quantise_labels
 from exuno.engine import session
 from exuno.engine.check import check_optim, check_run
@@ -93,7 +94,11 @@ def check(config: PosterConfig) -> None:
     require(
         0 <= unroll.least <= most, "--unroll.least", unroll.least, f"0 to {most}, what the window leaves of the total"
     )
+    longest = min(unroll.window - 1, most)
+    require(unroll.adapt <= longest, "--unroll.adapt", unroll.adapt, f"0 to {longest}: windows of 1 step to the total")
     require(min(proof.steps, default=0) >= 1, "--eval.steps", " ".join(map(str, proof.steps)), "numbers from 1")
+    if config.zca_from != "data" and not config.zca:
+        raise ExunoError(f"--zca-from {config.zca_from} does nothing without --zca", "Add --zca, or leave it out.")
     check_optim(config.optim)
     check_run(config.run, double=True)
     if config.run.sync_batchnorm:
@@ -121,7 +126,11 @@ class Setup:
     def quantize(self, pixels: Tensor, labels: Tensor, steps: int | None = None) -> Poster:
         """The poster as it is stored: pixels and a learned label array rounded to their bits."""
         source, space, config = self.sets.source, self.sets.space, self.config
-        rounded, low, high = quantise(pixels, config.bits)
+        if config.palette:
+            rounded, palette = quantise_by_palette(pixels, config.bits)
+            low, high = (tuple(bound.astype(float).tolist()) for bound in (palette.min(0), palette.max(0)))
+        else:
+            palette, (rounded, low, high) = None, quantise(pixels, config.bits)
         recipe = Recipe(config.model, config.inner, steps or max(config.eval.steps), config.eval.steps)
         return Poster(
             pixels=rounded,
@@ -139,6 +148,8 @@ class Setup:
             whitening=space.whitening,
             bits=config.bits,
             label_bits=config.label_bits if labels.ndim == 3 else 16,
+            palette=palette,
+            label_sharing="classes" if config.labels == "shared" else "cells",
             protocol=recipe.to_dict(),
             lineage={"seed": config.run.seed, "algorithm": config.algorithm}
             | lineage_of(config.held)
@@ -150,7 +161,7 @@ def prepare(config: PosterConfig, accelerator: Accelerator, folder: Path) -> Set
     """Opens the data and lays the poster out; what can be wrong is found before the images are read."""
     recorder = recorder_for(config.run, accelerator)
     splits = open_splits(config)
-    classes, channels = splits.train.num_classes, splits.train.channels
+    classes, channels = splits.train.num_classes, splits.channels
     layout = plan(config, splits.image, classes, channels)
     context = make_context(config, classes, channels, layout.image, accelerator.device, recorder)
     context.fresh(0)
@@ -169,7 +180,9 @@ def method_of(setup: Setup, start: Tensor, labels: Tensor, algorithm: Algorithm)
     """What is trained, from a poster and its labels on."""
     config = setup.config
     bits = config.bits, config.label_bits
-    return Distiller(start, labels, setup.layout, algorithm, setup.context, config.label_lr_scale, bits)
+    order = setup.order if config.labels == "shared" else None
+    context, scale = setup.context, config.label_lr_scale
+    return Distiller(start, labels, setup.layout, algorithm, context, scale, bits, config.palette, order)
 
 
 def check_shares(config: PosterConfig, processes: int) -> None:

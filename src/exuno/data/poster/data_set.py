@@ -31,7 +31,7 @@ class PosterData(Rows, Data):
         self.poster, self.name = poster, name
         self.images, self.labels = poster.patches()
         self.classes, self.num_classes = poster.class_names, poster.classes
-        self.channels, self.image_size = len(poster.pixels), poster.layout.image
+        self.channels, self.image_size = poster.channels, poster.layout.image
         self.whitening, self.mean, self.std = poster.whitening, poster.mean, poster.std
         if self.whitening is None:
             mean, std = (torch.tensor(numbers).view(-1, 1, 1) for numbers in (self.mean, self.std))
@@ -72,7 +72,7 @@ class WhitenedData(Data):
     def fingerprint(self) -> str:
         assert self.whitening is not None
         digest = hashlib.sha256(self.data.fingerprint().encode())
-        digest.update(self.whitening.matrix.numpy().data)
+        digest.update(self.whitening.content)
         return digest.hexdigest()
 
 

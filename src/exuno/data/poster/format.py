@@ -9,7 +9,7 @@ On disk it is a folder ``NAME.poster`` of ``poster.png`` (lossless; a gray one h
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,89 +20,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from exuno.data.poster.check import MOST, check
 from exuno.data.poster.layout import Layout
-from exuno.data.poster.patches import Canvas, array_labels, fixed_labels
+from exuno.data.poster.palette import painted
+from exuno.data.poster.patches import Canvas, array_labels, fixed_labels, shared_labels
 from exuno.data.poster.picture import picture, png
 from exuno.data.poster.quantisation import packed, top, unpacked
-from exuno.data.poster.whitening import Whitening
+from exuno.data.poster.whitening import Whitening, by_spectrum
 from exuno.engine.documents import read_text
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic_folder
 
-MOST = 1 << 32
-"""Numbers in the patches of a poster, and bytes of its parts; more is a damaged file and not a small data set."""
-
-
-def check(poster: "Poster") -> None:
-    """Raises ExunoError, saying which parts of a poster contradict each other."""
-    layout, shape = poster.layout, poster.pixels.shape
-    if poster.pixels.dtype != np.uint8 or poster.pixels.ndim != 3 or shape[0] not in (1, 3):
-        raise wrong(f"pixels are {poster.pixels.dtype} {list(shape)}, not uint8 [1 or 3, H, W]")
-    if poster.bits not in (2, 4, 8) or (poster.pixels % (255 // top(poster.bits))).any():
-        raise wrong(f"its pixels are not of {poster.bits} bits")
-    check_layout(layout, shape[0])
-    if shape[1:] != layout.size:
-        raise wrong(f"the picture has {shape[2]}x{shape[1]} pixels, the layout {layout.size[1]}x{layout.size[0]}")
-    for name in ("low", "high", "mean", "std"):
-        check_numbers(name, getattr(poster, name), shape[0])
-    if any(low > high for low, high in zip(poster.low, poster.high, strict=True)) or min(poster.std) <= 0:
-        raise wrong(f"low {poster.low}, high {poster.high} and std {poster.std} are no ranges")
-    if not poster.classes:
-        raise wrong("no classes are named")
-    if poster.order.shape != layout.grid or sorted(poster.order.ravel().tolist()) != list(range(poster.classes)):
-        raise wrong(f"the order does not place each of the {poster.classes} classes once in a grid of {layout.grid}")
-    check_labels(poster)
-    if poster.whitening is not None and poster.whitening.shape != (shape[0], *layout.image):
-        raise wrong(f"the whitening is one of images of {poster.whitening.shape}, not {(shape[0], *layout.image)}")
-
-
-def check_layout(layout: Layout, channels: int) -> None:
-    """Raises ExunoError for a layout that no poster can have."""
-    pairs = (layout.size, layout.image, layout.patch, layout.patches, layout.grid, layout.area)
-    if any(len(pair) != 2 or min(pair) < 1 for pair in pairs):
-        raise wrong(f"{layout} has a side below 1")
-    for name, part in (("patch", layout.patch), ("class area", layout.area)):
-        if any(side > full for side, full in zip(part, layout.size, strict=True)):
-            raise wrong(f"a {name} of {part} does not fit into a poster of {layout.size}")
-    places = [full - side + 1 for full, side in zip(layout.size, layout.patch, strict=True)]
-    if any(count > most for count, most in zip(layout.patches, places, strict=True)):
-        raise wrong(f"there are no {layout.patches} different patches of {layout.patch} in {layout.size}")
-    if layout.count * channels * math.prod(layout.image) > MOST:
-        raise wrong(f"{layout.count} patches of {layout.image} are more than a poster can mean")
-
-
-def check_numbers(name: str, numbers: Sequence[float], channels: int) -> None:
-    """Raises ExunoError unless there is a finite number for each channel."""
-    if len(numbers) != channels or not all(map(math.isfinite, numbers)):
-        raise wrong(f"{name} {tuple(numbers)} is not a finite number for each of {channels} channels")
-
-
-def check_labels(poster: "Poster") -> None:
-    """Raises ExunoError for label parts that cannot be."""
-    if poster.label_formula not in ("paper", "reference"):
-        raise wrong(f"the label formula '{poster.label_formula}' is neither paper nor reference")
-    labels, bits = poster.labels, poster.label_bits
-    if bits not in (2, 4, 8, 16):
-        raise wrong(f"labels have 2, 4, 8 or 16 bits, not {bits}")
-    if labels is None:
-        return
-    if labels.dtype != np.float16 or labels.ndim != 3 or len(labels) != poster.classes or not labels.size:
-        raise wrong(f"the label array is {labels.dtype} {list(labels.shape)}, not float16 [{poster.classes}, h, w]")
-    if poster.layout.count * labels[0].size > MOST:
-        raise wrong(f"a label array of {list(labels.shape)} is more than a poster can mean")
-    if not np.isfinite(labels).all() or labels.min() < 0:
-        raise wrong("the label array holds numbers that are negative or not finite")
-    if bits < 16 and ((labels != labels.round()).any() or labels.max() > top(bits)):
-        raise wrong(f"the label array holds other numbers than 0 to {top(bits)}, those of {bits} bits")
-
-
-def wrong(what: str) -> ExunoError:
-    """The error for parts that do not fit."""
-    return ExunoError(f"this is no poster: {what}", "Make or fetch it anew.")
-
-
-VERSION = 2
-"""Of the format; what reads it refuses newer ones. A poster of 8-bit pixels and 16-bit labels is of version 1."""
+FORMULA = 1 << 14
+"""Numbers in an image whose whitening is computed by a formula; the matrix of this many has a gigabyte."""
+VERSION = 3
+"""Of the format; what reads it refuses newer ones. A poster of 8-bit pixels and 16-bit labels is of version 1, one
+without a palette, labels of classes and whitening by a formula of version 2 at most."""
 SUFFIX = ".poster"
 
 
@@ -115,7 +48,7 @@ class Poster:
     """
 
     pixels: NDArray[np.uint8]
-    """[C, H, W], multiples of 255 / (2^bits - 1)."""
+    """[C, H, W], multiples of 255 / (2^bits - 1); with a palette numbers of its colours, times that, [1, H, W]."""
     low: tuple[float, ...]
     """Value of pixel 0, of each channel, in the space in which it was distilled: normalised or whitened."""
     high: tuple[float, ...]
@@ -140,6 +73,11 @@ class Poster:
     """Of a pixel in each channel."""
     label_bits: int = 16
     """Of a number of the label array."""
+    palette: NDArray[np.float16] | None = None
+    """Colours [2^bits, C] in the space in which it was distilled; None for evenly spaced levels of each channel."""
+    label_sharing: Literal["cells", "classes"] = "cells"
+    """What a learned label belongs to: a cell of an array that is cropped in step with the patches, or a class, whose
+    labels, [K, 1, K], are mixed by the shares of the class areas in a patch."""
     protocol: Mapping[str, Any] = field(default_factory=dict)
     """How a network learns from it: network, optimizer, batch, augmentation, steps."""
     lineage: Mapping[str, Any] = field(default_factory=dict)
@@ -154,6 +92,11 @@ class Poster:
         return len(self.class_names)
 
     @property
+    def channels(self) -> int:
+        """C, channels of the images that networks see."""
+        return len(self.pixels) if self.palette is None else self.palette.shape[1]
+
+    @property
     def ipc(self) -> float:
         """Images per class: pixels of the poster / (classes x pixels of an image)."""
         return self.layout.pixels / (self.classes * self.layout.image[0] * self.layout.image[1])
@@ -161,15 +104,37 @@ class Poster:
     @property
     def values(self) -> Tensor:
         """The poster in the space in which it was distilled: float32 [C, H, W]."""
+        if self.palette is not None:
+            return painted(torch.from_numpy(self.palette).float(), torch.from_numpy(self.levels[0]).long()).contiguous()
         low, high = (np.array(bound)[:, None, None] for bound in (self.low, self.high))
         return torch.from_numpy((low + self.pixels / 255 * (high - low)).astype(np.float32))
+
+    @property
+    def levels(self) -> NDArray[np.uint8]:
+        """The pixels as numbers below 2^bits, [C, H, W]."""
+        return self.pixels // (255 // top(self.bits))
+
+    @property
+    def colours(self) -> NDArray[np.uint8] | None:
+        """The palette as it is shown, [2^bits, C]: each channel from 0 for ``low`` to 255 for ``high``."""
+        if self.palette is None:
+            return None
+        low, high = np.array(self.low), np.array(self.high)
+        return np.rint((self.palette - low) / np.where(high > low, high - low, 1) * 255).clip(0, 255).astype(np.uint8)
+
+    @property
+    def shown(self) -> NDArray[np.uint8]:
+        """The poster as a picture, [C, H, W]."""
+        return self.pixels if self.colours is None else self.colours[self.levels[0]].transpose(2, 0, 1)
 
     def patches(self) -> tuple[Tensor, Tensor]:
         """All P patches, float32 [P, C, h, w] in the distilled space, and their soft labels, float32 [P, K]."""
         if self.labels is None:
             labels = fixed_labels(self.layout, self.order, self.classes, self.label_formula)
         else:
-            labels = array_labels(torch.from_numpy(self.labels).float(), self.layout)
+            array = torch.from_numpy(self.labels).float()
+            shared = self.label_sharing == "classes"
+            labels = shared_labels(array, self.layout, self.order) if shared else array_labels(array, self.layout)
         return Canvas(self.layout).patches(self.values), labels
 
     @cached_property
@@ -177,8 +142,13 @@ class Poster:
         """sha256 of all that a network learns from."""
         plain = (asdict(self.layout), self.order.tolist(), self.low, self.high, self.mean, self.std, self.label_formula)
         digest = hashlib.sha256(json.dumps(plain).encode())
-        for array in (self.pixels, self.labels, self.whitening and self.whitening.matrix.numpy()):
+        if self.label_sharing != "cells":
+            digest.update(self.label_sharing.encode())
+        if self.palette is not None:
+            digest.update(self.palette.tobytes())
+        for array in (self.pixels, self.labels):
             digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
+        digest.update(b"-" if self.whitening is None else self.whitening.content)
         return digest.hexdigest()
 
 
@@ -198,9 +168,15 @@ def save(poster: Poster, path: Path) -> Path:
     if poster.bits < 8 or poster.label_bits < 16:
         shape = None if labels is None else labels.shape
         few = {"bits": poster.bits, "label_bits": poster.label_bits, "label_shape": shape}
+    new = {} if poster.palette is None else {"palette": poster.palette.astype(np.float64).tolist()}
+    if poster.label_sharing != "cells":
+        new["label_sharing"] = poster.label_sharing
+    stored = poster.whitening
+    if stored is not None and stored.formula:
+        new["whitening"], stored = "spectrum", None
     content = {
         "format": "exuno poster",
-        "version": VERSION if few else 1,
+        "version": VERSION if new else 2 if few else 1,
         "sha256": poster.fingerprint,
         "layout": asdict(poster.layout),
         "order": poster.order.tolist(),
@@ -214,18 +190,19 @@ def save(poster: Poster, path: Path) -> Path:
         "label_formula": poster.label_formula,
         "whitened": poster.whitening is not None,
         **few,
+        **new,
         "protocol": poster.protocol,
         "lineage": poster.lineage,
         "class_names": poster.class_names,
     }
     with atomic_folder(path) as folder:
-        (folder / "poster.png").write_bytes(png(poster.pixels, poster.bits))
+        (folder / "poster.png").write_bytes(png(poster.pixels, poster.bits, poster.colours))
         if labels is not None:
             few_bits = poster.label_bits < 16
             array = packed(labels.astype(np.uint8), poster.label_bits) if few_bits else labels
             (folder / "labels.safetensors").write_bytes(pack({"labels": array}))
-        if poster.whitening is not None:
-            (folder / "whitening.safetensors").write_bytes(pack({"matrix": poster.whitening.matrix.numpy()}))
+        if stored is not None:
+            (folder / "whitening.safetensors").write_bytes(pack({"matrix": stored.matrix.numpy()}))
         (folder / "poster.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 
@@ -252,10 +229,11 @@ def read(path: Path) -> Poster:
     folder = find(path)
     content = description(folder / "poster.json")
     try:
-        pixels = picture(folder / "poster.png")
-        layout = Layout(**{name: pair(sides) for name, sides in content["layout"].items()})
-        channels = len(pixels)
         bits, label_bits = integer(content.get("bits", 8)), integer(content.get("label_bits", 16))
+        palette = None if content.get("palette") is None else read_palette(content["palette"])
+        pixels = picture(folder / "poster.png", None if palette is None else bits)
+        layout = Layout(**{name: pair(sides) for name, sides in content["layout"].items()})
+        channels = len(pixels) if palette is None else palette.shape[1]
         labels = whitening = None
         if content["learned_labels"]:
             labels = tensor(folder / "labels.safetensors", "labels")
@@ -263,8 +241,7 @@ def read(path: Path) -> Poster:
                 shape = tuple(integer(side) for side in content["label_shape"])
                 labels = unpacked(labels, label_bits, shape).astype(np.float16)
         if content["whitened"]:
-            matrix = torch.from_numpy(tensor(folder / "whitening.safetensors", "matrix"))
-            whitening = Whitening(matrix, (channels, *layout.image))
+            whitening = read_whitening(folder, content.get("whitening", "matrix"), (channels, *layout.image))
         poster = Poster(
             pixels,
             low=numbers(content["low"]),
@@ -281,6 +258,8 @@ def read(path: Path) -> Poster:
             whitening=whitening,
             bits=bits,
             label_bits=label_bits,
+            palette=palette,
+            label_sharing=content.get("label_sharing", "cells"),
             protocol=dict(content["protocol"]),
             lineage=dict(content["lineage"]),
         )
@@ -293,6 +272,24 @@ def read(path: Path) -> Poster:
     if poster.fingerprint != content.get("sha256"):
         raise ExunoError(f"{folder} is not as it was written: its sha256 is another", FETCH)
     return poster
+
+
+def read_palette(rows: Any) -> NDArray[np.float16]:
+    """Colours, [k, C]."""
+    with np.errstate(over="ignore"):  # what is beyond float16 is infinite, and told as such
+        colours = np.array([numbers(row) for row in rows], np.float16)
+    if colours.ndim != 2:
+        raise ValueError("the palette is no table of colours")
+    return colours
+
+
+def read_whitening(folder: Path, kind: str, shape: tuple[int, int, int]) -> Whitening:
+    """The whitening of a poster: the matrix beside it, or that which follows from the size of its images."""
+    if kind == "matrix":
+        return Whitening(torch.from_numpy(tensor(folder / "whitening.safetensors", "matrix")), shape)
+    if kind != "spectrum" or not 0 < math.prod(shape) <= FORMULA:
+        raise ExunoError(f"there is no whitening by '{kind}' of images of {shape}")
+    return by_spectrum(shape)
 
 
 def find(path: Path) -> Path:

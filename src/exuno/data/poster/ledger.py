@@ -6,7 +6,7 @@ import numpy as np
 
 from exuno.data.poster.format import Poster
 from exuno.data.poster.picture import png
-from exuno.data.poster.quantisation import byte_size, coded_size, top
+from exuno.data.poster.quantisation import byte_size, coded_size
 
 CODE = "Besides, code that reads a PNG file and cuts patches and labels out as poster.json says: exuno, for instance."
 
@@ -14,21 +14,30 @@ CODE = "Besides, code that reads a PNG file and cuts patches and labels out as p
 def byte_breakdown(poster: Poster) -> dict[str, Any]:
     """What it takes to learn from a poster and to test what was learnt, in bytes.
 
-    ``pixels``, packed, and ``png`` as a file; ``labels``, packed, 0 where they follow from layout and order; ``order``;
-    ``normalisation`` (4 a number); ``whitening``, the float32 matrix without which no test image can be whitened;
-    ``total`` of these; ``coded``, what an entropy coder makes of pixels and labels, where that is shorter (labels of 16
-    bits are not coded); ``ipc``, images per class; and in words the ``code`` needed.
+    ``pixels``, packed, and ``png`` as a file; the colours of a ``palette`` (float16); ``labels``, packed, 0 where they
+    follow from layout and order; ``order``; ``normalisation`` (4 a number); ``whitening``, the float32 matrix without
+    which no test image can be whitened, 0 where it follows from a formula; ``total`` of these; ``coded``, what an
+    entropy coder makes of pixels and labels, where that is shorter (labels of 16 bits are not coded); ``ipc``, images
+    per class; and in words the ``code`` needed.
     """
-    pixels, labels = poster.pixels // (255 // top(poster.bits)), poster.labels
+    pixels, labels, matrix = poster.levels, poster.labels, poster.whitening
+    # Mean and deviation, unless images are whitened; the range of the pixels, unless they have a palette.
+    numbers = 2 * (matrix is None) + 2 * (poster.palette is None)
     spent = {
         "pixels": byte_size(pixels.size, poster.bits),
+        "palette": 0 if poster.palette is None else poster.palette.nbytes,
         "labels": 0 if labels is None else byte_size(labels.size, poster.label_bits),
         "order": poster.classes * (1 if poster.classes <= 256 else 2),
-        "normalisation": 4 * len(poster.pixels) * (4 if poster.whitening is None else 2),
-        "whitening": 0 if poster.whitening is None else 4 * poster.whitening.matrix.numel(),
+        "normalisation": 4 * poster.channels * numbers,
+        "whitening": 0 if matrix is None or matrix.formula else 4 * matrix.matrix.numel(),
     }
     coded = [min(spent["pixels"], coded_size(pixels, poster.bits)), spent["labels"]]
     if labels is not None and poster.label_bits < 16:
         coded[1] = min(coded[1], coded_size(labels.astype(np.uint8), poster.label_bits))
-    others = {"coded": sum(coded), "png": len(png(poster.pixels, poster.bits)), "ipc": poster.ipc, "code": CODE}
+    others = {
+        "coded": sum(coded),
+        "png": len(png(poster.pixels, poster.bits, poster.colours)),
+        "ipc": poster.ipc,
+        "code": CODE,
+    }
     return {**spent, "total": sum(spent.values()), **others}

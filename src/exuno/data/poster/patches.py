@@ -112,6 +112,28 @@ def array_labels(array: Tensor, layout: Layout) -> Tensor:
     return _normalised(member @ array.flatten(1).T)
 
 
+def shared_labels(array: Tensor, layout: Layout, order: NDArray[np.int64]) -> Tensor:
+    """The labels of patches from one learned label for each class, mixed by the shares that the classes have in a
+    patch, as :func:`fixed_labels` has them.
+
+    Args:
+        array: non-negative float [K, 1, K]; the last axis tells whose label it is.
+        layout: geometry of the poster.
+        order: the class at each place of the grid, int64 [rows, columns].
+
+    Returns:
+        float [P, K], rows of sum 1; differentiable in ``array``. A class whose label is all 0 has the uniform one.
+    """
+    return _shares(layout, order.tobytes(), array.device, array.dtype) @ _normalised(array.flatten(1).T)
+
+
+@lru_cache(maxsize=8)
+def _shares(layout: Layout, order: bytes, device: torch.device, dtype: torch.dtype) -> Tensor:
+    places = np.frombuffer(order, np.int64).reshape(layout.grid)
+    with torch.inference_mode(False):  # as below
+        return fixed_labels(layout, places, places.size).to(device, dtype)
+
+
 @lru_cache(maxsize=8)
 def _cells(layout: Layout, shape: tuple[int, int], device: torch.device, dtype: torch.dtype) -> Tensor:
     """1 where a patch takes a cell of the label array, else 0: [P, h * w]."""

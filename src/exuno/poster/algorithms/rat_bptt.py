@@ -2,6 +2,7 @@
 training, at a random moment of it (Feng, Vedantam and Kempe, arXiv 2311.07025, algorithm 1)."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,7 @@ from exuno.engine.errors import ExunoError
 from exuno.poster.context import InnerLoopContext, Pieces
 from exuno.poster.network import as_function
 from exuno.poster.options import algorithms
-from exuno.poster.unroll import precomputed_grad, unroll
+from exuno.poster.unroll import Training, precomputed_grad, unroll
 
 PIECE = 250  # real images at a time on a processor, whose memory for the outer loss is that of so many
 
@@ -44,9 +45,44 @@ def rat_bptt(
 
     def work(images: Tensor, labels: Tensor, wanted: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
         parameters, _, training = context.training(net, images, labels, number, number * options.total)
-        return unroll(training, parameters, before, options.window, outer, wanted, options.backend)
+        start, window = before, options.window
+        if options.adapt:
+            norms = gradient_norms(training, parameters, options.total)
+            window = adapted_window(norms, before, options.window, options.adapt)
+            start = min(before, options.total - window)
+        return unroll(training, parameters, start, window, outer, wanted, options.backend)
 
     return precomputed_grad(images, labels, work)
+
+
+def gradient_norms(training: Training, parameters: Sequence[Tensor], steps: int) -> list[float]:
+    """The norm of the inner gradient at each of the first ``steps`` steps of a training, which is taken for it."""
+    state = training.optimizer.begin(torch.cat([p.detach().reshape(-1) for p in parameters]))
+    norms = []
+    for step in range(steps):
+        gradient = training.gradient(state[0], step, False).flat()
+        norms.append(gradient.norm())
+        state = training.optimizer.step(state, gradient, training.optimizer.rate(step))
+    return torch.stack(norms).tolist()
+
+
+def adapted_window(norms: Sequence[float], start: int, window: int, adapt: int) -> int:
+    """The length of a window by how much the inner gradient changes at its start, ``window - adapt`` to ``window +
+    adapt``: W - d + floor(2 d r / T), where r is the number of the T steps at which the norm changes less (AT-BPTT: Li
+    et al., arXiv 2510.04838, as the published code has it in the first of its three stages).
+
+    There another network tells the norms; here it is the training itself that the window lies in. The start stays
+    uniform, as in RaT-BPTT.
+
+    Args:
+        norms: of the inner gradient, one for each step.
+        start: of the window.
+        window: W.
+        adapt: d.
+    """
+    changes = [0.0, *(abs(after - before) for before, after in pairwise(norms))]
+    less = sum(change < changes[start] for change in changes)
+    return window - adapt + 2 * adapt * less // len(changes)
 
 
 def burn_in(least: int, most: int, seed: int, number: int) -> int:
