@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
 
@@ -43,6 +43,9 @@ class EvalConfig(Measuring):
     """Side of the images; default: that of the data."""
     teacher: str | None = None
     """Another model, to measure agreement with."""
+    tta: Literal["flip"] | None = None
+    """Test-time augmentation, without labels: flip answers by the mean of the logits of an image and of its mirror
+    image, where left and right do not matter. Of --teacher, too."""
     networks: Annotated[int | None, FROM_1] = None
     """Of a poster: fresh networks to train on it; default 8."""
     steps: tuple[int, ...] | None = None

@@ -28,6 +28,12 @@ WEIGHTS = "model.safetensors"
 """Name of the weights in the folder of a run."""
 
 
+def listed(spec: str) -> tuple[str, ...]:
+    """The model specs of a list ``run:A,file:B``. A comma parts two of them where a prefix follows it, so that the
+    class names of ``clip:ARCH/TAG?classes=cat,dog`` stay together."""
+    return tuple(re.split(r",(?=[A-Za-z_][\w.-]*:)", spec))
+
+
 def check_model(spec: str) -> None:
     """Raises ExunoError for a spec of no known form, a network that exuno has not, or a path that is not there; loads
     nothing."""
