@@ -73,7 +73,7 @@ def test_members_that_do_not_fit() -> None:
         joined([network(1), network(2, "abd")])
     clips = network(2)
     clips.card = replace(clips.card, frames=4)
-    with pytest.raises(ExunoError, match="takes single images .* and .* clips"):
+    with pytest.raises(ExunoError, match=r"takes single images .* and .* clips"):
         joined([network(1), clips])
 
 
