@@ -19,6 +19,10 @@ class EvalConfig(Measuring):
     """Measure a model on labelled data: accuracy with its interval, each class, confusion, calibration, agreement. Or
     measure a poster: fresh networks trained on it, beside real images of as many pixels."""
 
+    OFTEN: ClassVar[str] = (
+        "model data data_root split classes size teacher tta networks steps arch baselines seed run_dir no_images "
+        "devices smoke dry_run"
+    )
     EXAMPLES: ClassVar[tuple[str, ...]] = (
         "exuno eval runs/mine",
         "exuno eval weights.safetensors --data npz:my-data.npz",
