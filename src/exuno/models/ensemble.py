@@ -25,19 +25,23 @@ class Ensemble(Classifier):
 
     Args:
         members: two or more, that take the same kind of data.
-        tables: for each member, the number of its class that each class of the ensemble is, [C].
+        tables: for each member, the number of its class that each class of the ensemble is, int64 [M, C].
     """
 
-    def __init__(self, members: Sequence[Classifier], tables: Sequence[tuple[int, ...]]) -> None:
+    tables: Tensor
+
+    def __init__(self, members: Sequence[Classifier], tables: Tensor) -> None:
         card, lineage = widest(members).card, {"members": [each.card.lineage for each in members]}
         super().__init__(nn.ModuleList(members), replace(card, lineage=lineage))
-        self.members, self.tables = tuple(members), tuple(tables)
+        self.members = tuple(members)
+        self.register_buffer("tables", tables)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels as :meth:`Classifier.forward` -> mean log-probabilities, float32 [B, C], whose softmax is the
         ensemble's distribution."""
         answers = [each(pixels).float().log_softmax(1) for each in self.members]
-        return torch.stack([each[:, table] for each, table in zip(answers, self.tables, strict=True)]).mean(0)
+        matched = [each.index_select(1, table) for each, table in zip(answers, self.tables, strict=True)]
+        return torch.stack(matched).mean(0)
 
 
 def widest(members: Sequence[Classifier]) -> Classifier:
@@ -69,7 +73,7 @@ def joined(members: Sequence[Classifier], order: ClassOrder = "auto") -> Ensembl
     for each in found:
         if each.told:
             tell(each.told)
-    return Ensemble(members, [each.table for each in found])
+    return Ensemble(members, torch.tensor([each.table for each in found]))
 
 
 def side_of(model: Classifier) -> Side:
