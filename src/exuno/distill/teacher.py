@@ -101,7 +101,7 @@ def doubts(config: DistillConfig, folder: Path, told: Summary, device: str) -> l
 
 
 def ask(config: DistillConfig, folder: Path) -> str:
-    """The command that examines a teacher on the data of a distillation."""
+    """The command that examines a teacher, or the first of several, on the data of a distillation."""
     assert config.data is not None
     teacher = f"run:{folder / 'teacher'}" if config.teacher.startswith(TEACH) else listed(config.teacher)[0]
     words = ["exuno", "doctor", teacher, "--data", config.data]

@@ -106,7 +106,7 @@ def logits(model: nn.Module, tests: Loader, device: torch.device, flip: bool = F
     """Logits [N, C] float32 and labels [N] int64 of one pass; ``model`` takes pixels in [0, 1].
 
     With ``flip``, the mean of the logits of each image and of its mirror image: the simplest test-time augmentation of
-    Jordan (arXiv 2404.00498, section 3.5). No label has a part in it.
+    Jordan (arXiv 2404.00498). No label has a part in it.
     """
     model.to(device).eval()
 
