@@ -201,8 +201,8 @@ class Distillation(Method):
         through both networks, to where the student knows less of the teacher.
 
         The aim is that of Micaelli and Storkey (NeurIPS 2019), who train a generator for it; the step on the pixels
-        themselves is that of Goodfellow, Shlens and Szegedy (ICLR 2015). Batch norms of the student see the images before
-        and after it.
+        themselves is that of Goodfellow, Shlens and Szegedy (ICLR 2015). Batch norms of the student see the images
+        before and after it.
 
         Args:
             images: [B, C, H, W] in [0, 1], or clips.
