@@ -18,7 +18,7 @@ from exuno.data.images.photo import is_photo, is_program, is_single, load_photo
 from exuno.data.names import check_data, needs_root
 from exuno.engine.errors import ExunoError
 from exuno.engine.remote import fetched
-from exuno.models.names import PREFIXES, NotAtHand, check_model, embedded, is_table, none_fetched
+from exuno.models.names import PREFIXES, NotAtHand, check_model, embedded, is_table, listed, none_fetched
 from exuno.synth.program import check_program
 
 MODELS = ("model", "models", "teacher", "student", "reference", "similar", "arch")
@@ -65,6 +65,9 @@ def check_specs(config: Any, but: Any = None) -> None:
                 continue
             if field.name == "data" and not is_table(word):
                 check_data(word, getattr(config, "data_root", None))
+            elif field.name == "teacher":
+                for spec in listed(word):
+                    check_learner(spec)
             elif field.name in MODELS:
                 check_learner(word)
             elif field.name in PHOTOS:

@@ -149,6 +149,12 @@ def test_a_photograph_for_a_model_that_hears(fails, spec: str, teacher: Path) ->
     assert "photo:astronaut is no recording" in fails(*args, "--source", "photo:astronaut")
 
 
+def test_pixels_of_recordings(fails, spec: str, teacher: Path) -> None:
+    args = ["distill", "--teacher", f"run:{teacher}", "--student", "exuno:convnet_2_8", "--data", spec, "--smoke", *CPU]
+    assert "--adversarial changes pixels" in fails(*args, "--source", "sound:babble", "--adversarial", "0.1")
+    assert "--tta flip mirrors images" in fails("eval", teacher, "--data", spec, *CPU, "--tta", "flip")
+
+
 def test_without_soundfile(fails, spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "soundfile", None)
     args = ["teach", "--model", "exuno:convnet_1_4", "--data", spec, *CPU, "--smoke", "--run-dir", tmp_path / "run"]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from exuno.cli import main
 from exuno.data.base import ArrayData
 from exuno.engine.session import Subset
 from exuno.evaluate.measure import GALLERY, record, scores
@@ -106,3 +107,23 @@ def test_nothing_is_kept_where_no_image_may_be(tmp_path: Path) -> None:
     record(tmp_path, "model", model, images(np.arange(10) % 5), (1, 2), torch.device("cpu"), images=False)
     with np.load(tmp_path / "model.npz") as file:
         assert set(file.files) == {"logits", "labels", "class_names"}
+
+
+class Left(nn.Module):
+    """Logits [B, 2] of the leftmost and the rightmost column."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return torch.stack([pixels[:, 0, 0, 0], 3 * pixels[:, 0, 0, -1]], 1)
+
+
+def test_flip_answers_by_the_mean_of_an_image_and_its_mirror_image() -> None:
+    pixels = np.array([[[0, 51]], [[255, 0]]], np.uint8)[:, None]
+    data = ArrayData("images", pixels, np.array([1, 1]), ("a", "b"))
+    found = [record(None, "model", Left(), data, (1, 2), torch.device("cpu"), flip=flip)[1] for flip in (False, True)]  # pyright: ignore
+    np.testing.assert_allclose(found[0], [[0, 0.6], [1, 0]], atol=1e-6)
+    np.testing.assert_allclose(found[1], [[0.1, 0.3], [0.5, 1.5]], atol=1e-6)
+
+
+def test_flip_is_for_pictures_of_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", "poster:nowhere", "--tta", "flip"]) == 2
+    assert "--tta says nothing about poster:nowhere, which is a poster" in " ".join(capsys.readouterr().err.split())

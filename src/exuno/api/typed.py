@@ -149,6 +149,7 @@ class DistillKeywords(HoldoutKeywords, RunOptionsKeywords, total=False):
     student: str | Path | Outcome
     data: str | Path | Outcome | None
     source: str | Path | Outcome | Sequence[str | Path | Outcome]
+    split: str | Path | Outcome
     data_root: str | Path | None
     classes: Literal["auto", "by-name", "by-number"]
     pretrained: bool
@@ -163,6 +164,8 @@ class DistillKeywords(HoldoutKeywords, RunOptionsKeywords, total=False):
     teacher_precision: Literal["same", "no", "bf16", "fp16"]
     cache_logits: bool
     cache_dir: str | Path | None
+    ema: float
+    adversarial: float
     evaluations: int
     loss: Loss | Mapping[str, Any]
     mix: Mix | Mapping[str, Any]
@@ -417,6 +420,7 @@ class EvalKeywords(ExecutionKeywords, total=False):
     holdout_seed: int
     size: int | None
     teacher: str | Path | Outcome | None
+    tta: Literal["flip"] | None
     networks: int | None
     steps: int | Sequence[int] | None
     arch: str | Path | Outcome | Sequence[str | Path | Outcome]

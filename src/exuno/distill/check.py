@@ -9,7 +9,7 @@ from exuno.distill.losses import SHARED, OnFeatures, make_loss
 from exuno.distill.options import DistillConfig, losses
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
-from exuno.models.names import embedded
+from exuno.models.names import embedded, listed
 from exuno.synth import options
 from exuno.training import check_training
 
@@ -21,11 +21,20 @@ def check(config: DistillConfig) -> None:
     """Raises ExunoError for numbers that no distillation can use."""
     check_training(config)
     loss, mixing = config.loss, config.mix
-    if config.cache_logits and (config.fresh or config.augment != Augment() or mixing.cutmix or mixing.mixup):
+    changing = config.augment != Augment() or mixing.cutmix or mixing.mixup or config.adversarial
+    if config.cache_logits and (config.fresh or changing):
         raise ExunoError(
             "--cache-logits needs a source that is the same in every epoch",
-            "Leave out --fresh, augmentation and mixing, or leave out --cache-logits.",
+            "Leave out --fresh, augmentation, mixing and --adversarial, or leave out --cache-logits.",
         )
+    teachers = listed(config.teacher)
+    if len(teachers) > 1 and (new := next((each for each in teachers if each.startswith("teach:")), None)):
+        raise ExunoError(
+            f"--teacher {new} is to be trained, and stands among others",
+            f"Train it first (exuno {new.replace(':', ' ')} --run-dir DIR), and give run:DIR.",
+        )
+    if len(teachers) > 1 and (one := next((each for each in teachers if embedded(each) is not None), None)):
+        raise ExunoError(f"--teacher {one} answers with a vector, and stands among others", "Give it alone.")
     if config.cache_logits and config.run.loader == "dali":
         raise ExunoError(
             "--cache-logits shows the teacher pixels of the default loader, and --loader dali the student others",
@@ -42,6 +51,11 @@ def check(config: DistillConfig) -> None:
             f"--loss.kind {loss.kind} asks for features, and --cache-logits keeps logits alone",
             "Leave out one of them.",
         )
+    if isinstance(make_loss(loss), OnFeatures) and len(teachers) > 1:
+        raise ExunoError(
+            f"--loss.kind {loss.kind} asks for the features of one teacher, and {len(teachers)} were given",
+            "Give one, or another --loss.kind.",
+        )
 
 
 def check_vectors(config: DistillConfig) -> None:
@@ -53,12 +67,18 @@ def check_vectors(config: DistillConfig) -> None:
             f"--loss.kind {entry.name} compares classes, and --teacher {config.teacher} answers with a vector",
             f"Give --loss.kind {' or '.join(vectors)}, or a teacher that names classes.",
         )
-    for flag, given in (("select", config.select), ("loss.hard", config.loss.hard)):
+    needing = ("select", config.select), ("loss.hard", config.loss.hard), ("adversarial", config.adversarial)
+    for flag, given in needing:
         if given:
             raise ExunoError(
                 f"--{flag} {given} needs the teacher's classes, and {config.teacher} answers with a vector",
                 "Leave it out.",
             )
+    if config.ema:
+        raise ExunoError(
+            f"--ema averages the student, and not the linear layer from it to the vectors of {config.teacher}",
+            "Leave it out.",
+        )
 
 
 def check_untested(config: DistillConfig) -> None:
@@ -70,6 +90,8 @@ def check_untested(config: DistillConfig) -> None:
             f"no --data were given, and --source {other} is no photograph, of whose new patches both could be asked",
             "Give --data, or a photograph.",
         )
+    if config.split != "test":
+        raise ExunoError(f"--split {config.split} is a part of --data, which were not given", "Give --data.")
     if config.held.holdout is not None:
         raise ExunoError("--holdout holds out a part of --data, which were not given", "Give --data, or leave it out.")
 
@@ -95,6 +117,10 @@ def check_source(config: DistillConfig, test: Data) -> None:
             f"Give {noun}s only, or one folder or data spec.",
         )
     if kind == "recording":
+        if config.adversarial:
+            raise ExunoError(
+                f"--adversarial changes pixels, and {test.name} has recordings, which have none", "Leave it out."
+            )
         if config.audio.rate not in (0, test.rate):
             raise ExunoError(
                 f"--audio.rate is {config.audio.rate}, and {test.name} has {test.rate:,} samples a second",

@@ -4,10 +4,12 @@ A loader gives each process a mirrored slice of the batch, so that the same pair
 is drawn is known before the step and goes to the device as numbers, so that a step is the same work whatever is drawn.
 """
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from exuno.data.rng import generator
@@ -15,7 +17,7 @@ from exuno.distill.losses import OnFeatures, make_loss
 from exuno.distill.losses.hard_label import hard_label
 from exuno.distill.options import Loss, Mix
 from exuno.engine.errors import ExunoError
-from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState
+from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState, follow
 from exuno.engine.options import Optim
 from exuno.models.classifier import Classifier, fuse_batchnorm
 from exuno.models.head import head_of
@@ -92,6 +94,13 @@ def box(height: int, width: int, share: float, y: float, x: float) -> tuple[int,
     )
 
 
+def following(ema: float, step: int) -> float:
+    """By which share of the way an average goes to the weights after step ``step`` (0, 1, …): 1 minus the smaller of
+    ``ema`` and (1 + step) / (10 + step), so that the random weights of the start are soon forgotten (as the
+    ``num_updates`` of TensorFlow's ExponentialMovingAverage)."""
+    return 1 - min(ema, (1 + step) / (10 + step))
+
+
 def tap(net: nn.Module, layer: str) -> tuple[int, list[Tensor]]:
     """Keeps what goes into the last layer of a network.
 
@@ -125,6 +134,8 @@ class Distillation(Method):
         size: (H, W) of the images that come; of recordings (1, S).
         cached: the teacher's logits of every position of a fixed source [N, C], instead of asking the teacher.
         precision: in which the teacher answers; default: that of the student.
+        ema: share of an average of the student's weights that stays in each step; 0 keeps none.
+        adversarial: by how much pixels move to where the two differ more, see :meth:`challenged`.
     """
 
     def __init__(
@@ -137,10 +148,13 @@ class Distillation(Method):
         size: tuple[int, int],
         cached: Tensor | None = None,
         precision: torch.dtype | None = None,
+        ema: float = 0.0,
+        adversarial: float = 0.0,
     ) -> None:
         super().__init__()
         self.student, self.loss, self.mixing, self.seed, self.size = student, loss, mixing, seed, size
-        self.precision = precision
+        self.precision, self.ema, self.adversarial = precision, ema, adversarial
+        self.average = copy.deepcopy(student).requires_grad_(False) if ema else None
         # In a tuple, so that neither checkpoints nor DDP carry what never changes.
         self.frozen = (fuse_batchnorm(teacher),)
         self.cached = cached
@@ -161,13 +175,58 @@ class Distillation(Method):
             self.cached = fn(self.cached)
         return super()._apply(fn, recurse)
 
+    @property
+    def graduate(self) -> Classifier:
+        """What is tested and saved: the student, or the average of its weights."""
+        return self.average or self.student
+
     def numbers(self, at: TrainState) -> dict[str, float]:
-        """What is mixed in this step."""
-        return draw(self.mixing, self.seed, at.step, self.size) if self.mixing.cutmix or self.mixing.mixup else {}
+        """What is mixed in this step, and how far the average follows."""
+        mixed = draw(self.mixing, self.seed, at.step, self.size) if self.mixing.cutmix or self.mixing.mixup else {}
+        return mixed | ({"follow": following(self.ema, at.step)} if self.ema else {})
+
+    @torch.no_grad()
+    def after_step(self, numbers: Numbers) -> None:
+        """The average follows the student: weights and running statistics by the same share, counters at once."""
+        if self.average is None:
+            return
+        follow(self.average, self.student, numbers["follow"])
+        for ours, theirs in zip(self.average.buffers(), self.student.buffers(), strict=True):
+            if ours.is_floating_point():
+                ours.lerp_(theirs, numbers["follow"])
+            else:
+                ours.copy_(theirs)
+
+    def challenged(self, images: Tensor) -> Tensor:
+        """Images whose pixels moved by ``adversarial`` along the sign of the gradient of KL(teacher || student),
+        through both networks, to where the student knows less of the teacher.
+
+        The aim is that of Micaelli and Storkey (NeurIPS 2019), who train a generator for it; the step on the pixels
+        themselves is that of Goodfellow, Shlens and Szegedy (ICLR 2015). Batch norms of the student see the images
+        before and after it.
+
+        Args:
+            images: [B, C, H, W] in [0, 1], or clips.
+
+        Returns:
+            The same shape, in [0, 1], without a gradient.
+        """
+        with torch.enable_grad():
+            moving = images.detach().requires_grad_()
+            asked, told = (
+                F.log_softmax(each.float() / self.loss.temperature, 1)
+                for each in (self.answer(moving), self.student(moving))
+            )
+            [slope] = torch.autograd.grad((asked.exp() * (asked - told)).sum(), moving)
+        return (images + self.adversarial * slope.sign()).clamp(0, 1)
 
     @torch.no_grad()
     def teacher_logits(self, images: Tensor) -> Tensor:
         """Logits [B, C] of the teacher, in its precision."""
+        return self.answer(images)
+
+    def answer(self, images: Tensor) -> Tensor:
+        """The same with a gradient to the images."""
         if self.precision is None:
             return self.frozen[0](images)
         half = self.precision != torch.float32
@@ -177,6 +236,8 @@ class Distillation(Method):
     def forward(self, batch: Batch, numbers: Numbers) -> StepOutput:
         """One step. ``batch``: images [B, C, H, W] in [0, 1], labels int64 [B], index int64 [B]."""
         images = mix(batch["images"], self.mixing, numbers)
+        if self.adversarial:
+            images = self.challenged(images)
         target = self.teacher_logits(images) if self.cached is None else self.cached[batch["index"]]
         logits = self.student(images)
         labels, mixed = batch["labels"], bool(self.mixing.cutmix or self.mixing.mixup)

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 import tyro
 
 from exuno.engine.options import Augment, ClassOrder, Holdout, MelSpec, Optim, RunOptions
-from exuno.engine.ranges import BUDGET, FROM_0, FROM_1, PIXELS, PROBABILITY, Range
+from exuno.engine.ranges import BUDGET, FRACTION, FROM_0, FROM_1, PIXELS, PROBABILITY, Range
 from exuno.models.names import embedded
 from exuno.registry import Registry
 from exuno.synth.options import AudioOptions, ImageOptions, VideoOptions
@@ -69,7 +69,7 @@ class DistillConfig:
     teacher: str
     """Trained model: run:DIR, file:PATH, timm:NAME, torchvision:NAME, hf-hub:NAME, clip:ARCH/TAG?classes=cat,dog
     (zero-shot), features:MODEL (one of these as a teacher of vectors, without classes), or teach:PRESET (train it
-    first)."""
+    first). Several, as run:A,run:B, answer as one: by the mean of their log-probabilities."""
     student: str
     """Model spec of the student: exuno:NAME, timm:NAME, torchvision:NAME, from random weights; or the weights to start
     from (run:DIR, file:PATH, hf-hub:NAME)."""
@@ -81,6 +81,9 @@ class DistillConfig:
     """What the student sees: one or more photographs (PATH, photo:NAME, noise:SEED) or programs that draw patches
     (program:module:name), of which clips are made where the
     data are clips; where they are recordings, one or more recordings (PATH, sound:NAME); a folder; or a data spec."""
+    split: str = "test"
+    """Part of the data that teacher and student are tested on. Options are chosen on a part that is not the test, such
+    as train, of which a student of photographs sees nothing."""
     data_root: Path | None = None
     """Folder that holds the benchmark data sets."""
     classes: ClassOrder = "auto"
@@ -114,6 +117,12 @@ class DistillConfig:
     cache_dir: Path | None = None
     """Where --cache-logits keeps the answers: runs with the same teacher, source and size share one file. Default: the
     run directory."""
+    ema: Annotated[float, FRACTION] = 0.0
+    """Test and save a moving average of the student's weights, of which so much stays in each step (0.999); 0 takes the
+    weights themselves."""
+    adversarial: Annotated[float, Range(low=0, high=1, wanted="a share of the range of pixels, such as 0.05")] = 0.0
+    """Move each pixel by so much, 1 being its whole range, to where student and teacher differ more: one signed step
+    along the gradient before the student learns from the image; 0 for none."""
     evaluations: Annotated[int, FROM_0] = 10
     """How often the student is tested on the way."""
     loss: Loss = field(default_factory=Loss)

@@ -16,6 +16,8 @@ from exuno.evaluate.measure import BATCH, logits
 from exuno.features.cache import Features, cached, key_of
 from exuno.metrics import Summary
 from exuno.models.classifier import Classifier
+from exuno.models.ensemble import Ensemble
+from exuno.models.names import listed
 
 
 def teacher_logits(
@@ -66,6 +68,12 @@ def file_key(teacher: Classifier, source: Any, size: tuple[int, int], device: to
 TEACH = "teach:"
 
 
+def origins(spec: str, teacher: Classifier) -> list[tuple[str, dict[str, Any]]]:
+    """The spec and lineage of a teacher, or of each of several."""
+    members = teacher.members if isinstance(teacher, Ensemble) else (teacher,)
+    return [(each, model.card.lineage) for each, model in zip(listed(spec), members, strict=True)]
+
+
 def doubts(config: DistillConfig, folder: Path, told: Summary, device: str) -> list[str]:
     """Sentences about a teacher whose accuracy cannot be told from chance, or lies below what its run measured on the
     same images. None of a teacher that a smoke run has trained itself.
@@ -93,9 +101,9 @@ def doubts(config: DistillConfig, folder: Path, told: Summary, device: str) -> l
 
 
 def ask(config: DistillConfig, folder: Path) -> str:
-    """The command that examines a teacher on the data of a distillation."""
+    """The command that examines a teacher, or the first of several, on the data of a distillation."""
     assert config.data is not None
-    teacher = f"run:{folder / 'teacher'}" if config.teacher.startswith(TEACH) else config.teacher
+    teacher = f"run:{folder / 'teacher'}" if config.teacher.startswith(TEACH) else listed(config.teacher)[0]
     words = ["exuno", "doctor", teacher, "--data", config.data]
     words += ["--data-root", str(config.data_root)] if config.data_root else []
     words += ["--size", str(config.size)] if config.size else []
@@ -107,7 +115,7 @@ def claimed(config: DistillConfig, folder: Path, n: int, device: str) -> float |
     from exuno.doctor.options import DoctorConfig
     from exuno.doctor.words import claimed as look_up  # the doctor examines for distill, which it knows
 
-    if config.teacher.startswith(TEACH):
+    if config.teacher.startswith(TEACH) or len(listed(config.teacher)) > 1:
         return None
     same = DoctorConfig(teacher=config.teacher, data=config.data, size=config.size, smoke=config.run.smoke)
     claim = look_up(same, folder, n, device)

@@ -17,13 +17,14 @@ from exuno.data.holdout import check as check_holdout
 from exuno.data.holdout import check_seen, lineage_of, open_held
 from exuno.data.images.photo import is_single
 from exuno.data.loader import Loader
+from exuno.data.open import same_samples
 from exuno.distill import source as sources
 from exuno.distill.check import check, check_idle, check_source
 from exuno.distill.method import Distillation
 from exuno.distill.options import DistillConfig, completed
 from exuno.distill.select import select
 from exuno.distill.source import write_figures
-from exuno.distill.teacher import doubts, teacher_logits
+from exuno.distill.teacher import doubts, origins, teacher_logits
 from exuno.distill.untested import NOTE, compared, meant_for, unseen
 from exuno.distill.vectors import NOTE as OF_VECTORS
 from exuno.distill.vectors import (
@@ -44,8 +45,8 @@ from exuno.engine.run import Run
 from exuno.evaluate.measure import match_labels, record, scores, top1
 from exuno.metrics import Summary, agreement
 from exuno.models.classifier import Classifier
+from exuno.models.ensemble import load_teacher
 from exuno.models.files import save_model, weights_sha256
-from exuno.models.load import load_model
 from exuno.models.names import embedded
 from exuno.presets import Preset, read
 from exuno.report.page import write_report
@@ -111,7 +112,7 @@ def opened(
         check_source(config, test)
         check_idle(config, stated, test)
         return teacher, test
-    test = open_held(config.data, "test", config.data_root, config.held)
+    test = open_held(config.data, config.split, config.data_root, config.held)
     check_source(config, test)
     check_idle(config, stated, test)
     return open_teacher(), test
@@ -120,9 +121,9 @@ def opened(
 def open_teacher(config: DistillConfig, run: Run) -> Classifier:
     """The teacher; ``teach:PRESET`` trains it first, on the data of this run, in ``RUN_DIR/teacher``."""
     if not config.teacher.startswith("teach:"):
-        return load_model(config.teacher, pretrained=True)
+        return load_teacher(config.teacher, config.classes)
     plan, preset = teacher_plan(config, run.dir)
-    return load_model(f"run:{teach(plan, preset).dir}", pretrained=True)
+    return load_teacher(f"run:{teach(plan, preset).dir}")
 
 
 def teacher_plan(config: DistillConfig, folder: Path) -> tuple[TeachConfig, Preset]:
@@ -136,7 +137,7 @@ def teacher_plan(config: DistillConfig, folder: Path) -> tuple[TeachConfig, Pres
 def untrained_teacher(config: DistillConfig, accelerator: Accelerator) -> Classifier:
     """The teacher, before its training where it has none yet."""
     if not config.teacher.startswith("teach:"):
-        return load_model(config.teacher, pretrained=True)
+        return load_teacher(config.teacher, config.classes)
     plan, _ = teacher_plan(config, Path())
     check_teacher(plan)
     return prepare_teacher(plan, accelerator).model
@@ -164,10 +165,11 @@ def prepare(
 ) -> Setup:
     """Opens source and student, and checks that all fit each other; ``folder`` keeps what the teacher chose."""
     if config.data is not None:
-        check_seen(config.teacher, teacher.card.lineage, config.data, config.data_root, config.held)
+        for spec, known in origins(config.teacher, teacher):
+            check_seen(spec, known, config.data, config.data_root, config.held)
     if vectors := embedded(config.teacher) is not None:
         check_pictures(teacher, test)
-    judge = zero_shot(config.teacher) if vectors else teacher
+    judge, given = zero_shot(config.teacher) if vectors else teacher, test
     if judge and (config.data is not None or not vectors):
         test = match_labels(judge, test, "the teacher", config.classes)
     size = size_of(config, test)
@@ -180,6 +182,11 @@ def prepare(
     channels = max(teacher.card.in_chans, student.card.in_chans)
     frames = max(teacher.card.frames or 0, student.card.frames or 0)
     source = sources.open_source(config, test, size, channels, frames)
+    if config.split != "test" and not is_single(config.source[0]) and same_samples(source, given):
+        raise ExunoError(
+            f"--split {config.split} of {config.data} is what --source {config.source[0]} shows the student",
+            "Leave out --split, or give another source.",
+        )
     if isinstance(source, sources.Patches) and config.select:
         epochs = 1 if config.run.smoke else math.ceil(config.epochs * config.budget)
         source = select(config, teacher, source, size, accelerator, folder, epochs)
@@ -213,6 +220,8 @@ def method_of(config: DistillConfig, setup: Setup, cached: Tensor | None = None)
         setup.size,
         cached,
         dtype_of(config.teacher_precision),
+        config.ema,
+        config.adversarial,
     )
 
 
@@ -233,6 +242,7 @@ def train(config: DistillConfig, run: Run, stated: DistillConfig) -> None:
         folder = config.cache_dir or run.dir
         cached = teacher_logits(setup.teacher, setup.source, setup.size, accelerator, folder, config.run.workers)
     method = method_of(config, setup, cached)
+    setup = replace(setup, student=method.graduate)
     measured = None
     if accelerator.is_main_process and config.data is not None and setup.judge:
         measured = measure_teacher(config, run, setup, setup.judge, accelerator.device)
@@ -315,6 +325,7 @@ def conclude(
     } | smoke_mark(config)
     if config.data is not None:
         lineage |= {"data": config.data, **lineage_of(config.held)}
+        lineage |= {"split": config.split} if config.split != "test" else {}
     setup.student.card.lineage.update(lineage)
     save_model(setup.student, run.dir)
     if not run.options.no_images:

@@ -113,7 +113,7 @@ def held_by(known: Mapping[str, Any], data: str | None, held: Holdout) -> Holdou
 def check_flags(config: EvalConfig) -> None:
     """Raises ExunoError for an option that the model or poster at hand has no use for."""
     poster = config.model.startswith(POSTER)
-    idle = ("size", "teacher") if poster else ("networks", "steps", "arch", "baselines", "ranking")
+    idle = ("size", "teacher", "tta") if poster else ("networks", "steps", "arch", "baselines", "ranking")
     given = [name for name in idle if getattr(config, name) not in (None, ())]
     if given:
         raise ExunoError(
@@ -128,6 +128,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     Raises:
         ExunoError: anything the user can put right.
     """
+    from exuno.data.base import modality
     from exuno.data.holdout import check_seen, lineage_of, open_held
     from exuno.engine.devices import make_accelerator, measuring
     from exuno.engine.session import Subset
@@ -142,6 +143,8 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     test: Any = open_held(config.data, config.split, config.data_root, config.held)
     if config.smoke:
         test = Subset(test)
+    if config.tta and modality(test) == "recording":
+        raise ExunoError(f"--tta {config.tta} mirrors images, and {test.name} has recordings", "Leave it out.")
     size = size_of(config, test)
     device = make_accelerator(measuring(RunOptions(devices=config.devices))).device
     specs = {"model": config.model} | ({"teacher": config.teacher} if config.teacher else {})
@@ -157,7 +160,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     if run and run.result:
         raise ExunoError(f"{run.dir} holds this measurement already", "Choose another --run-dir.")
     folder = run.dir / "evaluation" if run else None
-    rest = (size, device, config.workers, not config.no_images)
+    rest = (size, device, config.workers, not config.no_images, config.tta == "flip")
     measured = {name: record(folder, name, model, tests[name], *rest) for name, model in models.items()}
     summaries = {name: summary for name, (summary, _) in measured.items()}
     metrics = {key: value for name, each in summaries.items() for key, value in scores(name, each).items()}

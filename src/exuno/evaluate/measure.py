@@ -103,10 +103,19 @@ def batch_of(data: Any) -> int:
 
 
 @torch.inference_mode()
-def logits(model: nn.Module, tests: Loader, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
-    """Logits [N, C] float32 and labels [N] int64 of one pass; ``model`` takes pixels in [0, 1]."""
+def logits(model: nn.Module, tests: Loader, device: torch.device, flip: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Logits [N, C] float32 and labels [N] int64 of one pass; ``model`` takes pixels in [0, 1].
+
+    With ``flip``, the mean of the logits of each image and of its mirror image: the simplest test-time augmentation of
+    Jordan (arXiv 2404.00498). No label has a part in it.
+    """
     model.to(device).eval()
-    found = [(model(batch["images"].to(device)).float().cpu(), batch["labels"].cpu()) for batch in tests.epoch(0)]
+
+    def answer(images: Tensor) -> Tensor:
+        told = model(images).float()
+        return (told + model(images.flip(-1)).float()) / 2 if flip else told
+
+    found = [(answer(batch["images"].to(device)).cpu(), batch["labels"].cpu()) for batch in tests.epoch(0)]
     return torch.cat([x for x, _ in found]).numpy(), classes_of(torch.cat([y for _, y in found])).numpy()
 
 
@@ -142,15 +151,16 @@ def record(
     device: torch.device,
     workers: int = 0,
     images: bool = True,
+    flip: bool = False,
 ) -> tuple[Summary, np.ndarray]:
     """Measures a model; with a folder, writes ``NAME.npz`` (logits, labels, class names, and unless ``images`` is False
-    some images) for the report.
+    some images) for the report. ``flip``: see :func:`logits`.
 
     Returns:
         The summary and the logits [N, C]: one row a sample, or a group of samples where the data have groups.
     """
     tests = ordered_batches(data, size, workers, device=device)
-    found, labels = logits(model, tests, device)
+    found, labels = logits(model, tests, device, flip)
     alone, first = None, np.arange(len(data))
     if data.groups is not None:
         alone = float((predict(found) == labels).mean())

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
 
@@ -19,6 +19,10 @@ class EvalConfig(Measuring):
     """Measure a model on labelled data: accuracy with its interval, each class, confusion, calibration, agreement. Or
     measure a poster: fresh networks trained on it, beside real images of as many pixels."""
 
+    OFTEN: ClassVar[str] = (
+        "model data data_root split classes size teacher tta networks steps arch baselines seed run_dir no_images "
+        "devices smoke dry_run"
+    )
     EXAMPLES: ClassVar[tuple[str, ...]] = (
         "exuno eval runs/mine",
         "exuno eval weights.safetensors --data npz:my-data.npz",
@@ -43,6 +47,9 @@ class EvalConfig(Measuring):
     """Side of the images; default: that of the data."""
     teacher: str | None = None
     """Another model, to measure agreement with."""
+    tta: Literal["flip"] | None = None
+    """Test-time augmentation, without labels: flip answers by the mean of the logits of an image and of its mirror
+    image, where left and right do not matter. Of --teacher, too."""
     networks: Annotated[int | None, FROM_1] = None
     """Of a poster: fresh networks to train on it; default 8."""
     steps: tuple[int, ...] | None = None

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import singledispatch
 from typing import Any
 
 import torch
@@ -130,6 +131,7 @@ class Classifier(nn.Module):
         return self.net(self.prepare(pixels))
 
 
+@singledispatch
 def fuse_batchnorm(classifier: Classifier) -> Classifier:
     """A copy of ``classifier`` for inference; its logits are the same up to rounding.
 

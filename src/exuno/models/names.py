@@ -43,6 +43,12 @@ def is_table(spec: str) -> bool:
     return spec.startswith(FEATURES) and embedded(spec) is None
 
 
+def listed(spec: str) -> tuple[str, ...]:
+    """The model specs of a list ``run:A,file:B``. A comma parts two of them where a prefix follows it, so that the
+    class names of ``clip:ARCH/TAG?classes=cat,dog`` stay together."""
+    return tuple(re.split(r",(?=[A-Za-z_][\w.-]*:)", spec))
+
+
 def check_model(spec: str, named: bool = True) -> None:
     """Raises ExunoError for a spec of no known form, a network that exuno has not, or a path that is not there; loads
     nothing. ``named``: whether it has to name classes."""
