@@ -75,7 +75,13 @@ def test_another_teacher(desk: Desk, picture: str) -> None:
     ],
 )
 def test_mistakes_of_the_first_tab(desk: Desk, picture: str, changes: dict[str, Any], said: str) -> None:
-    choice = {"file": picture, "kind": photo.DIGITS, "name": "", "student": "exuno:resnet20", "data": ""}
+    choice: dict[str, Any] = {
+        "file": picture,
+        "kind": photo.DIGITS,
+        "name": "",
+        "student": "exuno:resnet20",
+        "data": "",
+    }
     choice |= {"budget": 100, "more": "", **changes}
     with pytest.raises(ExunoError) as error:
         photo.check(photo.command(desk, **choice))
