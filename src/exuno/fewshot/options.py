@@ -219,7 +219,7 @@ class EvalConfig(Measuring):
     """Few-shot accuracy of features on classes that were not trained on, beside raw pixels and a random network."""
 
     OFTEN: ClassVar[str] = (
-        "data data_root part split way shot queries episodes protocol head features blocks views size baselines seed "
+        "data data_root part split way shot episodes protocol head features blocks views size baselines seed "
         "run_dir devices workers smoke dry_run"
     )
     EXAMPLES: ClassVar[tuple[str, ...]] = (
