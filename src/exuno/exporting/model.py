@@ -90,15 +90,15 @@ def in_8_bits(found: Quantised, source: tuple[str, ...]) -> str:
         )
     if not found.data:
         told += f" Its accuracy was not measured: {quoted(found.why)}."
-    heads = ["", "bytes", "predictions of float32 on these images"]
-    heads += [f"top-1 on {quoted(found.data)}", "n", "95 % interval"] if found.data else []
+    heads = ["", "bytes", *([f"top-1 on {quoted(found.data)}", "n", "95 % interval"] if found.data else [])]
+    heads.append("predictions of float32 on these images")
     rows = [heads, ["---"] * len(heads)]
     for each in found.forms:
-        cells = [each.name, f"{each.size:,}", percent("top1", each.agreement)]
+        cells = [each.name, f"{each.size:,}"]
         if each.measured:
             top1, low, high = (percent("top1", x) for x in (each.measured["top1"], *each.measured["interval"]))
             cells += [top1, f"{each.measured['n']:,}", f"{low} to {high}"]
-        rows.append(cells)
+        rows.append([*cells, percent("top1", each.agreement)])
     return "\n".join([told, "", *(f"| {' | '.join(row)} |" for row in rows)])
 
 
