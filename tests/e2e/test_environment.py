@@ -10,7 +10,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-HEAVY = {"ray", "nvidia-dali-cuda120", "open-clip-torch", "datasets"}
+HEAVY = {"ray", "nvidia-dali-cuda120", "open-clip-torch", "datasets", "gradio", "playwright"} | {
+    "mlcroissant",
+    "mlflow-skinny",
+    "alembic",
+    "sqlalchemy",
+}
 
 
 def names(requirements: list[str]) -> set[str]:

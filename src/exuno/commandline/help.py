@@ -95,6 +95,7 @@ def entry(name: str, about: str, width: int, column: int = COLUMN) -> list[str]:
     head, indent = f"  {name}", " " * column
     if len(head) <= column - 2:
         return paragraph(about, width, f"{head:{column}}", indent) or [head]
+    name = name.replace("|", " | ") if max(map(len, name.split())) + 4 > width else name  # a list no line holds
     return [*paragraph(name, width, "  ", "    "), *paragraph(about, width, indent, indent)]
 
 
