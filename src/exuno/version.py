@@ -1,8 +1,13 @@
 """The version: that of the git tag, which the build writes into ``_version.py`` (pyproject.toml)."""
 
-try:
-    from exuno._version import __version__  # pyright: ignore[reportMissingImports]
-except ImportError:  # a checkout that was never built or installed
-    __version__ = "0+unknown"
+from importlib import import_module
 
-__all__ = ["__version__"]
+
+def _built() -> str:
+    try:
+        return import_module("exuno._version").__version__
+    except ImportError:  # a checkout that was never built or installed
+        return "0+unknown"
+
+
+__version__ = _built()

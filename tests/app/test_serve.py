@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +42,8 @@ def answer(guard: Guard, **headers: str) -> tuple[int, dict[bytes, bytes]]:
         ("127.0.0.1:7860", "null", 403),
         ("127.0.0.1:7860", "http://127.0.0.1:80", 403),
         ("", None, 403),
+        ("[::1", None, 403),  # no address at all
+        ("127.0.0.1:7860", "http://[", 403),
     ],
 )
 def test_the_page_answers_itself_only(host: str, origin: str | None, status: int) -> None:
@@ -60,6 +63,11 @@ def test_every_answer_forbids_a_browser_to_ask_elsewhere() -> None:
     assert "http:" not in POLICY
     assert "https:" not in POLICY
     assert "*" not in POLICY
+
+
+def test_a_folder_that_cannot_be(fails, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert str(tmp_path / "file") in fails("app", "--port", "0", "--out", tmp_path / "file" / "below")
 
 
 def test_a_port_that_is_taken() -> None:

@@ -125,10 +125,14 @@ def test_a_poster_of_a_folder(desk: Desk, folder: Path) -> None:
 
 
 def test_mistakes_of_the_second_tab(desk: Desk, folder: Path, picture: str) -> None:
-    def said(file: str | None, named: str) -> str:
+    def said(file: str | None, named: str, more: str = "") -> str:
         with pytest.raises(ExunoError) as error:
-            poster.command(desk, file, named, 16, 0.5, 100, "")
+            poster.command(desk, file, named, 16, 0.5, 100, more)
         return str(error.value)
+
+    for option in ("--help", "--dry-run", "--run-dir=elsewhere"):
+        assert "Leave them out" in said(None, str(folder), option)
+    assert "Close the quotation mark" in said(None, str(folder), "--track 'x")
 
     assert "neither a zip file nor a folder" in said(None, "")
     assert "Give one of them" in said(picture, str(folder))

@@ -56,7 +56,8 @@ def on_two(folder: Path, shared: bool) -> list[dict[str, Tensor]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    torch.multiprocessing.spawn(train, (port, folder, shared), nprocs=2)  # raises what a process raises
+    spawn = torch.multiprocessing.spawn  # pyright: ignore[reportPrivateImportUsage]
+    spawn(train, (port, folder, shared), nprocs=2)  # raises what a process raises
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
@@ -74,7 +75,8 @@ def test_two_processes_train_to_the_weights_and_statistics_of_one(tmp_path: Path
 def test_of_one_process_they_are_those_of_torch() -> None:
     net, shared = network(), network()
     share_statistics(shared)
-    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    store = torch.distributed.HashStore()  # pyright: ignore[reportPrivateImportUsage]
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
     try:
         found = steps(shared, shared, *batches())
     finally:

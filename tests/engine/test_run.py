@@ -2,6 +2,8 @@
 
 import errno
 import json
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import yaml
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import RunOptions
-from exuno.engine.run import Run, fingerprint, open_run
+from exuno.engine.run import Run, fingerprint, git_commit, open_run
 
 CONFIG: dict[str, Any] = {"epochs": 3, "optim": {"lr": 0.1}, "seed": 0, "devices": "auto", "run_dir": None}
 
@@ -160,3 +162,20 @@ def test_a_damaged_result_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "run/result.json").write_text(text, encoding="latin1")
     with pytest.raises(ExunoError, match=r"result\.json is damaged"):
         _ = run.result
+
+
+def test_the_commit_is_that_of_a_checkout_of_exuno(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not of a repository in whose folder a package happens to be installed."""
+
+    def git(*words: str) -> None:
+        about = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *about, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    (tmp_path / "run.py").touch()
+    git("init")
+    git("commit", "--allow-empty", "-m", "theirs")
+    monkeypatch.setattr("exuno.engine.run.__file__", str(tmp_path / "run.py"))
+    assert git_commit() is None
+    git("add", "run.py")
+    git("commit", "-m", "ours")
+    assert re.fullmatch("[0-9a-f]{12}", git_commit() or "")

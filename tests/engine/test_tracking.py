@@ -1,6 +1,8 @@
 """Trackers: what each service is sent, how a run that goes on is found there, and what a missing package is told."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -101,6 +103,37 @@ def test_a_server_that_mlflow_does_not_reach_is_a_sentence(uri: str, mlflow: Any
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(ExunoError, match="Check MLFLOW_TRACKING_URI"):
         sent("mlflow", tmp_path / "run")
+
+
+@pytest.mark.parametrize("where", ["begin", "send", "end"])
+def test_a_service_that_fails_costs_no_training(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines: list[Any] = []
+
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("gone away.\nand more")
+
+    @contextmanager
+    def service(folder: Path, config: dict[str, Any]) -> Iterator[Any]:
+        if where == "begin":
+            refuse()
+        yield refuse if where == "send" else lines.append
+        if where == "end":
+            refuse()
+
+    monkeypatch.setattr(trackers, "get", lambda name: service)
+    tracking = Tracking([f"{where}:service"], tmp_path, {})
+    if where == "begin":
+        with pytest.raises(ExunoError, match=r"--track begin:service: gone away\. Check the settings"):
+            tracking(LINES[0])
+        return
+    for line in LINES:
+        tracking(line)
+    tracking.close()
+    assert lines == ([] if where == "send" else LINES)
+    said = f"--track {where}:service gets no more metrics (gone away); metrics.jsonl has all of them"
+    assert capsys.readouterr().err.count(said) == 1
 
 
 @pytest.mark.parametrize("name", trackers.names)

@@ -34,7 +34,7 @@ def exported(poster: Any, tmp_path: Path, *more: str) -> Path:
 
 def flat(value: Any) -> np.ndarray:
     """Lists or arrays in lists or arrays, as one float32 vector."""
-    return np.float32(value).reshape(1) if np.isscalar(value) else np.concatenate([flat(each) for each in value])
+    return np.asarray([value], np.float32) if np.isscalar(value) else np.concatenate([flat(each) for each in value])
 
 
 def close_to(poster: Any, folder: Path) -> None:

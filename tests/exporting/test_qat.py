@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -40,7 +41,8 @@ def plainly(path: Path, pixels: torch.Tensor) -> NDArray[np.float32]:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(path, options).run(None, {"pixels": pixels.numpy()})[0]
+    found: Any = onnxruntime.InferenceSession(path, options).run(None, {"pixels": pixels.numpy()})
+    return found[0]
 
 
 NETWORKS = [("exuno:resnet8", 8), ("exuno:convnet_2_8", 8), ("exuno:wrn_10_1", 16), ("exuno:vit_32_1_2_4", 8)]
@@ -191,9 +193,8 @@ def test_operators(kind: str) -> None:
         [helper.make_tensor_value_info("out", TensorProto.FLOAT, None)],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    [expected] = onnxruntime.InferenceSession(model.SerializeToString()).run(
-        None, dict(zip(names, inputs, strict=True))
-    )
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    expected: Any = session.run(None, dict(zip(names, inputs, strict=True)))[0]
     found = OPERATORS[kind](options, *map(torch.from_numpy, inputs))
     assert found.shape == expected.shape
     assert np.allclose(found.numpy(), expected, atol=1e-5)

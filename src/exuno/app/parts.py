@@ -1,5 +1,6 @@
 """Pieces of the page: what is wrong as a sentence, how far a command is, pictures with what was said of them."""
 
+import shlex
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exuno.app.jobs import Jobs, Progress
-from exuno.engine.errors import as_mistake
+from exuno.engine.errors import ExunoError, as_mistake
 from exuno.report.html import array_uri, esc
 
 Bytes = NDArray[np.uint8]
 SMALL = 64
 """Side in pixels up to which a picture is enlarged with sharp pixels."""
+FOR_SHELLS = ("-h", "--help", "--dry-run", "--dry_run", "--run-dir", "--run_dir")
+"""Options with which a command would not train, or not where the page looks."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,21 @@ def told(handler: Callable[..., Any]) -> Callable[..., Any]:
 def typed(value: Any) -> str:
     """What stands in a field; one that was not shown gives None."""
     return str(value or "").strip()
+
+
+def further(options: str) -> list[str]:
+    """The words of "further options, as in a shell".
+
+    Raises:
+        ExunoError: a quotation mark is open, or an option is not for the page.
+    """
+    try:
+        words = shlex.split(options)
+    except ValueError as error:
+        raise ExunoError(f"the further options cannot be read ({error})", "Close the quotation mark.") from None
+    if any(word.split("=")[0] in FOR_SHELLS for word in words):
+        raise ExunoError("--help, --dry-run and --run-dir are for a shell", "Leave them out.")
+    return words
 
 
 def hint(text: str) -> str:

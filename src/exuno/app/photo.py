@@ -1,6 +1,5 @@
 """The tab "One photograph": patches at once, a student that learns from them, teacher and student side by side."""
 
-import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -11,7 +10,7 @@ import gradio as gr
 import numpy as np
 
 from exuno.app.jobs import Job
-from exuno.app.parts import Desk, Said, gallery, hint, image, tile, told, typed
+from exuno.app.parts import Desk, Said, further, gallery, hint, image, tile, told, typed
 from exuno.app.progress import Panel, at_hand
 from exuno.app.uploads import kept
 from exuno.commandline.presets import parse
@@ -125,7 +124,7 @@ def command(
     """The words of ``exuno distill`` for what was chosen.
 
     Raises:
-        ExunoError: no photograph, no teacher.
+        ExunoError: no photograph, no teacher, or further options that cannot be.
     """
     if file is None:
         raise ExunoError("no photograph was given", "Drop one into the field above.")
@@ -143,10 +142,7 @@ def command(
         args += ["--data", data] if data else []
     if budget < 100:
         args += ["--budget", f"{budget / 100:g}"]
-    try:
-        args += shlex.split(more)
-    except ValueError as error:
-        raise ExunoError(f"the further options cannot be read ({error})", "Close the quotation mark.") from None
+    args += further(more)
     return [*args, "--devices", "cpu"] if desk.devices == "cpu" else args
 
 
@@ -154,10 +150,8 @@ def check(args: Sequence[str]) -> DistillConfig:
     """What a command line asks for, checked as the command itself does.
 
     Raises:
-        ExunoError: what is wrong with it; also where it would not train, but explain.
+        ExunoError: what is wrong with it.
     """
-    if any(word.split("=")[0] in ("-h", "--help", "--dry-run", "--run-dir", "--run_dir", "--dry_run") for word in args):
-        raise ExunoError("--help, --dry-run and --run-dir are for a shell", "Leave them out.")
     return parse("distill", DistillConfig, args[1:])[0]
 
 

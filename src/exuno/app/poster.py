@@ -1,6 +1,5 @@
 """The tab "A poster of a small folder": labelled pictures become one, which grows while one looks."""
 
-import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ import gradio as gr
 import numpy as np
 
 from exuno.app.jobs import Job
-from exuno.app.parts import Desk, image, typed
+from exuno.app.parts import Desk, further, image, typed
 from exuno.app.progress import Panel
 from exuno.app.uploads import unpacked
 from exuno.commandline.presets import parse
@@ -61,7 +60,7 @@ def command(desk: Desk, file: str | None, folder: str, side: float, ipc: float, 
     """The words of ``exuno poster`` for what was chosen.
 
     Raises:
-        ExunoError: no folder, none with classes, or no pictures in it.
+        ExunoError: no folder, none with classes, no pictures in it, or further options that cannot be.
     """
     if file is None and not folder:
         raise ExunoError("neither a zip file nor a folder was given", "Drop the one, or name the other.")
@@ -78,10 +77,7 @@ def command(desk: Desk, file: str | None, folder: str, side: float, ipc: float, 
     args = ["poster", "digits", "--data", f"folder:{place}", "--size", f"{side:.0f}", "--ipc", f"{ipc:g}"]
     args += [] if "test" in split_folders(place) else ["--holdout", f"{HELD:g}"]
     args += ["--budget", f"{budget / 100:g}"] if budget < 100 else []
-    try:
-        args += shlex.split(more)
-    except ValueError as error:
-        raise ExunoError(f"the further options cannot be read ({error})", "Close the quotation mark.") from None
+    args += further(more)
     return [*args, "--devices", "cpu"] if desk.devices == "cpu" else args
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from exuno.app.jobs import Jobs
 from exuno.app.options import AppConfig
 from exuno.engine.errors import ExunoError
+from exuno.engine.files import disk_errors
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 POLICY = (
@@ -55,8 +56,11 @@ class Guard:
     def allows(self, host: str, origin: str | None) -> bool:
         """Whether a request is for this page, and from it: browsers say the origin of what a page of another site
         sends."""
-        name = urlsplit(f"//{host}").hostname or ""
-        return (not self.hosts or name in self.hosts) and (origin is None or urlsplit(origin).netloc == host)
+        try:
+            name, place = urlsplit(f"//{host}").hostname or "", None if origin is None else urlsplit(origin).netloc
+        except ValueError:  # no address at all
+            return False
+        return (not self.hosts or name in self.hosts) and place in (None, host)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -86,6 +90,8 @@ def serve(config: AppConfig) -> None:
         ExunoError: the address cannot be had, or the folder not be written.
     """
     out = config.out  # as it was given, so that commands are short and can be repeated from the same folder
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=str(out.resolve() / "cache"))
     listener = listen(config.host, config.port)
     import gradio as gr

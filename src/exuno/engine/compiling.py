@@ -21,8 +21,8 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from exuno.engine import checkpoint
-from exuno.engine.errors import ExunoError
-from exuno.engine.graph import Recordings, reason
+from exuno.engine.errors import ExunoError, first_line
+from exuno.engine.graph import Recordings
 from exuno.engine.method import Method, TrainState
 
 BACKEND = "inductor"
@@ -134,7 +134,7 @@ class Compilation:
             for buffer, before in buffers:
                 buffer.copy_(before)
             checkpoint.set_rng_state(numbers)
-            self.tell(f"exuno: steps are not compiled ({reason(error)})")
+            self.tell(f"exuno: steps are not compiled ({first_line(error)})")
             return work()
         self.made = True
         self.tell(f"exuno: steps are compiled (torch.compile, {time.perf_counter() - started:.0f} s)")

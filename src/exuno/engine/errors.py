@@ -21,6 +21,12 @@ class ExunoError(Exception):
         return type(self), (self.what, self.todo)
 
 
+def first_line(error: Exception) -> str:
+    """Of what an error of a library says, without what only programmers need; its kind where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
 AGAIN = "then give the same command again: it continues where it stopped."
 SYSTEM = {
     errno.ENOSPC: f"The disk is full: free some room, {AGAIN}",

@@ -15,6 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from exuno.engine.errors import first_line
 from exuno.engine.method import Batch, Numbers
 
 WARM = 3
@@ -83,7 +84,7 @@ class Recordings:
             replay = self.recorder(work)
         except Exception as error:  # whatever cannot be recorded can still be done
             self.recorder, self.made = None, 0
-            self.tell(f"exuno: steps are not recorded ({reason(error)}): each is started kernel by kernel")
+            self.tell(f"exuno: steps are not recorded ({first_line(error)}): each is started kernel by kernel")
             return None
         self.made += 1
         if self.made == 1:
@@ -165,12 +166,6 @@ class Replay:
             return
         with recorder.aside() if recorder is not None else nullcontext():
             self.work({name: x.to(self.device, non_blocking=True) for name, x in batch.items()}, numbers)
-
-
-def reason(error: Exception) -> str:
-    """The first line of an error, without what only programmers need."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def shapes_of(batch: Mapping[str, Tensor]) -> tuple[tuple[str, torch.Size, torch.dtype], ...]:

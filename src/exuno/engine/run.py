@@ -59,18 +59,18 @@ def default_folder(verb: str, preset: str | None, config: dict[str, Any]) -> Pat
 
 def git_commit() -> str | None:
     """Commit of the checkout that exuno runs from, ``-dirty`` added; None for an installed package."""
-    here = Path(__file__).parent
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            timeout=5,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
+    here, said = Path(__file__), ""
+    # A package that is installed within somebody else's checkout is no part of it.
+    tracked, commit = ("ls-files", "--error-unmatch", here.name), ("describe", "--always", "--dirty", "--abbrev=12")
+    for words in (tracked, commit):
+        try:
+            done = subprocess.run(["git", *words], cwd=here.parent, capture_output=True, text=True, timeout=5)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        if done.returncode != 0:
+            return None
+        said = done.stdout.strip()
+    return said or None
 
 
 def versions() -> dict[str, str]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import ExunoError, first_line
 from exuno.models.card import ModelCard
 from exuno.models.classifier import NAMES, Classifier
 
@@ -139,9 +139,8 @@ def translating(model: Classifier, form: str) -> Iterator[None]:
         except ExunoError:
             raise
         except Exception as error:  # every exporter has exceptions of its own for all it lacks
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ExunoError(
-                f"{model.card.arch} cannot be written as {form}: {first}",
+                f"{model.card.arch} cannot be written as {form}: {first_line(error)}",
                 "Leave out this format; the other files do not need it.",
             ) from error
         finally:

@@ -167,7 +167,9 @@ class Graph(nn.Module):
                 both = [new[makers[each].inputs[1]] for each in node.inputs[:2]]
                 scale = np.broadcast_to(both[0] * both[1], self.weights[name].shape).astype(np.float32)
                 new[self.stored[name].scale] = scale
-                new[name] = np.rint(self.weights[name].cpu().numpy() / scale).astype(np.int32)
+                integers = np.rint(self.weights[name].cpu().numpy().astype(np.float64) / scale)
+                bounds = np.iinfo(np.int32)  # which a channel of tiny weights reaches, and beyond which signs turn
+                new[name] = integers.clip(bounds.min, bounds.max).astype(np.int32)
         for each in self.file.graph.initializer:
             if each.name in new:
                 each.CopyFrom(numpy_helper.from_array(new[each.name], each.name))

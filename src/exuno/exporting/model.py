@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import ExunoError, first_line
 from exuno.engine.files import write_text
 from exuno.exporting.check import Written, signature
 from exuno.exporting.int8 import FILE as INT8
@@ -190,9 +190,8 @@ def push(folder: Path, repo: str, message: str, kind: str = "model") -> str:
         huggingface_hub.upload_folder(repo_id=repo, repo_type=kind, folder_path=folder, commit_message=message)
     except Exception as error:  # no network, no token, no such organisation: the library has many exceptions
         option = " --repo-type dataset" if kind == "dataset" else ""
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ExunoError(
-            f"{folder} was written, but not pushed to {repo}: {first}",
+            f"{folder} was written, but not pushed to {repo}: {first_line(error)}",
             f"Sign in with hf auth login, then: hf upload {repo} {folder}{option}",
         ) from error
     return f"https://huggingface.co/{'datasets/' * (kind == 'dataset')}{repo}"

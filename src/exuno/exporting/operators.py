@@ -156,7 +156,7 @@ def pad(options: Options, x: Tensor, pads: Tensor, value: Inputs = None, axes: I
     sides, both = _list(pads), [[0, 0] for _ in range(x.ndim)]
     for place, axis in enumerate(which):
         both[axis] = [sides[place], sides[place + len(which)]]
-    mode: str = {"edge": "replicate"}.get(how := options.get("mode", "constant"), how)
+    mode = "replicate" if (how := options.get("mode", "constant")) == "edge" else how
     last = [side for pair in both[::-1] for side in pair]
     while last[-2:] == [0, 0]:  # torch knows reflection of the last axes alone
         del last[-2:]

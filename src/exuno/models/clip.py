@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import ExunoError, first_line
 from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
 from exuno.models.clip_spec import (
@@ -29,7 +29,6 @@ from exuno.models.clip_spec import (
     parse,
     wording,
 )
-from exuno.models.foreign import first_line
 from exuno.models.names import NotAtHand, may_fetch
 from exuno.models.registry import only_known
 from exuno.models.strict import refuse_not_finite

@@ -10,7 +10,7 @@ from torch import nn
 
 from exuno.engine.digests import seal_tensors
 from exuno.engine.documents import read_bytes
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import ExunoError, first_line
 from exuno.engine.files import atomic
 from exuno.engine.untrusted import SMALL
 from exuno.models.build import build_net
@@ -77,7 +77,6 @@ def load_file(
 
 def _foreign_card(state: State, path: Path, arch: str | None) -> tuple[State, ModelCard]:
     """The weights in the names of the network that they are of, and its card."""
-    from exuno.models.foreign import first_line
     from exuno.models.formats.layouts import translated
     from exuno.models.formats.recognise import described, recognise
 

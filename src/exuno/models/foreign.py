@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from exuno.data.constants import IMAGENET
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import ExunoError, first_line
 from exuno.models.card import OPTIONS, ModelCard
 
 FRAMES = 16
@@ -253,7 +253,3 @@ def load_torchvision(name: str, weights: str) -> tuple[nn.Module, ModelCard]:
 def suggestion(prefix: str, name: str, known: Sequence[str]) -> str:
     near = get_close_matches(name, known, 3)
     return f"Did you mean {' or '.join(f'{prefix}:{n}' for n in near)}?" if near else f"See {prefix}'s list of models."
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

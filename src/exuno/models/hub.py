@@ -5,11 +5,10 @@ from typing import Any
 
 from torch import nn
 
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import ExunoError, first_line
 from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
 from exuno.models.files import WEIGHTS, load_file
-from exuno.models.foreign import first_line
 from exuno.models.formats.weights import CARD
 from exuno.models.registry import known_only
 

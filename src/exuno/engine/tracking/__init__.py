@@ -12,11 +12,11 @@ curve; ``config`` its resolved configuration. ``needs``: modules that have to be
 
 import hashlib
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import ExunoError, first_line, tell
 from exuno.engine.options import trackers
 from exuno.registry import importable
 
@@ -33,7 +33,8 @@ def check_trackers(names: Sequence[str]) -> None:
 
 
 class Tracking:
-    """All trackers of one run, open from the first line on.
+    """All trackers of one run, open from the first line on. One that fails after that costs no training: it is told,
+    and gets no more; metrics.jsonl holds all lines in any case.
 
     Args:
         names: of trackers.
@@ -43,20 +44,46 @@ class Tracking:
 
     def __init__(self, names: Sequence[str], folder: Path, config: dict[str, Any]) -> None:
         self.names, self.folder, self.config = names, folder, config
-        self.stack = ExitStack()
-        self.sinks: list[Sink] | None = None
+        self.open: dict[str, tuple[AbstractContextManager[Sink], Sink]] | None = None
 
     def __call__(self, values: dict[str, Any]) -> None:
-        """Sends one line to each."""
-        if self.sinks is None:
-            self.sinks = [self.stack.enter_context(trackers.get(name)(self.folder, self.config)) for name in self.names]
-        for sink in self.sinks:
-            sink(values)
+        """Sends one line to each.
+
+        Raises:
+            ExunoError: a tracker cannot begin.
+        """
+        if self.open is None:
+            self.open = {}
+            for name in self.names:
+                self.open[name] = self._begun(name)
+        for name, (_, sink) in tuple(self.open.items()):
+            try:
+                sink(values)
+            except Exception as error:  # every service has exceptions of its own
+                del self.open[name]
+                self._lost(name, error)
+
+    def _begun(self, name: str) -> tuple[AbstractContextManager[Sink], Sink]:
+        context = trackers.get(name)(self.folder, self.config)
+        try:
+            return context, context.__enter__()
+        except ExunoError:
+            raise
+        except Exception as error:
+            todo = f"Check the settings of {name} and the service behind it, or leave out --track {name}."
+            raise ExunoError(f"--track {name}: {first_line(error)}", todo) from error
 
     def close(self) -> None:
         """Has each send what it still holds back."""
-        self.stack.close()
-        self.sinks = None
+        for name, (context, _) in (self.open or {}).items():
+            try:
+                context.__exit__(None, None, None)
+            except Exception as error:
+                self._lost(name, error)
+        self.open = None
+
+    def _lost(self, name: str, error: Exception) -> None:
+        tell(f"exuno: --track {name} gets no more metrics ({first_line(error)}); metrics.jsonl has all of them")
 
 
 def identity_of(folder: Path) -> str:

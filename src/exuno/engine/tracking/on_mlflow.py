@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import ExunoError, first_line
 from exuno.engine.options import trackers
 from exuno.engine.run import flatten
 from exuno.engine.tracking import Sink, identity_of, numbers_of
@@ -29,7 +29,7 @@ def mlflow(folder: Path, config: dict[str, Any]) -> Iterator[Sink]:
         run = _begun(client, folder, config)
     except (MlflowException, OSError) as error:
         raise ExunoError(
-            f"--track mlflow: {str(error).splitlines()[0]}", "Check MLFLOW_TRACKING_URI, and the server behind it."
+            f"--track mlflow: {first_line(error)}", "Check MLFLOW_TRACKING_URI, and the server behind it."
         ) from error
 
     def send(values: dict[str, Any]) -> None:
