@@ -3,6 +3,7 @@
 import re
 import shlex
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,12 @@ from exuno.commandline.presets import parse, resolve
 from exuno.distill.options import DistillConfig
 from exuno.fewshot.options import DistillConfig as Phase2
 from exuno.fewshot.options import PretrainConfig
+from exuno.poster.layout import plan
 from exuno.poster.options import PosterConfig
+from exuno.poster.poster import with_budget
 from exuno.presets import files, read
 from exuno.selfsup.options import SelfsupConfig
+from exuno.study.grid import make_cells, read_axes, read_stages
 from exuno.study.options import StudyConfig
 from exuno.teach.options import TeachConfig
 
@@ -104,3 +108,15 @@ def test_the_published_cifar_student_is_one_word_away(name: str) -> None:
     assert words == ["--student", "exuno:wrn_16_4_tf"]
     typed, _ = parse("distill", DistillConfig, [name, *words])
     assert load_model(typed.student, classes=10, pretrained=False).card.arch == "exuno:wrn_16_4_tf"
+
+
+def test_every_poster_of_the_study_of_bytes_has_room() -> None:
+    """A poster whose labels leave fewer pixels than a patch has is refused, once the study has come to it."""
+    config = resolve(StudyConfig, read("study", "poster-bytes-digits"))
+    stages = read_stages(config.stages)
+    cells = make_cells(stages, read_axes(config.axes, stages), [], Path("study"))
+    assert len(cells) == 6 * 3 * 3
+    for cell in cells:
+        poster, _ = parse("poster", PosterConfig, with_budget(cell.args))
+        layout = plan(poster, (8, 8), 10, 1)
+        assert layout.count >= 4, cell.args

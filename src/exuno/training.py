@@ -118,8 +118,8 @@ def rehearse(
     inputs: Mapping[str, str] | None = None,
     smoke: Callable[[Config], Config] = session.smoke,
 ) -> None:
-    """What ``carry_out`` finds out before the first step, for ``--dry-run``: calls ``look(config, accelerator)``, which
-    opens and checks what the run works with, for a sliver of it. Writes nothing."""
+    """What ``run_command`` finds out before the first step, for ``--dry-run``: calls ``look(config, accelerator)``,
+    which opens and checks what the run works with, for a sliver of it. Writes nothing."""
     wanted(config.run)
     sliver = smoke(config)
     values = to_dict(sliver if config.run.smoke else config)

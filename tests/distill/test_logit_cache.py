@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from exuno.distill.teacher import file_key, teacher_logits
 from exuno.engine.options import RunOptions
 from exuno.engine.run import fingerprint
 from exuno.models.classifier import Classifier
+from exuno.models.ensemble import joined
 from exuno.models.load import load_model
 from exuno.presets import to_dict
 
@@ -61,6 +63,18 @@ def test_another_teacher_source_or_size_has_a_file_of_its_own() -> None:
         file_key(network(), images(), (16, 16), CPU),
     ]
     assert len({known, *others}) == 5
+
+
+def test_teachers_of_the_same_weights_and_other_cards_have_files_of_their_own() -> None:
+    """What a model does to pixels is in its card; several models have one each."""
+
+    def key(**card: Any) -> str:
+        one, two = network(), network(1)
+        other = Classifier(two.net, replace(two.card, **card))
+        return file_key(joined([one, other]), images(), (8, 8), CPU)
+
+    assert key() == key(lineage={"seed": 3})
+    assert len({key(), key(mean=(0.4,)), key(input_size=(16, 16))}) == 3
 
 
 def test_an_image_of_a_folder_that_was_written_anew_is_another_source(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def test_what_its_run_measured(tmp_path: Path) -> None:
 
 def test_other_images_claim_nothing(tmp_path: Path) -> None:
     assert ask(tmp_path, split="train") is None
+    assert ask(tmp_path, config=CONFIG.replace("}", ", split: train}")) is None
     assert ask(tmp_path, size=16) is None
     assert ask(tmp_path, smoke=True) is None
     assert ask(tmp_path, result=json.dumps(RESULT | {"n": {"model/top1": 64}})) is None

@@ -237,7 +237,7 @@ def test_every_algorithm_changes_the_poster(tmp_path: Path, algorithm: str) -> N
     assert load(made).lineage["seed"] == 0
 
 
-def test_whitened_posters_from_real_images_in_colour(tmp_path: Path) -> None:
+def test_whitened_posters_from_real_images_in_colour(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec = write_images(tmp_path / "a.npz", 4, 3)
     args = ["--data", spec, "--canvas", "20x16", "--zca", "--grid", "2x2", "--eval.baselines", "0"]
     made = poster(tmp_path / "run", *args, "--init", "real")
@@ -250,6 +250,10 @@ def test_whitened_posters_from_real_images_in_colour(tmp_path: Path) -> None:
     assert not np.array_equal(noise.pixels, found.pixels)
     args = ["teach", "--data", f"poster:{made}", "--model", "exuno:convnet_1_8", "--devices", "cpu", "--smoke"]
     assert main([*args, "--run-dir", str(tmp_path / "taught")]) == 0
+    args = ["distill", "--teacher", f"run:{tmp_path / 'taught'}", "--student", "exuno:convnet_1_8", "--devices", "cpu"]
+    args += ["--data", f"poster:{made}", "--source", f"poster:{made}", "--adversarial", "0.05", "--smoke"]
+    assert main([*args, "--run-dir", str(tmp_path / "distilled")]) == 2
+    assert "--adversarial keeps pixels in [0, 1], and the images of" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_budget_of_bytes_is_kept(tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 checks."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from exuno.cli import main
 from exuno.engine.method import Method
@@ -30,6 +33,26 @@ def test_an_outer_step_is_timed(algorithm: str, monkeypatch: pytest.MonkeyPatch)
     assert main([*LINE.split(), "--algorithm", algorithm, "--devices", "cpu"]) == 0
     [rate] = found
     assert rate > 0
+
+
+def test_what_is_timed_has_the_channels_of_the_poster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are read in colours; a poster of gray ones has one channel."""
+    for part, label, i in ((part, label, i) for part in ("train", "test") for label in "ab" for i in range(6)):
+        (tmp_path / part / label).mkdir(parents=True, exist_ok=True)
+        gray = np.random.default_rng(i).integers(0, 256, (8, 8), np.uint8)
+        Image.fromarray(gray).save(tmp_path / part / label / f"{i}.png")
+    found: list[tuple[int, int]] = []
+
+    def timed(make: Callable[[], Method], *_: Any) -> None:
+        method = make()
+        assert isinstance(method, Distiller)
+        weights = next(iter(method.context.fresh(0).parameters()))
+        found.append((len(method.pixels), weights.shape[1]))
+
+    monkeypatch.setattr("exuno.poster.train.tell_cost", timed)
+    line = "poster --size 8 --model exuno:convnet_2_16 --patch 6 --canvas 12x10 --dry-run --devices cpu"
+    assert main([*line.split(), "--data", f"folder:{tmp_path}"]) == 0
+    assert found == [(1, 1)]
 
 
 def test_experts_are_not_trained_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from exuno.engine.stop import REQUEUE
 from exuno.study.local import Local, Need, room
-from exuno.study.worker import Job, carry_out, last_words
+from exuno.study.worker import Job, last_words, run_cell
 
 NEED = Need(processes=1, threads=1, on_cpu=True)
 
@@ -97,7 +97,7 @@ def test_a_command_that_was_told_to_stop_is_unfinished(tmp_path, monkeypatch, co
         raise SystemExit(code)
 
     monkeypatch.setattr("exuno.verbs.run_verb", end)
-    outcome = carry_out(job(tmp_path, "a", "teach", "digits"))
+    outcome = run_cell(job(tmp_path, "a", "teach", "digits"))
     assert outcome.unfinished == outcome.broken == unfinished
     assert outcome.reason
 

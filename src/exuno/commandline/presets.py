@@ -39,7 +39,7 @@ def parse(verb: str, kind: type[Config], args: Sequence[str]) -> tuple[Config, P
     return config, preset
 
 
-def carry_out(
+def run_command(
     verb: str,
     args: Sequence[str],
     config: Any,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from exuno.commandline.presets import carry_out, parse
+from exuno.commandline.presets import parse, run_command
 from exuno.distill.options import DistillConfig, completed
 from exuno.specs import length_of
 
@@ -26,7 +26,7 @@ def main(args: Sequence[str]) -> None:
 
         return distill(config, preset)
 
-    carry_out("distill", args, config, preset, cost(config), look, work)
+    run_command("distill", args, config, preset, cost(config), look, work)
 
 
 def cost(config: DistillConfig) -> list[str]:

@@ -1,6 +1,7 @@
 """The teacher before a student learns: cached logits, and what speaks against it."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,12 @@ def teacher_logits(
 
 def file_key(teacher: Classifier, source: Any, size: tuple[int, int], device: torch.device) -> str:
     """16 characters for all that shapes the logits; the kind of device does, by rounding."""
-    return key_of(teacher, teacher.card, source, kind="logits", size=size, device=device.type)[:16]
+    # What each member does to pixels is in its card, and not in the weights.
+    members = (
+        [repr(replace(each.card, lineage={})) for each in teacher.members] if isinstance(teacher, Ensemble) else []
+    )
+    more = {"members": members} if members else {}
+    return key_of(teacher, teacher.card, source, kind="logits", size=size, device=device.type, **more)[:16]
 
 
 TEACH = "teach:"
@@ -106,7 +112,10 @@ def ask(config: DistillConfig, folder: Path) -> str:
     teacher = f"run:{folder / 'teacher'}" if config.teacher.startswith(TEACH) else listed(config.teacher)[0]
     words = ["exuno", "doctor", teacher, "--data", config.data]
     words += ["--data-root", str(config.data_root)] if config.data_root else []
+    words += ["--split", config.split] if config.split != "test" else []
     words += ["--size", str(config.size)] if config.size else []
+    words += ["--holdout", f"{config.held.holdout:g}"] if config.held.holdout is not None else []
+    words += ["--holdout-seed", str(config.held.holdout_seed)] if config.held.holdout_seed else []
     return shlex.join(words)
 
 
@@ -117,6 +126,7 @@ def claimed(config: DistillConfig, folder: Path, n: int, device: str) -> float |
 
     if config.teacher.startswith(TEACH) or len(listed(config.teacher)) > 1:
         return None
-    same = DoctorConfig(teacher=config.teacher, data=config.data, size=config.size, smoke=config.run.smoke)
+    images = {"data": config.data, "split": config.split, "size": config.size, "held": config.held}
+    same = DoctorConfig(config.teacher, **images, smoke=config.run.smoke)
     claim = look_up(same, folder, n, device)
     return claim.value if claim else None

@@ -195,6 +195,10 @@ def prepare(
             f"only one of --source {config.source[0]} and --data {config.data} is whitened",
             "Give a whitened poster as both (--data poster:PATH has whitened test images).",
         )
+    if config.adversarial and getattr(source, "whitening", None) is not None:
+        raise ExunoError(
+            f"--adversarial keeps pixels in [0, 1], and the images of {config.source[0]} are whitened", "Leave it out."
+        )
     if config.loss.hard:
         if not getattr(source, "num_classes", 0):
             raise ExunoError(

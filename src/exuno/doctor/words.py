@@ -69,7 +69,7 @@ def claimed(config: DoctorConfig, run_dir: Path, n: int, device: str) -> Claim |
         result: dict[str, Any] = read_result(folder / "result.json")
         same = all(trained.get(key) == getattr(config, key) for key in ("data", "size"))
         same = same and recorded(trained) == config.held
-        same = same and config.split == "test" and bool(trained.get("smoke")) == config.smoke
+        same = same and trained.get("split", "test") == config.split and bool(trained.get("smoke")) == config.smoke
         key = next(key for key in ("model/top1", "student/top1") if key in result["metrics"])
         value, images = float(result["metrics"][key]), result.get("n", {}).get(key, n)
     except (ExunoError, ValueError, KeyError, TypeError, AttributeError, StopIteration):

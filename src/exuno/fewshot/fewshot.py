@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from exuno.commandline import parsed
-from exuno.commandline.presets import carry_out, parse
+from exuno.commandline.presets import parse, run_command
 from exuno.engine.errors import ExunoError
 from exuno.fewshot.options import DistillConfig, EvalConfig, PretrainConfig
 
@@ -68,7 +68,7 @@ def train(phase: str, args: Sequence[str]) -> None:
 
         return distill(config, preset) if isinstance(config, DistillConfig) else pretrain(config, preset)
 
-    carry_out(verb, args, config, preset, [cost], look, work)
+    run_command(verb, args, config, preset, [cost], look, work)
 
 
 def evaluate(args: Sequence[str]) -> None:

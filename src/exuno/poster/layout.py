@@ -60,9 +60,10 @@ def _size_in_bytes(config: PosterConfig, budget: int, grid: Pair, image: Pair, c
             return size
     least = label_bytes(lengths[-1], classes, config.label_bits)
     what = f"the learned labels, which take up to {least}" + f", and a palette of {colours}" * config.palette
+    fewer = "--bits or " * config.palette + "--label-bits"
     raise ExunoError(
         f"--bytes {budget} does not hold {what}",
-        "Give more --bytes or fewer --label-bits, or take --labels fixed, which take none.",
+        f"Give more --bytes or fewer {fewer}, or take --labels fixed, which take none.",
     )
 
 

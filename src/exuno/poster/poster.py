@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from exuno.commandline.presets import carry_out, parse
+from exuno.commandline.presets import parse, run_command
 from exuno.poster.options import PosterConfig, algorithms
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def main(args: Sequence[str]) -> None:
 
         return make_poster(config, preset)
 
-    carry_out("poster", args, config, preset, cost(config), look, work)
+    run_command("poster", args, config, preset, cost(config), look, work)
 
 
 def with_budget(args: Sequence[str]) -> list[str]:

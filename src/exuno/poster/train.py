@@ -170,10 +170,9 @@ def prepare(config: PosterConfig, accelerator: Accelerator, folder: Path) -> Set
 
 
 def inner_loops(config: PosterConfig, sets: Sets, layout: Layout, accelerator: Accelerator) -> InnerLoopContext:
-    """The surroundings of the outer steps of ``config``."""
-    recorder = recorder_for(config.run, accelerator)
-    source = sets.source
-    return make_context(config, source.num_classes, source.channels, layout.image, accelerator.device, recorder)
+    """The surroundings of the outer steps of ``config``; the poster's channels need not be those of the files."""
+    recorder, classes, channels = recorder_for(config.run, accelerator), sets.source.num_classes, len(sets.space.mean)
+    return make_context(config, classes, channels, layout.image, accelerator.device, recorder)
 
 
 def method_of(setup: Setup, start: Tensor, labels: Tensor, algorithm: Algorithm) -> Distiller:

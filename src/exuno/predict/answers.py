@@ -191,16 +191,20 @@ def at_hand(model: Model, devices: str) -> Classifier:
     """
     if isinstance(model, Classifier):
         return model
-    spec = spec_of(str(model)) if isinstance(model, str | Path) else model.spec
     device = make_accelerator(measuring(RunOptions(devices=devices))).device
-    return load_model(spec, pretrained=True).to(device).eval()
+    return load_model(spec_at(model), pretrained=True).to(device).eval()
+
+
+def spec_at(model: str | Path | Finished) -> str:
+    """The spec of a model that is no module yet."""
+    return spec_of(str(model)) if isinstance(model, str | Path) else model.spec
 
 
 def side_of(model: Model) -> int | None:
     """The side of images that the run of a model was given, if it is a run and was given one."""
     if isinstance(model, Classifier):
         return None
-    return run_config(spec_of(str(model)) if isinstance(model, str | Path) else model.spec).get("size")
+    return run_config(spec_at(model)).get("size")
 
 
 def predictions(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from exuno.commandline.presets import carry_out, parse
+from exuno.commandline.presets import parse, run_command
 from exuno.selfsup.options import SelfsupConfig
 from exuno.specs import length_of
 
@@ -25,4 +25,4 @@ def main(args: Sequence[str]) -> None:
 
         return selfsup(config, preset)
 
-    carry_out("selfsup", args, config, preset, length_of(config), look, work)
+    run_command("selfsup", args, config, preset, length_of(config), look, work)

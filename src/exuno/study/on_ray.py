@@ -7,7 +7,7 @@ from typing import Any
 
 from exuno.engine.errors import ExunoError
 from exuno.study.local import Need
-from exuno.study.worker import Job, Outcome, carry_out_in
+from exuno.study.worker import Job, Outcome, run_cell_in
 
 
 class OnRay:
@@ -60,7 +60,7 @@ class OnRay:
             raise ExunoError(
                 f"a cell takes {asked}, which no machine of the Ray cluster has", "Lower --threads or --devices."
             )
-        self.task = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=1)(carry_out_in)
+        self.task = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=1)(run_cell_in)
         self.slots = sum(rooms)
         self.running: dict[Any, Job] = {}
 

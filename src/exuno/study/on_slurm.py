@@ -12,7 +12,7 @@ from typing import Any
 from exuno.engine.errors import ExunoError
 from exuno.engine.stop import REQUEUE
 from exuno.study.local import Need, gpus, room
-from exuno.study.worker import STOPPED, Job, Outcome, carry_out_in
+from exuno.study.worker import STOPPED, Job, Outcome, run_cell_in
 
 TRIES = 3
 """Jobs that a cell gets where they are lost without an answer: preempted, cancelled, killed for memory."""
@@ -46,7 +46,7 @@ class Task:
 
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # submitit would not hear it
         signal.signal(signal.SIGUSR2, tell)
-        outcome = carry_out_in(job, folder)
+        outcome = run_cell_in(job, folder)
         if outcome.unfinished:
             if over:
                 again(signal.SIGUSR2, None)

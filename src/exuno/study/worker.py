@@ -52,7 +52,7 @@ class Outcome:
         return self.reason == STOPPED
 
 
-def carry_out(job: Job) -> Outcome:
+def run_cell(job: Job) -> Outcome:
     """Runs a command in this process; never raises."""
     begun, log = time.monotonic(), Path(job.log)
     try:
@@ -69,14 +69,14 @@ def carry_out(job: Job) -> Outcome:
     return Outcome(job.name, reason, time.monotonic() - begun, broken)
 
 
-def carry_out_in(job: Job, folder: str) -> Outcome:
+def run_cell_in(job: Job, folder: str) -> Outcome:
     """The same on another machine, in the folder in which the study was started: run directories and data may be named
     relative to it."""
     try:
         os.chdir(folder)
     except OSError as error:
         return Outcome(job.name, f"{platform.node()} does not see the folder {folder}: {error.strerror}", 0.0)
-    return carry_out(job)
+    return run_cell(job)
 
 
 def _run(args: Sequence[str]) -> tuple[str, bool]:
@@ -152,7 +152,7 @@ def main() -> None:
 
     threading.Thread(target=listen, daemon=True).start()
     while True:
-        outcome = carry_out(jobs.get())
+        outcome = run_cell(jobs.get())
         answers.write(json.dumps(asdict(outcome)) + "\n")
         if outcome.broken:
             return

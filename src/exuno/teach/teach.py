@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from exuno.commandline.presets import carry_out, parse
+from exuno.commandline.presets import parse, run_command
 from exuno.teach.options import TeachConfig
 
 if TYPE_CHECKING:
@@ -24,4 +24,6 @@ def main(args: Sequence[str]) -> None:
 
         return teach(config, preset)
 
-    carry_out("teach", args, config, preset, [f"{config.epochs * config.budget:g} epochs of {config.data}"], look, work)
+    run_command(
+        "teach", args, config, preset, [f"{config.epochs * config.budget:g} epochs of {config.data}"], look, work
+    )

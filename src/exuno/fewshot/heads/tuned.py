@@ -20,7 +20,7 @@ from exuno.fewshot.heads.score import Chunk, Scores, Support, learns, num_correc
 from exuno.fewshot.options import heads
 
 SCALE, RATE, STEPS = 10.0, 0.03, 30
-"""tau, the rate of gradient descent and its steps, chosen on validation classes (docs/recipes.md)."""
+"""tau, the rate of gradient descent and its steps, chosen on validation classes of CIFAR-FS (docs/reproductions.md)."""
 _GRAM = 2**24  # numbers of the Gram matrices of the episodes that train together
 
 
