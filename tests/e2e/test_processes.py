@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,24 @@ def finish(args: list[str], folder: Path, devices: str) -> dict[str, Tensor]:
     return load_file(folder / "model.safetensors")
 
 
+def stopped(args: list[str], folder: Path, devices: str) -> int:
+    """Tells a training to stop when it has taken ten steps; the step at which it did."""
+
+    def last() -> int:
+        return max((int(path.stem[5:]) for path in folder.glob("checkpoints/step-*.pt")), default=0)
+
+    process = start(args, folder, devices)
+    deadline = time.monotonic() + 300
+    while last() < 10:
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == REQUEUE or last() == 60, said
+    return last()
+
+
 @pytest.fixture
 def args(tmp_path: Path) -> list[str]:
     """A distillation with CutMix of a network without batch statistics."""
@@ -44,16 +63,10 @@ def test_a_run_goes_on_with_another_number_of_processes(
 ) -> None:
     whole = finish([*args, "--loss.t2"], tmp_path / "whole", "cpu")
     cut, (before, after) = tmp_path / "cut", change
-    process = start([*args, "--loss.t2"], cut, before)
-    deadline = time.monotonic() + 300
-    while not any(int(path.stem[5:]) >= 10 for path in cut.glob("checkpoints/step-*.pt")):
-        assert time.monotonic() < deadline
-        assert process.poll() is None, process.stderr and process.stderr.read()
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGTERM)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == REQUEUE, said
-    assert 10 <= max(int(path.stem[5:]) for path in cut.glob("checkpoints/step-*.pt")) < 60
+    for _ in range(5):  # on a busy machine it may have taken its 60 steps before it is told
+        if stopped([*args, "--loss.t2"], cut, before) < 60:
+            break
+        shutil.rmtree(cut)
     metrics = cut / "metrics.jsonl"
     # A mark in the first line, which a training that began anew would write over.
     marked = re.sub(r"\d(?=\D*\n)", lambda digit: str((int(digit[0]) + 1) % 10), metrics.read_text(), count=1)

@@ -72,9 +72,12 @@ def test_two_processes_train_to_the_weights_and_statistics_of_one(tmp_path: Path
             torch.testing.assert_close(two[name], value, atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
 
 
-def test_of_one_process_they_are_those_of_torch() -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+def test_of_one_process_they_are_those_of_torch(compiled: bool) -> None:
     net, shared = network(), network()
     share_statistics(shared)
+    if compiled:  # as --compile does it
+        shared.compile(backend="aot_eager", fullgraph=True, dynamic=False)
     store = torch.distributed.HashStore()  # pyright: ignore[reportPrivateImportUsage]
     torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
     try:

@@ -67,7 +67,9 @@ class SharedStatistics(_BatchNorm):
             return
         assert self.num_batches_tracked is not None
         self.num_batches_tracked.add_(1)
-        share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        share: Any = self.momentum
+        if share is None:  # stays on the device: a number would wait for it
+            share = self.num_batches_tracked.reciprocal().to(self.running_mean.dtype)
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
         self.running_var.lerp_(variance.to(self.running_var.dtype), share)
 
