@@ -104,7 +104,9 @@ def test_what_would_not(fails, line: str, words: str, folder: Path) -> None:
 def test_a_run_of_another_configuration_is_told(fails, folder: Path) -> None:
     (folder / "run").mkdir()
     (folder / "run/config.yaml").write_text("verb: teach\nconfig: {data: digits, epochs: 3}\n")
-    assert "another configuration" in fails("teach", "digits", "--run-dir", "run", "--dry-run")
+    assert "another configuration (epochs: 3 there" in fails("teach", "digits", "--run-dir", "run", "--dry-run")
+    (folder / "run/config.yaml").write_text("verb: teach\nconfig: {data: digits, epochs: 1, smoke: true}\n")
+    assert "another configuration (made with --smoke)" in fails("teach", "digits", "--run-dir", "run", "--dry-run")
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,12 @@ def test_memory_that_torch_does_not_get_is_told() -> None:
     assert told.what == "there is not enough memory for 400,000,000,000,000 bytes."
 
 
+def test_a_torchvision_of_another_torch_is_told() -> None:
+    told = as_mistake(RuntimeError("operator torchvision::nms does not exist"))  # what its import says
+    assert told
+    assert "torchvision was not built for the torch" in told.what
+
+
 @pytest.mark.parametrize("spec", ["exuno:convnet_2_4", "timm:resnet10t"])
 def test_more_parameters_than_the_limit(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXUNO_MAX_PARAMETERS", "100")

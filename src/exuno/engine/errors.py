@@ -84,6 +84,11 @@ def _of_torch(text: str) -> ExunoError | None:
         asked = text.partition("tried to allocate ")[2].partition(" bytes")[0]
         amount = f" for {int(asked):,} bytes" if asked.isdigit() else ""
         return ExunoError(f"there is not enough memory{amount}", SMALLER)
+    if "operator torchvision::" in text and "does not exist" in text:
+        return ExunoError(
+            "torchvision was not built for the torch that is installed",
+            "Install both in one command, from one index: pip install --force-reinstall torch torchvision.",
+        )
     if "ancdata" in text:
         return ExunoError("too many files are open at once", SYSTEM[errno.EMFILE])
     return None

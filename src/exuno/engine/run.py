@@ -318,8 +318,12 @@ def check_same(run: Run, ignored_fields: Sequence[str] = ()) -> bool:
         raise ExunoError(f"{folder / 'config.yaml'} is damaged ({error})", "Choose another --run-dir.") from error
     config = without(config, ignored_fields)
     if verb != run.verb or shape(then) != shape(config):
+        tried = bool(then.get("smoke"))
+        other = differences(then, config) or verb
+        if verb == run.verb and tried != bool(config.get("smoke")):  # which alone changes many options
+            other = "made with --smoke" if tried else "made without --smoke"
         raise ExunoError(
-            f"{folder} holds a run of another configuration ({differences(then, config) or verb})",
+            f"{folder} holds a run of another configuration ({other})",
             "Choose another --run-dir; nothing there was touched.",
         )
     changed = [name for name, digest in run.inputs.items() if files.get(name, digest) != digest]
