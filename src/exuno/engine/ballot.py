@@ -48,7 +48,9 @@ class Ballot:
         return Wishes(save, stop)
 
     def annul(self) -> None:
-        """Forgets what was wished, because it has been done."""
+        """Forgets the wish to save, because it has been done; that to stop stands, or a training that saves after every
+        step would never hear of it."""
         if self.votes:
-            self.votes[1].wait()
-            self.votes = None
+            cast, work = self.votes
+            work.wait()
+            cast[0] = 0
