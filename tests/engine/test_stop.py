@@ -103,8 +103,8 @@ def vote(rank: int, port: int, answers: Any) -> None:
     where = f"tcp://127.0.0.1:{port}"
     torch.distributed.init_process_group("gloo", init_method=where, rank=rank, world_size=2)
     ballot = Ballot(2)
-    heard = [ballot(Wishes(save=step == rank, stop=rank == 1 and step >= 2)) for step in range(5)]
-    ballot.annul()
+    heard = [ballot(Wishes(save=step == rank or step == 4, stop=rank == 1 and step >= 2)) for step in range(5)]
+    ballot.annul()  # of the fifth vote the wish to save, and not the one to stop
     heard.append(ballot(Wishes(save=False, stop=False)))
     answers.put((rank, heard))
     torch.distributed.destroy_process_group()
@@ -123,4 +123,4 @@ def test_processes_agree_on_the_step_after_which_they_stop() -> None:
     for process in processes:
         process.join()
     nothing, save, end = Wishes(save=False, stop=False), Wishes(save=True, stop=False), Wishes(save=False, stop=True)
-    assert heard[0] == heard[1] == [nothing, save, save, end, end, nothing]
+    assert heard[0] == heard[1] == [nothing, save, save, end, end, end]
