@@ -18,7 +18,6 @@ from exuno.cli import main
 
 pytest.importorskip("gradio")
 playwright = pytest.importorskip("playwright.sync_api")
-pytestmark = pytest.mark.slow  # minutes, most of them waiting
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 180_000
 """Milliseconds."""
@@ -96,17 +95,9 @@ def fill(tab: Any, name: str, text: str) -> None:
 
 
 def give(tab: Any, name: str, *paths: Path) -> None:
-    """Gives files to an input. Again, where the page was not ready to hear of them, which happens on a busy machine."""
-    files = [str(path) for path in paths]
-    for patience in (20_000, 40_000, PATIENCE):
-        tab.set_input_files(f"#{name} input[type=file]", files)
-        try:
-            tab.wait_for_selector(f"#{name} :text('{paths[-1].name}')", timeout=patience)
-        except playwright.TimeoutError:
-            if patience == PATIENCE:
-                raise
-        else:
-            return
+    """Gives files to an input; the list of what was uploaded has the stem and the suffix of a name apart."""
+    tab.set_input_files(f"#{name} input[type=file]", [str(path) for path in paths])
+    tab.wait_for_selector(f"#{name} .filename[aria-label='{paths[-1].name}']")
 
 
 def says(tab: Any, name: str, text: str) -> str:
