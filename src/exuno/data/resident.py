@@ -64,8 +64,12 @@ class Resident(Loader):
     @property
     def path(self) -> str:
         """How training images reach the device, in words."""
-        size = len(self.data) * prod(self.shape) * self.dtype.itemsize
-        return f"{modality(self.data)}s lie on {self.device}: {size / 1e6:,.1f} MB"
+        return f"{modality(self.data)}s lie on {self.device}: {self.megabytes:,.1f} MB"
+
+    @property
+    def megabytes(self) -> float:
+        """What all images take."""
+        return len(self.data) * prod(self.shape) * self.dtype.itemsize / 1e6
 
     @cached_property
     def lying(self) -> tuple[Tensor, Tensor]:
@@ -203,9 +207,8 @@ class Shared(Resident):
     @property
     def path(self) -> str:
         """How training images reach the device, in words."""
-        size = len(self.data) * prod(self.shape) * self.dtype.itemsize
-        kind = modality(self.data)
-        return f"{kind}s lie on {self.device}, shared by {self.world} processes: {size / self.world / 1e6:,.1f} MB each"
+        kind, each = modality(self.data), self.megabytes / self.world
+        return f"{kind}s lie on {self.device}, shared by {self.world} processes: {each:,.1f} MB each"
 
     @cached_property
     def lying(self) -> tuple[Tensor, Tensor]:

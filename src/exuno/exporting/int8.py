@@ -16,9 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from exuno.distill.options import DistillConfig
-from exuno.distill.source import open_source
-from exuno.distill.untested import NoData
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
 from exuno.engine.session import Subset
@@ -27,7 +24,7 @@ from exuno.exporting.check import translating
 from exuno.exporting.formats.onnx import FILE as ONNX
 from exuno.exporting.formats.onnx import runner
 from exuno.exporting.options import ExportConfig, calibrating
-from exuno.exporting.qat import adapt
+from exuno.exporting.qat import adapt, calibration_source
 from exuno.metrics import Summary, agreement
 from exuno.models.classifier import NAMES, Classifier, match_channels
 
@@ -97,13 +94,9 @@ def calibration_images(
     Raises:
         ExunoError: a source that is not there, or holds no images.
     """
-    plan = DistillConfig(teacher="", student="", source=source, data_root=root, patches=count)
-    size = model.card.input_size
     with calibrating():
-        found = Subset(open_source(plan, NoData(model.card), size, model.card.in_chans), count)
-        whole = [
-            match_channels(batch["images"], model.card.in_chans) for batch in ordered_batches(found, size).epoch(0)
-        ]
+        found = ordered_batches(Subset(calibration_source(model, source, count, root), count), model.card.input_size)
+        whole = [match_channels(batch["images"], model.card.in_chans) for batch in found.epoch(0)]
     return [chunk.contiguous().numpy() for chunk in torch.cat(whole).split(CHUNK)]
 
 

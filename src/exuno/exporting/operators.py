@@ -39,9 +39,8 @@ def _padded(x: Tensor, pads: list[int] | None, axes: int, value: float) -> tuple
     first, last = (pads[:axes], pads[axes:]) if pads else ([0] * axes, [0] * axes)
     if first == last:
         return x, first
-    return F.pad(x, [each for pair in zip(first[::-1], last[::-1], strict=True) for each in pair], value=value), [
-        0
-    ] * axes
+    sides = [side for pair in zip(first[::-1], last[::-1], strict=True) for side in pair]
+    return F.pad(x, sides, value=value), [0] * axes
 
 
 def gemm(options: Options, a: Tensor, b: Tensor, c: Inputs = None) -> Tensor:

@@ -7,6 +7,7 @@ learn through it (:mod:`exuno.exporting.graph`).
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -73,21 +74,36 @@ def adapt(model: Classifier, files: tuple[Path, Path], source: tuple[str, ...], 
     graph.write(files[1])
 
 
+def calibration_source(
+    model: Classifier, source: tuple[str, ...], count: int, root: Path | None, fresh: bool = False
+) -> Any:
+    """What ``--calibrate`` names, opened for a network as ``exuno distill`` opens its ``--source``.
+
+    Args:
+        model: whose size and channels the images have.
+        source: photographs, a folder or a data spec.
+        count: of patches, if it is photographs.
+        root: folder of the benchmark data sets.
+        fresh: patches are others in every epoch.
+
+    Raises:
+        ExunoError: a source that is not there, or holds no images.
+    """
+    plan = DistillConfig(teacher="", student="", source=source, data_root=root, patches=count, fresh=fresh)
+    return open_source(plan, NoData(model.card), model.card.input_size, model.card.in_chans)
+
+
 def images(
     model: Classifier, source: tuple[str, ...], steps: int, root: Path | None, device: torch.device
 ) -> Iterator[Tensor]:
     """Batches [64, C, H, W] in [0, 1] without end, of the network's own size and channels: patches of photographs, each
     of which comes once, or the images of a training set, shuffled."""
-    channels, size = model.card.in_chans, model.card.input_size
-    plan = DistillConfig(
-        teacher="", student="", source=source, data_root=root, patches=steps * BATCH, fresh=True, batch_size=BATCH
-    )
     with calibrating():
-        found = open_source(plan, NoData(model.card), size, channels)
-        loader = batches(found, BATCH, Augment(), 0, size, device=device)
+        found = calibration_source(model, source, steps * BATCH, root, fresh=True)
+        loader = batches(found, BATCH, Augment(), 0, model.card.input_size, device=device)
     epoch = 0
     while True:
         each: Batch
         for each in loader.epoch(epoch):
-            yield match_channels(each["images"], channels).contiguous()
+            yield match_channels(each["images"], model.card.in_chans).contiguous()
         epoch += 1

@@ -125,7 +125,8 @@ class Poster:
     @property
     def shown(self) -> NDArray[np.uint8]:
         """The poster as a picture, [C, H, W]."""
-        return self.pixels if self.colours is None else self.colours[self.levels[0]].transpose(2, 0, 1)
+        colours = self.colours
+        return self.pixels if colours is None else colours[self.levels[0]].transpose(2, 0, 1)
 
     def patches(self) -> tuple[Tensor, Tensor]:
         """All P patches, float32 [P, C, h, w] in the distilled space, and their soft labels, float32 [P, K]."""
