@@ -1,6 +1,7 @@
 """The same batches whatever the workers and processes; nothing read in vain."""
 
 import gc
+import threading
 import time
 
 import numpy as np
@@ -86,6 +87,67 @@ def test_a_mistake_is_told_as_it_is(workers: int) -> None:
     with pytest.raises(ExunoError) as told:
         next(Loader(Broken(4), 4, workers=workers, shuffle=False).epoch(0))
     assert (told.value.what, told.value.todo) == ("0 is broken.", "Mend it.")
+
+
+class Slow(Counting):
+    """Notes in which thread it is read, and whether ever in two at once; batch ``bad`` is a mistake."""
+
+    def __init__(self, count: int, bad: int | None = None) -> None:
+        super().__init__(count)
+        self.threads: set[int] = set()
+        self.reading, self.clash, self.bad = 0, False, bad
+
+    def fetch(self, positions: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        self.threads.add(threading.get_ident())
+        self.reading += 1
+        self.clash |= self.reading > 1
+        time.sleep(0.01)
+        self.reading -= 1
+        if self.bad in positions:
+            raise ExunoError("a bad image", "Give a good one.")
+        return super().fetch(positions)
+
+
+def test_the_next_batch_is_prepared_while_one_is_used() -> None:
+    data = Slow(12)
+    batches = Loader(data, 4, shuffle=False).epoch(0)
+    next(batches)
+    deadline = time.monotonic() + 10
+    while len(data.asked) < 8 and time.monotonic() < deadline:
+        time.sleep(0.001)  # the training's step
+    assert data.asked == list(range(8))
+    assert threading.get_ident() not in data.threads
+
+
+def test_a_mistake_comes_in_the_place_of_its_batch() -> None:
+    batches = Loader(Slow(12, bad=5), 4, shuffle=False).epoch(0)
+    assert next(batches)["index"].tolist() == [0, 1, 2, 3]
+    with pytest.raises(ExunoError, match="a bad image"):
+        next(batches)
+
+
+def test_a_data_set_is_read_by_one_thread_at_a_time() -> None:
+    data = Slow(24)
+    pairs = list(zip(Loader(data, 4, seed=1).epoch(0), Loader(data, 4, seed=2).epoch(0), strict=True))
+    assert len(pairs) == 6
+    assert not data.clash
+    assert len(data.threads) == 2
+
+
+def test_who_stops_early_leaves_no_thread() -> None:
+    data = Slow(12)
+    batches = Loader(data, 4, shuffle=False).epoch(0)
+    next(batches)
+    del batches
+    gc.collect()
+    assert not [thread for thread in threading.enumerate() if thread.ident in data.threads]
+    assert len(data.asked) <= 8
+
+
+def test_a_look_at_the_first_batch_reads_no_other() -> None:
+    data = Slow(12)
+    assert len(Loader(data, 4).first()["index"]) == 4
+    assert len(data.asked) == 4
 
 
 def test_resuming_reads_no_skipped_batch() -> None:

@@ -1,9 +1,12 @@
 """Batches of training or test images: the same ones whatever the number of workers and processes.
 
-Batches on their way to a GPU: one is copied there on a stream of its own while another is used.
+The next batch is prepared while one is used: by worker processes, or by a thread of this process. On its way to a GPU
+it is copied on a stream of its own.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -85,7 +88,7 @@ class Loader:
         size: (H, W) of the images delivered; by default ``data.image_size``.
         resize: short side before the centre crop of test images; by default that of the data set, in proportion to
             ``size``.
-        workers: processes that prepare batches; 0 prepares them in this one.
+        workers: processes that prepare batches; 0 prepares them in a thread of this one.
         shuffle: whether the order is random.
         rank: number of this process.
         world: number of processes. Each takes, of every batch of B samples, the slice [rank h, (rank + 1) h) and its
@@ -156,7 +159,7 @@ class Loader:
     @property
     def path(self) -> str:
         """How training images reach the device, in words."""
-        how = f"by {self.workers} worker processes" if self.workers else "by the process that trains"
+        how = f"by {self.workers} worker processes" if self.workers else "by a thread of the process that trains"
         return f"prepared {how}" + (f", copied to {self.device} one batch ahead" if self.device.type == "cuda" else "")
 
     def order(self, epoch: int) -> NDArray[np.int64]:
@@ -192,11 +195,11 @@ class Loader:
 
     def first(self) -> Batch:
         """The first batch of the first epoch, for a look; no other process has to take part."""
-        return next(self.epoch(0))
+        return next(ahead(self._batches(self.keys(0)[:1]), self.device))
 
     def _batches(self, keys: list[Key]) -> Iterator[Batch]:
         if not self.workers:
-            return map(self.preparer.__getitem__, keys)
+            return by_thread(self.preparer, keys)
         if self._pool is None:
             self._pool = DataLoader(
                 InWorker(self.preparer),
@@ -240,6 +243,29 @@ class Prepares(Protocol):
     """Makes a batch of a key."""
 
     def __getitem__(self, key: Key, /) -> Batch: ...
+
+
+_preparing = Lock()  # of all loaders of this process: what reads a user's data need not be safe in two threads
+
+
+def by_thread(prepares: Prepares, keys: Sequence[Key]) -> Iterator[Batch]:
+    """The batches of ``keys``, each prepared by a thread while the one before it is used.
+
+    What reads and changes images releases Python's lock, and a step of a small network leaves a core idle now and then.
+    A mistake is raised in the place of its batch. Whoever stops early waits for the batch that is being prepared.
+    """
+
+    def prepare(key: Key) -> Batch:
+        with _preparing:
+            return prepares[key]
+
+    with ThreadPoolExecutor(1, "exuno-batches") as thread:
+        asked = (thread.submit(prepare, key) for key in keys)
+        coming = next(asked, None)
+        while coming is not None:
+            batch = coming.result()
+            coming = next(asked, None)
+            yield batch
 
 
 class InWorker(Dataset["Batch | ExunoError"]):
