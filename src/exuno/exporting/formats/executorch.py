@@ -28,13 +28,14 @@ def executorch(model: Classifier, folder: Path) -> Written:
     own = sides(model)
     free = ({0: torch.export.Dim("batch", min=1, max=LARGEST)},)
     with translating(model, "ExecuTorch"), torch.no_grad():
-        program = torch.export.export(in_plain_layout(model), (example(model, 2, *own),), dynamic_shapes=free)
+        exported = torch.export.export(in_plain_layout(model), (example(model, 2, *own),), dynamic_shapes=free)
         kernels = [xnnpack_partitioner.XnnpackPartitioner()]
-        lowered = to_edge_transform_and_lower(program, partitioner=kernels).to_executorch()
+        lowered = to_edge_transform_and_lower(exported, partitioner=kernels).to_executorch()
     with atomic(folder / FILE) as temporary:
         temporary.write_bytes(lowered.buffer)
         with translating(model, "ExecuTorch"):
-            method = Runtime.get().load_program(temporary.read_bytes()).load_method("forward")
-            run = lambda x: method.execute([x])[0]  # noqa: E731
+            # A method reads the bytes of its program and does not keep it: whoever lets go of that reads freed memory.
+            program = Runtime.get().load_program(temporary.read_bytes())
+            run = lambda x: program.load_method("forward").execute([x])[0]  # noqa: E731
             difference = compare(model, run, "ExecuTorch", own_sizes(*own))
     return Written(FILE, difference, any_size=False, run=run, batch=f"1 to {LARGEST}")
