@@ -83,9 +83,10 @@ def test_formats_of_other_packages(name: str, module: str, file: str, tmp_path: 
     assert (tmp_path / file).is_file()
     assert written.difference < 1e-4
     formats.get(name)(model_of("exuno:convnet_2_8", (16, 16)), tmp_path)  # takes memory that the first may have lost
-    x = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(5))
-    with torch.no_grad():
-        assert np.allclose(np.asarray(written.run(x)), model(x).numpy(), atol=1e-4)
+    for batch in (1, 64):
+        x = torch.rand(1 if written.batch == "1" else batch, 3, 16, 16, generator=torch.Generator().manual_seed(5))
+        with torch.no_grad():
+            assert np.allclose(np.asarray(written.run(x)), model(x).numpy(), atol=1e-4)
 
 
 def test_openvino_as_another_program_reads_it(run_dir: Path, tmp_path: Path) -> None:

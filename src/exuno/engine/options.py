@@ -71,7 +71,8 @@ class RunOptions(Execution):
     resume: str = "auto"
     """auto: continue an unfinished run of the same configuration; never; or the PATH of a checkpoint."""
     workers: Annotated[int, FROM_0] = 0
-    """Processes that prepare batches; 0 prepares them in the training process. Does not change any sample."""
+    """Processes that prepare batches; 0 prepares them in a thread of the training process. Does not change any
+    sample."""
     loader: Literal["torch", "dali"] = "torch"
     """What prepares the training batches of teach and distill: dali is NVIDIA DALI, for image files, with --workers
     threads, on the GPU if there is one. The same samples up to interpolation."""
