@@ -51,8 +51,7 @@ class Bench:
         self.torch = self.ask(self.answer)
 
     def answer(self, pixels: Tensor) -> Tensor:
-        with torch.inference_mode():
-            return self.model(pixels)
+        return self.model(pixels)
 
     def ask(self, run: Run, batch: int = BATCH) -> NDArray[np.float32]:
         """Logits [N, C] of the test set; ``batch``: images at once, no more than 50."""
@@ -159,6 +158,7 @@ def main() -> None:
     parser.add_argument("--title", default="Formats and 8 bits")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
     bench = Bench(options.model, options.data, options.data_root)
     with tempfile.TemporaryDirectory() as scratch:
         every = forms(bench, options.formats, options.calibrate, options.data_root, Path(scratch))
