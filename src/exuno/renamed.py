@@ -31,6 +31,7 @@ LATER = {
     "label_bits": 16,
     "channels": None,
     "palette": False,
+    "chroma": "full",
     "zca_from": "data",
     "unroll": {"adapt": 0},
 }

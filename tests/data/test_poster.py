@@ -209,7 +209,7 @@ LAYOUTS = {
     "size": ([16, 20.5], "no whole number"),
 }
 FIELDS = {
-    "version": (4, "Install a newer exuno"),
+    "version": (5, "Install a newer exuno"),
     "format": ("jpeg", "does not describe"),
     "layout": (None, "damaged"),
     "low": (["0"], "no list of numbers"),

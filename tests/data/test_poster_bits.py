@@ -190,7 +190,7 @@ def test_parts_that_have_more_bits_than_they_say_are_refused(
         ("label_bits", 8, "200 numbers of 8 bits are not in"),
         ("label_shape", [10, 4, 6], "240 numbers of 4 bits are not in"),
         ("label_shape", None, "damaged"),
-        ("version", 4, "reads up to 3"),
+        ("version", 5, "reads up to 4"),
     ],
 )
 def test_a_changed_description_is_told(tmp_path: Path, part: str, value: Any, told: str, tiny_poster: Make) -> None:

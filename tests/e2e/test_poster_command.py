@@ -134,6 +134,31 @@ def test_a_palette_and_labels_of_classes_go_all_the_way(tmp_path: Path) -> None:
     assert main([*args, "--run-dir", str(tmp_path / "taught")]) == 0
 
 
+@pytest.mark.parametrize("algorithm", ["rat-bptt", "dm"])
+def test_colours_of_half_the_size_go_all_the_way(tmp_path: Path, algorithm: str) -> None:
+    args = ["--data", write_images(tmp_path / "a.npz", 4, 3), "--bytes", "301", "--bits", "4", "--chroma", "half"]
+    args += ["--labels", "learned", "--label-bits", "4", "--zca", "--zca-from", "spectrum", "--algorithm", algorithm]
+    run = poster(tmp_path / "run", *args)
+    made, ledger = load(run), result(run)["ledger"]
+    height, width = made.layout.size
+    assert made.pixels.shape == (1, height + (height + 1) // 2, (width + 1) // 2 * 2)
+    numbers = height * width + 2 * ((height + 1) // 2) * ((width + 1) // 2)
+    assert (ledger["pixels"], ledger["labels"]) == ((numbers + 1) // 2, 8)
+    assert 270 < ledger["pixels"] + ledger["labels"] <= 301
+    assert ledger["png"] == (run / "distilled.poster/poster.png").stat().st_size
+    frames = [np.asarray(Image.open(path)) for path in sorted((run / "frames").iterdir())]
+    assert frames[0].shape == (height, width, 3)
+    assert not np.array_equal(frames[0], frames[-1])
+    assert "Colours are stored at half the width and height" in (run / "report.html").read_text()
+    assert main(["eval", f"poster:{run}", "--devices", "cpu", "--networks", "2", "--run-dir", str(tmp_path / "e")]) == 0
+    assert result(tmp_path / "e")["networks"]["poster"] == result(run)["networks"]["poster"]
+    args = ["teach", "--data", f"poster:{run}", "--model", "exuno:convnet_1_8", "--smoke", "--devices", "cpu"]
+    assert main([*args, "--run-dir", str(tmp_path / "taught")]) == 0
+    assert main(["export", f"poster:{run}", "--to", str(tmp_path / "card")]) == 0
+    assert "colours of half the size" in (tmp_path / "card/README.md").read_text()
+    assert load(tmp_path / "card").fingerprint == made.fingerprint
+
+
 def test_gray_files_go_all_the_way(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for split in ("train", "test"):
@@ -375,6 +400,8 @@ DIGITS = ["--data", "digits", "--ipc", "1"]
         (["--data", "digits", "--bytes", "50", "--labels", "learned"], "does not hold the learned labels"),
         (["--data", "digits", "--bytes", "50", "--labels", "learned", "--label-bits", "4"], "which take up to 50"),
         ([*DIGITS, "--bits", "3"], "--bits"),
+        ([*DIGITS, "--chroma", "half"], "--chroma half does nothing for a poster in gray"),
+        ([*DIGITS, "--chroma", "half", "--palette", "--channels", "3"], "--chroma half and --palette are two ways"),
         ([*DIGITS, "--label-bits", "1"], "--label-bits"),
         ([*DIGITS, "--grid", "3x3"], "--grid 3x3 has 9 places for 10 classes"),
         ([*DIGITS, "--grid", "ten"], "--grid ten is not understood"),

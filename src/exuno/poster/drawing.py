@@ -101,7 +101,7 @@ def shade(values: Tensor) -> Bytes:
 def samples(poster: Poster, count: int = 12, columns: int = 3, classes: int = 3) -> Image.Image:
     """Some patches, spread over the poster, as a network meets them, each with its most likely classes as bars, on a
     transparent ground."""
-    low, high = (torch.tensor(bound).view(-1, 1, 1) for bound in (poster.low, poster.high))
+    low, high = poster.bounds
     images, labels = poster.patches()
     chosen = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(np.int64)
     columns = min(columns, len(chosen))
@@ -194,6 +194,7 @@ def write_figures(folder: Path, poster: Poster, frames: Sequence[Path] = ()) -> 
     save_png(np.asarray(enlarged(poster.shown, LONGEST)), folder / "poster.png")
     caption = f"All that a network learns {poster.classes} classes from: {layout.size[1]} x {layout.size[0]} pixels, "
     caption += f"{poster.ipc:.3g} images per class, here enlarged. Each channel spans its own range of values."
+    caption += " Colours are stored at half the width and height." * (poster.chroma == "half")
     add("poster.png", "The poster", caption)
     if poster.whitening is not None:
         save_png(np.asarray(enlarged(unwhitened(poster), LONGEST)), folder / "unwhitened.png")

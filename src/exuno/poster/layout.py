@@ -3,7 +3,7 @@
 import math
 from fractions import Fraction
 
-from exuno.data.poster.layout import Layout, offsets
+from exuno.data.poster.layout import Layout, chroma_size, offsets
 from exuno.engine.errors import ExunoError
 from exuno.engine.ranges import require
 from exuno.poster.options import PosterConfig
@@ -20,7 +20,7 @@ def poster_size(config: PosterConfig, grid: Pair, image: Pair, classes: int, cha
         grid: classes (down, across).
         image: (h, w) of the images that networks see.
         classes: number of classes.
-        channels: of the poster, ``config.bits`` a pixel each unless it has a palette.
+        channels: of the poster.
 
     Raises:
         ExunoError: none or several budgets, or one that cannot be read or holds nothing.
@@ -43,19 +43,18 @@ def poster_size(config: PosterConfig, grid: Pair, image: Pair, classes: int, cha
 def _size_in_bytes(config: PosterConfig, budget: int, grid: Pair, image: Pair, classes: int, channels: int) -> Pair:
     """The size that fills what the labels leave. Their array depends on its aspect, so each length of one is tried."""
     colours = palette_bytes(config.bits, channels) if config.palette else 0
-    each = config.bits * (1 if config.palette else channels)
     if config.labels == "fixed":
-        least = colours + -(-each // 8)
+        least = colours + -(-config.bits * numbers(config, (1, 1), channels) // 8)
         require(budget >= least, "--bytes", budget, f"at least {least}")
-        return shape((budget - colours) * 8 // each, grid, image)
+        return _largest(config, budget - colours, grid, image, channels)
     lengths = sorted({math.prod(cells) for cells in _label_shapes(grid, classes, config.label_cells)})
     if config.labels == "shared":
         lengths = [classes]
     for length in lengths:
-        pixels = (budget - colours - label_bytes(length, classes, config.label_bits)) * 8 // each
-        if pixels < 1:
+        left = budget - colours - label_bytes(length, classes, config.label_bits)
+        size = _largest(config, left, grid, image, channels)
+        if size[1] < 1:
             break
-        size = shape(pixels, grid, image)
         if config.labels == "shared" or math.prod(label_shape(size, grid, classes, config.label_cells)) <= length:
             return size
     least = label_bytes(lengths[-1], classes, config.label_bits)
@@ -65,6 +64,22 @@ def _size_in_bytes(config: PosterConfig, budget: int, grid: Pair, image: Pair, c
         f"--bytes {budget} does not hold {what}",
         f"Give more --bytes or fewer {fewer}, or take --labels fixed, which take none.",
     )
+
+
+def _largest(config: PosterConfig, budget: int, grid: Pair, image: Pair, channels: int) -> Pair:
+    """The largest size whose numbers fit into so many bytes; at least 1 x 0."""
+    most = max(0, budget) * 8 // config.bits
+    pixels = most * 2 // 3 if config.chroma == "half" else most // numbers(config, (1, 1), channels)
+    while numbers(config, size := shape(pixels, grid, image), channels) > most:  # half the size is rounded up
+        pixels -= 1
+    return size
+
+
+def numbers(config: PosterConfig, size: Pair, channels: int) -> int:
+    """How many numbers of ``config.bits`` a poster of (H, W) stores, but for its palette."""
+    if config.chroma == "half":
+        return math.prod(size) + 2 * math.prod(chroma_size(size))
+    return math.prod(size) * (1 if config.palette else channels)
 
 
 def label_bytes(cells: int, classes: int, bits: int) -> int:
@@ -139,12 +154,16 @@ def plan(config: PosterConfig, image: Pair, classes: int, channels: int) -> Layo
             and ``area``; the rest follows.
         image: (h, w) of the images that networks see.
         classes: number of classes.
-        channels: of the poster, ``config.bits`` a pixel each unless it has a palette.
+        channels: of the poster.
 
     Raises:
         ExunoError: a value that cannot be read, none or several budgets, a poster too small for its classes or for
             one patch, patches or areas that do not fit or leave a class out.
     """
+    if config.chroma == "half" and channels != 3:
+        raise ExunoError(
+            "--chroma half does nothing for a poster in gray", "Leave it out, or give --channels 3 for one in colours."
+        )
     grid = class_grid(config.grid, classes)
     size = poster_size(config, grid, image, classes, channels)
     if size[0] < grid[0] or size[1] < grid[1]:

@@ -9,6 +9,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from exuno.data.poster.chroma import seen
 from exuno.data.poster.layout import Layout
 from exuno.data.poster.palette import rounded_by_palette
 from exuno.data.poster.patches import Canvas, array_labels, shared_labels
@@ -23,7 +24,8 @@ class Distiller(Method):
     """A poster that learns.
 
     Args:
-        start: the initial poster, float [C, H, W] of the distilled space.
+        start: the initial poster, float [C, H, W] of the distilled space, or its sheet, [1, H + h, 2w], of
+            exuno.data.poster.chroma.
         labels: fixed soft labels of the patches [P, K], or the initial label array [K, h, w] to learn.
         layout: geometry.
         algorithm: tells the outer loss.
@@ -31,6 +33,7 @@ class Distiller(Method):
         label_lr_scale: divides the learning rate of the labels.
         bits: of a pixel and of a learned label; below 8 and 16 each step sees them rounded.
         palette: pixels are numbers of a palette, which each step sees.
+        sheet: ``start`` is one: colours have half the size, and each step sees them enlarged.
         order: of learned labels that belong to classes, [K, 1, K], the class at each place of the grid; None where they
             belong to cells.
     """
@@ -55,10 +58,12 @@ class Distiller(Method):
         bits: tuple[int, int] = (8, 16),
         palette: bool = False,
         order: NDArray[np.int64] | None = None,
+        sheet: bool = False,
     ) -> None:
         super().__init__()
         self.algorithm, self.context, self.canvas = algorithm, context, Canvas(layout)
         self.label_lr_scale, self.bits, self.palette, self.order = label_lr_scale, bits, palette, order
+        self.sheet = sheet
         self.pixels = nn.Parameter(start.clone())
         if labels.ndim == 3:
             self.labels = nn.Parameter(labels.clone())
@@ -107,6 +112,8 @@ class Distiller(Method):
 
     def seen_pixels(self) -> Tensor:
         """The poster that a step sees, [C, H, W]. At 8 bits a channel as it is: rounding that fine changes nothing."""
+        if self.sheet:
+            return seen(self.pixels, self.canvas.layout.size, self.bits[0])
         if self.palette:
             return rounded_by_palette(self.pixels, self.bits[0])
         return rounded(self.pixels, self.bits[0]) if self.bits[0] < 8 else self.pixels

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from exuno.data import rng
 from exuno.data.images.resize import resize
+from exuno.data.poster.chroma import sheet_of
 from exuno.data.poster.layout import Layout, offsets
 from exuno.data.poster.patches import fixed_labels
 from exuno.engine.errors import ExunoError
@@ -111,14 +112,15 @@ def order_of(config: PosterConfig, layout: Layout, sets: Sets) -> NDArray[np.int
 
 
 def first_poster(config: PosterConfig, layout: Layout, order: NDArray[np.int64], sets: Sets) -> Tensor:
-    """The initial poster, float32 [C, H, W] of the distilled space."""
+    """The initial poster, float32 [C, H, W] of the distilled space, or its sheet where colours have half the size."""
     images, labels = sets.train
     classes, channels, seed = sets.source.num_classes, images.shape[1], config.run.seed
     if config.init == "noise":
         areas = noise_areas(seed, classes, channels, layout.area)
     else:
         areas = resize(one_of_each(images, labels, classes, seed), layout.area)
-    return faded(areas[torch.from_numpy(order.ravel())], layout).float()
+    poster = faded(areas[torch.from_numpy(order.ravel())], layout).float()
+    return sheet_of(poster) if config.chroma == "half" else poster
 
 
 def one_of_each(images: Tensor, labels: Tensor, classes: int, seed: int) -> Tensor:

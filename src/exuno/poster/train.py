@@ -13,6 +13,7 @@ from torch import Tensor
 from exuno.data.batches import batches
 from exuno.data.holdout import check as check_holdout
 from exuno.data.holdout import lineage_of
+from exuno.data.poster.chroma import quantise_sheet
 from exuno.data.poster.format import SUFFIX, Poster, save
 from exuno.data.poster.layout import Layout
 from exuno.data.poster.palette import quantise_by_palette
@@ -99,6 +100,10 @@ def check(config: PosterConfig) -> None:
     require(min(proof.steps, default=0) >= 1, "--eval.steps", " ".join(map(str, proof.steps)), "numbers from 1")
     if config.zca_from != "data" and not config.zca:
         raise ExunoError(f"--zca-from {config.zca_from} does nothing without --zca", "Add --zca, or leave it out.")
+    if config.chroma == "half" and config.palette:
+        raise ExunoError(
+            "--chroma half and --palette are two ways to store colours", "Give one of them; a palette has no chroma."
+        )
     check_optim(config.optim)
     check_run(config.run, double=True)
     if config.run.sync_batchnorm:
@@ -129,6 +134,8 @@ class Setup:
         if config.palette:
             rounded, palette = quantise_by_palette(pixels, config.bits)
             low, high = (tuple(bound.astype(float).tolist()) for bound in (palette.min(0), palette.max(0)))
+        elif config.chroma == "half":
+            palette, (rounded, low, high) = None, quantise_sheet(pixels, self.layout.size, config.bits)
         else:
             palette, (rounded, low, high) = None, quantise(pixels, config.bits)
         recipe = Recipe(config.model, config.inner, steps or max(config.eval.steps), config.eval.steps)
@@ -150,6 +157,7 @@ class Setup:
             label_bits=config.label_bits if labels.ndim == 3 else 16,
             palette=palette,
             label_sharing="classes" if config.labels == "shared" else "cells",
+            chroma=config.chroma,
             protocol=recipe.to_dict(),
             lineage={"seed": config.run.seed, "algorithm": config.algorithm}
             | lineage_of(config.held)
@@ -181,7 +189,8 @@ def method_of(setup: Setup, start: Tensor, labels: Tensor, algorithm: Algorithm)
     bits = config.bits, config.label_bits
     order = setup.order if config.labels == "shared" else None
     context, scale = setup.context, config.label_lr_scale
-    return Distiller(start, labels, setup.layout, algorithm, context, scale, bits, config.palette, order)
+    half = config.chroma == "half"
+    return Distiller(start, labels, setup.layout, algorithm, context, scale, bits, config.palette, order, half)
 
 
 def check_shares(config: PosterConfig, processes: int) -> None:

@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from exuno.data.poster.check import MOST, check
+from exuno.data.poster.chroma import restored_sheet, used
 from exuno.data.poster.layout import Layout
 from exuno.data.poster.palette import painted
 from exuno.data.poster.patches import Canvas, array_labels, fixed_labels, shared_labels
 from exuno.data.poster.picture import picture, png
-from exuno.data.poster.quantisation import packed, top, unpacked
+from exuno.data.poster.quantisation import packed, restored, top, unpacked
 from exuno.data.poster.whitening import Whitening, by_spectrum
 from exuno.engine.documents import read_text
 from exuno.engine.errors import ExunoError
@@ -33,9 +34,10 @@ from exuno.engine.files import atomic_folder
 
 FORMULA = 1 << 14
 """Numbers in an image whose whitening is computed by a formula; the matrix of this many has a gigabyte."""
-VERSION = 3
+VERSION = 4
 """Of the format; what reads it refuses newer ones. A poster of 8-bit pixels and 16-bit labels is of version 1, one
-without a palette, labels of classes and whitening by a formula of version 2 at most."""
+without a palette, labels of classes and whitening by a formula of version 2 at most, one whose colours have the size of
+its light of version 3 at most."""
 SUFFIX = ".poster"
 
 
@@ -48,9 +50,11 @@ class Poster:
     """
 
     pixels: NDArray[np.uint8]
-    """[C, H, W], multiples of 255 / (2^bits - 1); with a palette numbers of its colours, times that, [1, H, W]."""
+    """[C, H, W], multiples of 255 / (2^bits - 1); with a palette numbers of its colours, times that, [1, H, W]; with
+    colours of half the size the sheet of exuno.data.poster.chroma."""
     low: tuple[float, ...]
-    """Value of pixel 0, of each channel, in the space in which it was distilled: normalised or whitened."""
+    """Value of pixel 0, of each channel (or plane: light and two colours), in the space in which it was distilled:
+    normalised or whitened."""
     high: tuple[float, ...]
     """Value of pixel 255, of each channel."""
     layout: Layout
@@ -78,6 +82,8 @@ class Poster:
     label_sharing: Literal["cells", "classes"] = "cells"
     """What a learned label belongs to: a cell of an array that is cropped in step with the patches, or a class, whose
     labels, [K, 1, K], are mixed by the shares of the class areas in a patch."""
+    chroma: Literal["full", "half"] = "full"
+    """Width and height of the colours: those of the light, or half of them; see exuno.data.poster.chroma."""
     protocol: Mapping[str, Any] = field(default_factory=dict)
     """How a network learns from it: network, optimizer, batch, augmentation, steps."""
     lineage: Mapping[str, Any] = field(default_factory=dict)
@@ -94,6 +100,8 @@ class Poster:
     @property
     def channels(self) -> int:
         """C, channels of the images that networks see."""
+        if self.chroma == "half":
+            return 3
         return len(self.pixels) if self.palette is None else self.palette.shape[1]
 
     @property
@@ -106,13 +114,24 @@ class Poster:
         """The poster in the space in which it was distilled: float32 [C, H, W]."""
         if self.palette is not None:
             return painted(torch.from_numpy(self.palette).float(), torch.from_numpy(self.levels[0]).long()).contiguous()
-        low, high = (np.array(bound)[:, None, None] for bound in (self.low, self.high))
-        return torch.from_numpy((low + self.pixels / 255 * (high - low)).astype(np.float32))
+        if self.chroma == "half":
+            return restored_sheet(self.pixels, self.layout.size, self.low, self.high)
+        return restored(self.pixels, self.low, self.high)
 
     @property
     def levels(self) -> NDArray[np.uint8]:
-        """The pixels as numbers below 2^bits, [C, H, W]."""
-        return self.pixels // (255 // top(self.bits))
+        """The pixels as numbers below 2^bits: [C, H, W], or all that are stored, [N], of planes of two sizes."""
+        levels = self.pixels // (255 // top(self.bits))
+        return used(levels, self.layout.size) if self.chroma == "half" else levels
+
+    @property
+    def bounds(self) -> tuple[Tensor, Tensor]:
+        """The values that are shown as 0 and as 255, each float32 [C, 1, 1]."""
+        if self.chroma == "half":
+            values = self.values
+            return values.amin((1, 2), keepdim=True), values.amax((1, 2), keepdim=True)
+        low, high = (torch.tensor(bound).view(-1, 1, 1) for bound in (self.low, self.high))
+        return low, high
 
     @property
     def colours(self) -> NDArray[np.uint8] | None:
@@ -125,6 +144,9 @@ class Poster:
     @property
     def shown(self) -> NDArray[np.uint8]:
         """The poster as a picture, [C, H, W]."""
+        if self.chroma == "half":
+            low, high = self.bounds
+            return ((self.values - low) / (high - low).clamp(min=1e-30) * 255).round().to(torch.uint8).numpy()
         colours = self.colours
         return self.pixels if colours is None else colours[self.levels[0]].transpose(2, 0, 1)
 
@@ -172,12 +194,14 @@ def save(poster: Poster, path: Path) -> Path:
     new = {} if poster.palette is None else {"palette": poster.palette.astype(np.float64).tolist()}
     if poster.label_sharing != "cells":
         new["label_sharing"] = poster.label_sharing
+    if poster.chroma != "full":
+        new["chroma"] = poster.chroma
     stored = poster.whitening
     if stored is not None and stored.formula:
         new["whitening"], stored = "spectrum", None
     content = {
         "format": "exuno poster",
-        "version": VERSION if new else 2 if few else 1,
+        "version": VERSION if "chroma" in new else 3 if new else 2 if few else 1,
         "sha256": poster.fingerprint,
         "layout": asdict(poster.layout),
         "order": poster.order.tolist(),
@@ -234,7 +258,8 @@ def read(path: Path) -> Poster:
         palette = None if content.get("palette") is None else read_palette(content["palette"])
         pixels = picture(folder / "poster.png", None if palette is None else bits)
         layout = Layout(**{name: pair(sides) for name, sides in content["layout"].items()})
-        channels = len(pixels) if palette is None else palette.shape[1]
+        chroma = content.get("chroma", "full")
+        channels = 3 if chroma == "half" else len(pixels) if palette is None else palette.shape[1]
         labels = whitening = None
         if content["learned_labels"]:
             labels = tensor(folder / "labels.safetensors", "labels")
@@ -261,6 +286,7 @@ def read(path: Path) -> Poster:
             label_bits=label_bits,
             palette=palette,
             label_sharing=content.get("label_sharing", "cells"),
+            chroma=chroma,
             protocol=dict(content["protocol"]),
             lineage=dict(content["lineage"]),
         )

@@ -6,6 +6,7 @@ nothing by it, one of several cells takes them as equally strong.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -41,6 +42,12 @@ def quantise(values: Tensor, bits: int = 8) -> tuple[NDArray[np.uint8], tuple[fl
     levels, low, high = _levels(values, bits)
     pixels = (levels * (255 // top(bits))).to(torch.uint8).numpy()
     return pixels, tuple(low.ravel().tolist()), tuple(high.ravel().tolist())
+
+
+def restored(pixels: NDArray[np.uint8], low: Sequence[float], high: Sequence[float]) -> Tensor:
+    """What :func:`quantise` rounded: float32 [C, H, W], ``low`` where a pixel is 0 and ``high`` where it is 255."""
+    bounds = np.array(low)[:, None, None], np.array(high)[:, None, None]
+    return torch.from_numpy((bounds[0] + pixels / 255 * (bounds[1] - bounds[0])).astype(np.float32))
 
 
 def rounded(values: Tensor, bits: int) -> Tensor:
