@@ -47,7 +47,7 @@ def half(make: Make, size: tuple[int, int] = (15, 19), bits: int = 4, seed: int 
 
 
 @settings(max_examples=40, deadline=None)
-@given(SIDES, SIDES, BITS, st.integers(0, 100))
+@given(height=SIDES, width=SIDES, bits=BITS, seed=st.integers(0, 100))
 def test_saved_and_read_it_is_the_same_poster(height: int, width: int, bits: int, seed: int, tiny_poster: Make) -> None:
     poster = half(tiny_poster, (height, width), bits, seed)
     with TemporaryDirectory() as folder:

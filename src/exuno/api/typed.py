@@ -210,6 +210,7 @@ class PosterKeywords(HoldoutKeywords, RunOptionsKeywords, total=False):
     bits: Literal[2, 4, 8]
     channels: Literal[1, 3] | None
     palette: bool
+    chroma: Literal["full", "half"]
     grid: str | Path | Outcome | None
     patch: int | None
     patches: str | Path | Outcome | None
