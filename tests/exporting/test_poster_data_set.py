@@ -13,6 +13,7 @@ import yaml
 
 from exuno.cli import main
 from exuno.data.open import open_data
+from exuno.data.poster.chroma import quantise_sheet, sheet_of
 from exuno.data.poster.format import save
 
 datasets: Any = pytest.importorskip("datasets", reason="datasets is not installed")
@@ -62,6 +63,16 @@ def close_to(poster: Any, folder: Path) -> None:
 def test_a_poster_folder_loads(whitened: bool, tiny_poster: Callable, tmp_path: Path) -> None:
     poster = tiny_poster(whitened=whitened, learned=True)
     close_to(poster, exported(poster, tmp_path))
+
+
+def test_colours_of_half_the_size_are_columns_like_others(tiny_poster: Callable, tmp_path: Path) -> None:
+    sheet = sheet_of(torch.from_numpy(np.random.default_rng(0).normal(size=(3, 16, 20))))
+    pixels, low, high = quantise_sheet(sheet, (16, 20), 4)
+    stats = {"mean": (0.5,) * 3, "std": (0.2,) * 3}
+    poster = tiny_poster(pixels=pixels, low=low, high=high, bits=4, chroma="half", **stats)
+    rows = datasets.load_dataset(str(exported(poster, tmp_path)), split="train").with_format("numpy")[:]
+    np.testing.assert_allclose(rows["values"], poster.patches()[0] * 0.2 + 0.5, atol=1e-6)
+    assert rows["image"].shape == (12, 8, 8, 3)
 
 
 def test_exuno_reads_it_as_a_data_set_of_others(tiny_poster: Callable, tmp_path: Path) -> None:

@@ -116,8 +116,8 @@ class PosterConfig:
     """Pixels are numbers of 2^bits colours that all share, counted in --bytes, in the place of levels of each channel:
     one number for all channels."""
     chroma: Literal["full", "half"] = "full"
-    """Width and height of the colours: those of the light, or half of them, so that a pixel takes 1.5 numbers in the
-    place of 3."""
+    """Width and height of the colours: those of the light (full), or half of them (half), so that a pixel takes 1.5
+    numbers in the place of 3."""
     grid: str | None = None
     """Classes as COLUMNSxROWS; default: the most nearly square one."""
     patch: int | None = None

@@ -26,11 +26,7 @@ def check(poster: "Poster") -> None:
         raise wrong(f"its pixels are not of {poster.bits} bits")
     check_palette(poster)
     check_layout(layout, poster.channels)
-    height, width = check_chroma(poster)
-    if shape[1:] != (height, width):
-        raise wrong(f"the picture has {shape[2]}x{shape[1]} pixels, the layout {width}x{height}")
-    if (poster.pixels[:, : layout.size[0], layout.size[1] :]).any():
-        raise wrong("the column beside the light is not empty")
+    check_picture(poster)
     for name in ("low", "high", "mean", "std"):
         check_numbers(name, getattr(poster, name), poster.channels)
     if any(low > high for low, high in zip(poster.low, poster.high, strict=True)) or min(poster.std) <= 0:
@@ -58,17 +54,20 @@ def check_palette(poster: "Poster") -> None:
         raise wrong(f"its pixels are numbers of a palette in {len(poster.pixels)} channels, not in one")
 
 
-def check_chroma(poster: "Poster") -> tuple[int, int]:
-    """(H, W) of the picture that a poster should have. Raises ExunoError for colours of another size than can be."""
-    (height, width), chroma = poster.layout.size, poster.chroma
-    if chroma not in ("full", "half"):
-        raise wrong(f"its colours have the size '{chroma}', which is neither full nor half")
-    if chroma == "full":
-        return height, width
-    if poster.palette is not None or len(poster.pixels) != 1:
-        raise wrong("colours of half the size are planes below the light, without a palette or channels beside them")
-    half = chroma_size(poster.layout.size)
-    return height + half[0], 2 * half[1]
+def check_picture(poster: "Poster") -> None:
+    """Raises ExunoError for a picture of another size than that of the layout, or of its light and colours."""
+    size, (channels, *found) = poster.layout.size, poster.pixels.shape
+    if poster.chroma not in ("full", "half"):
+        raise wrong(f"its colours have the size '{poster.chroma}', which is neither full nor half")
+    height, width = size
+    if poster.chroma == "half":
+        if poster.palette is not None or channels != 1:
+            raise wrong("colours of half the size are planes below the light, without a palette or other channels")
+        height, width = height + chroma_size(size)[0], 2 * chroma_size(size)[1]
+    if found != [height, width]:
+        raise wrong(f"the picture has {found[1]}x{found[0]} pixels, the layout {width}x{height}")
+    if poster.pixels[:, : size[0], size[1] :].any():
+        raise wrong("the column beside the light is not empty")
 
 
 def check_layout(layout: Layout, channels: int) -> None:
