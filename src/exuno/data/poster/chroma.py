@@ -24,7 +24,7 @@ Pair = tuple[int, int]
 def sheet_of(values: Tensor) -> Tensor:
     """The sheet [1, H + h, 2w] of a poster [3, H, W]: colours are means of 2 x 2 pixels, at an odd edge of fewer."""
     turned = torch.tensordot(_axes(values.device, values.dtype), values, 1)
-    return joined(turned[:1], functional.avg_pool2d(turned[1:], 2, ceil_mode=True, count_include_pad=False))
+    return joined(turned[:1], functional.avg_pool2d(turned[1:], 2, ceil_mode=True))
 
 
 def joined(light: Tensor, colours: Tensor) -> Tensor:
