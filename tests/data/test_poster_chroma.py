@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.nn import functional
 
-from exuno.data.poster.chroma import coloured, planes, quantise_sheet, seen, sheet_of
+from exuno.data.poster.chroma import coloured, planes, quantise_sheet, restored_sheet, seen, sheet_of
 from exuno.data.poster.format import Poster, load, save
 from exuno.data.poster.layout import Layout
 from exuno.data.poster.ledger import byte_breakdown
@@ -58,6 +58,9 @@ def test_saved_and_read_it_is_the_same_poster(height: int, width: int, bits: int
     assert found.fingerprint == poster.fingerprint
     assert (found.chroma, found.channels) == ("half", 3)
     assert torch.equal(found.values, poster.values)
+    if bits < 8:
+        shown = seen(sheet_of(values_of((height, width), seed)), (height, width), bits)
+        torch.testing.assert_close(found.values, shown, atol=1e-5, rtol=0)
     assert found.patches()[0].shape == (1, 3, 2, 2)
     assert found.shown.shape == found.values.shape == (3, height, width)
     numbers = height * width + 2 * ((height + 1) // 2) * ((width + 1) // 2)
@@ -74,12 +77,10 @@ def test_a_step_sees_the_poster_that_is_stored(size: tuple[int, int]) -> None:
         gradients.append(torch.autograd.grad((shown * weight).sum(), sheet)[0])
         pixels, low, high = quantise_sheet(sheet, size, bits)
         assert len(np.unique(planes(torch.from_numpy(pixels), size)[1][0])) <= 1 << bits
-        light, colours = planes(torch.from_numpy(pixels).double() / 255, size)
-        low, high = (torch.tensor(bound, dtype=torch.float64)[:, None, None] for bound in (low, high))
-        stored = coloured(low[:1] + light * (high - low)[:1], low[1:] + colours * (high - low)[1:])
+        stored = restored_sheet(pixels, size, low, high)
         # At 8 bits a step sees no rounding: half a level of each plane, as each channel takes it.
-        slack = 0.0 if bits < 8 else float((np.abs(OPPONENTS.T) @ (high - low).flatten().numpy() / 510).max())
-        torch.testing.assert_close(shown.detach(), stored.float(), atol=slack + 1e-5, rtol=0)
+        slack = 0.0 if bits < 8 else float((np.abs(OPPONENTS.T) @ np.subtract(high, low) / 510).max())
+        torch.testing.assert_close(shown.detach(), stored, atol=slack + 1e-5, rtol=0)
         if bits < 8:
             assert (shown - seen(sheet, size, 8)).abs().max() > 0.01
     assert all(torch.equal(each, gradients[0]) for each in gradients[1:])  # straight through the rounding
