@@ -55,7 +55,10 @@ def test_a_value_becomes_the_nearest_level_and_levels_stay(values: np.ndarray, b
     np.testing.assert_allclose(np.abs(back - values), distance.min(0), atol=1e-4)
     again, *bounds = quantise(torch.from_numpy(back), bits)
     anew = np.array(bounds[0])[:, None, None] + again / 255 * np.subtract(bounds[1], bounds[0])[:, None, None]
-    np.testing.assert_allclose(anew, back, atol=1e-4)
+    both = (pixels.min((1, 2)) == 0) & (
+        pixels.max((1, 2)) == 255
+    )  # else the range is fitted anew, to what is left of it
+    np.testing.assert_allclose(anew[both], back[both], atol=1e-4)
 
 
 @pytest.mark.parametrize(("bits", "least"), [(2, 0.119), (4, 0.0116)])

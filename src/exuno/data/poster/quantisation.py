@@ -97,7 +97,8 @@ def fitted(values: Tensor, low: Tensor, high: Tensor, bits: int) -> tuple[Tensor
     """The range of each channel at which evenly spaced levels lie nearest to its values in the least squares.
 
     Lloyd's algorithm: values take the nearest level, then the best straight line through level and value makes new
-    levels. It starts from all that the channel spans, so values that lie on levels keep them.
+    levels. It starts from all that the channel spans, so values that lie on levels, the first and the last among them,
+    keep them.
 
     Args:
         values: float [C, H, W].
