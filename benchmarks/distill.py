@@ -2,18 +2,20 @@
 
 All sides train the same student from the same teacher on the same batches in memory, T = 8, Adam, in one process and in
 turn. The bare loop and ``fit`` use exuno's frozen teacher; torchdistill gets the plain networks, as its users would
-give them. ``fit`` pays for its logs, its clock and a checkpoint at the end; the last row adds the live patches and
-the
+give them. ``fit`` pays for its logs, its clock and a checkpoint at the end; the last row adds the live patches and the
 loader.
 
     make bench, or: uv sync --group bench; .venv/bin/python benchmarks/distill.py
 """
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command line does; for all sides
 
 import torch
 from torch import Tensor
