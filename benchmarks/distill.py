@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command line does; for all sides
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # for all sides; the command line does nearly so
 
 import torch
 from torch import Tensor

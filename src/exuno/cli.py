@@ -48,9 +48,10 @@ def main(args: Sequence[str] | None = None) -> int:
             print(script(args[1] if len(args) > 1 else ""), end="")
         else:
             _stand_somewhere()
-            # Threads that wait for each other sleep. To spin, the default, gains nothing that was measured, and beside
-            # other programs takes a training to a third of its speed. Read when torch is imported.
-            os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+            # Threads that wait for each other sleep after some microseconds. To spin for milliseconds, the default of
+            # GNU's OpenMP, gains nothing that was measured, and beside other programs a training has half its speed.
+            # Read when torch is imported.
+            os.environ.setdefault("GOMP_SPINCOUNT", "1000")
             with listening():
                 run_verb(args)
     except BrokenPipeError:

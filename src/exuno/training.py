@@ -15,7 +15,7 @@ from exuno.data.loader import Loader, Source
 from exuno.engine import session
 from exuno.engine.check import check_augment, check_optim, check_run
 from exuno.engine.devices import make_accelerator
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import ExunoError, tell
 from exuno.engine.launch import wanted
 from exuno.engine.loop import Batches
 from exuno.engine.method import Method
@@ -102,6 +102,7 @@ def run_training(
                 train(replace(config, run=run.options), run)  # pyright: ignore[reportArgumentType]
         else:
             run.verify()
+            tell(f"{run.dir} was finished before; nothing is trained again.")
     except ExunoError:
         run.forget()
         raise
@@ -143,7 +144,7 @@ class Stepping(Protocol):
 def tell_cost(
     make: Callable[[], Method], batches: Batches, samples: float, config: Stepping, accelerator: Accelerator
 ) -> None:
-    """Says, on a GPU, how long a training of so many ``samples`` would take there: see ``engine.probe.tell_rate``."""
+    """Says how long a training of so many ``samples`` would take here: see ``engine.probe.tell_rate``."""
     share = config.batch_size // accelerator.num_processes
     tell_rate(make, batches, share, samples, config.optim, config.run, accelerator)
 

@@ -157,6 +157,20 @@ def test_a_network_learns_from_a_poster(tmp_path: Path, tiny_poster: Make) -> No
     assert json.loads((tmp_path / "run/result.json").read_text())["metrics"]["model/top1"] > 0.5
 
 
+def test_who_has_a_poster_and_not_its_data_names_others_to_test_on(tmp_path: Path, tiny_poster: Make) -> None:
+    spec = f"poster:{save(tiny_poster(data='npz:gone.npz'), tmp_path / 'gone.poster')}"
+    parts = {"test_images": np.zeros((10, 8, 8), np.uint8), "test_labels": np.arange(10)}
+    np.savez(tmp_path / "mine.npz", **parts)
+    mine = f"{spec}?test=npz:{tmp_path / 'mine.npz'}"
+    assert len(open_data(mine)) == len(open_data(spec))
+    assert len(open_data(mine, "test")) == 10
+    with pytest.raises(ExunoError, match=r"is tested on npz:other\.npz: there is no file") as told:
+        open_data(f"{spec}?test=npz:other.npz", "test")
+    assert "?test=" not in told.value.todo
+    args = ["teach", "--model", "exuno:convnet_1_8", "--data", mine, "--smoke", "--devices", "cpu"]
+    assert main([*args, "--run-dir", str(tmp_path / "run")]) == 0
+
+
 def test_mistakes(white: Path, plain: Path, tmp_path: Path, tiny_poster: Make, capsys: Any) -> None:
     with pytest.raises(ExunoError, match="Did you mean poster:"):
         open_data(str(plain))
@@ -164,8 +178,11 @@ def test_mistakes(white: Path, plain: Path, tmp_path: Path, tiny_poster: Make, c
         open_data("poster:nowhere.poster")
     gone = save(tiny_poster(data="npz:gone.npz"), tmp_path / "gone.poster")
     assert len(open_data(f"poster:{gone}")) == 12
-    with pytest.raises(ExunoError, match=r"is tested on npz:gone\.npz: there is no file"):
+    with pytest.raises(ExunoError, match=r"is tested on npz:gone\.npz: there is no file") as told:
         open_data(f"poster:{gone}", "test")
+    assert told.value.todo.endswith(f"poster:{gone}?test=SPEC.")
+    assert main(["eval", f"poster:{gone}"]) == 2
+    assert "Or name others by --data." in capsys.readouterr().err
     np.savez(tmp_path / "few.npz", test_images=np.zeros((4, 8, 8), np.uint8), test_labels=np.arange(4))
     few = save(tiny_poster(data=f"npz:{tmp_path / 'few.npz'}"), tmp_path / "few.poster")
     with pytest.raises(ExunoError, match=r"has 4 classes and .*few\.poster, which was distilled from it, 10"):

@@ -44,11 +44,12 @@ def whole(tmp_path_factory) -> Path:
 
 def test_the_rest_finishes_and_the_table_says_which_failed_and_why(whole, capsys):
     result = json.loads((whole / "result.json").read_text())
-    table, changes, failed = result["tables"]
+    table, changes, across, failed = result["tables"]
     assert [row[0] for row in table["rows"]] == ["teach", "temperature = 1", "temperature = -3", "temperature = 2"]
     assert table["rows"][2][1:] == ["failed / failed", "failed / failed"]
     assert float(table["rows"][0][1].split()[0]) > 30
     assert changes["title"] == "Results: change from temperature = 1"
+    assert across["title"].startswith("Results: change from ")
     assert len(failed["rows"]) == len(result["failures"]) == 2
     assert all("--loss.temperature is -3" in why for _, why in failed["rows"])
     assert len(rows(whole)) == 8

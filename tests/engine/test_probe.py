@@ -41,7 +41,7 @@ def test_steps_are_timed_after_some_that_are_not(monkeypatch: pytest.MonkeyPatch
     times = iter(range(100))
     monkeypatch.setattr(probe.time, "perf_counter", lambda: next(times) / 4)
     rate = samples_per_second(method, batch, Optim(), OPTIONS, make_accelerator(OPTIONS))
-    assert method.seen == [7] * (WARM + 1 + 3)  # looked at the clock after 1/4, 2/4, 3/4 and 1 second
+    assert method.seen == [7] * (1 + 3)  # looked at the clock after 1/4, 2/4, 3/4 and 1 second
     assert rate == pytest.approx(3 * 7 / 1.25)
 
 
@@ -57,11 +57,27 @@ def test_a_batch_is_enlarged_by_repeating_it() -> None:
     assert enlarged({"labels": torch.arange(3)}, 7)["labels"].tolist() == [0, 1, 2, 0, 1, 2, 0]
 
 
-def test_what_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_on_a_processor_a_batch_grows_until_it_tells(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+
+    def rate(method: Counted, batch: Batch, *rest: object) -> float:
+        asked.append((len(batch["images"]), rest[-1]))
+        return 40.0
+
+    monkeypatch.setattr(probe, "samples_per_second", rate)
     accelerator = make_accelerator(OPTIONS)
+    tell_rate(Counted, Batches(), 64, 7200.0, Optim(), OPTIONS, accelerator)
+    assert asked == [(4, 0.0), (16, 0.0)]  # of which a step takes 0.4 s
+    assert capsys.readouterr().out == "# 40 samples/s in a probe of its steps on cpu: about 3:00\n"
+    asked.clear()
+    tell_rate(Counted, Batches(), 6, 7200.0, Optim(), OPTIONS, accelerator)
+    assert asked == [(4, 0.0), (6, 0.0)]
+
+
+def test_what_is_told_on_a_gpu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     rest = (Batches(), 6, 7200.0, Optim(), OPTIONS)
-    tell_rate(Counted, *rest, accelerator)
-    assert not capsys.readouterr().out  # nothing is measured on a processor
 
     class Gpu:
         device = torch.device("cuda")

@@ -24,7 +24,7 @@ def test_execution_seed_and_budget_leave_it_comparable() -> None:
 
 def test_another_model_or_data_is_not_what_was_published() -> None:
     about = about_of(PRESET, {**STATED, "data": "cifar100", "batch_size": 7}, STATED)
-    assert about == {"paper": "A paper", "summary": "one, but for its data (cifar100), batch size"}
+    assert about == {"paper": "A paper", "summary": "one with other data (cifar100), batch size"}
 
 
 def test_the_file_of_a_run_without_a_preset_says_nothing_of_another() -> None:

@@ -202,6 +202,8 @@ def test_mismatches_are_named(tmp_path: Path) -> None:
         ("run:{0}", "Give the folder of a finished run"),
         ("run:{0}/nowhere", "no run directory"),
         ("run:{0}/begun", "the run is unfinished"),
+        ("run:{0}/measured", "is finished, and made no model. Give the folder of a run that trains"),
+        ("run:{0}/distilled", "made no model. It made a poster: give poster:"),
         ("exuno:resnet20", "without weights"),
         ("hf-hub:resnet", "no repository"),
     ],
@@ -212,6 +214,10 @@ def test_specs_that_do_not_load(spec: str, told: str, tmp_path: Path) -> None:
     torch.save(small().net.state_dict(), tmp_path / "resnet.pt")
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun/config.yaml").write_text("")
+    for name in ("measured", "distilled"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text("{}")
+    (tmp_path / "distilled/distilled.poster").mkdir()
     with pytest.raises(ExunoError, match=told):
         load_model(spec.format(tmp_path), pretrained=True)
 

@@ -65,12 +65,26 @@ def test_what_is_missing_is_told():
 
 
 def test_changes_are_paired_by_seed():
-    a, _ = (changes(table, LAYOUT) for table in layout_tables(measured(), LAYOUT))
-    assert a is not None
-    assert a["title"] == "student = a: change from T = 1"
+    (down, across), _ = (changes(table, LAYOUT) for table in layout_tables(measured(), LAYOUT))
+    assert down["title"] == "student = a: change from T = 1"
+    assert down["head"] == ["", "smooth = 0", "smooth = 0.1"]
     # The seeds differ by 2 points, the difference between temperatures by nothing: paired, it has no spread.
-    assert a["rows"] == [["T = 3", "-4.00 ± 0.00", "-24.00 ± 0.00"]]
-    assert changes(layout_tables(measured(), Layout((), None, SMOOTH, ("top1",)))[0], LAYOUT) is None
+    assert down["rows"] == [["T = 3", "-4.00 ± 0.00", "-24.00 ± 0.00"]]
+    assert across["title"] == "student = a: change from smooth = 0"
+    assert across["head"] == ["", "smooth = 0.1"]
+    assert across["rows"] == [["teach", "+10.00 ± 0.00"], ["T = 1", "+10.00 ± 0.00"], ["T = 3", "-10.00 ± 0.00"]]
+
+
+def test_changes_without_rows_or_columns():
+    only_columns, only_rows = Layout((), None, SMOOTH, ("top1",)), Layout((), T, None, ("top1",))
+    [across] = changes(layout_tables(measured(), only_columns)[0], only_columns)
+    assert across["title"] == "Results: change from smooth = 0"
+    table = layout_tables(measured(), only_rows)[0]
+    assert contents(table, only_rows)["head"] == ["", "top1"]
+    [down] = changes(table, only_rows)
+    assert down["head"] == ["", "top1"]
+    neither = Layout((), None, None, ("top1",))
+    assert changes(layout_tables(measured(), neither)[0], neither) == []
 
 
 def test_the_chart_has_a_line_for_each_column():

@@ -15,6 +15,9 @@ from exuno.engine.progress import clock
 from exuno.engine.training import Step, recorder_for
 
 SECONDS = 1.0
+FEW, ENOUGH = 4, 0.25
+"""Samples of the first step on a processor, and seconds of a step that tells the rate; a shorter one is repeated with
+four times as many. What a sample takes there hardly depends on the batch, but for small networks."""
 
 
 class Loads(Protocol):
@@ -32,8 +35,7 @@ def tell_rate(
     options: RunOptions,
     accelerator: Accelerator,
 ) -> None:
-    """Prints how long a training would take on the GPU at hand; nothing on a processor, where one step may take longer
-    than the answer is worth, and nothing that memory does not hold.
+    """Prints how long a training would take on the device at hand; nothing that a GPU's memory does not hold.
 
     Args:
         make: the method; it is spoilt.
@@ -44,11 +46,13 @@ def tell_rate(
         options: how the run is executed.
         accelerator: devices and precision.
     """
-    if accelerator.device.type == "cpu":
-        return
-    batch = enlarged(next(iter(batches.epoch(0))), batch_size)
+    batch, on_cpu = next(iter(batches.epoch(0))), accelerator.device.type == "cpu"
+    count, seconds = (min(FEW, batch_size), 0.0) if on_cpu else (batch_size, SECONDS)
     try:
-        rate = samples_per_second(make(), batch, optim, options, accelerator)
+        rate = samples_per_second(make(), enlarged(batch, count), optim, options, accelerator, seconds)
+        while count < batch_size and count < rate * ENOUGH:
+            count = min(4 * count, batch_size)
+            rate = samples_per_second(make(), enlarged(batch, count), optim, options, accelerator, seconds)
     except torch.OutOfMemoryError:
         print(f"# the memory of {accelerator.device} does not hold a batch of {batch_size}")
         return
@@ -79,6 +83,7 @@ def samples_per_second(
     step = Step(method, module.train(), wrapped, rates, optim, accelerator)
     steps = Replay(step, Recordings(recorder, lambda line: None), device, step.clear)
     there = {name: x.to(device) for name, x in batch.items()}
+    warm = WARM if recorder is not None or device.type != "cpu" else 0
 
     def once(number: int) -> None:
         at = TrainState(number, 2**20, 2**20)
@@ -87,12 +92,12 @@ def samples_per_second(
         rates.place(numbers)
         steps(there, numbers)
 
-    for number in range(WARM + 1):
+    for number in range(warm + 1):
         once(number)
     step.loss.item()  # all is done
     done, started = 0, time.perf_counter()
     while (spent := time.perf_counter() - started) < seconds or not done:
-        once(WARM + 1 + done)
+        once(warm + 1 + done)
         done += 1
         if done % 4 == 0:
             step.loss.item()

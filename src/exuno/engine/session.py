@@ -91,7 +91,7 @@ def about_of(preset: Any, config: dict[str, Any], stated: dict[str, Any]) -> dic
     if not preset.name:
         return kept
     told = [f"{key.replace('_', ' ')}{f' ({config[key]})' if key in NAMED else ''}" for key in changed]
-    return {**kept, "summary": f"{preset.name}, but for its {', '.join(told)}"}
+    return {**kept, "summary": f"{preset.name} with other {', '.join(told)}"}
 
 
 def summary_of(verb: str, config: Mapping[str, Any]) -> str:

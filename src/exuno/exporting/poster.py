@@ -70,8 +70,9 @@ def describe(poster: Poster, origin: Origin, name: str, license: str | None, row
         "all that it takes": f"{spent['total']:,} bytes",
     }
     sections = {
-        "How to learn from it": "```sh\nexuno teach --data poster:DIR --model exuno:convnet"
-        "\nexuno eval poster:DIR\n```\n\nDIR is this folder."
+        "How to learn from it": "```sh\nexuno teach --data 'poster:DIR?test=folder:TEST' --model exuno:convnet"
+        "\nexuno eval poster:DIR --data folder:TEST\n```\n\nDIR is this folder, TEST one of your labelled images; "
+        "without it the test is on what was distilled, where that is at hand."
         + "\n\nThe protocol that it was made for: `"
         + ", ".join(f"{key} {value}" for key, value in flatten(poster.protocol) if value != "")
         + "`.",

@@ -79,6 +79,12 @@ def check_run(folder: Path) -> None:
     if not folder.is_dir():
         raise ExunoError(f"there is no run directory {folder}", near_paths(folder) or "Check the path.")
     if not (folder / WEIGHTS).exists():
+        if (folder / "result.json").exists():
+            poster = any(folder.glob("*.poster"))
+            raise ExunoError(
+                f"the run in {folder} is finished, and made no model",
+                f"It made a poster: give poster:{folder}." if poster else "Give the folder of a run that trains one.",
+            )
         unfinished = (folder / "config.yaml").exists() or (folder / "checkpoints").exists()
         raise ExunoError(
             f"{folder} has no {WEIGHTS}" + (": the run is unfinished" if unfinished else ""),

@@ -45,8 +45,15 @@ def evaluate(config: EvalConfig) -> Measured | None:
     spec = config.data or poster.data
     own = spec == poster.data and config.held == Holdout()
     held = recorded(poster.lineage) if own else config.held
-    test: Any = open_held(spec, config.split, config.data_root, held)
-    train: Any = open_held(spec, "train", config.data_root, held)
+    try:
+        test: Any = open_held(spec, config.split, config.data_root, held)
+        train: Any = open_held(spec, "train", config.data_root, held)
+    except ExunoError as error:
+        if config.data:
+            raise
+        raise ExunoError(
+            f"{path} is tested on {spec}: {error.what}", f"{error.todo} Or name others by --data."
+        ) from error
     known = Side("the poster", poster.classes, poster.class_names)
     original = config.smoke or train.fingerprint() == poster.data_sha256
     test, train = relabelled(test, known, config.classes), relabelled(train, known, config.classes)

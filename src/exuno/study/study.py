@@ -206,7 +206,7 @@ def write(made: Plan, run: Run, found: Sequence[Measured]) -> tuple[list[dict[st
     """Writes table.md and cells.csv as far as they are known; returns tables and charts for the page."""
     tables = layout_tables(found, made.layout)
     shown = [contents(table, made.layout) for table in tables]
-    shown += [change for table in tables if (change := changes(table, made.layout))]
+    shown += [change for table in tables for change in changes(table, made.layout)]
     if failed := [[one.cell.name, one.reason] for one in found if one.reason]:
         shown.append({"title": "Cells without a result", "head": ["cell", "why"], "rows": failed, "note": ""})
     write_text(run.dir / "table.md", "\n".join(map(markdown, shown)))

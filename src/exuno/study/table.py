@@ -110,7 +110,7 @@ def contents(table: Table, layout: Layout) -> dict[str, Any]:
         note += f"; mean over {seeds} seeds, ± half of its 95 % interval"
     chance = chance_of(table, layout)
     note += "" if chance is None else f"; chance is {100 * chance:.2f}"
-    return {"title": table.title, "head": ["", *table.columns], "rows": rows, "note": note}
+    return {"title": table.title, "head": ["", *_heads(table.columns, layout.metrics)], "rows": rows, "note": note}
 
 
 def chance_of(table: Table, layout: Layout) -> float | None:
@@ -137,34 +137,57 @@ def numbers(values: Sequence[float], percent: bool, sign: str = "") -> str:
     return f"{text} ± {(high - low) / 2:{form}}" if len(scaled) > 1 else text
 
 
-def changes(table: Table, layout: Layout) -> dict[str, Any] | None:
-    """How much each row differs from the first of its stage, cells paired by their other axes; None without pairs."""
-    metric, rows = layout.metrics[0], []
+def changes(table: Table, layout: Layout) -> list[dict[str, Any]]:
+    """How much each row differs from the first of its stage, and each column from the first: cells paired by their
+    other axes; without pairs no table."""
+    return [*_down(table, layout), *_across(table, layout)]
+
+
+def _down(table: Table, layout: Layout) -> Iterator[dict[str, Any]]:
+    rows = []
     first: dict[str, Row] = {}
     for row in table.rows:
         base = first.setdefault(row.stage, row)
-        if base is not row:
-            pairs = [list(_paired(a, b, layout, metric)) for a, b in zip(base.cells, row.cells, strict=True)]
-            texts = [numbers(found, in_percent(metric), "+") if found else "–" for found in pairs]
-            rows.append([row.label, *texts])
-    if layout.rows is None or not rows:
-        return None
+        if layout.rows is not None and base is not row:
+            pairs = zip(base.cells, row.cells, strict=True)
+            rows.append([row.label, *(_change(a, b, layout.rows, layout.metrics[0]) for a, b in pairs)])
+    if layout.rows is not None and rows:
+        yield _differences(table, layout, layout.rows, table.columns, rows)
+
+
+def _across(table: Table, layout: Layout) -> Iterator[dict[str, Any]]:
+    if layout.columns is not None and len(table.columns) > 1:
+        axis, metric = layout.columns, layout.metrics[0]
+        rows = [[row.label, *(_change(row.cells[0], b, axis, metric) for b in row.cells[1:])] for row in table.rows]
+        if rows := [row for row in rows if set(row[1:]) != {"–"}]:
+            yield _differences(table, layout, axis, table.columns[1:], rows)
+
+
+def _differences(
+    table: Table, layout: Layout, axis: Axis, columns: Sequence[str], rows: list[list[str]]
+) -> dict[str, Any]:
+    metric = layout.metrics[0]
     unit = ", in points" if in_percent(metric) else ""
     note = f"{metric}{unit}; cells are paired by their other axes, ± half of the 95 % interval of the mean"
-    title = f"{table.title}: change from {label(layout.rows, layout.rows.values[0])}"
-    return {"title": title, "head": ["", *table.columns], "rows": rows, "note": note}
+    title = f"{table.title}: change from {label(axis, axis.values[0])}"
+    return {"title": title, "head": ["", *_heads(columns, (metric,))], "rows": rows, "note": note}
 
 
-def _paired(before: Sequence[Measured], after: Sequence[Measured], layout: Layout, metric: str) -> Iterator[float]:
+def _heads(columns: Sequence[str], metrics: Sequence[str]) -> Sequence[str]:
+    """What stands above the cells; the metrics where nothing varies from column to column."""
+    return columns if any(columns) else (" / ".join(metrics),)
+
+
+def _change(before: Sequence[Measured], after: Sequence[Measured], axis: Axis, metric: str) -> str:
+    """Mean difference of the cells that are alike but for an axis."""
+
     def key(one: Measured) -> tuple[tuple[str, str], ...]:
-        row = layout.rows.name if layout.rows else ""
-        return tuple(sorted((name, value) for name, value in one.cell.values.items() if name != row))
+        return tuple(sorted((name, value) for name, value in one.cell.values.items() if name != axis.name))
 
     known = {key(one): one.value(metric) for one in before}
-    for one in after:
-        a, b = known.get(key(one)), one.value(metric)
-        if a is not None and b is not None:
-            yield b - a
+    pairs = [(known.get(key(one)), one.value(metric)) for one in after]
+    found = [b - a for a, b in pairs if a is not None and b is not None]
+    return numbers(found, in_percent(metric), "+") if found else "–"
 
 
 def chart(table: Table, layout: Layout) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""``poster:PATH``: a poster as a data set. Its patches are for training, the data that it stands for for testing."""
+"""``poster:PATH``: a poster as a data set. Its patches are for training, the data that it stands for for testing;
+``poster:PATH?test=SPEC`` is tested on others, for whom has the poster and not its data."""
 
 import hashlib
 from pathlib import Path
@@ -81,7 +82,7 @@ def plain_stats(channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return (0.0,) * channels, (1.0,) * channels
 
 
-def open_poster(path: Path, split: str, root: Path | None) -> Data:
+def open_poster(path: Path, split: str, root: Path | None, instead: str = "") -> Data:
     """A split of a poster: ``train`` is its patches, any other that of the data set that was distilled, whitened
     likewise.
 
@@ -89,31 +90,36 @@ def open_poster(path: Path, split: str, root: Path | None) -> Data:
         path: a ``.poster`` folder, or the run that made one.
         split: see above.
         root: folder in which the files of a named data set lie.
+        instead: spec of other data to test on.
 
     Raises:
         ExunoError: no poster, a damaged one, or data that cannot be opened or are others.
     """
-    from exuno.data.holdout import open_held, recorded
+    from exuno.data.holdout import Holdout, open_held, recorded
 
     poster = load(path)
     if split == "train":
         return PosterData(poster, f"poster:{path}/train")
+    spec, held = (instead, Holdout()) if instead else (poster.data, recorded(poster.lineage))
     try:
-        data = open_held(poster.data, split, root, recorded(poster.lineage))
+        data = open_held(spec, split, root, held)
     except ExunoError as error:
-        raise ExunoError(f"{path} is tested on {poster.data}: {error.what}", error.todo) from error
-    if data.num_classes != poster.classes:
+        others = "" if instead else f" Or name others to test on: poster:{path}?test=SPEC."
+        raise ExunoError(f"{path} is tested on {spec}: {error.what}", error.todo + others) from error
+    if not instead and data.num_classes != poster.classes:
         raise ExunoError(
-            f"{poster.data} has {data.num_classes} classes and {path}, which was distilled from it, {poster.classes}",
+            f"{spec} has {data.num_classes} classes and {path}, which was distilled from it, {poster.classes}",
             "Give the --data-root of the data that were distilled.",
         )
     try:
         data = relabelled(data, Side(f"poster:{path}", poster.classes, poster.class_names))
     except ExunoError as error:
-        raise ExunoError(error.what, "Give the --data-root of the data that were distilled.") from error
+        todo = error.todo if instead else "Give the --data-root of the data that were distilled."
+        raise ExunoError(error.what, todo) from error
     return data if poster.whitening is None else WhitenedData(data, poster.whitening)
 
 
 @formats.register("poster", form="poster:PATH", files=True)
 def _open(rest: str, split: str, root: Path | None) -> Data:
-    return open_poster(Path(rest), split, root)
+    path, _, instead = rest.partition("?test=")
+    return open_poster(Path(path), split, root, instead)
