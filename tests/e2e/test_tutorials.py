@@ -53,7 +53,8 @@ def follow(page: Path, added: str) -> int:
 def run(words: list[str], added: str) -> None:
     """One command."""
     assert words[0] == "exuno", f"{words[0]} is no command of exuno"
-    more = [added] if added and words[1] not in NO_DRY_RUN and not {added, "--dry-run"} & set(words) else []
+    known = words[1] not in NO_DRY_RUN and words[1:3] != ["fewshot", "predict"]
+    more = [added] if added and known and not {added, "--dry-run"} & set(words) else []
     code = main([*words[1:], *more])
     assert code == 0, " ".join(words)
 
