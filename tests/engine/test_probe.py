@@ -72,6 +72,12 @@ def test_on_a_processor_a_batch_grows_until_it_tells(
     assert asked == [(4, 0.0), (16, 0.0)]  # of which a step takes 0.4 s
     assert capsys.readouterr().out == "# 40 samples/s in a probe of its steps on cpu: about 3:00\n"
     asked.clear()
+    monkeypatch.setattr(Counted, "by_sample", False)
+    tell_rate(Counted, Batches(), 64, 7200.0, Optim(), OPTIONS, accelerator)
+    assert not asked
+    assert not capsys.readouterr().out
+    monkeypatch.undo()
+    monkeypatch.setattr(probe, "samples_per_second", rate)
     tell_rate(Counted, Batches(), 6, 7200.0, Optim(), OPTIONS, accelerator)
     assert asked == [(4, 0.0), (6, 0.0)]
 

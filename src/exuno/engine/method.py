@@ -102,6 +102,8 @@ class Method(nn.Module, ABC):
 
     recordable = True
     """Whether a step may be recorded as a whole."""
+    by_sample = True
+    """Whether a step takes the longer the more samples it has, so that few of them tell how long one takes."""
     compilable = False
     """Whether torch.compile takes its forward pass as one graph: no draws by NumPy, no hooks that keep tensors, and
     nothing that is differentiated twice."""

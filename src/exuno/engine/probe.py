@@ -35,7 +35,8 @@ def tell_rate(
     options: RunOptions,
     accelerator: Accelerator,
 ) -> None:
-    """Prints how long a training would take on the device at hand; nothing that a GPU's memory does not hold.
+    """Prints how long a training would take on the device at hand; nothing that a GPU's memory does not hold, and on a
+    processor nothing of a method whose steps take the same time for few samples: one of a poster's may take minutes.
 
     Args:
         make: the method; it is spoilt.
@@ -46,10 +47,13 @@ def tell_rate(
         options: how the run is executed.
         accelerator: devices and precision.
     """
-    batch, on_cpu = next(iter(batches.epoch(0))), accelerator.device.type == "cpu"
+    method, on_cpu = make(), accelerator.device.type == "cpu"
+    if on_cpu and not method.by_sample:
+        return
+    batch = next(iter(batches.epoch(0)))
     count, seconds = (min(FEW, batch_size), 0.0) if on_cpu else (batch_size, SECONDS)
     try:
-        rate = samples_per_second(make(), enlarged(batch, count), optim, options, accelerator, seconds)
+        rate = samples_per_second(method, enlarged(batch, count), optim, options, accelerator, seconds)
         while count < batch_size and count < rate * ENOUGH:
             count = min(4 * count, batch_size)
             rate = samples_per_second(make(), enlarged(batch, count), optim, options, accelerator, seconds)

@@ -77,6 +77,7 @@ class Distiller(Method):
         self.register_buffer("best_labels", labels.clone())
         self.register_buffer("best_score", torch.tensor(-1.0, dtype=torch.float64))
 
+    by_sample = False  # most of a step are its inner ones
     recordable = False  # networks are made, and lengths of trainings drawn, on the host; inner steps are recorded
 
     @property

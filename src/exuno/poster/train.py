@@ -67,8 +67,8 @@ def look(config: PosterConfig, preset: Preset | None) -> None:
         start = first_poster(few, setup.layout, setup.order, setup.sets)
         labels = first_labels(few, setup.layout, setup.order, setup.sets.source.num_classes)
         algorithm = algorithms.make(config.algorithm, config.algorithm_options)
-        if hasattr(algorithm, "prepare") or accelerator.device.type == "cpu":
-            return  # experts would have to be trained first; one outer step on a processor may take minutes
+        if hasattr(algorithm, "prepare"):
+            return  # whose experts would have to be trained first
         loader = batches(Images(*setup.sets.train, config.data), config.batch_size, device=accelerator.device)
         samples = max(1, round(config.steps * config.budget)) * config.batch_size
         whole = replace(setup, config=config, context=inner_loops(config, setup.sets, setup.layout, accelerator))
