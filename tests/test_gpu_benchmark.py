@@ -12,16 +12,16 @@ FOLDER = Path(__file__).parents[1] / "benchmarks"
 
 @pytest.fixture
 def modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """``measure`` and ``runs``, which are no packages."""
+    """``measure`` and ``experiment``, which are no packages."""
     before = set(sys.modules)
     for folder in (FOLDER, FOLDER / "gpu"):
         monkeypatch.syspath_prepend(str(folder))
+    import experiment  # pyright: ignore[reportMissingImports]
     import measure  # pyright: ignore[reportMissingImports]
-    import runs  # pyright: ignore[reportMissingImports]
 
-    yield measure, runs
+    yield measure, experiment
     for name in set(sys.modules) - before:
-        if name in ("measure", "runs", "bare", "common", "speeds", "goals", "agree"):
+        if name in ("measure", "experiment", "bare", "common", "speeds", "goals", "agree"):
             del sys.modules[name]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 from bare import TINY
-from runs import command, logged, random_images, rate, result, save_random
+from experiment import command, logged, random_images, rate, result, save_random
 from safetensors.torch import load_file
 from speeds import Rows, distilling, told
 

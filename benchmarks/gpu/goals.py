@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runs import command, curve, hours_to, logged, rate, result, save_random
+from experiment import command, curve, hours_to, logged, rate, result, save_random
 from speeds import Rows, told
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from bare import CLASSES, DEVICE, PAIRS, TINY, Pair, bare, synchronize
-from runs import command, random_images, rate, save_random
+from experiment import command, random_images, rate, save_random
 from torch import Tensor
 
 from common import record, spread
