@@ -153,7 +153,7 @@ def of_smoothing(found: Smoothing | None, classes: int) -> str:
     rule = f"smoothed ones have at least {LEAST_ALPHA} and at most {MOST_SPREAD}"
     known = "" if classes == MEASURED else f" The rule was measured with {MEASURED} classes, here are {classes}."
     if found.smoothed:
-        looks = "it looks label-smoothed" if not known else "unsure: by the rule it would be label-smoothed"
+        looks = "unsure: by the rule it would be label-smoothed" if known else "it looks label-smoothed"
         return f"{looks}, with α about {found.alpha:.2f} ({numbers}; {rule}).{known}"
     why = "it is sure of what it gets right" if found.alpha < LEAST_ALPHA else "its other logits stay apart"
     return f"it looks plain: {why} ({numbers}; {rule}).{known}"

@@ -128,8 +128,7 @@ class Poster:
     def bounds(self) -> tuple[Tensor, Tensor]:
         """The values that are shown as 0 and as 255, each float32 [C, 1, 1]."""
         if self.chroma == "half":
-            values = self.values
-            return values.amin((1, 2), keepdim=True), values.amax((1, 2), keepdim=True)
+            return _extremes(self.values)
         low, high = (torch.tensor(bound).view(-1, 1, 1) for bound in (self.low, self.high))
         return low, high
 
@@ -145,8 +144,9 @@ class Poster:
     def shown(self) -> NDArray[np.uint8]:
         """The poster as a picture, [C, H, W]."""
         if self.chroma == "half":
-            low, high = self.bounds
-            return ((self.values - low) / (high - low).clamp(min=1e-30) * 255).round().to(torch.uint8).numpy()
+            values = self.values
+            low, high = _extremes(values)
+            return ((values - low) / (high - low).clamp(min=1e-30) * 255).round().to(torch.uint8).numpy()
         colours = self.colours
         return self.pixels if colours is None else colours[self.levels[0]].transpose(2, 0, 1)
 
@@ -173,6 +173,11 @@ class Poster:
             digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
         digest.update(b"-" if self.whitening is None else self.whitening.content)
         return digest.hexdigest()
+
+
+def _extremes(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The smallest and the largest value of each channel of [C, H, W], each [C, 1, 1]."""
+    return values.amin((1, 2), keepdim=True), values.amax((1, 2), keepdim=True)
 
 
 def save(poster: Poster, path: Path) -> Path:
