@@ -17,10 +17,9 @@ from exuno.engine.check import check_augment, check_optim, check_run
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError, tell
 from exuno.engine.launch import wanted
-from exuno.engine.loop import Batches
 from exuno.engine.method import Method
 from exuno.engine.options import Augment, ClassOrder, MelSpec, Optim, RunOptions
-from exuno.engine.probe import tell_rate
+from exuno.engine.probe import Loads, tell_rate
 from exuno.engine.ranges import check_fields, require
 from exuno.engine.run import Run, check_folder, default_folder, open_run
 from exuno.engine.stop import listening
@@ -142,7 +141,7 @@ class Stepping(Protocol):
 
 
 def tell_cost(
-    make: Callable[[], Method], batches: Batches, samples: float, config: Stepping, accelerator: Accelerator
+    make: Callable[[], Method], batches: Loads, samples: float, config: Stepping, accelerator: Accelerator
 ) -> None:
     """Says how long a training of so many ``samples`` would take here: see ``engine.probe.tell_rate``."""
     share = config.batch_size // accelerator.num_processes

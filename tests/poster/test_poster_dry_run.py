@@ -26,7 +26,7 @@ def test_an_outer_step_is_timed(algorithm: str, monkeypatch: pytest.MonkeyPatch)
         assert isinstance(method, Distiller)
         unroll = method.context.unroll
         assert (unroll.window, unroll.total, samples, config.batch_size) == (3, 5, 7 * 40, 40)
-        batch = enlarged(next(iter(batches.epoch(0))), config.batch_size)
+        batch = enlarged(batches.first(), config.batch_size)
         found.append(samples_per_second(method, batch, config.optim, config.run, accelerator, 0.0))
 
     monkeypatch.setattr("exuno.poster.train.tell_cost", timed)

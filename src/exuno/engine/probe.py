@@ -1,13 +1,14 @@
 """How fast a training would be here: a second of it, for ``--dry-run``."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from accelerate import Accelerator
 
 from exuno.engine.graph import WARM, Recordings, Replay
+from exuno.engine.loop import Batches
 from exuno.engine.method import Batch, Method, Numbers, Table, TrainState
 from exuno.engine.optim import Rates, make_optimizer
 from exuno.engine.options import Optim, RunOptions
@@ -20,10 +21,12 @@ FEW, ENOUGH = 4, 0.25
 four times as many. What a sample takes there hardly depends on the batch, but for small networks."""
 
 
-class Loads(Protocol):
-    """What gives batches of samples like those of the training."""
+class Loads(Batches, Protocol):
+    """Batches at which one can have a look."""
 
-    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]: ...
+    def first(self) -> Batch:
+        """One like those of an epoch, without what an epoch begins with."""
+        ...
 
 
 def tell_rate(
@@ -50,7 +53,7 @@ def tell_rate(
     method, on_cpu = make(), accelerator.device.type == "cpu"
     if on_cpu and not method.by_sample:
         return
-    batch = next(iter(batches.epoch(0)))
+    batch = batches.first()
     count, seconds = (min(FEW, batch_size), 0.0) if on_cpu else (batch_size, SECONDS)
     try:
         rate = samples_per_second(method, enlarged(batch, count), optim, options, accelerator, seconds)

@@ -22,9 +22,10 @@ from exuno.distill.untested import NoData
 from exuno.engine import session
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
-from exuno.engine.loop import Batches, Result, fit
+from exuno.engine.loop import Result, fit
 from exuno.engine.method import Method
 from exuno.engine.options import MelSpec
+from exuno.engine.probe import Loads
 from exuno.engine.ranges import check_fields
 from exuno.engine.run import Run
 from exuno.engine.training import Evaluator
@@ -127,7 +128,7 @@ class Setup:
     """Those that it asks about; likewise."""
     source: Any
     loader: Loader
-    batches: Batches
+    batches: Loads
     """The loader, or what the method makes of it."""
     size: tuple[int, int]
     """(H, W) of the images in training."""

@@ -10,7 +10,7 @@ from exuno.selfsup.options import methods as methods
 
 if TYPE_CHECKING:
     from exuno.data.loader import Loader
-    from exuno.engine.loop import Batches
+    from exuno.engine.probe import Loads
     from exuno.models.classifier import Classifier
 
 
@@ -30,6 +30,6 @@ class Pretext(Protocol):
         """
         ...
 
-    def batches(self, method: Any, loader: "Loader") -> "Batches":
+    def batches(self, method: Any, loader: "Loader") -> "Loads":
         """What ``method`` is trained on: ``loader``, or what it makes of it."""
         ...

@@ -128,6 +128,11 @@ class Clustered:
             places = (batch["index"] % count).to(method.labels.device)
             yield {**batch, "labels": method.labels[places]}
 
+    def first(self) -> Loaded:
+        """As :meth:`Loader.first`; nothing is clustered, so all are in cluster 0."""
+        batch = self.loader.first()
+        return {**batch, "labels": torch.zeros_like(batch["labels"])}
+
 
 @methods.register("deepcluster", paper="Caron, Bojanowski, Joulin and Douze, ECCV 2018")
 @dataclass(frozen=True)
