@@ -7,7 +7,7 @@ from contextlib import suppress
 from io import TextIOWrapper
 
 from exuno.engine.errors import ExunoError, as_mistake
-from exuno.engine.stop import listening
+from exuno.engine.stop import INTERRUPTED, listening
 from exuno.verbs import VERBS, run_verb
 from exuno.version import __version__
 
@@ -58,7 +58,7 @@ def main(args: Sequence[str] | None = None) -> int:
         raise
     except KeyboardInterrupt:
         _say("exuno: interrupted; the same command continues from the last checkpoint.")
-        return 130
+        return INTERRUPTED
     except SystemExit as stop:  # tyro has already told the user what was wrong
         return stop.code if isinstance(stop.code, int) else 2
     except Exception as error:

@@ -13,7 +13,7 @@ import pytest
 
 from exuno.cli import main
 
-REQUEUE = 75
+REQUEUE, INTERRUPTED = 75, 130
 
 
 def start(args: list[str], folder: Path) -> subprocess.Popen[str]:
@@ -43,8 +43,15 @@ def args(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.mark.parametrize("devices", ["cpu", pytest.param("cpu:2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("number", "code", "why"),
+    [
+        (signal.SIGTERM, REQUEUE, "told to stop by SIGTERM"),
+        pytest.param(signal.SIGINT, INTERRUPTED, "interrupted", marks=pytest.mark.slow),
+    ],
+)
 def test_told_to_stop_in_the_middle_it_goes_on_and_ends_with_the_same_weights(
-    args: list[str], tmp_path: Path, devices: str
+    args: list[str], tmp_path: Path, devices: str, number: int, code: int, why: str
 ) -> None:
     """The whole group gets the signal, as on a cluster: worker processes, and each process of a training twice."""
     args = [*args, "--devices", devices, "--workers", "1", "--fresh"]
@@ -54,10 +61,10 @@ def test_told_to_stop_in_the_middle_it_goes_on_and_ends_with_the_same_weights(
     assert undisturbed.returncode == 0, said
     process = start(args, cut)
     wait_for_step(process, cut, 10)
-    os.killpg(process.pid, signal.SIGTERM)
+    os.killpg(process.pid, number)
     _, said = process.communicate(timeout=120)
-    assert process.returncode == REQUEUE, said
-    assert said.count("exuno: told to stop by SIGTERM; the same command continues from the last checkpoint.") == 1
+    assert process.returncode == code, said
+    assert said.count(f"exuno: {why}; the same command continues from the last checkpoint.") == 1
     assert "Traceback" not in said
     [checkpoint] = cut.glob("checkpoints/step-*.pt")
     assert 10 <= int(checkpoint.stem[5:]) < 80

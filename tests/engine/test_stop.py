@@ -1,4 +1,4 @@
-"""SIGTERM and SIGUSR1: when they end a process, and how."""
+"""SIGTERM, SIGUSR1 and Ctrl-C: when they end a process, and how."""
 
 import os
 import signal
@@ -37,17 +37,20 @@ class Signalled(Toy):
         return super().forward(batch, numbers)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 @pytest.mark.parametrize("step", [0, 6, 19])
-def test_a_training_finishes_its_step_and_goes_on_from_it(tmp_path: Path, step: int, number: int) -> None:
+def test_a_training_finishes_its_step_and_goes_on_from_it(
+    tmp_path: Path, step: int, number: int, capfd: pytest.CaptureFixture[str]
+) -> None:
     whole = train(tmp_path / "whole", Toy())
-    with pytest.raises(Stopped), listening():
+    with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else Stopped), listening():
         train(tmp_path / "cut", Signalled(step, number))
     assert f"step-{step + 1:09d}.pt" in [path.name for path in (tmp_path / "cut/checkpoints").iterdir()]
     again = Toy()
     assert torch.equal(train(tmp_path / "cut", again), whole)
     assert [at for at, _ in again.seen] == list(range(step + 1, 20))
     assert lines(tmp_path / "cut") == lines(tmp_path / "whole")
+    assert ("Ctrl-C once more stops at once" in capfd.readouterr().err) == (number == signal.SIGINT)
 
 
 def test_outside_a_training_a_signal_ends_at_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,6 +59,34 @@ def test_outside_a_training_a_signal_ends_at_once(capsys: pytest.CaptureFixture[
     assert ended.value.code == REQUEUE == 75
     said = "exuno: told to stop by SIGUSR1; the same command continues from the last checkpoint.\n"
     assert capsys.readouterr().err == said
+
+
+def test_outside_a_training_ctrl_c_is_python_s() -> None:
+    with listening():
+        with pytest.raises(KeyboardInterrupt):
+            signalled(signal.SIGINT)
+        with deferred():  # what caught it goes on
+            assert not told()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(("number", "kind"), [(signal.SIGTERM, Stopped), (signal.SIGINT, KeyboardInterrupt)])
+def test_ctrl_c_ends_at_once_whom_a_cluster_has_told(
+    number: int, kind: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stop, "ECHO", 0.0)
+    reached: list[int] = []
+
+    def hear() -> None:
+        with listening(), deferred():
+            signalled(signal.SIGTERM)
+            reached.append(1)
+            signalled(number)
+            reached.append(2)
+
+    with pytest.raises(kind):
+        hear()
+    assert reached == [1]
 
 
 def test_a_second_signal_ends_at_once_but_an_echo_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from typing import IO
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import RunOptions
-from exuno.engine.stop import REQUEUE, deferred, listening, told
+from exuno.engine.stop import INTERRUPTED, REQUEUE, deferred, listening, told
 from exuno.engine.system import refuse_on_windows
 
 GRACE = 3.0  # seconds in which the first process may tell a mistake that all of them have found
@@ -42,7 +42,7 @@ def launch(verb: str, args: Sequence[str], count: int) -> None:
 
     Raises:
         ExunoError: on Windows.
-        SystemExit: with the code of the process that failed, or ``REQUEUE`` where they were told to stop.
+        SystemExit: with the code of the process that failed, or that of having been told to stop.
     """
     refuse_on_windows(f"a training in {count} processes (--devices)")
     with socket.socket() as free:
@@ -74,8 +74,9 @@ def launch(verb: str, args: Sequence[str], count: int) -> None:
                 process.kill()  # one that still waits for another in the middle of a step would hear nothing else
             for process in processes:
                 process.wait()
-        if told() and REQUEUE in ended:
-            raise SystemExit(REQUEUE)  # the first process has said so
+        for code in (REQUEUE, INTERRUPTED):
+            if told() and code in ended:
+                raise SystemExit(code)  # the first process has said so
     failed = [rank for rank, code in enumerate(ended) if code != 0]
     if failed:
         first = next((rank for rank in failed if ended[rank] is not None), failed[0])

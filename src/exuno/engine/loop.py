@@ -13,7 +13,7 @@ from exuno.engine.method import Batch, Method, TrainState
 from exuno.engine.options import Optim
 from exuno.engine.progress import ProgressBar
 from exuno.engine.run import Run
-from exuno.engine.stop import Stopped, deferred
+from exuno.engine.stop import deferred, ending
 from exuno.engine.system import peak_memory
 from exuno.engine.training import Evaluator, Training
 
@@ -80,7 +80,7 @@ def fit(
 
     Raises:
         ExunoError: the loss is not finite any more, or the device is out of memory.
-        Stopped: the process was told to.
+        Stopped: the process was told to; KeyboardInterrupt, by Ctrl-C.
     """
     training = Training(method, optim, run, accelerator, oom_hint)
     per_epoch, size = len(batches), batches.batch_size
@@ -107,7 +107,7 @@ def fit(
                 if evaluation or wish.save or wish.stop:
                     training.save()
                 if wish.stop:
-                    raise Stopped
+                    raise ending()
                 if step == steps:
                     break
     device = accelerator.device

@@ -1,5 +1,5 @@
-"""SIGTERM and SIGUSR1, which a cluster sends before it takes a machine away: finish the step, write a checkpoint, end
-with an exit code that says that the same command is to be given again. No torch.
+"""SIGTERM and SIGUSR1, which a cluster sends before it takes a machine away, and Ctrl-C: finish the step, write a
+checkpoint, end with an exit code that says that the same command is to be given again. No torch.
 """
 
 import os
@@ -13,7 +13,12 @@ from types import FrameType
 
 REQUEUE = 75
 """Exit code of a command that was told to stop: EX_TEMPFAIL of sysexits.h."""
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))  # Windows has one
+INTERRUPTED = 130
+"""Exit code of a command that was interrupted by Ctrl-C."""
+DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+"""What is heard, and what Python does of itself."""
+if hasattr(signal, "SIGUSR1"):  # not on Windows
+    DEFAULTS[signal.SIGUSR1] = signal.SIG_DFL
 ECHO = 1.0
 """Seconds in which a further signal is the same one: whoever signals a group of processes reaches each of them directly
 and through its parent."""
@@ -34,7 +39,8 @@ class _State:
     listening = False
     told: float | None = None
     """When the first signal came."""
-    name = ""
+    number = signal.SIGTERM
+    """Of the first signal."""
     first: Callable[[int], object] | None = None
     """What a first signal does; by default it ends the process."""
 
@@ -47,9 +53,14 @@ def told() -> bool:
     return _state.told is not None
 
 
+def ending() -> BaseException:
+    """What ends a process that was told to stop: ``Stopped``, or ``KeyboardInterrupt`` where Ctrl-C told it."""
+    return KeyboardInterrupt() if told() and _state.number == signal.SIGINT else Stopped()
+
+
 @contextmanager
 def listening() -> Iterator[None]:
-    """Within, a first signal raises ``Stopped``, or does what ``deferred`` says; a second one raises it at once.
+    """Within, a first signal raises what ``ending`` says, or does what ``deferred`` says; a second one raises at once.
 
     Handlers that a program has of its own stay, and in another thread than the main one nothing can be heard. The
     outermost one says in a sentence why the process ends.
@@ -57,7 +68,7 @@ def listening() -> Iterator[None]:
     if _state.listening or threading.current_thread() is not threading.main_thread():
         yield
         return
-    ours = [number for number in SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
+    ours = [number for number, default in DEFAULTS.items() if signal.getsignal(number) == default]
     _state.listening, _state.told = True, None
     for number in ours:
         signal.signal(number, _hear)
@@ -66,38 +77,49 @@ def listening() -> Iterator[None]:
     except Stopped:
         if os.environ.get("RANK", "0") == "0":
             with suppress(OSError):
-                text = f"exuno: told to stop by {_state.name}; the same command continues from the last checkpoint."
+                by = _state.number.name
+                text = f"exuno: told to stop by {by}; the same command continues from the last checkpoint."
                 print(text, file=sys.stderr, flush=True)
         raise
     finally:
         _state.listening, _state.told = False, None
         for number in ours:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, DEFAULTS[number])
 
 
 def _hear(number: int, frame: FrameType | None) -> None:
-    now = time.monotonic()
+    now, name = time.monotonic(), signal.Signals(number)
     if _state.told is None:
-        _state.told, _state.name = now, signal.Signals(number).name
+        if _state.first is None and name == signal.SIGINT:
+            raise KeyboardInterrupt  # which whoever catches it may outlive
+        _state.told, _state.number = now, name
         if _state.first is None:
-            raise Stopped
+            raise ending()
         _state.first(number)
     elif now - _state.told > ECHO:
-        signal.signal(number, signal.SIG_DFL)
-        raise Stopped
+        signal.signal(number, DEFAULTS[name])
+        _state.number = name
+        raise ending()
+
+
+def announce(number: int) -> None:
+    """Tells who pressed Ctrl-C that it was heard: a step may take minutes."""
+    if number == signal.SIGINT and os.environ.get("RANK", "0") == "0":
+        with suppress(OSError):  # and not print, which a signal may have interrupted
+            os.write(2, b"\nexuno: stops after this step, with a checkpoint; Ctrl-C once more stops at once.\n")
 
 
 @contextmanager
-def deferred(first: Callable[[int], object] = lambda number: None) -> Iterator[None]:
+def deferred(first: Callable[[int], object] = announce) -> Iterator[None]:
     """Within, a first signal calls ``first`` with its number, and whoever asks ``told`` ends what he does; at the
-    latest, ``Stopped`` is raised at the end."""
+    latest, what ``ending`` says is raised at the end."""
     before, _state.first = _state.first, first
     try:
         yield
     finally:
         _state.first = before
     if told() and before is None:
-        raise Stopped
+        raise ending()
 
 
 def in_worker(number: int) -> None:
@@ -109,5 +131,6 @@ def in_worker(number: int) -> None:
     """
     if not hasattr(signal, "alarm"):  # Windows ends processes without a signal
         return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(LINGER))
