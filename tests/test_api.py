@@ -149,7 +149,7 @@ def test_several_processes_if_devices_are_asked_for(tmp_path: Path) -> None:
         ({"loss": 3}, "loss is 3. Give a dict of its fields, or a Loss."),
         ({"loss": exuno.Optim()}, "Give a dict of its fields, or a Loss."),
         ({"loss": {"temperature": 0}}, "loss.temperature is 0.0. Give a temperature above 0"),
-        ({"epochs": "three"}, "epochs: invalid literal for int() with base 10: 'three'"),
+        ({"epochs": "three"}, "epochs: 'three' is no whole number"),
         ({"epochs": [3, 5]}, "epochs is [3, 5]. It has to be one value."),
         ({"epochs": True}, "epochs is True"),
         ({"fresh": "yes"}, "fresh is 'yes'. It has to be True or False."),

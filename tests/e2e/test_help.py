@@ -133,6 +133,10 @@ def test_metavars_say_what_is_wanted(capsys: pytest.CaptureFixture[str]) -> None
         (["distill", "--dry-run", "digits"], "Write it first: exuno distill digits --dry-run"),
         (["distill", "--teacher", "x"], "distill needs --student."),
         (["eval"], "eval needs MODEL."),
+        (["teach", "digits", "--epochs", "ten"], "--epochs: 'ten' is no whole number."),
+        (["teach", "digits", "--optim.lr=high"], "--optim.lr: 'high' is no number."),
+        (["fewshot", "eval", "x", "--shot", "1,5"], "--shot: '1,5' is not understood, spaces part several values."),
+        (["fewshot", "eval", "x", "--shot", "1", "five"], "--shot: '1', 'five' is not understood."),
         (["teach", "digits", "--epochs", "many"], "--epochs N: Times the training set is seen."),
         (
             ["teach", "digits", "--optim.name", "adm"],

@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 Config = TypeVar("Config")
 ALIKE = 0.75
 """Similarity, as difflib measures it, from which a name or a description may be what was meant."""
+PLAIN = (
+    (r"invalid literal for int\(\) with base 10: ('.*?')", r"\1 is no whole number"),
+    (r"could not convert string to float: ('.*?')", r"\1 is no number"),
+    (
+        r"Could not find valid parse for arguments: \[('[^']*,[^']*')\]",
+        r"\1 is not understood, spaces part several values",
+    ),
+    (r"Could not find valid parse for arguments: \[(.*?)\]", r"\1 is not understood"),
+)
+"""What Python and tyro say of a value, and how it is said here."""
 
 
 def parsed(
@@ -153,6 +163,8 @@ def complaint(verb: str, text: str, options: Sequence[Option]) -> tuple[str, str
     inside = (boxed[1] if len(boxed) > 1 else text).strip().splitlines()
     lines = [line.strip(" │") for line in inside]
     told = " ".join(lines[: lines.index("")] if "" in lines else lines).removeprefix("Error parsing ")
+    for pattern, plain in PLAIN:
+        told = re.sub(pattern, plain, told)
     about = next((option for option in options if re.search(rf"{re.escape(option.flag)}(?![\w.-])", told)), None)
     takes = f"{about.shown}: {about.about}" if about and not about.positional else f"exuno {verb} --help tells more."
     return told, takes
