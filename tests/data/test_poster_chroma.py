@@ -18,14 +18,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.nn import functional
 
-from exuno.data.poster.chroma import coloured, planes, quantise_sheet, restored_sheet, seen, sheet_of
+from exuno.data.poster.chroma import coloured, planes, sheet_of
+from exuno.data.poster.coding import SmallColours
 from exuno.data.poster.format import Poster, load, save
 from exuno.data.poster.layout import Layout
 from exuno.data.poster.ledger import byte_breakdown
-from exuno.data.poster.quantisation import coded_size
+from exuno.data.poster.quantisation import byte_size, coded_size
 from exuno.data.poster.whitening import OPPONENTS
 from exuno.engine.errors import ExunoError
-from exuno.poster.layout import label_bytes, plan
+from exuno.poster.layout import plan
 from exuno.poster.options import PosterConfig
 
 Make = Callable[..., Poster]
@@ -40,10 +41,10 @@ def values_of(size: tuple[int, int] = (15, 19), seed: int = 0) -> torch.Tensor:
 
 def half(make: Make, size: tuple[int, int] = (15, 19), bits: int = 4, seed: int = 0, **changes: Any) -> Poster:
     """A poster of random values with colours of half the size, by default of odd sides."""
-    pixels, low, high = quantise_sheet(sheet_of(values_of(size, seed)), size, bits)
-    layout = Layout(size=size, image=(2, 2), patch=(2, 2), patches=(1, 1), grid=(2, 5), area=(1, 1))
-    parts = {"pixels": pixels, "low": low, "high": high, "bits": bits, "chroma": "half", "layout": layout}
-    return make(**{**parts, "mean": (0.5,) * 3, "std": (0.2,) * 3, **changes})
+    side = min(2, *size)
+    layout = Layout(size=size, image=(2, 2), patch=(side, side), patches=(1, 1), grid=(2, 5), area=(1, 1))
+    parts = SmallColours(bits).stored(sheet_of(values_of(size, seed)), size)
+    return make(**{**parts, "layout": layout, "mean": (0.5,) * 3, "std": (0.2,) * 3, **changes})
 
 
 @settings(max_examples=40, deadline=None)
@@ -59,7 +60,7 @@ def test_saved_and_read_it_is_the_same_poster(height: int, width: int, bits: int
     assert (found.chroma, found.channels) == ("half", 3)
     assert torch.equal(found.values, poster.values)
     if bits < 8:
-        shown = seen(sheet_of(values_of((height, width), seed)), (height, width), bits)
+        shown = SmallColours(bits).seen(sheet_of(values_of((height, width), seed)), (height, width))
         torch.testing.assert_close(found.values, shown, atol=1e-5, rtol=0)
     assert found.patches()[0].shape == (1, 3, 2, 2)
     assert found.shown.shape == found.values.shape == (3, height, width)
@@ -68,30 +69,29 @@ def test_saved_and_read_it_is_the_same_poster(height: int, width: int, bits: int
 
 
 @pytest.mark.parametrize("size", [(15, 19), (16, 20), (1, 7), (8, 1)])
-def test_a_step_sees_the_poster_that_is_stored(size: tuple[int, int]) -> None:
+def test_a_step_sees_the_poster_that_is_stored(size: tuple[int, int], tiny_poster: Make) -> None:
     sheet = sheet_of(values_of(size)).requires_grad_()
     weight = torch.from_numpy(np.random.default_rng(1).normal(size=(3, *size))).float()
     gradients = []
     for bits in (2, 4, 8):
-        shown = seen(sheet, size, bits)
+        shown = SmallColours(bits).seen(sheet, size)
         gradients.append(torch.autograd.grad((shown * weight).sum(), sheet)[0])
-        pixels, low, high = quantise_sheet(sheet, size, bits)
-        assert len(np.unique(planes(torch.from_numpy(pixels), size)[1][0])) <= 1 << bits
-        stored = restored_sheet(pixels, size, low, high)
+        stored = half(tiny_poster, size, bits)
+        assert len(np.unique(planes(torch.from_numpy(stored.pixels), size)[1][0])) <= 1 << bits
         # At 8 bits a step sees no rounding: half a level of each plane, as each channel takes it.
-        slack = 0.0 if bits < 8 else float((np.abs(OPPONENTS.T) @ np.subtract(high, low) / 510).max())
-        torch.testing.assert_close(shown.detach(), stored, atol=slack + 1e-5, rtol=0)
+        slack = 0.0 if bits < 8 else float((np.abs(OPPONENTS.T) @ np.subtract(stored.high, stored.low) / 510).max())
+        torch.testing.assert_close(shown.detach(), stored.values, atol=slack + 1e-5, rtol=0)
         if bits < 8:
-            assert (shown - seen(sheet, size, 8)).abs().max() > 0.01
+            assert (shown - SmallColours(8).seen(sheet, size)).abs().max() > 0.01
     assert all(torch.equal(each, gradients[0]) for each in gradients[1:])  # straight through the rounding
 
 
 @pytest.mark.parametrize("size", [(5, 7), (6, 4), (1, 3)])
 def test_the_gradient_is_that_of_finite_differences_and_reaches_every_number(size: tuple[int, int]) -> None:
     sheet = sheet_of(values_of(size).double()).requires_grad_()
-    assert torch.autograd.gradcheck(lambda each: seen(each, size, 8), sheet)
+    assert torch.autograd.gradcheck(lambda each: SmallColours(8).seen(each, size), sheet)
     for number, axis in enumerate(torch.from_numpy(OPPONENTS)):
-        along = (seen(sheet, size, 8) * axis[:, None, None]).sum()
+        along = (SmallColours(8).seen(sheet, size) * axis[:, None, None]).sum()
         light, colours = planes(torch.autograd.grad(along, sheet)[0], size)
         parts = [light[0], *colours]
         own = parts.pop(number)
@@ -115,10 +115,10 @@ def test_what_has_one_colour_loses_nothing_and_gray_has_no_chroma() -> None:
     torch.testing.assert_close(found[0], light * 3**0.5)
     assert colours.abs().max() < 1e-6
     painted = gray + torch.tensor([0.3, -0.2, 0.7])[:, None, None]
-    torch.testing.assert_close(seen(sheet_of(painted), size, 8), painted)
+    torch.testing.assert_close(SmallColours(8).seen(sheet_of(painted), size), painted)
     sheet = sheet_of(torch.full((3, *size), 0.7))  # flat
     assert planes(sheet, size)[1].abs().max() < 1e-6
-    torch.testing.assert_close(seen(sheet, size, 4), torch.full((3, *size), 0.7))
+    torch.testing.assert_close(SmallColours(4).seen(sheet, size), torch.full((3, *size), 0.7))
 
 
 def test_colours_are_the_means_of_four_pixels_and_of_fewer_at_the_edge() -> None:
@@ -137,7 +137,7 @@ def test_the_ledger_counts_one_and_a_half_numbers_a_pixel(tiny_poster: Make) -> 
     odd = byte_breakdown(half(tiny_poster, (15, 19)))
     assert odd["pixels"] == (15 * 19 + 2 * 8 * 10 + 1) // 2
     # What is coded are the numbers that are used, in whatever order.
-    levels = half(tiny_poster, (15, 19)).levels
+    levels = SmallColours(4).levels(half(tiny_poster, (15, 19)))
     assert levels.shape == (445,)
     assert odd["coded"] == coded_size(levels, 4) < odd["pixels"]
 
@@ -160,11 +160,11 @@ def test_the_picture_shows_light_above_colours(tiny_poster: Make, tmp_path: Path
     [
         ({"chroma": "third"}, "neither full nor half"),
         ({"pixels": np.zeros((1, 15, 19), np.uint8)}, "19x15 pixels, the layout 20x23"),
-        ({"pixels": np.zeros((3, 23, 20), np.uint8)}, "planes below the light"),
-        ({"palette": np.zeros((16, 3), np.float16)}, "planes below the light"),
+        ({"pixels": np.zeros((3, 23, 20), np.uint8)}, "3 channels, not 1"),
+        ({"palette": np.zeros((16, 3), np.float16)}, "two ways to store colours"),
         ({"pixels": np.full((1, 23, 20), 17, np.uint8)}, "column beside the light is not empty"),
         ({"low": (0.0,), "high": (1.0,)}, "each of 3 channels"),
-        ({"chroma": "full"}, "each of 1 channels|20x23 pixels"),
+        ({"chroma": "full"}, "20x23 pixels, the layout 19x15"),
     ],
 )
 def test_parts_that_do_not_fit_are_told(changes: dict[str, Any], words: str, tiny_poster: Make) -> None:
@@ -212,7 +212,7 @@ def test_no_more_bytes_than_given_and_hardly_fewer(budget: int, bits: Any, label
     layout = plan(config, (8, 8), 10, 3)
     height, width = layout.size
     numbers = height * width + 2 * -(-height // 2) * -(-width // 2)
-    spent = (numbers * bits + 7) // 8 + (labels != "fixed") * label_bytes(10, 10, label_bits)
+    spent = (numbers * bits + 7) // 8 + (labels != "fixed") * byte_size(100, label_bits)
     column = (2 * height + 2) * bits / 8
     assert budget - 2 * column < spent <= budget
     plain = plan(replace(config, chroma="full"), (8, 8), 10, 3)

@@ -12,14 +12,14 @@ import pytest
 import torch
 from PIL import Image
 
+from exuno.data.poster.coding import Coding, Palette
 from exuno.data.poster.format import Poster, load, save
 from exuno.data.poster.layout import boxes
 from exuno.data.poster.ledger import byte_breakdown
-from exuno.data.poster.palette import fitted, quantise_by_palette, rounded_by_palette
+from exuno.data.poster.palette import fitted
 from exuno.data.poster.patches import fixed_labels, shared_labels
-from exuno.data.poster.quantisation import rounded
 from exuno.engine.errors import ExunoError
-from exuno.poster.layout import label_bytes, palette_bytes, plan
+from exuno.poster.layout import plan
 from exuno.poster.options import PosterConfig
 
 Make = Callable[..., Poster]
@@ -31,9 +31,7 @@ def values_of(channels: int, seed: int = 0) -> torch.Tensor:
 
 def coloured(make: Make, bits: int = 4, channels: int = 3, **changes: Any) -> Poster:
     """A poster of random values with a palette."""
-    pixels, palette = quantise_by_palette(values_of(channels), bits)
-    low, high = (tuple(bound.astype(float).tolist()) for bound in (palette.min(0), palette.max(0)))
-    parts = {"pixels": pixels, "palette": palette, "low": low, "high": high, "bits": bits}
+    parts = Palette(bits).stored(values_of(channels), (16, 20))
     stats = {"mean": (0.5,) * channels, "std": (0.2,) * channels}
     return make(**{**parts, **stats, **changes})
 
@@ -52,7 +50,7 @@ def test_levels_lie_where_the_values_are() -> None:
     """Three narrow heaps and an outlier: even levels between the ends miss the heaps, a palette does not."""
     heaps = torch.tensor([0.0, 0.1, 0.2]).repeat(107)[:320].view(1, 16, 20) + values_of(1) / 1000
     heaps[0, 0, 0] = 3
-    errors = [(each(heaps, 2) - heaps).square().mean().item() for each in (rounded_by_palette, rounded)]
+    errors = [(each(2).seen(heaps, (16, 20)) - heaps).square().mean().item() for each in (Palette, Coding)]
     assert errors[0] < 1e-5 < 100 * 1e-5 < errors[1]
 
 
@@ -61,7 +59,7 @@ def test_levels_lie_where_the_values_are() -> None:
 def test_a_step_sees_the_poster_that_is_stored(bits: int, channels: int, tiny_poster: Make) -> None:
     values = values_of(channels).requires_grad_()
     weight = torch.arange(320.0 * channels).view(channels, 16, 20)
-    seen = rounded_by_palette(values, bits)
+    seen = Palette(bits).seen(values, (16, 20))
     (seen * weight).sum().backward()
     assert values.grad is not None
     assert torch.equal(values.grad, weight)
@@ -100,7 +98,7 @@ def test_the_ledger_counts_colours_and_no_range(tiny_poster: Make) -> None:
         ({"palette": np.zeros((4, 3), np.float16)}, "palette is float16"),
         ({"palette": np.zeros((16, 2), np.float16)}, "palette is float16"),
         ({"palette": np.full((16, 3), np.nan, np.float16)}, "not finite"),
-        ({"pixels": np.zeros((3, 16, 20), np.uint8)}, "not in one"),
+        ({"pixels": np.zeros((3, 16, 20), np.uint8)}, "3 channels, not 1"),
         ({"label_sharing": "rows"}, "neither cells nor classes"),
         ({"labels": np.ones((10, 4, 5), np.float16), "label_sharing": "classes"}, "one label for each of 10"),
     ],
@@ -112,7 +110,7 @@ def test_parts_that_do_not_fit_are_told(changes: dict[str, Any], words: str, tin
 
 def test_values_that_are_not_finite_are_refused() -> None:
     with pytest.raises(ExunoError, match="not finite"):
-        quantise_by_palette(torch.tensor([[[0.0, float("nan")]]]), 2)
+        Palette(2).stored(torch.tensor([[[0.0, float("nan")]]]), (1, 2))
 
 
 @pytest.mark.parametrize("damage", ["gray", "colour", "short", "empty", "flat", "large"])
@@ -174,7 +172,7 @@ def test_no_more_bytes_than_given_and_hardly_fewer(bits: int, channels: int, pal
     config = PosterConfig("digits", bytes=400, bits=bits, palette=palette, labels=labels, label_bits=4)  # pyright: ignore[reportArgumentType]
     layout = plan(config, (8, 8), 10, channels)
     spent = (layout.pixels * bits * (1 if palette else channels) + 7) // 8
-    spent += palette * palette_bytes(bits, channels) + (labels != "fixed") * label_bytes(10, 10, 4)
+    spent += palette * Palette(bits).shared_bytes(channels) + (labels != "fixed") * 50
     assert 380 < spent <= 400
 
 

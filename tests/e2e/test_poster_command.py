@@ -149,7 +149,7 @@ def test_colours_of_half_the_size_go_all_the_way(tmp_path: Path, algorithm: str)
     frames = [np.asarray(Image.open(path)) for path in sorted((run / "frames").iterdir())]
     assert frames[0].shape == (height, width, 3)
     assert not np.array_equal(frames[0], frames[-1])
-    assert "Colours are stored at half the width and height" in (run / "report.html").read_text()
+    assert "pixels, colours of half the size, " in (run / "report.html").read_text()
     assert main(["eval", f"poster:{run}", "--devices", "cpu", "--networks", "2", "--run-dir", str(tmp_path / "e")]) == 0
     assert result(tmp_path / "e")["networks"]["poster"] == result(run)["networks"]["poster"]
     args = ["teach", "--data", f"poster:{run}", "--model", "exuno:convnet_1_8", "--smoke", "--devices", "cpu"]
@@ -403,6 +403,9 @@ DIGITS = ["--data", "digits", "--ipc", "1"]
         ([*DIGITS, "--chroma", "half"], "--chroma half does nothing for a poster in gray"),
         ([*DIGITS, "--chroma", "half", "--palette", "--channels", "3"], "--chroma half and --palette are two ways"),
         ([*DIGITS, "--label-bits", "1"], "--label-bits"),
+        ([*DIGITS, "--label-bits", "4"], "--label-bits would do nothing with --labels fixed"),
+        ([*DIGITS, "--labels", "shared", "--label-cells", "2"], "--label-cells would do nothing with --labels shared"),
+        (["digits-300", "--labels", "fixed", "--label-bits", "8"], "--label-bits would do nothing with --labels fixed"),
         ([*DIGITS, "--grid", "3x3"], "--grid 3x3 has 9 places for 10 classes"),
         ([*DIGITS, "--grid", "ten"], "--grid ten is not understood"),
         ([*DIGITS, "--patches", "200x200"], "--patches 200x200 is more than the"),
@@ -435,6 +438,10 @@ DIGITS = ["--data", "digits", "--ipc", "1"]
 )
 def test_mistakes(fails, args: list[str], words: str) -> None:
     assert words in fails(*args)
+
+
+def test_bits_of_labels_that_a_preset_says_are_no_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["poster", "digits-300", "--labels", "fixed", "--dry-run"]) == 0, capsys.readouterr().err
 
 
 def test_a_class_without_training_images(fails, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import yaml
 
 from exuno.cli import main
 from exuno.data.open import open_data
-from exuno.data.poster.chroma import quantise_sheet, sheet_of
+from exuno.data.poster.chroma import sheet_of
+from exuno.data.poster.coding import SmallColours
 from exuno.data.poster.format import save
 
 datasets: Any = pytest.importorskip("datasets", reason="datasets is not installed")
@@ -67,9 +68,8 @@ def test_a_poster_folder_loads(whitened: bool, tiny_poster: Callable, tmp_path: 
 
 def test_colours_of_half_the_size_are_columns_like_others(tiny_poster: Callable, tmp_path: Path) -> None:
     sheet = sheet_of(torch.from_numpy(np.random.default_rng(0).normal(size=(3, 16, 20))))
-    pixels, low, high = quantise_sheet(sheet, (16, 20), 4)
-    stats = {"mean": (0.5,) * 3, "std": (0.2,) * 3}
-    poster = tiny_poster(pixels=pixels, low=low, high=high, bits=4, chroma="half", **stats)
+    stored = SmallColours(4).stored(sheet, (16, 20))
+    poster = tiny_poster(**stored, mean=(0.5,) * 3, std=(0.2,) * 3)
     rows = datasets.load_dataset(str(exported(poster, tmp_path)), split="train").with_format("numpy")[:]
     np.testing.assert_allclose(rows["values"], poster.patches()[0] * 0.2 + 0.5, atol=1e-6)
     assert rows["image"].shape == (12, 8, 8, 3)

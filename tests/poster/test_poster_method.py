@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from exuno.data.poster.coding import Coding
 from exuno.data.poster.layout import Layout
 from exuno.data.poster.patches import Canvas, array_labels, fixed_labels
 from exuno.data.poster.quantisation import quantise, quantise_labels
@@ -238,7 +239,7 @@ def test_a_step_sees_what_few_bits_leave_and_moves_what_lies_below() -> None:
 
     context, generator = distiller().context, torch.Generator().manual_seed(0)
     start, array = (torch.rand(*shape, generator=generator) for shape in ((1, *LAYOUT.size), (6, 2, 3)))
-    method = Distiller(start, array, LAYOUT, watch, context, bits=(2, 4))
+    method = Distiller(start, array, LAYOUT, watch, context, coding=Coding(2), label_bits=4)
     method(BATCH, at(0)).loss.backward()
     images, labels = seen[0]
     assert len(images.unique()) == 4

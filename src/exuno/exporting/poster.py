@@ -61,9 +61,9 @@ def export_poster(path: Path, folder: Path, license: str | None = None, names: S
 def describe(poster: Poster, origin: Origin, name: str, license: str | None, rows: bool) -> str:
     """The card of a poster; with ``rows`` that of a data set, with a head for the hub and ``datasets``."""
     spent, (height, width) = byte_breakdown(poster), poster.layout.size
-    small = ", colours of half the size" * (poster.chroma == "half")
     facts = {
-        "poster": f"{width}x{height} pixels{small}, {poster.ipc:.3g} images per class, {spent['png']:,} bytes as PNG",
+        "poster": f"{width}x{height} pixels{poster.coding.words}, {poster.ipc:.3g} images per class, "
+        f"{spent['png']:,} bytes as PNG",
         "stands for": f"`{poster.data}`, {poster.classes} classes: {', '.join(poster.class_names[:20])}"
         + (", …" if poster.classes > 20 else ""),
         "labels": "learned" if poster.labels is not None else "by the areas of the classes",

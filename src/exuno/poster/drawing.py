@@ -101,18 +101,17 @@ def shade(values: Tensor) -> Bytes:
 def samples(poster: Poster, count: int = 12, columns: int = 3, classes: int = 3) -> Image.Image:
     """Some patches, spread over the poster, as a network meets them, each with its most likely classes as bars, on a
     transparent ground."""
-    low, high = poster.bounds
-    images, labels = poster.patches()
+    labels, pictures = poster.patches()[1], torch.tensor(poster.shown) / 255
+    images = Canvas(poster.layout).patches(pictures)
     chosen = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(np.int64)
     columns = min(columns, len(chosen))
-    span = torch.where(high > low, high - low, 1)
     step = (PATCH + TEXT + 24, PATCH + 16)
     size = (columns * step[0], -(-len(chosen) // columns) * step[1])
     sheet = Image.new("RGBA", size, CLEAR)
     draw = ImageDraw.Draw(sheet)
     for place, number in enumerate(chosen.tolist()):
         left, top = place % columns * step[0] + 8, place // columns * step[1] + 8
-        patch = enlarged(shade((images[number] - low) / span), PATCH)
+        patch = enlarged(shade(images[number]), PATCH)
         patch.thumbnail((PATCH, PATCH))
         sheet.paste(patch.convert("RGBA"), (left, top))
         shares, best = labels[number].topk(min(classes, poster.classes))
@@ -192,9 +191,9 @@ def write_figures(folder: Path, poster: Poster, frames: Sequence[Path] = ()) -> 
         figures.append({"file": file, "title": title, "caption": caption, "least": least})
 
     save_png(np.asarray(enlarged(poster.shown, LONGEST)), folder / "poster.png")
-    caption = f"All that a network learns {poster.classes} classes from: {layout.size[1]} x {layout.size[0]} pixels, "
-    caption += f"{poster.ipc:.3g} images per class, here enlarged. Each channel spans its own range of values."
-    caption += " Colours are stored at half the width and height." * (poster.chroma == "half")
+    caption = f"All that a network learns {poster.classes} classes from: {layout.size[1]} x {layout.size[0]} pixels"
+    caption += f"{poster.coding.words}, {poster.ipc:.3g} images per class, here enlarged. "
+    caption += "Each channel spans its own range of values."
     add("poster.png", "The poster", caption)
     if poster.whitening is not None:
         save_png(np.asarray(enlarged(unwhitened(poster), LONGEST)), folder / "unwhitened.png")

@@ -1,15 +1,22 @@
-"""From a budget to pixels, and from pixels to the places of classes and patches. No torch."""
+"""From a budget to pixels, and from pixels to the places of classes and patches."""
 
 import math
 from fractions import Fraction
 
-from exuno.data.poster.layout import Layout, chroma_size, offsets
+from exuno.data.poster.coding import Coding, coding_of
+from exuno.data.poster.layout import Layout, offsets
+from exuno.data.poster.quantisation import byte_size
 from exuno.engine.errors import ExunoError
 from exuno.engine.ranges import require
 from exuno.poster.options import PosterConfig
 
 Pair = tuple[int, int]
 """(vertical, horizontal)."""
+
+
+def coding_by(config: PosterConfig, channels: int = 3) -> Coding:
+    """How pixels are stored. Raises ExunoError for options that do not go together."""
+    return coding_of(config.bits, config.palette, config.chroma, channels)
 
 
 def poster_size(config: PosterConfig, grid: Pair, image: Pair, classes: int, channels: int) -> Pair:
@@ -42,54 +49,38 @@ def poster_size(config: PosterConfig, grid: Pair, image: Pair, classes: int, cha
 
 def _size_in_bytes(config: PosterConfig, budget: int, grid: Pair, image: Pair, classes: int, channels: int) -> Pair:
     """The size that fills what the labels leave. Their array depends on its aspect, so each length of one is tried."""
-    colours = palette_bytes(config.bits, channels) if config.palette else 0
+    coding = coding_by(config, channels)
+    colours = coding.shared_bytes(channels)
     if config.labels == "fixed":
-        least = colours + -(-config.bits * numbers(config, (1, 1), channels) // 8)
+        least = colours + byte_size(coding.numbers((1, 1), channels), config.bits)
         require(budget >= least, "--bytes", budget, f"at least {least}")
-        return _largest(config, budget - colours, grid, image, channels)
+        return _largest(coding, budget - colours, grid, image, channels)
     lengths = sorted({math.prod(cells) for cells in _label_shapes(grid, classes, config.label_cells)})
     if config.labels == "shared":
         lengths = [classes]
     for length in lengths:
-        left = budget - colours - label_bytes(length, classes, config.label_bits)
-        size = _largest(config, left, grid, image, channels)
+        left = budget - colours - byte_size(length * classes, config.label_bits)
+        size = _largest(coding, left, grid, image, channels)
         if size[1] < 1:
             break
         if config.labels == "shared" or math.prod(label_shape(size, grid, classes, config.label_cells)) <= length:
             return size
-    least = label_bytes(lengths[-1], classes, config.label_bits)
-    what = f"the learned labels, which take up to {least}" + f", and a palette of {colours}" * config.palette
-    fewer = "--bits or " * config.palette + "--label-bits"
+    least = byte_size(lengths[-1] * classes, config.label_bits)
+    what = f"the learned labels, which take up to {least}" + f", and a palette of {colours}" * (colours > 0)
+    fewer = "--bits or " * (colours > 0) + "--label-bits"
     raise ExunoError(
         f"--bytes {budget} does not hold {what}",
         f"Give more --bytes or fewer {fewer}, or take --labels fixed, which take none.",
     )
 
 
-def _largest(config: PosterConfig, budget: int, grid: Pair, image: Pair, channels: int) -> Pair:
+def _largest(coding: Coding, budget: int, grid: Pair, image: Pair, channels: int) -> Pair:
     """The largest size whose numbers fit into so many bytes; at least 1 x 0."""
-    most = max(0, budget) * 8 // config.bits
-    pixels = most * 2 // 3 if config.chroma == "half" else most // numbers(config, (1, 1), channels)
-    while numbers(config, size := shape(pixels, grid, image), channels) > most:  # half the size is rounded up
+    most = max(0, budget) * 8 // coding.bits
+    pixels = most * 4 // coding.numbers((2, 2), channels)
+    while coding.numbers(size := shape(pixels, grid, image), channels) > most:  # half a size is rounded up
         pixels -= 1
     return size
-
-
-def numbers(config: PosterConfig, size: Pair, channels: int) -> int:
-    """How many numbers of ``config.bits`` a poster of (H, W) stores, but for its palette."""
-    if config.chroma == "half":
-        return math.prod(size) + 2 * math.prod(chroma_size(size))
-    return math.prod(size) * (1 if config.palette else channels)
-
-
-def label_bytes(cells: int, classes: int, bits: int) -> int:
-    """Bytes of a learned label array of so many cells: a number of ``bits`` for each class in each cell."""
-    return (classes * cells * bits + 7) // 8
-
-
-def palette_bytes(bits: int, channels: int) -> int:
-    """Bytes of a palette: 2^bits colours, a float16 for each channel."""
-    return 2 * channels << bits
 
 
 def shape(pixels: int, grid: Pair, image: Pair) -> Pair:
@@ -160,10 +151,7 @@ def plan(config: PosterConfig, image: Pair, classes: int, channels: int) -> Layo
         ExunoError: a value that cannot be read, none or several budgets, a poster too small for its classes or for
             one patch, patches or areas that do not fit or leave a class out.
     """
-    if config.chroma == "half" and channels != 3:
-        raise ExunoError(
-            "--chroma half does nothing for a poster in gray", "Leave it out, or give --channels 3 for one in colours."
-        )
+    coding_by(config, channels)
     grid = class_grid(config.grid, classes)
     size = poster_size(config, grid, image, classes, channels)
     if size[0] < grid[0] or size[1] < grid[1]:

@@ -72,9 +72,8 @@ def score(
 
 def save_frame(poster: Poster, frames: Path, done: int) -> None:
     """Writes a poster as ``frames/STEPS.png``."""
-    shown = poster.shown
     with atomic(frames / f"{done:09d}.png") as temporary:
-        temporary.write_bytes(png(shown, poster.bits if shown is poster.pixels else 8))
+        temporary.write_bytes(png(poster.shown))
 
 
 PARTS = {

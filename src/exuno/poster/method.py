@@ -9,11 +9,10 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from exuno.data.poster.chroma import seen
+from exuno.data.poster.coding import Coding
 from exuno.data.poster.layout import Layout
-from exuno.data.poster.palette import rounded_by_palette
 from exuno.data.poster.patches import Canvas, array_labels, shared_labels
-from exuno.data.poster.quantisation import rounded, rounded_labels
+from exuno.data.poster.quantisation import rounded_labels
 from exuno.engine.errors import ExunoError
 from exuno.engine.method import Batch, Method, Numbers, StepOutput, TrainState
 from exuno.engine.options import Optim
@@ -24,16 +23,14 @@ class Distiller(Method):
     """A poster that learns.
 
     Args:
-        start: the initial poster, float [C, H, W] of the distilled space, or its sheet, [1, H + h, 2w], of
-            exuno.data.poster.chroma.
+        start: the initial poster, float [C, H, W] of the distilled space, or what ``coding`` trains in its place.
         labels: fixed soft labels of the patches [P, K], or the initial label array [K, h, w] to learn.
         layout: geometry.
         algorithm: tells the outer loss.
         context: what it works with.
         label_lr_scale: divides the learning rate of the labels.
-        bits: of a pixel and of a learned label; below 8 and 16 each step sees them rounded.
-        palette: pixels are numbers of a palette, which each step sees.
-        sheet: ``start`` is one: colours have half the size, and each step sees them enlarged.
+        coding: how pixels are stored, and so what a step sees of them.
+        label_bits: of a learned label; below 16 each step sees them rounded.
         order: of learned labels that belong to classes, [K, 1, K], the class at each place of the grid; None where they
             belong to cells.
     """
@@ -55,15 +52,13 @@ class Distiller(Method):
         algorithm: Algorithm,
         context: InnerLoopContext,
         label_lr_scale: float = 1.0,
-        bits: tuple[int, int] = (8, 16),
-        palette: bool = False,
+        coding: Coding = Coding(8),
+        label_bits: int = 16,
         order: NDArray[np.int64] | None = None,
-        sheet: bool = False,
     ) -> None:
         super().__init__()
         self.algorithm, self.context, self.canvas = algorithm, context, Canvas(layout)
-        self.label_lr_scale, self.bits, self.palette, self.order = label_lr_scale, bits, palette, order
-        self.sheet = sheet
+        self.label_lr_scale, self.coding, self.label_bits, self.order = label_lr_scale, coding, label_bits, order
         self.pixels = nn.Parameter(start.clone())
         if labels.ndim == 3:
             self.labels = nn.Parameter(labels.clone())
@@ -112,18 +107,14 @@ class Distiller(Method):
         return StepOutput(torch.stack(losses).mean(), {"train/gradient_norm": self.last_norm.clone()})
 
     def seen_pixels(self) -> Tensor:
-        """The poster that a step sees, [C, H, W]. At 8 bits a channel as it is: rounding that fine changes nothing."""
-        if self.sheet:
-            return seen(self.pixels, self.canvas.layout.size, self.bits[0])
-        if self.palette:
-            return rounded_by_palette(self.pixels, self.bits[0])
-        return rounded(self.pixels, self.bits[0]) if self.bits[0] < 8 else self.pixels
+        """The poster that a step sees, [C, H, W]."""
+        return self.coding.seen(self.pixels, self.canvas.layout.size)
 
     def seen_labels(self) -> Tensor:
         """The labels of the patches that a step sees, [P, K]."""
         if self.labels.ndim == 2:
             return self.labels
-        array = rounded_labels(self.labels, self.bits[1]) if self.bits[1] < 16 else self.labels
+        array = rounded_labels(self.labels, self.label_bits) if self.label_bits < 16 else self.labels
         layout = self.canvas.layout
         return array_labels(array, layout) if self.order is None else shared_labels(array, layout, self.order)
 

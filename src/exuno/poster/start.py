@@ -12,11 +12,10 @@ from torch import Tensor
 
 from exuno.data import rng
 from exuno.data.images.resize import resize
-from exuno.data.poster.chroma import sheet_of
 from exuno.data.poster.layout import Layout, offsets
 from exuno.data.poster.patches import fixed_labels
 from exuno.engine.errors import ExunoError
-from exuno.poster.layout import label_shape
+from exuno.poster.layout import coding_by, label_shape
 from exuno.poster.options import PosterConfig
 from exuno.poster.order import class_means, class_order
 from exuno.poster.real import Sets
@@ -112,15 +111,14 @@ def order_of(config: PosterConfig, layout: Layout, sets: Sets) -> NDArray[np.int
 
 
 def first_poster(config: PosterConfig, layout: Layout, order: NDArray[np.int64], sets: Sets) -> Tensor:
-    """The initial poster, float32 [C, H, W] of the distilled space, or its sheet where colours have half the size."""
+    """The initial poster, float32 [C, H, W] of the distilled space, or what is trained in its place."""
     images, labels = sets.train
     classes, channels, seed = sets.source.num_classes, images.shape[1], config.run.seed
     if config.init == "noise":
         areas = noise_areas(seed, classes, channels, layout.area)
     else:
         areas = resize(one_of_each(images, labels, classes, seed), layout.area)
-    poster = faded(areas[torch.from_numpy(order.ravel())], layout).float()
-    return sheet_of(poster) if config.chroma == "half" else poster
+    return coding_by(config).start(faded(areas[torch.from_numpy(order.ravel())], layout).float())
 
 
 def one_of_each(images: Tensor, labels: Tensor, classes: int, seed: int) -> Tensor:
@@ -128,9 +126,6 @@ def one_of_each(images: Tensor, labels: Tensor, classes: int, seed: int) -> Tens
     found = [np.flatnonzero(labels.numpy() == label) for label in range(classes)]
     if empty := [label for label, own in enumerate(found) if not len(own)]:
         raise ExunoError(f"class {empty[0]} has no image to start from", "Give --init noise, or more data for it.")
-    for label, own in enumerate(found):
-        if not len(own):
-            raise ExunoError(f"class {label} has no image to start from", "Take --init noise, or give it some.")
     draws = rng.uniforms(seed, "poster/first", np.arange(classes), 1)[:, 0]
     return images[torch.tensor([int(own[int(u * len(own))]) for own, u in zip(found, draws, strict=True)])]
 

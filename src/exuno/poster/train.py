@@ -10,14 +10,13 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor
 
+from exuno.commandline.presets import resolve
 from exuno.data.batches import batches
 from exuno.data.holdout import check as check_holdout
 from exuno.data.holdout import lineage_of
-from exuno.data.poster.chroma import quantise_sheet
 from exuno.data.poster.format import SUFFIX, Poster, save
 from exuno.data.poster.layout import Layout
-from exuno.data.poster.palette import quantise_by_palette
-from exuno.data.poster.quantisation import quantise, quantise_labels
+from exuno.data.poster.quantisation import quantise_labels
 from exuno.engine import session
 from exuno.engine.check import check_optim, check_run
 from exuno.engine.devices import make_accelerator, reuse_memory
@@ -30,7 +29,7 @@ from exuno.engine.training import recorder_for
 from exuno.poster.context import Algorithm, InnerLoopContext, Material, make_context
 from exuno.poster.drawing import write_figures
 from exuno.poster.evaluate import SMOKE, content, record
-from exuno.poster.layout import plan
+from exuno.poster.layout import coding_by, plan
 from exuno.poster.measure import measure, save_frame, score, validate
 from exuno.poster.method import Distiller
 from exuno.poster.options import PosterConfig, algorithms
@@ -42,6 +41,8 @@ from exuno.report.page import write_report
 from exuno.training import rehearse, run_training, smoke_mark, tell_cost
 
 FRAMES = "frames"
+IDLE = {"fixed": ("label_bits", "label_cells", "label_lr_scale"), "shared": ("label_cells",), "learned": ()}
+"""--labels -> options that are for others."""
 
 
 def make_poster(config: PosterConfig, preset: Preset | None = None) -> Run:
@@ -50,13 +51,13 @@ def make_poster(config: PosterConfig, preset: Preset | None = None) -> Run:
     Raises:
         ExunoError: anything the user can put right.
     """
-    check(config)
+    check(config, preset)
     return run_training("poster", config, preset, train, smoke=smoke)
 
 
 def look(config: PosterConfig, preset: Preset | None) -> None:
     """Checks all that a distillation begins with, on a few images of each class; weights of CLIP are not fetched."""
-    check(config)
+    check(config, preset)
 
     def open_all(sliver: PosterConfig, accelerator: Accelerator) -> None:
         check_shares(sliver, wanted(sliver.run))
@@ -85,8 +86,9 @@ def smoke(config: PosterConfig) -> PosterConfig:
     return replace(config, batch_size=min(32, config.batch_size), evaluations=2, unroll=unroll, eval=proof)
 
 
-def check(config: PosterConfig) -> None:
-    """Raises ExunoError for numbers that no distillation can use."""
+def check(config: PosterConfig, preset: Preset | None) -> None:
+    """Raises ExunoError for numbers that no distillation can use, and for options of labels that would do nothing and
+    are not those of the preset, or the defaults."""
     check_fields(config)
     unroll, proof = config.unroll, config.eval
     check_holdout(config.held)
@@ -100,10 +102,11 @@ def check(config: PosterConfig) -> None:
     require(min(proof.steps, default=0) >= 1, "--eval.steps", " ".join(map(str, proof.steps)), "numbers from 1")
     if config.zca_from != "data" and not config.zca:
         raise ExunoError(f"--zca-from {config.zca_from} does nothing without --zca", "Add --zca, or leave it out.")
-    if config.chroma == "half" and config.palette:
-        raise ExunoError(
-            "--chroma half and --palette are two ways to store colours", "Give one of them; a palette has no chroma."
-        )
+    stated = resolve(PosterConfig, preset) if preset else PosterConfig(config.data)
+    for name in IDLE[config.labels]:
+        if getattr(config, name) != getattr(stated, name):
+            flag = name.replace("_", "-")
+            raise ExunoError(f"--{flag} would do nothing with --labels {config.labels}", "Leave out one of them.")
     check_optim(config.optim)
     check_run(config.run, double=True)
     if config.run.sync_batchnorm:
@@ -131,18 +134,9 @@ class Setup:
     def quantize(self, pixels: Tensor, labels: Tensor, steps: int | None = None) -> Poster:
         """The poster as it is stored: pixels and a learned label array rounded to their bits."""
         source, space, config = self.sets.source, self.sets.space, self.config
-        if config.palette:
-            rounded, palette = quantise_by_palette(pixels, config.bits)
-            low, high = (tuple(bound.astype(float).tolist()) for bound in (palette.min(0), palette.max(0)))
-        elif config.chroma == "half":
-            palette, (rounded, low, high) = None, quantise_sheet(pixels, self.layout.size, config.bits)
-        else:
-            palette, (rounded, low, high) = None, quantise(pixels, config.bits)
         recipe = Recipe(config.model, config.inner, steps or max(config.eval.steps), config.eval.steps)
         return Poster(
-            pixels=rounded,
-            low=low,
-            high=high,
+            **coding_by(config).stored(pixels, self.layout.size),
             layout=self.layout,
             order=self.order,
             class_names=source.classes or tuple(map(str, range(source.num_classes))),
@@ -153,11 +147,8 @@ class Setup:
             labels=quantise_labels(labels, config.label_bits) if labels.ndim == 3 else None,
             label_formula=config.label_formula,
             whitening=space.whitening,
-            bits=config.bits,
             label_bits=config.label_bits if labels.ndim == 3 else 16,
-            palette=palette,
             label_sharing="classes" if config.labels == "shared" else "cells",
-            chroma=config.chroma,
             protocol=recipe.to_dict(),
             lineage={"seed": config.run.seed, "algorithm": config.algorithm}
             | lineage_of(config.held)
@@ -185,12 +176,10 @@ def inner_loops(config: PosterConfig, sets: Sets, layout: Layout, accelerator: A
 
 def method_of(setup: Setup, start: Tensor, labels: Tensor, algorithm: Algorithm) -> Distiller:
     """What is trained, from a poster and its labels on."""
-    config = setup.config
-    bits = config.bits, config.label_bits
+    config, layout, context = setup.config, setup.layout, setup.context
     order = setup.order if config.labels == "shared" else None
-    context, scale = setup.context, config.label_lr_scale
-    half = config.chroma == "half"
-    return Distiller(start, labels, setup.layout, algorithm, context, scale, bits, config.palette, order, half)
+    stored = coding_by(config), config.label_bits
+    return Distiller(start, labels, layout, algorithm, context, config.label_lr_scale, *stored, order)
 
 
 def check_shares(config: PosterConfig, processes: int) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exuno.data.poster.layout import Layout, chroma_size
+from exuno.data.poster.layout import Layout
 from exuno.data.poster.quantisation import top
 from exuno.engine.errors import ExunoError
 
@@ -20,11 +20,12 @@ MOST = 1 << 32
 def check(poster: "Poster") -> None:
     """Raises ExunoError, saying which parts of a poster contradict each other."""
     layout, shape = poster.layout, poster.pixels.shape
-    if poster.pixels.dtype != np.uint8 or poster.pixels.ndim != 3 or shape[0] not in (1, 3):
-        raise wrong(f"pixels are {poster.pixels.dtype} {list(shape)}, not uint8 [1 or 3, H, W]")
+    if poster.pixels.dtype != np.uint8 or poster.pixels.ndim != 3 or poster.channels not in (1, 3):
+        raise wrong(f"pixels are {poster.pixels.dtype} {list(shape)}, not uint8 [planes, H, W] of 1 or 3 channels")
     if poster.bits not in (2, 4, 8) or (poster.pixels % (255 // top(poster.bits))).any():
         raise wrong(f"its pixels are not of {poster.bits} bits")
-    check_palette(poster)
+    if poster.chroma not in ("full", "half"):
+        raise wrong(f"its colours have the size '{poster.chroma}', which is neither full nor half")
     check_layout(layout, poster.channels)
     check_picture(poster)
     for name in ("low", "high", "mean", "std"):
@@ -41,33 +42,21 @@ def check(poster: "Poster") -> None:
         raise wrong(f"the whitening is one of images of {poster.whitening.shape}, not {images}")
 
 
-def check_palette(poster: "Poster") -> None:
-    """Raises ExunoError for a palette that does not fit the pixels."""
-    colours = poster.palette
-    if colours is None:
-        return
-    if colours.dtype != np.float16 or colours.shape not in {(1 << poster.bits, 1), (1 << poster.bits, 3)}:
-        raise wrong(f"the palette is {colours.dtype} {list(colours.shape)}, not float16 [{1 << poster.bits}, 1 or 3]")
-    if not np.isfinite(colours).all():
-        raise wrong("the palette holds numbers that are not finite")
-    if len(poster.pixels) != 1:
-        raise wrong(f"its pixels are numbers of a palette in {len(poster.pixels)} channels, not in one")
-
-
 def check_picture(poster: "Poster") -> None:
-    """Raises ExunoError for a picture of another size than that of the layout, or of its light and colours."""
-    size, (channels, *found) = poster.layout.size, poster.pixels.shape
-    if poster.chroma not in ("full", "half"):
-        raise wrong(f"its colours have the size '{poster.chroma}', which is neither full nor half")
-    height, width = size
-    if poster.chroma == "half":
-        if poster.palette is not None or channels != 1:
-            raise wrong("colours of half the size are planes below the light, without a palette or other channels")
-        height, width = height + chroma_size(size)[0], 2 * chroma_size(size)[1]
+    """Raises ExunoError for a picture of another shape than the layout asks for, or a palette that does not fit it."""
+    size, (planes, *found) = poster.layout.size, poster.pixels.shape
+    wanted, height, width = poster.coding.shape(size, poster.channels)
     if found != [height, width]:
         raise wrong(f"the picture has {found[1]}x{found[0]} pixels, the layout {width}x{height}")
+    if planes != wanted:
+        raise wrong(f"the picture has {planes} channels, not {wanted}")
     if poster.pixels[:, : size[0], size[1] :].any():
         raise wrong("the column beside the light is not empty")
+    colours, shape = poster.palette, (1 << poster.bits, poster.channels)
+    if colours is not None and (colours.dtype != np.float16 or colours.shape != shape):
+        raise wrong(f"the palette is {colours.dtype} {list(colours.shape)}, not float16 {list(shape)}")
+    if colours is not None and not np.isfinite(colours).all():
+        raise wrong("the palette holds numbers that are not finite")
 
 
 def check_layout(layout: Layout, channels: int) -> None:

@@ -10,15 +10,17 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from exuno.data.poster.layout import chroma_size
-from exuno.data.poster.quantisation import quantise, restored, rounded
 from exuno.data.poster.whitening import OPPONENTS
 
 Pair = tuple[int, int]
+
+
+def chroma_size(size: Pair) -> Pair:
+    """(h, w) of colours at half the size of a poster of (H, W), rounded up."""
+    return (size[0] + 1) // 2, (size[1] + 1) // 2
 
 
 def sheet_of(values: Tensor) -> Tensor:
@@ -48,34 +50,6 @@ def coloured(light: Tensor, colours: Tensor) -> Tensor:
     down, across = (_enlarging(side, light.device, light.dtype) for side in light.shape[1:])
     full = torch.cat([light, down @ colours @ across.T])
     return torch.tensordot(_axes(light.device, light.dtype).T, full, 1)
-
-
-def seen(sheet: Tensor, size: Pair, bits: int) -> Tensor:
-    """The poster [3, H, W] of a sheet as it will be stored, by a straight-through estimator: see
-    :func:`exuno.data.poster.quantisation.rounded`. At 8 bits the planes are as they are."""
-    parts = planes(sheet, size)
-    return coloured(*(rounded(part, bits) if bits < 8 else part for part in parts))
-
-
-def quantise_sheet(
-    sheet: Tensor, size: Pair, bits: int
-) -> tuple[NDArray[np.uint8], tuple[float, ...], tuple[float, ...]]:
-    """A sheet as it is stored, uint8 [1, H + h, 2w], and the values (low, high) of 0 and 255 in each of the planes; see
-    :func:`exuno.data.poster.quantisation.quantise`."""
-    light, colours = (quantise(part, bits) for part in planes(sheet, size))
-    pixels = joined(*(torch.from_numpy(part[0]) for part in (light, colours)))
-    return pixels.numpy(), light[1] + colours[1], light[2] + colours[2]
-
-
-def restored_sheet(pixels: NDArray[np.uint8], size: Pair, low: tuple[float, ...], high: tuple[float, ...]) -> Tensor:
-    """The poster of what :func:`quantise_sheet` rounded, float32 [3, H, W]."""
-    light, colours = (part.numpy() for part in planes(torch.from_numpy(pixels), size))
-    return coloured(restored(light, low[:1], high[:1]), restored(colours, low[1:], high[1:]))
-
-
-def used(pixels: NDArray[np.uint8], size: Pair) -> NDArray[np.uint8]:
-    """All of a sheet but the column beside the light: uint8 [H * W + 2 * h * w], light before colours."""
-    return np.concatenate([part.flatten().numpy() for part in planes(torch.from_numpy(pixels), size)])
 
 
 @lru_cache(maxsize=8)

@@ -10,11 +10,13 @@ from torch import Tensor
 from exuno.data.augmentation.augment import to_float
 from exuno.data.base import Data, Positions, Rows
 from exuno.data.classes import Side, relabelled
+from exuno.data.holdout import open_held, recorded
 from exuno.data.images.resize import prepare
 from exuno.data.names import formats
 from exuno.data.poster.format import Poster, load
 from exuno.data.poster.whitening import Whitening
 from exuno.engine.errors import ExunoError
+from exuno.engine.options import Holdout
 
 
 class PosterData(Rows, Data):
@@ -95,28 +97,37 @@ def open_poster(path: Path, split: str, root: Path | None, instead: str = "") ->
     Raises:
         ExunoError: no poster, a damaged one, or data that cannot be opened or are others.
     """
-    from exuno.data.holdout import Holdout, open_held, recorded
-
     poster = load(path)
     if split == "train":
         return PosterData(poster, f"poster:{path}/train")
-    spec, held = (instead, Holdout()) if instead else (poster.data, recorded(poster.lineage))
-    try:
-        data = open_held(spec, split, root, held)
-    except ExunoError as error:
-        others = "" if instead else f" Or name others to test on: poster:{path}?test=SPEC."
-        raise ExunoError(f"{path} is tested on {spec}: {error.what}", error.todo + others) from error
-    if not instead and data.num_classes != poster.classes:
-        raise ExunoError(
-            f"{spec} has {data.num_classes} classes and {path}, which was distilled from it, {poster.classes}",
-            "Give the --data-root of the data that were distilled.",
-        )
-    try:
-        data = relabelled(data, Side(f"poster:{path}", poster.classes, poster.class_names))
-    except ExunoError as error:
-        todo = error.todo if instead else "Give the --data-root of the data that were distilled."
-        raise ExunoError(error.what, todo) from error
+    side = Side(f"poster:{path}", poster.classes, poster.class_names)
+    if instead:
+        data = relabelled(to_test(path, instead, split, root, Holdout()), side)
+    else:
+        others = f" Or name others to test on: poster:{path}?test=SPEC."
+        data = to_test(path, poster.data, split, root, recorded(poster.lineage), others)
+        data = still_the_same(data, poster, path, side)
     return data if poster.whitening is None else WhitenedData(data, poster.whitening)
+
+
+def to_test(path: Path, spec: str, split: str, root: Path | None, held: Holdout, others: str = "") -> Data:
+    """Data on which a poster is tested; an ExunoError names both."""
+    try:
+        return open_held(spec, split, root, held)
+    except ExunoError as error:
+        raise ExunoError(f"{path} is tested on {spec}: {error.what}", error.todo + others) from error
+
+
+def still_the_same(data: Data, poster: Poster, path: Path, side: Side) -> Data:
+    """What a poster was distilled from, labelled as it is. Raises ExunoError where others are in its place by now."""
+    todo = "Give the --data-root of the data that were distilled."
+    if data.num_classes != poster.classes:
+        had = f"{path}, which was distilled from it, {poster.classes}"
+        raise ExunoError(f"{poster.data} has {data.num_classes} classes and {had}", todo)
+    try:
+        return relabelled(data, side)
+    except ExunoError as error:
+        raise ExunoError(error.what, todo) from error
 
 
 @formats.register("poster", form="poster:PATH", files=True)

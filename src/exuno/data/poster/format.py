@@ -21,12 +21,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from exuno.data.poster.check import MOST, check
-from exuno.data.poster.chroma import restored_sheet, used
+from exuno.data.poster.coding import Coding, coding_of
 from exuno.data.poster.layout import Layout
-from exuno.data.poster.palette import painted
 from exuno.data.poster.patches import Canvas, array_labels, fixed_labels, shared_labels
 from exuno.data.poster.picture import picture, png
-from exuno.data.poster.quantisation import packed, restored, top, unpacked
+from exuno.data.poster.quantisation import packed, unpacked
 from exuno.data.poster.whitening import Whitening, by_spectrum
 from exuno.engine.documents import read_text
 from exuno.engine.errors import ExunoError
@@ -100,9 +99,12 @@ class Poster:
     @property
     def channels(self) -> int:
         """C, channels of the images that networks see."""
-        if self.chroma == "half":
-            return 3
-        return len(self.pixels) if self.palette is None else self.palette.shape[1]
+        return len(self.mean)
+
+    @property
+    def coding(self) -> Coding:
+        """How the pixels are stored."""
+        return coding_of(self.bits, self.palette is not None, self.chroma)
 
     @property
     def ipc(self) -> float:
@@ -112,43 +114,12 @@ class Poster:
     @property
     def values(self) -> Tensor:
         """The poster in the space in which it was distilled: float32 [C, H, W]."""
-        if self.palette is not None:
-            return painted(torch.from_numpy(self.palette).float(), torch.from_numpy(self.levels[0]).long()).contiguous()
-        if self.chroma == "half":
-            return restored_sheet(self.pixels, self.layout.size, self.low, self.high)
-        return restored(self.pixels, self.low, self.high)
-
-    @property
-    def levels(self) -> NDArray[np.uint8]:
-        """The pixels as numbers below 2^bits: [C, H, W], or all that are stored, [N], of planes of two sizes."""
-        levels = self.pixels // (255 // top(self.bits))
-        return used(levels, self.layout.size) if self.chroma == "half" else levels
-
-    @property
-    def bounds(self) -> tuple[Tensor, Tensor]:
-        """The values that are shown as 0 and as 255, each float32 [C, 1, 1]."""
-        if self.chroma == "half":
-            return _extremes(self.values)
-        low, high = (torch.tensor(bound).view(-1, 1, 1) for bound in (self.low, self.high))
-        return low, high
-
-    @property
-    def colours(self) -> NDArray[np.uint8] | None:
-        """The palette as it is shown, [2^bits, C]: each channel from 0 for ``low`` to 255 for ``high``."""
-        if self.palette is None:
-            return None
-        low, high = np.array(self.low), np.array(self.high)
-        return np.rint((self.palette - low) / np.where(high > low, high - low, 1) * 255).clip(0, 255).astype(np.uint8)
+        return self.coding.values(self)
 
     @property
     def shown(self) -> NDArray[np.uint8]:
         """The poster as a picture, [C, H, W]."""
-        if self.chroma == "half":
-            values = self.values
-            low, high = _extremes(values)
-            return ((values - low) / (high - low).clamp(min=1e-30) * 255).round().to(torch.uint8).numpy()
-        colours = self.colours
-        return self.pixels if colours is None else colours[self.levels[0]].transpose(2, 0, 1)
+        return self.coding.shown(self)
 
     def patches(self) -> tuple[Tensor, Tensor]:
         """All P patches, float32 [P, C, h, w] in the distilled space, and their soft labels, float32 [P, K]."""
@@ -173,11 +144,6 @@ class Poster:
             digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
         digest.update(b"-" if self.whitening is None else self.whitening.content)
         return digest.hexdigest()
-
-
-def _extremes(values: Tensor) -> tuple[Tensor, Tensor]:
-    """The smallest and the largest value of each channel of [C, H, W], each [C, 1, 1]."""
-    return values.amin((1, 2), keepdim=True), values.amax((1, 2), keepdim=True)
 
 
 def save(poster: Poster, path: Path) -> Path:
@@ -226,7 +192,7 @@ def save(poster: Poster, path: Path) -> Path:
         "class_names": poster.class_names,
     }
     with atomic_folder(path) as folder:
-        (folder / "poster.png").write_bytes(png(poster.pixels, poster.bits, poster.colours))
+        (folder / "poster.png").write_bytes(png(poster.pixels, poster.bits, poster.coding.colours(poster)))
         if labels is not None:
             few_bits = poster.label_bits < 16
             array = packed(labels.astype(np.uint8), poster.label_bits) if few_bits else labels
@@ -263,8 +229,7 @@ def read(path: Path) -> Poster:
         palette = None if content.get("palette") is None else read_palette(content["palette"])
         pixels = picture(folder / "poster.png", None if palette is None else bits)
         layout = Layout(**{name: pair(sides) for name, sides in content["layout"].items()})
-        chroma = content.get("chroma", "full")
-        channels = 3 if chroma == "half" else len(pixels) if palette is None else palette.shape[1]
+        mean = numbers(content["mean"])
         labels = whitening = None
         if content["learned_labels"]:
             labels = tensor(folder / "labels.safetensors", "labels")
@@ -272,7 +237,7 @@ def read(path: Path) -> Poster:
                 shape = tuple(integer(side) for side in content["label_shape"])
                 labels = unpacked(labels, label_bits, shape).astype(np.float16)
         if content["whitened"]:
-            whitening = read_whitening(folder, content.get("whitening", "matrix"), (channels, *layout.image))
+            whitening = read_whitening(folder, content.get("whitening", "matrix"), (len(mean), *layout.image))
         poster = Poster(
             pixels,
             low=numbers(content["low"]),
@@ -282,7 +247,7 @@ def read(path: Path) -> Poster:
             class_names=tuple(text(name) for name in content["class_names"]),
             data=text(content["data"]),
             data_sha256=text(content["data_sha256"]),
-            mean=numbers(content["mean"]),
+            mean=mean,
             std=numbers(content["std"]),
             labels=labels,
             label_formula=content["label_formula"],
@@ -291,7 +256,7 @@ def read(path: Path) -> Poster:
             label_bits=label_bits,
             palette=palette,
             label_sharing=content.get("label_sharing", "cells"),
-            chroma=chroma,
+            chroma=content.get("chroma", "full"),
             protocol=dict(content["protocol"]),
             lineage=dict(content["lineage"]),
         )

@@ -34,11 +34,6 @@ class Layout:
         return self.size[0] * self.size[1]
 
 
-def chroma_size(size: tuple[int, int]) -> tuple[int, int]:
-    """(h, w) of colours at half the size of a poster of (H, W), rounded up."""
-    return (size[0] + 1) // 2, (size[1] + 1) // 2
-
-
 def offsets(full: int, part: int, count: int) -> NDArray[np.int64]:
     """Starts of ``count`` parts spread evenly over ``full``: round(linspace(0, full - part, count)), int64 [count]."""
     return np.linspace(0, full - part, count).round().astype(np.int64)

@@ -20,12 +20,12 @@ def byte_breakdown(poster: Poster) -> dict[str, Any]:
     entropy coder makes of pixels and labels, where that is shorter (labels of 16 bits are not coded); ``ipc``, images
     per class; and in words the ``code`` needed.
     """
-    pixels, labels, matrix = poster.levels, poster.labels, poster.whitening
-    # Mean and deviation, unless images are whitened; the range of the pixels, unless they have a palette.
-    numbers = 2 * (matrix is None) + 2 * (poster.palette is None)
+    coding, labels, matrix = poster.coding, poster.labels, poster.whitening
+    pixels, shared = coding.levels(poster), coding.shared_bytes(poster.channels)
+    numbers = 2 * (matrix is None) + 2 * (not shared)  # mean and deviation, unless images are whitened; low and high
     spent = {
         "pixels": byte_size(pixels.size, poster.bits),
-        "palette": 0 if poster.palette is None else poster.palette.nbytes,
+        "palette": shared,
         "labels": 0 if labels is None else byte_size(labels.size, poster.label_bits),
         "order": poster.classes * (1 if poster.classes <= 256 else 2),
         "normalisation": 4 * poster.channels * numbers,
@@ -36,7 +36,7 @@ def byte_breakdown(poster: Poster) -> dict[str, Any]:
         coded[1] = min(coded[1], coded_size(labels.astype(np.uint8), poster.label_bits))
     others = {
         "coded": sum(coded),
-        "png": len(png(poster.pixels, poster.bits, poster.colours)),
+        "png": len(png(poster.pixels, poster.bits, coding.colours(poster))),
         "ipc": poster.ipc,
         "code": CODE,
     }

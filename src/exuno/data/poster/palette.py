@@ -1,12 +1,8 @@
 """Pixels that are numbers of a palette: 2^bits colours which all pixels share, in the place of evenly spaced levels of
 each channel. Colours are three numbers at the price of one, and gray levels lie where the values are."""
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-
-from exuno.engine.errors import ExunoError
 
 ROUNDS = 20
 """Of Lloyd's algorithm; afterwards colours hardly move."""
@@ -35,31 +31,6 @@ def fitted(values: Tensor, bits: int) -> tuple[Tensor, Tensor]:
         colours = torch.where(count > 0, member.T @ points / count.clamp(min=1), colours)
     colours = colours.half().to(points)
     return colours, _nearest(points, colours).view(values.shape[1:])
-
-
-def painted(colours: Tensor, numbers: Tensor) -> Tensor:
-    """The poster [C, H, W] of a palette [k, C] and the numbers of its colours [H, W]."""
-    return colours[numbers].permute(2, 0, 1)
-
-
-def rounded_by_palette(values: Tensor, bits: int) -> Tensor:
-    """A poster [C, H, W] as it will be stored with a palette, by a straight-through estimator: its gradient is that of
-    ``values`` (Bengio, Léonard and Courville, arXiv 1308.3432)."""
-    with torch.no_grad():
-        error = painted(*fitted(values, bits)) - values
-    return values + error
-
-
-def quantise_by_palette(values: Tensor, bits: int) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
-    """A poster as it is stored: numbers uint8 [1, H, W], times 255 / (2^bits - 1), and colours float16 [2^bits, C].
-
-    Raises:
-        ExunoError: values that are not finite, or beyond those of float16.
-    """
-    if not values.isfinite().all() or values.abs().max() > torch.finfo(torch.float16).max:
-        raise ExunoError("the poster holds values that are not finite", "Distill it anew with a lower --optim.lr.")
-    colours, numbers = fitted(values.detach().cpu(), bits)
-    return (numbers * (255 // ((1 << bits) - 1))).to(torch.uint8).numpy()[None], colours.numpy().astype(np.float16)
 
 
 def _spread(points: Tensor, count: int) -> Tensor:
