@@ -215,7 +215,7 @@ FIELDS = {
     "low": (["0"], "no list of numbers"),
     "high": ([float("inf")], "not a finite number"),
     "std": ([0.0], "no ranges"),
-    "mean": ([0.0, 0.0], "of 1 or 3 channels"),
+    "mean": ([0.0, 0.0], "each of 1 or 3 channels"),
     "order": ([[0] * 5, [1] * 5], "does not place each"),
     "class_names": (["a"], "does not place each"),
     "label_formula": ("mine", "neither paper nor reference"),

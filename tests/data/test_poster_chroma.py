@@ -65,6 +65,7 @@ def test_saved_and_read_it_is_the_same_poster(height: int, width: int, bits: int
     assert found.patches()[0].shape == (1, 3, 2, 2)
     assert found.shown.shape == found.values.shape == (3, height, width)
     numbers = height * width + 2 * ((height + 1) // 2) * ((width + 1) // 2)
+    assert SmallColours(bits).numbers((height, width), 3) == numbers
     assert byte_breakdown(found)["pixels"] == math.ceil(numbers * bits / 8)
 
 

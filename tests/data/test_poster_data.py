@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from exuno.cli import main
 from exuno.data.base import classes_of, pictures
@@ -194,6 +195,18 @@ def test_mistakes(white: Path, plain: Path, tmp_path: Path, tiny_poster: Make, c
     run[-1] = str(tmp_path / "other")
     assert main(["distill", "digits", "--source", f"poster:{white}", *run]) == 2
     assert "whitened" in capsys.readouterr().err
+
+
+def test_other_classes_than_those_that_were_distilled(tmp_path: Path, tiny_poster: Make) -> None:
+    for letter in "klmnopqrst":
+        (tmp_path / "other/test" / letter).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(tmp_path / "other/test" / letter / "a.png")
+    other = f"folder:{tmp_path / 'other'}"
+    letters = save(tiny_poster(class_names=tuple("abcdefghij"), data=other), tmp_path / "letters.poster")
+    for spec, own in ((f"poster:{letters}", True), (f"poster:{letters}?test={other}", False)):
+        with pytest.raises(ExunoError, match=r"letters\.poster") as told:
+            open_data(spec, "test")
+        assert ("--data-root of the data that were distilled" in told.value.todo) == own
 
 
 def test_pictures_of_other_sizes_are_shown_as_they_are(tiny_poster: Make) -> None:

@@ -20,8 +20,10 @@ MOST = 1 << 32
 def check(poster: "Poster") -> None:
     """Raises ExunoError, saying which parts of a poster contradict each other."""
     layout, shape = poster.layout, poster.pixels.shape
-    if poster.pixels.dtype != np.uint8 or poster.pixels.ndim != 3 or poster.channels not in (1, 3):
-        raise wrong(f"pixels are {poster.pixels.dtype} {list(shape)}, not uint8 [planes, H, W] of 1 or 3 channels")
+    if poster.pixels.dtype != np.uint8 or poster.pixels.ndim != 3:
+        raise wrong(f"pixels are {poster.pixels.dtype} {list(shape)}, not uint8 [planes, H, W]")
+    if poster.channels not in (1, 3):
+        raise wrong(f"mean {poster.mean} is not a number for each of 1 or 3 channels")
     if poster.bits not in (2, 4, 8) or (poster.pixels % (255 // top(poster.bits))).any():
         raise wrong(f"its pixels are not of {poster.bits} bits")
     if poster.chroma not in ("full", "half"):
