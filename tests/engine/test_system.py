@@ -172,12 +172,16 @@ def test_commands_run_without_what_windows_lacks(tmp_path: Path) -> None:
     assert (tmp_path / "run/report.html").is_file()
 
 
-def test_there_is_one_signal_where_there_is_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert signal.SIGTERM in stop.SIGNALS
+def test_a_worker_where_there_is_no_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {signal.SIGINT, signal.SIGTERM} <= set(stop.DEFAULTS)
     monkeypatch.delattr(signal, "alarm")
-    before = signal.getsignal(signal.SIGTERM)
-    stop.in_worker(0)
-    assert signal.getsignal(signal.SIGTERM) is before
+    before, interrupt = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    try:
+        stop.in_worker(0)
+        assert signal.getsignal(signal.SIGTERM) is before
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # who trains ends it after the step
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
 
 
 def test_peak_memory_is_in_bytes_on_a_mac_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,8 +129,8 @@ def in_worker(number: int) -> None:
     Args:
         number: of the worker; torch gives it.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not hasattr(signal, "alarm"):  # Windows ends processes without a signal
         return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(LINGER))
