@@ -63,6 +63,14 @@ def test_without_names_labels_are_numbers(known: tuple[str, ...] | None, names: 
     assert match(Side("m", 2, known), Side("d", 2, names)) == Match((0, 1))
 
 
+def test_labels_without_names_of_fewer_classes_are_numbers_if_that_is_asked_for() -> None:
+    model, data = Side("the model", 4, None), Side("the data", 3, None)
+    with pytest.raises(ExunoError, match="--classes by-number takes its labels as they are"):
+        match(model, data)
+    assert match(model, data, "by-number").table == (0, 1, 2)
+    assert "the last 1 are not there" in match(model, data, "by-number").told
+
+
 def test_labels_without_names_are_the_numbers_that_name_a_models_classes() -> None:
     found = match(Side("the model", 12, tuple(sorted(TWELVE))), Side("the data", 12, None))
     assert [sorted(TWELVE)[number] for number in found.table] == TWELVE

@@ -84,6 +84,46 @@ def test_labels_as_text_and_no_labels(tmp_path: Path) -> None:
     assert open_data(f"hf-datasets:{tmp_path / 'none'}").fetch(np.arange(3))[1].tolist() == [-1] * 3
 
 
+def test_all_splits_together_tell_the_classes(tmp_path: Path) -> None:
+    for kind, train, test in (("string", list("cab"), ["c", "b"]), ("int64", [2, 0, 1], [2, 1])):
+        parts = {
+            "train": rows(0, 3, train, label=datasets.Value(kind)),
+            "test": rows(3, 5, test, label=datasets.Value(kind)),
+        }
+        datasets.DatasetDict(parts).save_to_disk(tmp_path / kind)
+        data = open_data(f"hf-datasets:{tmp_path / kind}", "test")
+        assert (data.num_classes, data.fetch(np.arange(2))[1].tolist()) == (3, [2, 1])
+        assert data.classes == (("a", "b", "c") if kind == "string" else None)
+
+
+def test_digits_as_text_are_numbers(tmp_path: Path) -> None:
+    texts = [str(number) for number in range(12)]
+    rows(0, 12, texts, label=datasets.Value("string")).save_to_disk(tmp_path / "text")
+    data = open_data(f"hf-datasets:{tmp_path / 'text'}")
+    assert (data.classes, data.num_classes, data.fetch(np.arange(12))[1].tolist()) == (None, 12, list(range(12)))
+
+
+@pytest.mark.parametrize("kind", ["string", "int64"])
+def test_rows_without_a_label_are_told(kind: str, tmp_path: Path) -> None:
+    some = ["a", None, "b"] if kind == "string" else [0, None, 1]
+    rows(0, 3, some, label=datasets.Value(kind)).save_to_disk(tmp_path / "some")
+    with pytest.raises(ExunoError, match=r"row 1 of the column label of .* has no label"):
+        open_data(f"hf-datasets:{tmp_path / 'some'}")
+    rows(0, 3, [None] * 3, label=datasets.Value(kind)).save_to_disk(tmp_path / "none")
+    assert open_data(f"hf-datasets:{tmp_path / 'none'}").num_classes == 0
+
+
+def test_rows_without_a_picture_and_lists_of_labels_are_told(tmp_path: Path) -> None:
+    bare = datasets.Dataset.from_dict({"image": [None]}, datasets.Features({"image": datasets.Image()}))
+    bare.save_to_disk(tmp_path / "bare")
+    with pytest.raises(ExunoError, match=r"row 0 of .* has no picture"):
+        open_data(f"hf-datasets:{tmp_path / 'bare'}").fetch(np.arange(1))
+    ragged = rows(0, 2, [[0, 1], [1]], label=datasets.Sequence(datasets.Value("int64")))
+    ragged.save_to_disk(tmp_path / "ragged")
+    with pytest.raises(ExunoError, match="holds lists"):
+        open_data(f"hf-datasets:{tmp_path / 'ragged'}")
+
+
 def test_a_teacher_learns_from_it(saved: Path, tmp_path: Path) -> None:
     args = ["teach", "digits", "--smoke", "--devices", "cpu", "--data", f"hf-datasets:{saved}"]
     assert main([*args, "--run-dir", str(tmp_path / "run")]) == 0

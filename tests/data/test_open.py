@@ -129,6 +129,14 @@ def test_folder_without_classes(tmp_path: Path) -> None:
     assert (data.image_size, data.resize) == ((224, 224), 256)
 
 
+def test_small_pictures_that_lie_have_the_size_that_they_are_seen_in(tmp_path: Path) -> None:
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    Image.new("RGB", (20, 10)).save(tmp_path / "lying.jpg", exif=tags)
+    data = open_data(f"folder:{tmp_path}")
+    assert data.image_size == tuple(data.fetch(np.array([0]))[0][0].shape[1:]) == (20, 10)
+
+
 def test_a_test_class_may_be_absent_but_not_new(tmp_path: Path) -> None:
     for path in ("train/a/1.png", "train/b/1.png", "test/b/1.png"):
         picture(tmp_path / path, noise(4, 4))
@@ -348,3 +356,43 @@ def test_gzip_cut_off(tmp_path: Path) -> None:
     (tmp_path / "s.tar.gz").write_bytes(gzip.compress(b"0" * 5000)[:-12])
     with pytest.raises(ExunoError, match="not a whole tar"):
         open_data(f"wds:{tmp_path}/s.tar.gz")
+
+
+MODULE = """
+import numpy as np
+from PIL import Image
+pixels = np.random.default_rng(0).integers(0, 2, (6, 8, 8, 3), np.uint8) * 255
+def colours(split): return [(Image.fromarray(each), number % 2) for number, each in enumerate(pixels)]
+def palette(split): return [(image.quantize(), label) for image, label in colours(split)]
+def clear(split): return [(image.convert("RGBA"), label) for image, label in colours(split)]
+def gray(split): return [(image.convert("L"), label) for image, label in colours(split)]
+def nosplit(): return []
+class Broken(list):
+    def __getitem__(self, number): raise OSError("no such disk")
+def broken(split): return Broken(colours(split))
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "pictures_of_mine.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "pictures_of_mine", raising=False)
+    return "pictures_of_mine"
+
+
+def test_pictures_of_a_module_are_seen_whatever_their_mode(mine: str) -> None:
+    plain, *others = (
+        open_data(f"{mine}:{name}", "test").fetch(np.arange(6))[0] for name in ("colours", "palette", "clear")
+    )
+    assert all(torch.equal(torch.as_tensor(plain), torch.as_tensor(each)) for each in others)
+    assert open_data(f"{mine}:gray", "test").channels == 1
+
+
+def test_what_a_module_raises_is_a_sentence(mine: str) -> None:
+    with pytest.raises(
+        ExunoError, match=r"nosplit cannot be made .TypeError: .*. It is called with split='test' alone"
+    ):
+        open_data(f"{mine}:nosplit", "test")
+    with pytest.raises(ExunoError, match=r"gives no pairs .* no such disk"):
+        open_data(f"{mine}:broken", "test")

@@ -307,3 +307,12 @@ def test_bombs_are_refused_before_they_are_unpacked(tmp_path: Path, monkeypatch:
     (tmp_path / "s.tar.gz").write_bytes(gzip.compress(bytes(5_000_000)))
     with pytest.raises(ExunoError, match="set EXUNO_MAX_BYTES"):
         open_data(f"wds:{tmp_path / 's.tar.gz'}")
+
+
+def test_small_pictures_of_one_size_keep_it_as_in_a_folder(tmp_path: Path) -> None:
+    data = open_data(shard(tmp_path / "small.tar", samples(b"0", b"1")))
+    assert (data.image_size, data.resize) == ((8, 9), None)
+    stream = io.BytesIO()
+    Image.new("RGB", (100, 9)).save(stream, "PNG")
+    large = open_data(shard(tmp_path / "large.tar", [("0.png", stream.getvalue()), ("0.cls", b"0")]))
+    assert (large.image_size, large.resize) == ((224, 224), 256)

@@ -149,8 +149,8 @@ def match(model: Side, data: Side, order: ClassOrder = "auto") -> Match:
     spaces, hyphens and underscores; all of the data's must be among the model's. Names that are numbers, all from 0 to
     C - 1 in whatever order, stand for the number where the other side has names of another kind or none; where one
     side alone has ImageNet's wnids, labels are numbers, and also where a side has no names. ``by-name`` compares names
-    alone. ``by-number`` takes labels as they are, or, of data with fewer classes than the model, the numbers that are
-    the names of these.
+    alone. ``by-number`` takes labels as they are, also where the data have fewer classes and no names for them, or, of
+    data with fewer classes than the model, the numbers that are the names of these.
 
     Raises:
         ExunoError: classes that are not the same.
@@ -230,6 +230,9 @@ def _by_number(model: Side, data: Side) -> Match:
     if data.count < model.count and numbered and max(numbered) < model.count:
         told = f"classes of {data.what} are taken by number for those of {model.what}"
         return Match(tuple(numbered), f"{told}: {_pairs(model, data, numbered)}")
+    if data.names is None and data.count < model.count:
+        told = f"labels of {data.what} are taken for the numbers of classes of {model.what}"
+        return Match(tuple(range(data.count)), f"{told}, of which the last {model.count - data.count} are not there")
     _check_count(model, data)
     return Match(tuple(range(data.count)))
 
@@ -266,6 +269,8 @@ def _way_out(model: Side, data: Side) -> str:
     numbered = numbers(data.names or ())
     if numbered and data.count < model.count and max(numbered) < model.count:
         return "; --classes by-number takes the names of its classes, which are numbers, for those of the model's"
+    if data.names is None and data.count < model.count:
+        return "; if only its last classes have no image, --classes by-number takes its labels as they are"
     if model.count != data.count:
         return ""
     return "; --classes by-number compares no names and takes label 0 for the first class, and so on"

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exuno.data.base import ArrayData, Data
 from exuno.data.images.folder import FileData
@@ -48,7 +49,15 @@ def open_own(spec: str, split: str) -> Data:
     Raises:
         ExunoError: it gives something else.
     """
-    found: Any = formats.get(spec)(split=split)
+    make = formats.get(spec)
+    try:
+        found: Any = make(split=split)
+    except ExunoError:
+        raise
+    except Exception as error:  # of whatever a user wrote
+        raise ExunoError(
+            f"{spec} cannot be made ({type(error).__name__}: {error})", f"It is called with split='{split}' alone."
+        ) from error
     if isinstance(found, Data):
         return found
     from exuno.data.images.npz import as_images
@@ -58,8 +67,10 @@ def open_own(spec: str, split: str) -> Data:
     try:
         pairs = [found[number] for number in range(len(found))]
         images, labels = (list(each) for each in zip(*pairs, strict=True))
-        pixels = np.stack([np.asarray(image) for image in images])
-    except (TypeError, ValueError, IndexError, KeyError) as error:
+        pixels = np.stack([_pixels(image, what) for image in images])
+    except ExunoError:
+        raise
+    except Exception as error:
         raise ExunoError(
             f"{what} gives no pairs (image, label) of images of one size: {error}",
             "Let it have a length and give (image, label) for each number below it, or be an exuno.data.base.Data.",
@@ -67,6 +78,16 @@ def open_own(spec: str, split: str) -> Data:
     names = tuple(map(str, getattr(found, "classes", ()))) or None
     numbers = numbered(plain(np.asarray(labels), what), names, what)
     return ArrayData(spec, as_images(pixels, what)[0], numbers, names, count_classes(numbers, names, what))
+
+
+def _pixels(image: Any, what: str) -> NDArray[Any]:
+    """A picture as an array: Pillow's as a file of it would be read, its palette or transparency being no channels;
+    gray ones stay gray."""
+    if hasattr(image, "getexif") and image.mode not in ("1", "L"):  # PIL's, not imported for that
+        from exuno.data.images.picture import from_pillow
+
+        return from_pillow(image, f"a picture of {what}")
+    return np.asarray(image)
 
 
 def check_apart(spec: str, train: Data, test: Data) -> None:

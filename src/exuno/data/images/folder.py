@@ -2,8 +2,9 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from exuno.data.base import Data, Positions
 from exuno.data.classes import in_order, label_folders, plain
 from exuno.data.constants import IMAGENET, PICTURES, Stats
 from exuno.data.images.deep import split_bits, tell_depth
-from exuno.data.images.picture import decode
+from exuno.data.images.picture import ORIENTATION, decode
 from exuno.data.labels import count_classes
 from exuno.data.layout import Layout, files_below, holds, layout_of, subfolders
 from exuno.data.names import HOLD_OUT, formats, split_word
@@ -27,14 +28,38 @@ SUFFIXES = frozenset(PICTURES)
 PHOTO_SIZE, PHOTO_RESIZE = (224, 224), 256
 SMALL = 96
 PROBED = 16
+LYING = 5
+"""From here on EXIF orientations exchange height and width."""
+
+
+def size_among(count: int, source: Callable[[int], Path | BytesIO]) -> tuple[tuple[int, int], int | None]:
+    """``image_size`` and ``resize`` of a data set of ``count`` pictures.
+
+    Pictures that all have one size of at most 96 pixels (16 of them are looked at) keep it; others are taken for
+    photographs: 224 pixels, and 256 before the centre crop of a test image.
+
+    Args:
+        count: of pictures.
+        source: position -> the file, or its bytes; only its header is read.
+    """
+    from PIL import Image
+
+    sizes = set()
+    for position in range(0, count, max(1, count // PROBED)):
+        try:
+            with Image.open(source(position)) as image:
+                lies = image.getexif().get(ORIENTATION, 1) >= LYING
+                sizes.add((image.width, image.height) if lies else (image.height, image.width))
+        except Exception:  # a broken picture gets its message when it is fetched
+            return PHOTO_SIZE, PHOTO_RESIZE
+    size = sizes.pop() if len(sizes) == 1 else None
+    return (size, None) if size and max(size) <= SMALL else (PHOTO_SIZE, PHOTO_RESIZE)
 
 
 class FileData(Data):
     """Image files, decoded when they are fetched: RGB, turned as their EXIF tag says.
 
-    Files that all have one size of at most 96 pixels (16 of them are looked at) keep it as ``image_size``; others are
-    taken for
-    photographs: 224 pixels, and 256 before the centre crop of a test image. Mean and std are ImageNet's unless given.
+    Their size is that of :func:`size_among`. Mean and std are ImageNet's unless given.
 
     Args:
         name: what to call it.
@@ -68,21 +93,7 @@ class FileData(Data):
         self.classes = classes
         self.num_classes = len(classes or ())
         (self.mean, self.std), self.bits = stats, bits
-        small = self._one_small_size()
-        self.image_size, self.resize = (small, None) if small else (PHOTO_SIZE, PHOTO_RESIZE)
-
-    def _one_small_size(self) -> tuple[int, int] | None:
-        from PIL import Image
-
-        sizes = set()
-        for file in self.files[:: max(1, len(self.files) // PROBED)]:
-            try:
-                with Image.open(self.root / file) as image:
-                    sizes.add((image.height, image.width))
-            except Exception:
-                return None  # a broken file gets its message when it is fetched
-        size = sizes.pop() if len(sizes) == 1 else None
-        return size if size and max(size) <= SMALL else None
+        self.image_size, self.resize = size_among(len(self.files), lambda position: self.root / self.files[position])
 
     def __len__(self) -> int:
         return len(self.files)

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 from exuno.data.base import Data, Positions
 from exuno.data.constants import IMAGENET, PICTURES
 from exuno.data.images.deep import split_bits, tell_depth
-from exuno.data.images.folder import PHOTO_RESIZE, PHOTO_SIZE
+from exuno.data.images.folder import size_among
 from exuno.data.images.picture import decode
 from exuno.data.names import formats
 from exuno.data.shards import IMAGES, Member, Shards, expand
@@ -19,7 +20,7 @@ from exuno.engine.errors import ExunoError
 
 
 class ShardData(Data):
-    """The pictures of tar files: RGB of any size, taken for photographs (224 pixels, and 256 before the centre crop).
+    """The pictures of tar files: RGB; their size is that of :func:`exuno.data.images.folder.size_among`.
 
     Args:
         name: what to call it.
@@ -32,8 +33,6 @@ class ShardData(Data):
     """
 
     channels = 3
-    image_size = PHOTO_SIZE
-    resize = PHOTO_RESIZE
     mean, std = IMAGENET
 
     def __init__(self, name: str, paths: list[Path], only: str | None = None, bits: int | None = None) -> None:
@@ -41,6 +40,9 @@ class ShardData(Data):
         self.shards = Shards(paths, PICTURES, IMAGES, only)
         self.members, self.labels = self.shards.members, torch.tensor(self.shards.labels)
         self.classes, self.num_classes = self.shards.classes, self.shards.num_classes
+        self.image_size, self.resize = size_among(
+            len(self.members), lambda position: BytesIO(self.shards.read(self.members[position]))
+        )
 
     def __len__(self) -> int:
         return len(self.members)

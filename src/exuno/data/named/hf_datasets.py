@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from torch import Tensor
 
 from exuno.data.base import Data, Positions
 from exuno.data.constants import IMAGENET
-from exuno.data.images.folder import PHOTO_RESIZE, PHOTO_SIZE, PROBED, SMALL
+from exuno.data.images.folder import size_among
 from exuno.data.images.picture import decode
-from exuno.data.labels import count_classes, numbered, plain
+from exuno.data.labels import count_classes, names_in, numbered, plain, tell_unused
 from exuno.data.names import STANDS_IN, formats, split_word
+from exuno.engine.documents import read_bytes
 from exuno.engine.errors import ExunoError
 
 LABELS = ("label", "labels", "fine_label", "class", "target", "cls")
@@ -26,12 +27,14 @@ LABELS = ("label", "labels", "fine_label", "class", "target", "cls")
 class HubData(Data):
     """The rows of a split, their images decoded when they are fetched: RGB, turned as their EXIF tag says.
 
-    Images that all have one size of at most 96 pixels (16 of them are looked at) keep it as ``image_size``; others are
-    taken for photographs: 224 pixels, and 256 before the centre crop.
+    Their size is that of :func:`exuno.data.images.folder.size_among`. A split may lack the last class, or others: all
+    splits together tell which classes there are.
 
     Args:
         name: what to call it.
         rows: a ``datasets.Dataset``.
+        beside: the other splits.
+        training: whether these rows are for training; then classes without an image are told.
 
     Raises:
         ExunoError: there is no column of images, or the labels are no numbers of classes.
@@ -40,7 +43,7 @@ class HubData(Data):
     channels = 3
     mean, std = IMAGENET
 
-    def __init__(self, name: str, rows: Any) -> None:
+    def __init__(self, name: str, rows: Any, beside: Sequence[Any] = (), training: bool = False) -> None:
         import datasets
 
         self.name = name
@@ -53,38 +56,32 @@ class HubData(Data):
         self.rows = rows.select_columns([self.column]).cast_column(self.column, datasets.Image(decode=False))
         named = [column for column, kind in kinds.items() if isinstance(kind, datasets.ClassLabel)]
         column = next((each for each in LABELS if each in kinds), named[0] if len(named) == 1 else None)
-        self.classes = tuple(kinds[column].names) if column in named else None
-        labels = np.full(len(rows), -1, np.int64)
+        labels, self.classes, self.num_classes = np.full(len(rows), -1, np.int64), None, 0
         if column is not None:
-            found = np.asarray([-1 if value is None else value for value in rows[column]])
-            if found.dtype.kind == "U" and self.classes is None:
-                self.classes = tuple(sorted(set(found.tolist())))
-            labels = numbered(plain(found, name), self.classes, f"the column {column} of {name}")
+            what = f"the column {column} of {name}"
+            found = [_labels(each[column], what) for each in (rows, *beside) if column in each.features]
+            names = tuple(kinds[column].names) if column in named else names_in(found)
+            numbers = [numbered(each, names, what) for each in found]
+            counts = [count_classes(each, names, what) for each in numbers]
+            labels = numbers[0]
+            if counts[0]:
+                self.classes, self.num_classes = names, max(counts)
+            if training:
+                tell_unused(labels, self.num_classes, names, what)
         self.labels = torch.from_numpy(labels)
-        self.num_classes = count_classes(labels, self.classes, f"the labels of {name}")
-        small = self._one_small_size()
-        self.image_size, self.resize = (small, None) if small else (PHOTO_SIZE, PHOTO_RESIZE)
-
-    def _one_small_size(self) -> tuple[int, int] | None:
-        from PIL import Image
-
-        sizes = set()
-        for position in range(0, len(self), max(1, len(self) // PROBED)):
-            try:
-                with Image.open(io.BytesIO(self.read(position))) as image:
-                    sizes.add((image.height, image.width))
-            except Exception:
-                return None  # a broken picture gets its message when it is fetched
-        size = sizes.pop() if len(sizes) == 1 else None
-        return size if size and max(size) <= SMALL else None
+        self.image_size, self.resize = size_among(len(self), lambda position: io.BytesIO(self.read(position)))
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def read(self, position: int) -> bytes:
         """The bytes of a picture."""
-        cell = self.rows[position][self.column]
-        return cell["bytes"] or Path(cell["path"]).read_bytes()
+        cell = self.rows[position][self.column] or {}
+        if cell.get("bytes") is not None:
+            return cell["bytes"]
+        if cell.get("path") is None:
+            raise ExunoError(f"row {position} of {self.name} has no picture", "Leave such rows out (Dataset.filter).")
+        return read_bytes(Path(cell["path"]))
 
     def fetch(self, positions: Positions) -> tuple[list[Tensor], Tensor]:
         chosen = np.asarray(positions, np.int64)
@@ -102,6 +99,27 @@ class HubData(Data):
             sizes = pc.fill_null(pc.binary_length(chunk.field("bytes")), -1)  # pyright: ignore[reportAttributeAccessIssue]
             digest.update(f"{sizes.to_pylist()} {chunk.field('path').to_pylist()}".encode())
         return digest.hexdigest()
+
+
+def _labels(values: Sequence[Any], what: str) -> NDArray[Any]:
+    """The labels in a column, as :func:`~exuno.data.labels.plain` has them; -1 throughout for a column of nothing.
+
+    Raises:
+        ExunoError: some rows have none.
+    """
+    bare = [row for row, value in enumerate(values) if value is None]
+    if len(bare) == len(values):
+        return np.full(len(values), -1, np.int64)
+    if bare:
+        others = f", as {len(bare) - 1:,} others" if len(bare) > 1 else ""
+        raise ExunoError(
+            f"row {bare[0]} of {what} has no label{others}", "Give each image its class, or leave such rows out."
+        )
+    try:
+        found = np.asarray(values)
+    except ValueError:  # lists of different lengths
+        raise ExunoError(f"{what} holds lists", "Give each image one class; several are not supported.") from None
+    return plain(found, what)
 
 
 def open_hub(spec: str, split: str) -> HubData:
@@ -133,7 +151,8 @@ def open_hub(spec: str, split: str) -> HubData:
     meant = {word[0]: each for each in reversed(list(found)) if (word := split_word(each)) and not word[1]}
     for each in wanted:
         if key := each if each in found else None if asked else meant.get(each):
-            return HubData(f"hf-datasets:{spec}/{key}", found[key])
+            beside = [rows for other, rows in found.items() if other != key]
+            return HubData(f"hf-datasets:{spec}/{key}", found[key], beside, training=each == "train")
     raise ExunoError(
         f"hf-datasets:{spec} has no split '{wanted[0]}'",
         f"Its splits are {', '.join(found)}: name one by hf-datasets:NAME@SPLIT.",
