@@ -71,6 +71,13 @@ def test_labels_without_names_of_fewer_classes_are_numbers_if_that_is_asked_for(
     assert "the last 1 are not there" in match(model, data, "by-number").told
 
 
+@pytest.mark.parametrize("order", ["auto", "by-name", "by-number"])
+def test_data_without_labels_are_told_as_such(order: ClassOrder) -> None:
+    for names in (None, ("a", "b")):
+        with pytest.raises(ExunoError, match="the data has no labels"):
+            match(Side("the model", 2, ("a", "b")), Side("the data", 0, names), order)
+
+
 def test_labels_without_names_are_the_numbers_that_name_a_models_classes() -> None:
     found = match(Side("the model", 12, tuple(sorted(TWELVE))), Side("the data", 12, None))
     assert [sorted(TWELVE)[number] for number in found.table] == TWELVE

@@ -155,6 +155,10 @@ def match(model: Side, data: Side, order: ClassOrder = "auto") -> Match:
     Raises:
         ExunoError: classes that are not the same.
     """
+    if model.count and not data.count:
+        raise ExunoError(
+            f"{data.what} has no labels", "Give labelled data, such as PATH/CLASS/IMAGE; exuno predict needs none."
+        )
     if order == "by-number":
         return _by_number(model, data)
     if order == "by-name" and None in (model.names, data.names):
