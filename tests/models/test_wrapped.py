@@ -162,6 +162,37 @@ def test_an_average_that_is_not_there(tmp_path: Path) -> None:
         loaded(tmp_path, {"model": network()}, "#ema")
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"class_to_idx": {"cow": 0, "ant": 1, "bee": 2}},
+        {"class_to_idx": {"ant": 1, "bee": 2, "cow": 0}},
+        {"classes": ["cow", "ant", "bee"]},
+        {"idx_to_class": {2: "bee", 0: "cow", 1: "ant"}},
+        {"hyper_parameters": {"id2label": {"0": "cow", "1": "ant", "2": "bee"}, "lr": 0.1}},
+        {"meta": {"dataset_meta": {"classes": ("cow", "ant", "bee")}}},
+    ],
+)
+def test_names_of_classes_beside_the_weights_are_those_of_the_model(beside: dict[str, Any], tmp_path: Path) -> None:
+    card = loaded(tmp_path, {"state_dict": network(), "epoch": 3, **beside}).card
+    assert card.class_names == ("cow", "ant", "bee")
+    assert not set(beside) & set(card.lineage.get("dropped", []))
+    assert loaded(tmp_path, {**network(), "classes": ["cow", "ant", "bee"]}).card.class_names == card.class_names
+
+
+def test_names_that_do_not_fit_the_weights_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert loaded(tmp_path, {"state_dict": network(), "classes": ["cow", "ant"]}).card.class_names is None
+    assert "names 2 classes, and its network has 3" in capsys.readouterr().err
+    assert (
+        loaded(tmp_path, {"state_dict": network(), "class_to_idx": {"a": 1, "b": 2, "c": 3}}).card.class_names is None
+    )
+    assert (
+        loaded(tmp_path, {"state_dict": network(), "class_to_idx": {"a": 0, "b": 0, "c": 1}}).card.class_names is None
+    )
+    assert loaded(tmp_path, {"state_dict": network(), "class_to_idx": {"a": [0], "b": {}}}).card.class_names is None
+    assert loaded(tmp_path, {"state_dict": network(), "classes": [1, 2, 3]}).card.class_names is None
+
+
 def test_metrics_and_counters_are_dropped_by_name(tmp_path: Path) -> None:
     state = network()
     extra = {

@@ -10,13 +10,13 @@ from torch import nn
 
 from exuno.engine.digests import seal_tensors
 from exuno.engine.documents import read_bytes
-from exuno.engine.errors import ExunoError, first_line
+from exuno.engine.errors import ExunoError, first_line, tell
 from exuno.engine.files import atomic
 from exuno.engine.untrusted import SMALL
 from exuno.models.build import build_net
 from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
-from exuno.models.formats.ibot import with_mask_token, with_training
+from exuno.models.formats.ibot import Training, with_mask_token, with_training
 from exuno.models.formats.weights import CARD, State, read_contents
 from exuno.models.formats.wrapped import stripped
 from exuno.models.names import WEIGHTS, check_run
@@ -64,7 +64,7 @@ def load_file(
     card = own = _own_card(path, arch, metadata)
     if card is None:
         state, card = _foreign_card(state, path, arch)
-        card = card if training is None else with_training(card, training)
+        card = card if training is None else named(with_training(card, training), training, path)
         if card.arch.startswith("exuno:vit"):
             state, card = with_mask_token(state, card)
         card = replace(card, mean=mean or card.mean, std=std or card.std)
@@ -73,6 +73,17 @@ def load_file(
     load_strictly(net, fitting(state, net.state_dict()), card.arch, str(path), todo)
     lineage = {**card.lineage, "file": path.name, "sha256": sha256(path)}
     return Classifier(net, replace(card, lineage=lineage))
+
+
+def named(card: ModelCard, training: Training, path: Path) -> ModelCard:
+    """The card with the names of classes that a checkpoint holds, if they are as many as its logits."""
+    names = training.class_names
+    if names is None:
+        return card
+    if len(names) != card.classes:
+        tell(f"{path} names {len(names)} classes, and its network has {card.classes}: the names are left out")
+        return card
+    return replace(card, class_names=names)
 
 
 def _foreign_card(state: State, path: Path, arch: str | None) -> tuple[State, ModelCard]:

@@ -42,6 +42,8 @@ class Training:
     """Epochs behind it."""
     args: Mapping[str, Any] = field(default_factory=dict)
     """The options it was started with."""
+    class_names: tuple[str, ...] | None = None
+    """Names of the classes, in the order of the logits."""
 
 
 def is_training(content: Mapping[str, Any]) -> bool:

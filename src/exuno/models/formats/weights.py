@@ -198,7 +198,7 @@ def _network(content: object, part: str | None, path: Path, metadata: dict[str, 
     args = {"arch": arch} if isinstance(arch, str) else {}
     whole = isinstance(epoch, int) and not isinstance(epoch, bool)
     others = tuple(name for name in dropped if name not in ("epoch" if whole else "", "arch" if args else ""))
-    return Contents(state, metadata, Training(part, others, epoch if whole else None, args))
+    return Contents(state, metadata, Training(part, others, epoch if whole else None, args, told.get("names")))
 
 
 def _alone(path: Path, part: str | None) -> None:

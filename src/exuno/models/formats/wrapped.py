@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from exuno.engine.errors import ExunoError, tell
+from exuno.models.formats.class_names import class_names
 from exuno.models.formats.inert import Array
 
 WRAPPERS = (
@@ -39,7 +40,7 @@ class Unwrapped(NamedTuple):
     dropped: tuple[str, ...]
     """Names of what was beside it."""
     told: dict[str, Any]
-    """Plain values beside it, of any kind."""
+    """Plain values beside it, of any kind; as ``names`` the names of classes, or None."""
     average: bool
     """Whether the weights are an average over the training."""
 
@@ -63,7 +64,8 @@ def unwrap(content: object, part: str | None, path: Path) -> Unwrapped:
         if not isinstance(content, Mapping):
             raise ExunoError(f"{path} holds a {type(content).__name__}, not a state dict", "Save the bare state dict.")
         if (state := tensors(content)) is not None:
-            left = (str(key) for key in content if key not in state)
+            used, told["names"] = class_names(content) or ("", told.get("names"))
+            left = (str(key) for key in content if key not in state and key != used)
             found = bare(state, part)
             average, passed = average or found.average, passed or found.told.get("passed", False)
             _check_average(part, average, passed, path)
@@ -75,7 +77,8 @@ def unwrap(content: object, part: str | None, path: Path) -> Unwrapped:
         average = average or bool(AVERAGE.search(key))
         passed = passed or any(name != key for name in _averages(content))
         told |= {str(name): value for name, value in content.items() if not isinstance(value, Mapping)}
-        dropped += [str(name) for name in content if name != key]
+        used, told["names"] = class_names(content) or ("", told.get("names"))
+        dropped += [str(name) for name in content if name not in (key, used)]
         content = content[key]
     raise ExunoError(f"{path} holds no state dict in {DEEPEST} dictionaries", "Save the bare state dict.")
 
