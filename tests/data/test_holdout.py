@@ -152,3 +152,8 @@ def test_a_model_is_measured_on_what_its_run_held_out() -> None:
     for other in (Holdout(), Holdout(0.2), Holdout(0.1, 7)):
         with pytest.raises(ExunoError, match=r"may have seen.*--holdout 0\.2 --holdout-seed 7"):
             check_seen("run:a", lineage, "folder:x", None, other)
+
+
+def test_classes_that_nothing_tests_are_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    open_both(f"folder:{folder}", None, FIFTH)
+    assert "nothing is held out of classes with one sample, so none tests them: owl" in capsys.readouterr().err

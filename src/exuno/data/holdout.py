@@ -19,8 +19,8 @@ from exuno.data import rng
 from exuno.data.base import ArrayData, Data, Images, Positions, channel_stats
 from exuno.data.images.folder import FileData
 from exuno.data.open import lacks_split, open_data, same_samples
-from exuno.data.subset import SubsetData, names_of
-from exuno.engine.errors import ExunoError
+from exuno.data.subset import SubsetData, abbreviated, names_of
+from exuno.engine.errors import ExunoError, tell
 from exuno.engine.options import Holdout
 from exuno.engine.ranges import check_fields, require
 
@@ -139,6 +139,9 @@ def parts(train: Data, test: Data, holdout: Holdout) -> tuple[Data, Data]:
     held = hold_out(labels.numpy(), holdout.holdout, holdout.holdout_seed, STREAM, names_of(train), least=1)
     if not held.any() or held.all():
         raise ExunoError(f"{train.name} has too few samples to hold some out", "Give two of each class or more.")
+    counts = np.bincount(labels[labels >= 0].numpy(), minlength=train.num_classes)
+    if alone := [name for name, count in zip(names_of(train), counts.tolist(), strict=True) if count == 1]:
+        tell(f"{train.name}: nothing is held out of classes with one sample, so none tests them: {abbreviated(alone)}")
     words = f"{holdout.holdout:g} held out" + (f" by seed {holdout.holdout_seed}" if holdout.holdout_seed else "")
     rows = held if test.groups is None else held[test.groups]
     kept = part(train, np.flatnonzero(~held), f"{train.name}, but {words}")

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from exuno.data.base import ArrayData, Data
 from exuno.data.images.folder import FileData
+from exuno.data.images.shards import ShardData
 from exuno.data.names import HOLD_OUT, formats, forms, no_data, unknown_prefix
 from exuno.engine.errors import ExunoError
 from exuno.engine.remote import fetched, is_remote
@@ -107,6 +108,26 @@ def same_samples(one: Data, other: Data) -> bool:
     if len(one) != len(other) and one.groups is None and other.groups is None:  # not clips of the same videos
         return False
     return one is other or one.fingerprint() == other.fingerprint()
+
+
+def num_shared(one: Data, other: Data) -> int:
+    """How many samples of ``other`` are samples of ``one``, too: of files in folders and shards those that are the same
+    file, of other data all or none."""
+    if isinstance(one, FileData) and isinstance(other, FileData):
+        mine, theirs = one.root.resolve(), other.root.resolve()
+        if mine != theirs and mine not in theirs.parents and theirs not in mine.parents:
+            return 0
+        known = {mine / file for file in one.files}
+        return sum(theirs / file in known for file in other.files)
+    if isinstance(one, ShardData) and isinstance(other, ShardData):
+        known, paths = set(_members(one)), _members(other)
+        return sum(path in known for path in paths)
+    return len(other) if same_samples(one, other) else 0
+
+
+def _members(data: ShardData) -> list[tuple[Path, str]]:
+    places = [path.resolve() for path in data.paths]
+    return [(places[member.shard], member.key) for member in data.members]
 
 
 def lacks_split(error: ExunoError, split: str) -> bool:

@@ -16,8 +16,9 @@ from exuno.data.base import Data, Modality, modality, pictures
 from exuno.data.batches import Maker, in_memory
 from exuno.data.holdout import without_held
 from exuno.data.images.deep import split_bits
+from exuno.data.images.folder import FileData
 from exuno.data.images.photo import is_photo, is_program, is_single, load_photo, photo_sha256
-from exuno.data.open import open_data
+from exuno.data.open import num_shared, open_data
 from exuno.data.preview import shown, spectrograms
 from exuno.distill.check import check_source
 from exuno.distill.options import DistillConfig
@@ -119,6 +120,24 @@ def open_source(config: DistillConfig, test: Data, size: tuple[int, int], channe
     if modality(source) != kind:
         raise ExunoError(f"--source {spec} has {modality(source)}s, and {test.name} has {kind}s", "Give data alike.")
     return source
+
+
+def overlap(config: DistillConfig, source: Any, test: Data) -> str:
+    """A sentence, where test images are among what the student sees; else ''."""
+    if is_single(config.source[0]):
+        if not isinstance(test, FileData):
+            return ""
+        seen = {Path(split_bits(spec)[0]).resolve() for spec in config.source if is_photo(spec) and ":" not in spec}
+        root = test.root.resolve()
+        shared = sum(root / file in seen for file in test.files) if seen else 0
+    else:
+        shared = num_shared(source, test)
+    if not shared:
+        return ""
+    samples = f"{shared:,} of the {len(test):,} test {modality(test)}s of {config.data}"
+    return (
+        f"{samples} are in --source {' '.join(config.source)}: how well the student does on new ones, they cannot tell"
+    )
 
 
 def spec_of(folder: Path, kind: Modality, run: int | None = None) -> str:

@@ -158,6 +158,8 @@ class Setup:
     loader: Loader
     size: tuple[int, int]
     """(H, W) of the images in training and test."""
+    overlap: str = ""
+    """A sentence, where test images are among what the student sees."""
 
 
 def prepare(
@@ -187,6 +189,8 @@ def prepare(
             f"--split {config.split} of {config.data} is what --source {config.source[0]} shows the student",
             "Leave out --split, or give another source.",
         )
+    if seen := sources.overlap(config, source, given) if config.data is not None else "":
+        tell(seen)
     if isinstance(source, sources.Patches) and config.select:
         epochs = 1 if config.run.smoke else math.ceil(config.epochs * config.budget)
         source = select(config, teacher, source, size, accelerator, folder, epochs)
@@ -209,7 +213,8 @@ def prepare(
     if config.data is None:
         tell(NOTE if judge else OF_VECTORS)
         test = unseen(config, judge or teacher, size, channels, accelerator.device)
-    return Setup(teacher, judge, student, session.Subset(test) if config.run.smoke else test, source, loader, size)
+    part = session.Subset(test) if config.run.smoke else test
+    return Setup(teacher, judge, student, part, source, loader, size, seen)
 
 
 def method_of(config: DistillConfig, setup: Setup, cached: Tensor | None = None) -> Distillation:
@@ -296,7 +301,7 @@ def measure_teacher(
     notes = doubts(config, run.dir, told, device.type)
     for note in notes:
         tell(note, f"{note} {run.dir}")
-    return Measured(told, asked, notes)
+    return Measured(told, asked, notes + [setup.overlap] * bool(setup.overlap))
 
 
 def named(
