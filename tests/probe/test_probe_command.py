@@ -1,10 +1,14 @@
 """``exuno probe``: rows beside each other, the page, resuming, and what is told."""
 
+import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from exuno.cli import main
 from exuno.engine.ballot import Wishes
@@ -110,3 +114,33 @@ def test_a_dry_run(models: list[str], tmp_path: Path, capsys: pytest.CaptureFixt
     assert "one pass over the images for each network" in said
     assert "# checked" in said
     assert not run.exists()
+
+
+def test_data_without_a_test_split_are_refused_and_a_test_may_lack_the_last_class(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seed_everything(0)
+    size: dict[str, Any] = {"classes": 4, "in_chans": 1, "input_size": (8, 8)}
+    save_model(load_model("exuno:convnet_2_8-batch", **size, pretrained=False), tmp_path / "net")
+    images, labels = np.random.default_rng(0).integers(0, 256, (24, 8, 8), np.uint8), np.arange(24) % 4
+    np.savez(tmp_path / "one.npz", images=images, labels=labels)
+    probe = ["probe", str(tmp_path / "net"), "--smoke", "--devices", "cpu", "--data"]
+    assert main([*probe, f"npz:{tmp_path / 'one.npz'}", "--run-dir", str(tmp_path / "a")]) == 2
+    assert "has no test images of its own" in capsys.readouterr().err
+    for split in ("train", "test"):
+        with tarfile.open(tmp_path / f"{split}.tar", "w") as tar:
+            for number in range(12 if split == "train" else 9):
+                picture = io.BytesIO()
+                Image.fromarray(images[number + 12 * (split == "test")]).save(picture, "PNG")
+                for suffix, content in (
+                    ("png", picture.getvalue()),
+                    ("cls", b"%d" % (number % (4 - (split == "test")))),
+                ):
+                    entry = tarfile.TarInfo(f"{number}.{suffix}")
+                    entry.size = len(content)
+                    tar.addfile(entry, io.BytesIO(content))
+    shards = f"wds:{tmp_path}/{{split}}.tar"
+    assert main([*probe, shards, "--run-dir", str(tmp_path / "b")]) == 0
+    teach = ["teach", "--model", "exuno:convnet_2_8", "--smoke", "--devices", "cpu", "--data", shards]
+    assert main([*teach, "--run-dir", str(tmp_path / "c")]) == 0
+    assert "of which the last 1 are not there" in capsys.readouterr().err

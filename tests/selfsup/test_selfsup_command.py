@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from exuno.cli import main
@@ -68,11 +69,14 @@ def test_without_data_of_any_kind(tmp_path: Path) -> None:
         ("rotnet-digits --source digits --patches 9", "--patches would do nothing"),
         ("rotnet --model exuno:alexnet_bn --size 32", "pools an input of 32x32 pixels to nothing"),
         ("rotnet --data moving-digits", "has clips"),
+        ("rotnet-digits --data npz:ONE", "has no test images of its own"),
         ("rotnets", "Did you mean 'rotnet'?"),
     ],
 )
 def test_mistakes(line: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = tmp_path / "run"
+    run, one = tmp_path / "run", tmp_path / "one.npz"
+    np.savez(one, images=np.arange(640, dtype=np.uint8).reshape(10, 8, 8), labels=np.arange(10) % 2)
+    line = line.replace("ONE", str(one))
     assert main(["selfsup", *line.split(), "--devices", "cpu", "--run-dir", str(run)]) == 2
     assert words in capsys.readouterr().err
     assert not run.exists()

@@ -361,6 +361,12 @@ def relabelled(data: Any, model: Side, order: ClassOrder = "auto") -> Any:
     return kind(data, found.table, model.names, model.count)
 
 
+def of_splits(training: Data, test: Data, order: ClassOrder = "auto") -> ClassOrder:
+    """How two splits of one data set are matched. Without names their labels are numbers alike, though the test may
+    lack the last classes."""
+    return "by-number" if order == "auto" and training.classes is None and test.classes is None else order
+
+
 def side_of(data: Any) -> Side:
     """The classes of a data set."""
     return Side(data.name, data.num_classes, data.classes)

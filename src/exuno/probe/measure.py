@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from exuno.data.base import modality
+from exuno.data.classes import of_splits, relabelled, side_of
 from exuno.data.holdout import open_both
 from exuno.data.images.corners import views_of
 from exuno.data.loader import Loader
+from exuno.data.open import check_apart
 from exuno.data.subset import labels_of
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
@@ -75,6 +77,8 @@ def probe(config: ProbeConfig) -> Run:
         if modality(each) != "image":
             raise ExunoError(f"{each.name} has {modality(each)}s", "Give --data of single images.")
         labels_of(each)
+    check_apart(config.data, train, test)
+    test = relabelled(test, side_of(train), of_splits(train, test))
     count = config.images
     sets: tuple[Any, Any] = (
         Subset(train, count) if count else train,

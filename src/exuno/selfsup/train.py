@@ -11,10 +11,12 @@ from torch import nn
 
 from exuno.commandline.presets import resolve
 from exuno.data.base import modality
+from exuno.data.classes import of_splits, relabelled, side_of
 from exuno.data.holdout import check as check_holdout
 from exuno.data.holdout import lineage_of, open_both
 from exuno.data.images.photo import is_single
 from exuno.data.loader import Loader
+from exuno.data.open import check_apart
 from exuno.distill import source as sources
 from exuno.distill.check import check_idle, check_source
 from exuno.distill.options import DistillConfig
@@ -140,10 +142,12 @@ def prepare(config: SelfsupConfig, stated: SelfsupConfig, accelerator: Accelerat
     known = asked = None
     if config.data is not None:
         known, asked = open_both(config.data, config.data_root, config.held)
-        known, asked = session.Subset(known, KNOWN), session.Subset(asked, ASKED)
-        if modality(asked) != "image" or not asked.num_classes:
+        if modality(asked) != "image" or not asked.num_classes or not known.num_classes:
             what = f"{modality(asked)}s" if modality(asked) != "image" else "no labels"
             raise ExunoError(f"{config.data} has {what}", "Give --data of labelled images, or leave it out.")
+        check_apart(config.data, known, asked)
+        asked = relabelled(asked, side_of(known), of_splits(known, asked))
+        known, asked = session.Subset(known, KNOWN), session.Subset(asked, ASKED)
     meant: Any = asked or NoData()
     check_source(plan, meant)
     check_idle(plan, as_distillation(stated), meant)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 
 from exuno.data.base import Data, classes_of
+from exuno.data.classes import of_splits
 from exuno.data.holdout import check as check_holdout
 from exuno.data.holdout import check_seen, lineage_of, open_both
 from exuno.data.loader import Loader
@@ -129,7 +130,7 @@ def prepare(config: TeachConfig, accelerator: Accelerator) -> Setup:
     classes = (training.num_classes, training.classes)
     model = model_for(config.model, config.pretrained, training, size, config.mel, *classes, config.classes)
     check_seen(config.model, model.card.lineage, config.data, config.data_root, config.held)
-    test = match_labels(model, test, "the model", config.classes)
+    test = match_labels(model, test, "the model", of_splits(training, test, config.classes))
     size = loaded_size(size, model)
     loader = training_loader(training, config, size, accelerator)
     return Setup(model, training, session.Subset(test) if config.run.smoke else test, loader, size)
