@@ -158,6 +158,7 @@ def test_several_processes_if_devices_are_asked_for(tmp_path: Path) -> None:
         ({"teacher": torch.nn.Flatten()}, "teacher is a Flatten. A model is given by its folder"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"source": "nowhere.jpg"}, "no picture"),
+        ({"source": ""}, "no source was given"),
     ],
 )
 def test_mistakes_are_told_with_keywords(options: dict[str, Any], words: str, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -330,6 +331,12 @@ def test_shards_of_the_shared_folder(shared: Path) -> None:
 )
 def test_specs_that_do_not_open(spec: str, told: str) -> None:
     with pytest.raises(ExunoError, match=told):
+        open_data(spec)
+
+
+def test_a_spec_that_is_no_text(tmp_path: Path) -> None:
+    spec: Any = tmp_path
+    with pytest.raises(ExunoError, match=f"this is a PosixPath. Did you mean 'folder:{tmp_path}'"):
         open_data(spec)
 
 

@@ -211,6 +211,7 @@ def saved(folder: Path, spec: str, **options: Any) -> Path:
     ("args", "words"),
     [
         (["RUN"], "no picture was given"),
+        (["RUN", ""], "a picture has an empty name"),
         (["RUN", "nowhere.png"], "there is no picture 'nowhere.png'"),
         (["RUN", "nowhere/*.png"], "there is no picture"),
         (["RUN", "EMPTY"], "there are no pictures in"),

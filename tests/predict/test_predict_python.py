@@ -133,10 +133,12 @@ def test_recordings_and_clips_as_tensors() -> None:
     ("images", "words"),
     [
         (torch.full((1, 8, 8), 200.0), "far outside"),
-        (torch.full((1, 8, 8), torch.nan), "far outside"),
+        (torch.full((1, 8, 8), torch.nan), "not finite"),
+        (torch.full((1, 8, 8), -1.0), "seems to be normalised. Give pixels in"),
+        (np.zeros((0, 0, 3), np.uint8), "is no picture"),
         (torch.zeros(2, 8, 8), r"\[2, 8, 8\] is not a picture"),
         (torch.zeros(8, 8), r"\[8, 8\] is not a picture"),
-        (np.zeros((8, 8, 3)), "float64 is no picture"),
+        (np.zeros((8, 8, 3)), "float64 is no picture. Give uint8"),
         (np.zeros((3, 8, 8), np.uint8), "is no picture"),
         ([object()], "a object is no picture"),
         (7, "a int is no picture"),
@@ -145,6 +147,18 @@ def test_recordings_and_clips_as_tensors() -> None:
 def test_mistakes(student: exuno.Trained, images: Any, words: str) -> None:
     with pytest.raises(exuno.ExunoError, match=words):
         exuno.predict(student, images)
+
+
+@pytest.mark.parametrize("topk", ["3", 2.5])
+def test_numbers_of_the_wrong_type(topk: Any, student: exuno.Trained) -> None:
+    with pytest.raises(exuno.ExunoError, match=r"topk is .*. Give a whole number"):
+        exuno.predict(student, np.zeros((8, 8), np.uint8), topk=topk)
+
+
+@pytest.mark.parametrize("model", [None, 3, torch.nn.Linear(2, 2)])
+def test_what_is_no_model(model: Any) -> None:
+    with pytest.raises(exuno.ExunoError, match="is no model"):
+        exuno.predict(model, np.zeros((8, 8), np.uint8))
 
 
 def test_mistakes_of_keywords_and_models(student: exuno.Trained, digits: torch.Tensor) -> None:

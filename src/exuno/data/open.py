@@ -29,6 +29,9 @@ def open_data(spec: str, split: str = "train", *, root: Path | None = None) -> D
     Raises:
         ExunoError: for an unknown spec or split, and for missing or broken files.
     """
+    if not isinstance(spec, str):
+        hint = f"Did you mean 'folder:{spec}'? " if isinstance(spec, Path) else ""
+        raise ExunoError(f"a data spec is text, and this is a {type(spec).__name__}", hint + forms())
     prefix, colon, rest = spec.partition(":")
     if not colon:
         return _named(spec, split, root)

@@ -105,7 +105,7 @@ def check_source(config: DistillConfig, test: Data) -> None:
     """Raises ExunoError for sources of which nothing can be made that is like ``test``, or options that make no
     sense."""
     specs, kind = config.source, modality(test)
-    if not specs:
+    if not specs or "" in specs:
         raise ExunoError("no source was given", "Give --source a photograph, a folder or a data spec.")
     wanted, noun = (is_recording, "recording") if kind == "recording" else (is_drawn, "photograph")
     single = [spec for spec in specs if is_single(spec)]

@@ -15,6 +15,7 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.options import RunOptions
 from exuno.evaluate.eval import spec_of
 from exuno.fewshot.eval_options import run_config
+from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
 from exuno.models.load import load_model
 from exuno.predict.options import BATCH, PredictConfig
@@ -130,7 +131,12 @@ def opening(model: Classifier, size: int | None) -> tuple[Opener, Kind]:
         raise ExunoError(f"--size {size} is a side of images, and {model.card.arch} takes none", "Leave it out.")
     if model.card.hearing:
         return Listen(model.card.hearing), RECORDINGS
-    return (Watch(), CLIPS) if model.card.frames else (Look(size), PICTURES)
+    return (Watch(), CLIPS) if model.card.frames else (Look(size, is_plain(model.card)), PICTURES)
+
+
+def is_plain(card: ModelCard) -> bool:
+    """Whether a model does not normalise, as those of whitened images and of normalised ones."""
+    return not any(card.mean) and all(each == 1 for each in card.std)
 
 
 def names_of(model: Classifier) -> tuple[str, ...]:
@@ -197,7 +203,13 @@ def at_hand(model: Model, devices: str) -> Classifier:
 
 def spec_at(model: str | Path | Finished) -> str:
     """The spec of a model that is no module yet."""
-    return spec_of(str(model)) if isinstance(model, str | Path) else model.spec
+    if isinstance(model, str | Path):
+        return spec_of(str(model))
+    if not hasattr(model, "spec"):
+        raise ExunoError(
+            f"a {type(model).__name__} is no model", "Give a spec or folder, what a verb handed back, or a Classifier."
+        )
+    return model.spec
 
 
 def side_of(model: Model) -> int | None:

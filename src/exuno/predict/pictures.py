@@ -36,6 +36,10 @@ BYTES = 16
 """Floats beyond this are no pixels in [0, 1], nor whitened ones, but bytes that were not divided by 255."""
 
 
+BESIDE = 0.5
+"""How far pixels may leave [0, 1], as sharp interpolation does; what goes further is normalised."""
+
+
 @dataclass(frozen=True)
 class Seen:
     """How a picture is seen: what a data set of such pictures would say."""
@@ -54,12 +58,21 @@ class Look:
 
     Args:
         side: of the square that is cut out of all but tensors; None leaves it to the picture.
+        whitened: whether the model takes whitened images as they are, and no pixels in [0, 1].
     """
 
     side: int | None = None
+    whitened: bool = False
 
     def __call__(self, picture: Picture) -> Tensor:
         pixels, seen = opened(picture)
+        if pixels.is_floating_point() and not self.whitened:
+            low, high = pixels.min().item(), pixels.max().item()
+            if low < -BESIDE or high > 1 + BESIDE:
+                raise ExunoError(
+                    f"a tensor {list(pixels.shape)} goes from {low:.3g} to {high:.3g} and seems to be normalised",
+                    "Give pixels in [0, 1]: the model normalises them itself.",
+                )
         if isinstance(picture, Tensor) or (self.side is None and seen.resize is None):
             return pixels
         size = (self.side, self.side) if self.side else seen.image_size
@@ -125,13 +138,14 @@ def _file(spec: str) -> NDArray[np.uint8]:
 
 
 def _array(picture: NDArray[Any]) -> NDArray[np.uint8]:
-    if picture.dtype != np.uint8 or not (picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] in (1, 3))):
+    flat = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] in (1, 3))
+    if not picture.size or picture.dtype != np.uint8 or not flat:
         raise ExunoError(
             f"an array {list(picture.shape)} of {picture.dtype} is no picture",
             "Give uint8 [H, W, 3] or [H, W], or a tensor [C, H, W].",
         )
-    flat = picture[..., None] if picture.ndim == 2 else picture
-    return np.array(flat.repeat(3, 2) if flat.shape[2] == 1 else flat)
+    deep = picture[..., None] if picture.ndim == 2 else picture
+    return np.array(deep.repeat(3, 2) if deep.shape[2] == 1 else deep)
 
 
 def taken(picture: Picture, ndim: int, what: str) -> Tensor:
@@ -147,6 +161,8 @@ def taken(picture: Picture, ndim: int, what: str) -> Tensor:
     if found.dtype == torch.uint8:
         return found
     found = found.float()
-    if not bool(found.isfinite().all()) or found.abs().max() > BYTES:
+    if not bool(found.isfinite().all()):
+        raise ExunoError(f"{told} holds values that are not finite", "Replace them first.")
+    if found.abs().max() > BYTES:
         raise ExunoError(f"{told} holds values far outside [0, 1]", "Divide by 255, or give uint8 in [0, 255].")
     return found

@@ -78,6 +78,8 @@ def listed(words: Sequence[str], kind: Kind = PICTURES) -> list[str] | Iterator[
     parts: list[Iterable[str]] = []
     typed: list[str] = []
     for word in words:
+        if not word:
+            raise ExunoError("a picture has an empty name", "Name a file or a folder; . is the one that you stand in.")
         below = [] if word == "-" else in_folder(word, kind)
         if word != "-" and not below:
             kind.check(word)
@@ -186,7 +188,8 @@ class Reader(Dataset[Read]):
                 mistake = as_mistake(error)
                 if mistake is None:
                     raise
-                found.faults[place] = mistake.what
+                in_memory = not isinstance(picture, str | Path)  # then what to do is about the code at hand
+                found.faults[place] = str(mistake) if in_memory else mistake.what
                 continue
             places, same = shapes.setdefault((pixels.shape, pixels.dtype), ([], []))
             places.append(place)
