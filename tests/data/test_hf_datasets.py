@@ -1,5 +1,6 @@
 """``hf-datasets:``, on data sets made here."""
 
+import io
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from exuno.cli import main
 from exuno.data.named.hf_datasets import open_hub
 from exuno.data.open import open_data
 from exuno.engine.errors import ExunoError
+from exuno.features.cache import key_of
 
 datasets: Any = pytest.importorskip("datasets", reason="datasets is not installed")
 
@@ -64,6 +66,17 @@ def test_the_fingerprint_is_that_of_the_content(saved: Path, tmp_path: Path) -> 
     assert open_data(f"hf-datasets:{saved}@validation").fingerprint() != first
     rows(0, 8, [2] * 8).save_to_disk(tmp_path / "other")
     assert open_data(f"hf-datasets:{tmp_path / 'other'}").fingerprint() != first
+
+
+def test_features_of_other_pixels_of_the_same_size_are_others(tmp_path: Path) -> None:
+    for name, shade in (("a", 0), ("b", 255)):  # bitmaps: as many bytes whatever they show
+        stream = io.BytesIO()
+        Image.new("RGB", (8, 8), (shade,) * 3).save(stream, "BMP")
+        content = {"image": [{"bytes": stream.getvalue(), "path": "0.bmp"}], "label": [0]}
+        features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
+        datasets.Dataset.from_dict(content, features).save_to_disk(tmp_path / name)
+    first, again, other = (open_data(f"hf-datasets:{tmp_path / name}") for name in "aab")
+    assert key_of(None, None, first) == key_of(None, None, again) != key_of(None, None, other)
 
 
 def test_a_folder_of_files_is_read_as_datasets_reads_it(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from exuno.data.base import Data, Images, Positions
 from exuno.data.classes import Relabelled
 from exuno.data.images.folder import FileData
 from exuno.data.images.shards import ShardData
+from exuno.data.named.hf_datasets import HubData
 from exuno.data.named.omniglot import TurnedData
 from exuno.data.subset import SubsetData
 from exuno.engine.errors import ExunoError
@@ -54,12 +55,15 @@ def weights_digest(net: nn.Module) -> str:
 
 
 def places(data: Data) -> list[Any]:
-    """Where image files lie and when they were written, which their fingerprints leave out; [] for other data."""
+    """What the fingerprints of images leave out: where files lie and when they were written, the version of a table;
+    [] for other data."""
     if isinstance(data, FileData):
         times = " ".join(str((data.root / file).stat().st_mtime_ns) for file in data.files)
         return [[str(data.root.resolve()), hashlib.sha256(times.encode()).hexdigest()]]
     if isinstance(data, ShardData):
         return [[str(path.resolve()), path.stat().st_mtime_ns] for path in data.paths]
+    if isinstance(data, HubData):
+        return [data.rows._fingerprint]  # of the table; datasets has no public name for it
     one = (data.data,) if isinstance(data, TurnedData | Relabelled) else ()
     inside = data.parents if isinstance(data, SubsetData) else one
     return [place for each in inside for place in places(each)]
