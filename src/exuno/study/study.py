@@ -13,7 +13,7 @@ from typing import Any
 
 from exuno.commandline.presets import resolve
 from exuno.engine import session
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import ExunoError, tell
 from exuno.engine.files import write_text
 from exuno.engine.launch import wanted
 from exuno.engine.options import RunOptions
@@ -29,6 +29,7 @@ from exuno.study.gather import Measured, measured, to_csv
 from exuno.study.grid import Axis, Cell, Stage, find_axis, has_option, make_cells, read_axes, read_stages
 from exuno.study.local import Local, Need, room
 from exuno.study.options import LAYOUT, StudyConfig
+from exuno.study.same_data import mixed
 from exuno.study.schedule import Launcher, run_all
 from exuno.study.table import Layout, changes, chart, contents, is_seed, layout_tables, markdown
 from exuno.study.worker import Job, Outcome
@@ -218,12 +219,16 @@ def conclude(made: Plan, run: Run, found: Sequence[Measured], seconds: float) ->
     """Writes result.json and the page."""
     shown, charts = write(made, run, found)
     failures = {one.cell.name: one.reason for one in found if one.reason}
+    notes = mixed(run.dir / "cells" / one.cell.name for one in found if one.reason == "")
+    for note in notes:
+        tell(note)
     run.finish(
         metrics={},
         tables=shown,
         charts=charts,
         cells=len(found),
         failures=failures,
+        notes=notes,
         cell_seconds=sum(one.seconds or 0.0 for one in found),
         wall_seconds=seconds,
     )
