@@ -135,7 +135,7 @@ def test_cached_logits_are_of_the_pixels_that_the_student_sees(run: Path, tmp_pa
     from exuno.engine.run import open_run
 
     shards = tmp_path / "shards"
-    args = ["synth", "photo:coffee", "--out", str(shards), "--size", "12", "--count", "40", "--container", "wds"]
+    args = ["synth", "photo:coffee", "--out", str(shards), "--size", "100", "--count", "40", "--container", "wds"]
     assert main(args) == 0
     spec, options = f"run:{run / 'teacher'}", RunOptions(devices="cpu", run_dir=tmp_path / "run")
     config = DistillConfig(spec, "exuno:convnet_2_16", "digits", (f"wds:{shards}/*.tar",), batch_size=8, run=options)
