@@ -1,6 +1,7 @@
 """Fixtures of all tests. The shared folder is beside the checkout or at EXUNO_SHARED; without it, its tests skip."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,10 @@ import pytest
 
 # Tests work on small tensors, on which threads only wait for each other, and pytest-xdist runs several at once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Containers often set this. Every process that a test starts would compile torch anew, for five seconds.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.fixture(scope="session")
