@@ -22,10 +22,11 @@ sys.dont_write_bytecode = False
 def garbage() -> Iterator[None]:
     """Ends a module of tests without what it has left behind. A failure that was expected holds its frames, and they
     models and data; Python looks for such cycles the more rarely the more is imported, here by gigabytes too rarely.
-    What is there before a module is not looked at again, so that looking takes milliseconds."""
+    What was there before the module is not looked at, so that looking takes milliseconds."""
     gc.freeze()
     yield
     gc.collect()
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
