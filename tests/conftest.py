@@ -1,7 +1,9 @@
 """Fixtures of all tests. The shared folder is beside the checkout or at EXUNO_SHARED; without it, its tests skip."""
 
+import gc
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,21 @@ import pytest
 
 # Tests work on small tensors, on which threads only wait for each other, and pytest-xdist runs several at once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Containers often set this. Every process that a test starts would compile torch anew, for five seconds.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+@pytest.fixture(scope="module", autouse=True)
+def garbage() -> Iterator[None]:
+    """Ends a module of tests without what it has left behind. A failure that was expected holds its frames, and they
+    models and data; Python looks for such cycles the more rarely the more is imported, here by gigabytes too rarely.
+    What was there before the module is not looked at, so that looking takes milliseconds."""
+    gc.freeze()
+    yield
+    gc.collect()
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

@@ -71,6 +71,9 @@ def main(args: Sequence[str] | None = None) -> int:
             _say(traceback.format_exc() + BUG.format(version=__version__))
             return 1
         _say(f"exuno: {mistake.what}" + (f"\n       {mistake.todo}" if mistake.todo else ""))
+        # Its frames hold what the command worked with, and this one holds it. Worker processes that were left to the
+        # end of Python would be waited for half a minute.
+        error.__traceback__ = None
         return 2
     return 0
 

@@ -175,7 +175,7 @@ def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_a_real_training_stops_with_a_checkpoint_and_goes_on(jobs: Jobs) -> None:
-    words = ("teach", "digits", "--epochs", "4000", "--model", "exuno:convnet_2_16", "--devices", "cpu")
+    words = ("teach", "digits", "--epochs", "400", "--model", "exuno:convnet_2_16", "--devices", "cpu")
     job = jobs.start("photo", words)
     metrics = job.folder / "metrics.jsonl"
     until(lambda: (metrics.is_file() and len(metrics.read_text().splitlines()) > 3) or not job.active)

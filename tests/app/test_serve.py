@@ -89,12 +89,12 @@ def test_without_gradio_the_command_says_what_to_install(fails, monkeypatch: pyt
     assert said == 'exuno: exuno app needs Gradio, which is not installed. pip install "exuno[app]"'
 
 
-def test_a_taken_port_on_the_command_line(fails) -> None:
+def test_a_taken_port_on_the_command_line(fails, tmp_path: Path) -> None:
     pytest.importorskip("gradio")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        assert "the page cannot be at 127.0.0.1" in fails("app", "--port", taken.getsockname()[1])
+        assert "the page cannot be at 127.0.0.1" in fails("app", "--port", taken.getsockname()[1], "--out", tmp_path)
 
 
 @pytest.mark.parametrize("port", ["-1", "65536"])

@@ -84,9 +84,9 @@ class Broken(Counting):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_mistake_is_told_as_it_is(workers: int) -> None:
-    with pytest.raises(ExunoError) as told:
+    # Not ``as told``: that would hold the loader, and who collects the garbage would wait ten seconds for its worker.
+    with pytest.raises(ExunoError, match=r"^0 is broken\. Mend it\.$"):
         next(Loader(Broken(4), 4, workers=workers, shuffle=False).epoch(0))
-    assert (told.value.what, told.value.todo) == ("0 is broken.", "Mend it.")
 
 
 class Slow(Counting):

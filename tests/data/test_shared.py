@@ -41,7 +41,7 @@ def test_what_is_given_is_what_is_needed(count: int, world: int, random: Any) ->
         assert np.array(coming, np.int64)[plan.order].tolist() == batch[rank_slice(count, rank, world)].tolist()
 
 
-@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("world", [pytest.param(2, marks=pytest.mark.slow), 3])  # three share unevenly
 def test_processes_share_a_set(world: int, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -1,10 +1,12 @@
 """Worker processes that die, stumble or find no shared memory end the run with a sentence, never with a hang."""
 
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from exuno.cli import main
 from exuno.data.loader import Loader
 from exuno.engine.errors import ExunoError, as_mistake
 
@@ -66,10 +69,23 @@ def test_the_fault_of_a_worker_is_a_sentence(fault: Any, what: str, todo: str) -
         next(iter(loader.epoch(0)))
         pytest.fail("nothing was told")
     except Exception as error:
-        mistake = as_mistake(error)
+        mistake = as_mistake(error.with_traceback(None))  # which holds the loader, and with it the worker
     assert mistake is not None
     assert what in mistake.what
     assert todo in mistake.todo
+
+
+def test_a_command_that_ends_with_a_mistake_leaves_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python would wait for it, and the worker for its training."""
+
+    def work(args: Sequence[str]) -> None:
+        loader = Loader(Faulty(mistaken), 4, workers=1, shuffle=False)
+        next(iter(loader.epoch(0)))
+
+    before = {process.pid for process in multiprocessing.active_children()}
+    monkeypatch.setattr("exuno.cli.run_verb", work)
+    assert main(["teach", "digits"]) == 2
+    assert {process.pid for process in multiprocessing.active_children()} <= before
 
 
 def test_a_mistake_survives_the_way_between_processes() -> None:

@@ -133,7 +133,10 @@ def test_some_of_a_models_classes(teacher: Path, tmp_path: Path, measured) -> No
     assert "has 2 of the 3 classes of the model" in said
 
 
-def test_other_classes_are_refused_with_both_lists_and_the_flag(teacher: Path, tmp_path: Path, fails, measured) -> None:
+def test_other_classes_are_refused_with_both_lists_and_the_flag(
+    teacher: Path, tmp_path: Path, fails, measured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     data = folder(tmp_path / "other", ("boat", "kitty", "puppy"))
     distill = ["distill", "--teacher", f"run:{teacher}", "--student", "exuno:convnet_1_4", "--data", data, "--smoke"]
     commands = (["eval", teacher, "--data", data], ["doctor", teacher, "--data", data], distill)

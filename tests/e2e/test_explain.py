@@ -160,14 +160,18 @@ def test_the_reference_and_what_is_similar_can_be_chosen(runs: Path, tmp_path: P
 
 
 def test_the_digits_load_no_timm_and_no_torchvision(runs: Path) -> None:
+    """What trains, what explains and what measures them, in one process, which imports torch once."""
+    one, cpu = str(runs / "one"), ["--devices", "cpu"]
     commands = [
-        [*WORD, str(runs / "one"), "--smoke", "--devices", "cpu"],
-        ["fewshot", "eval", str(runs / "one"), "--episodes", "20", "--devices", "cpu", "--run-dir", "measured"],
+        ["distill", "digits", "--teacher", f"run:{one}", "--smoke", *cpu, "--run-dir", "student"],
+        [*WORD, one, "--smoke", *cpu],
+        ["explain", "neurons", one, "--smoke", *cpu],
+        ["fewshot", "eval", one, "--episodes", "20", *cpu, "--run-dir", "measured"],
     ]
     code = f"import sys; from exuno.cli import main; codes = [main(each) for each in {commands!r}]; "
     code += "print(codes, [name for name in ('torchvision', 'timm', 'sklearn', 'scipy') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[0, 0] []"
+    assert done.stdout.splitlines()[-1] == "[0, 0, 0, 0] []"
 
 
 def test_one_model_has_nothing_to_draw_again_for(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -177,10 +177,3 @@ def test_help_imports_no_torch() -> None:
     assert done.stdout.splitlines()[-1] == "[0, 0, 0] []", done.stderr
     for word in ("neurons", "attention", "--diversity", "--block"):
         assert word in done.stdout
-
-
-def test_the_digits_path_loads_no_timm_and_no_torchvision() -> None:
-    code = f"import sys; from exuno.cli import main; code = main({[*NEURONS, 'teacher', '--smoke', *CPU]!r}); "
-    code += "print(code, [name for name in ('torchvision', 'timm', 'sklearn', 'scipy') if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert done.stdout.splitlines()[-1] == "0 []", done.stderr

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,37 +16,43 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from exuno.cli import main
+from exuno.engine.ballot import Wishes
 from exuno.engine.stop import REQUEUE
-
-
-def start(args: list[str], folder: Path, devices: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "exuno", *args, "--devices", devices, "--run-dir", str(folder)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+from exuno.engine.training import Training
 
 
 def finish(args: list[str], folder: Path, devices: str) -> dict[str, Tensor]:
-    process = start(args, folder, devices)
-    _, said = process.communicate(timeout=300)
-    assert process.returncode == 0, said
+    assert main([*args, "--devices", devices, "--run-dir", str(folder)]) == 0
     return load_file(folder / "model.safetensors")
 
 
-def stopped(args: list[str], folder: Path, devices: str) -> int:
-    """Tells a training to stop when it has taken ten steps; the step at which it did."""
+def stop(args: list[str], folder: Path) -> None:
+    """A training in this process, told to stop after its tenth step."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Training, "wishes", lambda self: Wishes(save=False, stop=self.step >= 10))
+        assert main([*args, "--devices", "cpu", "--run-dir", str(folder)]) == REQUEUE
+
+
+def stop_two(args: list[str], folder: Path) -> None:
+    """A training in two processes, told to stop when it has taken ten steps."""
 
     def last() -> int:
         return max((int(path.stem[5:]) for path in folder.glob("checkpoints/step-*.pt")), default=0)
 
-    process = start(args, folder, devices)
-    deadline = time.monotonic() + 300
-    while last() < 10:
-        assert time.monotonic() < deadline
-        assert process.poll() is None, process.stderr and process.stderr.read()
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGTERM)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == REQUEUE or last() == 60, said
-    return last()
+    command = [sys.executable, "-m", "exuno", *args, "--devices", "cpu:2", "--run-dir", str(folder)]
+    for _ in range(5):  # on a busy machine it may have taken its 60 steps before it is told
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        deadline = time.monotonic() + 300
+        while last() < 10:
+            assert time.monotonic() < deadline
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            time.sleep(0.005)
+        os.kill(process.pid, signal.SIGTERM)
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == REQUEUE or last() == 60, said
+        if last() < 60:
+            return
+        shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -57,21 +64,20 @@ def args(tmp_path: Path) -> list[str]:
     return ["distill", "digits", "--teacher", f"run:{teacher}", *few, "--optim.name", "sgd", "--optim.lr", "0.05"]
 
 
-@pytest.mark.parametrize("change", [("cpu", "cpu:2"), pytest.param(("cpu:2", "cpu"), marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("begin", "after"), [(stop, "cpu:2"), pytest.param(stop_two, "cpu", marks=pytest.mark.slow)], ids=["1-2", "2-1"]
+)
 def test_a_run_goes_on_with_another_number_of_processes(
-    args: list[str], tmp_path: Path, change: tuple[str, str]
+    args: list[str], tmp_path: Path, begin: Callable[[list[str], Path], None], after: str
 ) -> None:
-    whole = finish([*args, "--loss.t2"], tmp_path / "whole", "cpu")
-    cut, (before, after) = tmp_path / "cut", change
-    for _ in range(5):  # on a busy machine it may have taken its 60 steps before it is told
-        if stopped([*args, "--loss.t2"], cut, before) < 60:
-            break
-        shutil.rmtree(cut)
+    args, cut = [*args, "--loss.t2"], tmp_path / "cut"
+    whole = finish(args, tmp_path / "whole", "cpu")
+    begin(args, cut)
     metrics = cut / "metrics.jsonl"
     # A mark in the first line, which a training that began anew would write over.
     marked = re.sub(r"\d(?=\D*\n)", lambda digit: str((int(digit[0]) + 1) % 10), metrics.read_text(), count=1)
     metrics.write_text(marked)
-    found = finish([*args, "--loss.t2"], cut, after)
+    found = finish(args, cut, after)
     assert metrics.read_text().splitlines()[0] == marked.splitlines()[0]
     for name, value in whole.items():
         torch.testing.assert_close(found[name], value, atol=1e-5, rtol=0, msg=lambda m, n=name: f"{n}: {m}")

@@ -56,9 +56,7 @@ def test_told_to_stop_in_the_middle_it_goes_on_and_ends_with_the_same_weights(
     """The whole group gets the signal, as on a cluster: worker processes, and each process of a training twice."""
     args = [*args, "--devices", devices, "--workers", "1", "--fresh"]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    undisturbed = start(args, whole)
-    _, said = undisturbed.communicate(timeout=300)
-    assert undisturbed.returncode == 0, said
+    assert main([*args, "--run-dir", str(whole)]) == 0
     process = start(args, cut)
     wait_for_step(process, cut, 10)
     os.killpg(process.pid, number)
@@ -69,7 +67,5 @@ def test_told_to_stop_in_the_middle_it_goes_on_and_ends_with_the_same_weights(
     [checkpoint] = cut.glob("checkpoints/step-*.pt")
     assert 10 <= int(checkpoint.stem[5:]) < 80
     assert not (cut / "result.json").exists()
-    again = start(args, cut)
-    _, said = again.communicate(timeout=300)
-    assert again.returncode == 0, said
+    assert main([*args, "--run-dir", str(cut)]) == 0
     assert (cut / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()

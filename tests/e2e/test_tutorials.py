@@ -55,6 +55,8 @@ def run(words: list[str], added: str) -> None:
     assert words[0] == "exuno", f"{words[0]} is no command of exuno"
     known = words[1] not in NO_DRY_RUN and words[1:3] != ["fewshot", "predict"]
     more = [added] if added and known and not {added, "--dry-run"} & set(words) else []
+    if more == ["--smoke"] and words[1] == "study":
+        more += ["--processes", "1"]  # each would import torch for seconds, and has little to do
     code = main([*words[1:], *more])
     assert code == 0, " ".join(words)
 

@@ -1,11 +1,11 @@
 """Statistics of several processes: they, the outputs and the gradients are those of one process that has the batch."""
 
-import socket
+import multiprocessing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing
 from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -13,6 +13,11 @@ from torch.nn.parallel import DistributedDataParallel
 from exuno.engine.batch_statistics import share_statistics
 from exuno.engine.errors import ExunoError
 from exuno.fewshot.network import TokenNorm
+
+PATIENCE = timedelta(seconds=240)
+"""With a process that never comes."""
+
+OnTwo = dict[str, list[dict[str, Tensor]]]
 
 
 def network() -> nn.Module:
@@ -38,35 +43,47 @@ def batches() -> tuple[Tensor, Tensor]:
     return torch.randn(3, 8, 3, 6, 6, generator=generator) * 3 + 5, torch.randn(3, 8, 5, generator=generator)
 
 
-def train(rank: int, port: int, folder: Path, shared: bool) -> None:
-    torch.set_num_threads(1)
-    where = f"tcp://127.0.0.1:{port}"
-    torch.distributed.init_process_group("gloo", init_method=where, rank=rank, world_size=2)
-    net = network()
-    if shared:
-        assert share_statistics(net) == 5
-        assert share_statistics(net) == 5  # twice is once
-    images, target = (each[:, rank::2] for each in batches())
-    found = steps(DistributedDataParallel(net), net, images, target)
-    torch.save(found, folder / f"{rank}.pt")
-    torch.distributed.destroy_process_group()
+def train(rank: int, store: str, folder: Path) -> None:
+    """One of two processes: once with statistics of its own, once with shared ones."""
+    where = f"file://{store}"
+    torch.distributed.init_process_group("gloo", init_method=where, rank=rank, world_size=2, timeout=PATIENCE)
+    try:
+        for shared in (False, True):
+            net = network()
+            if shared:
+                assert share_statistics(net) == 5
+                assert share_statistics(net) == 5  # twice is once
+            images, target = (each[:, rank::2] for each in batches())
+            found = steps(DistributedDataParallel(net), net, images, target)
+            torch.save(found, folder / f"{'shared' if shared else 'own'}-{rank}.pt")
+    finally:
+        torch.distributed.destroy_process_group()
 
 
-def on_two(folder: Path, shared: bool) -> list[dict[str, Tensor]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    spawn = torch.multiprocessing.spawn  # pyright: ignore[reportPrivateImportUsage]
-    spawn(train, (port, folder, shared), nprocs=2)  # raises what a process raises
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+@pytest.fixture(scope="module")
+def on_two(tmp_path_factory: pytest.TempPathFactory) -> OnTwo:
+    """What each of two processes, of which this is the first, ends with: ``shared`` statistics, and its ``own``."""
+    folder = tmp_path_factory.mktemp("two")
+    other = multiprocessing.get_context("spawn").Process(target=train, args=(1, str(folder / "store"), folder))
+    other.start()
+    try:
+        train(0, str(folder / "store"), folder)
+        other.join()
+        assert other.exitcode == 0
+    finally:
+        other.kill()
+    return {
+        name: [torch.load(folder / f"{name}-{rank}.pt", weights_only=True) for rank in range(2)]
+        for name in ("own", "shared")
+    }
 
 
-def test_two_processes_train_to_the_weights_and_statistics_of_one(tmp_path: Path) -> None:
+def test_two_processes_train_to_the_weights_and_statistics_of_one(on_two: OnTwo) -> None:
     net = network()
     images, target = batches()
     one = steps(net, net, images, target)
     one.pop("answers")
-    for two in on_two(tmp_path, shared=True):
+    for two in on_two["shared"]:
         assert two.keys() - {"answers"} == one.keys()  # no name of a weight has changed
         for name, value in one.items():
             torch.testing.assert_close(two[name], value, atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
@@ -88,10 +105,10 @@ def test_of_one_process_they_are_those_of_torch(compiled: bool) -> None:
         torch.testing.assert_close(found[name], value, atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
 
 
-def test_without_it_they_do_not(tmp_path: Path) -> None:
+def test_without_it_they_do_not(on_two: OnTwo) -> None:
     net = network()
     one = steps(net, net, *batches())
-    assert (on_two(tmp_path, shared=False)[0]["1.running_var"] - one["1.running_var"]).abs().max() > 1e-3
+    assert (on_two["own"][0]["1.running_var"] - one["1.running_var"]).abs().max() > 1e-3
 
 
 def test_in_a_test_nothing_is_asked_of_others() -> None:

@@ -1,15 +1,15 @@
 """SIGTERM, SIGUSR1 and Ctrl-C: when they end a process, and how."""
 
+import multiprocessing
 import os
 import signal
-import socket
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.multiprocessing
 from test_loop import Toy, lines, train
 
 from exuno.cli import main
@@ -130,28 +130,34 @@ def test_the_command_line_ends_with_the_code(monkeypatch: pytest.MonkeyPatch) ->
     assert main(["teach", "digits"]) == REQUEUE
 
 
-def vote(rank: int, port: int, answers: Any) -> None:
-    where = f"tcp://127.0.0.1:{port}"
-    torch.distributed.init_process_group("gloo", init_method=where, rank=rank, world_size=2)
-    ballot = Ballot(2)
-    heard = [ballot(Wishes(save=step == rank or step == 4, stop=rank == 1 and step >= 2)) for step in range(5)]
-    ballot.annul()  # of the fifth vote the wish to save, and not the one to stop
-    heard.append(ballot(Wishes(save=False, stop=False)))
-    answers.put((rank, heard))
-    torch.distributed.destroy_process_group()
+def vote(rank: int, store: str) -> list[Wishes]:
+    """What a process of two hears."""
+    where, patience = f"file://{store}", timedelta(seconds=240)
+    torch.distributed.init_process_group("gloo", init_method=where, rank=rank, world_size=2, timeout=patience)
+    try:
+        ballot = Ballot(2)
+        heard = [ballot(Wishes(save=step == rank or step == 4, stop=rank == 1 and step >= 2)) for step in range(5)]
+        ballot.annul()  # of the fifth vote the wish to save, and not the one to stop
+        return [*heard, ballot(Wishes(save=False, stop=False))]
+    finally:
+        torch.distributed.destroy_process_group()
 
 
-def test_processes_agree_on_the_step_after_which_they_stop() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    context = torch.multiprocessing.get_context("spawn")
+def vote_and_tell(rank: int, store: str, answers: Any) -> None:
+    answers.put(vote(rank, store))
+
+
+def test_processes_agree_on_the_step_after_which_they_stop(tmp_path: Path) -> None:
+    """This process and another."""
+    context, store = multiprocessing.get_context("spawn"), str(tmp_path / "store")
     answers = context.SimpleQueue()
-    processes = [context.Process(target=vote, args=(rank, port, answers)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    heard = dict(answers.get() for _ in processes)
-    for process in processes:
-        process.join()
+    other = context.Process(target=vote_and_tell, args=(1, store, answers))
+    other.start()
+    try:
+        mine = vote(0, store)
+        theirs = answers.get()
+    finally:
+        other.kill()
+        other.join()
     nothing, save, end = Wishes(save=False, stop=False), Wishes(save=True, stop=False), Wishes(save=False, stop=True)
-    assert heard[0] == heard[1] == [nothing, save, save, end, end, end]
+    assert mine == theirs == [nothing, save, save, end, end, end]

@@ -3,12 +3,21 @@
 import re
 
 import pytest
+import torch
 
 from exuno.engine.errors import ExunoError
 from exuno.models.build import memory
 from exuno.models.load import load_model
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights are whatever is in memory, which is never touched: to draw those of VGG-11 takes seconds and 500 MB."""
+    for name in ("normal_", "kaiming_normal_", "kaiming_uniform_"):
+        monkeypatch.setattr(torch.nn.init, name, lambda weight, *_, **__: weight)
+
+
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("spec", "size"),
     [

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from exuno.cli import main
+from exuno.distill import source as sources
 from exuno.engine.ballot import Wishes
 from exuno.engine.training import Training
 from exuno.models.load import load_model
@@ -64,6 +65,7 @@ def test_without_data_of_any_kind(tmp_path: Path) -> None:
         ("rotnet --settings angles=8", "has no option 'angles=8'"),
         ("deepcluster-digits --settings clusters=1", "--settings clusters is 1"),
         ("deepcluster-digits --settings clusters=500 --patches 100", "100 images cannot make 500 clusters"),
+        ("deepcluster-digits --settings clusters=500 --patches 100 --dry-run", "100 images cannot make 500 clusters"),
         ("bigan-digits --size 4 --model exuno:convnet_1_8", "4x4 pixels are too small for bigan"),
         ("rotnet --source photo:cat digits", "mixes photographs with other data"),
         ("rotnet-digits --source digits --patches 9", "--patches would do nothing"),
@@ -82,8 +84,20 @@ def test_mistakes(line: str, words: str, tmp_path: Path, capsys: pytest.CaptureF
     assert not run.exists()
 
 
-def test_a_dry_run_tells_the_cost(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_tells_the_cost_and_makes_a_few_patches(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+    open_source = sources.open_source
+
+    def watched(*args: Any) -> Any:
+        source = open_source(*args)
+        opened.append(len(source))
+        return source
+
+    monkeypatch.setattr(sources, "open_source", watched)
     assert main(["selfsup", "deepcluster-digits", "--devices", "cpu", "--dry-run"]) == 0
+    assert opened == [64]  # of which 100 clusters cannot be made
     said = capsys.readouterr().out
     assert "1,250 steps of 128 samples: 160,000 samples seen, 20,000 of them made" in said
     assert "# checked" in said

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from typing import Literal, TypeVar
 
 import torch
-import torch._inductor.config
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
@@ -107,6 +106,8 @@ class Compilation:
         if not self.method.compilable:
             self.tell("exuno: steps are not compiled (this method is not one graph)")
             return
+        import torch._inductor.config  # a second or two, which who compiles nothing need not wait for
+
         torch._dynamo.reset()  # of other trainings in this process, which count towards a limit
         hush()
         torch._inductor.config.fallback_random = True  # dropout and noise as in steps that are not compiled

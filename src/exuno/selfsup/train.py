@@ -73,8 +73,11 @@ def look(config: SelfsupConfig, preset: Preset | None) -> None:
     check(config)
 
     def open_all(sliver: SelfsupConfig, accelerator: Accelerator) -> None:
-        setup = prepare(sliver, smoke(stated_by(config, preset)), accelerator)
-        count = config.patches if is_single(config.source[0]) else len(setup.source)
+        # One batch is looked at: patches that only clusters would need are counted, and not made.
+        made = is_single(config.source[0])
+        few, stated = (session.smoke(each) for each in (sliver, smoke(stated_by(config, preset))))
+        setup = prepare(few, stated, accelerator, sliver.patches if made else None)
+        count = config.patches if made else len(setup.source)
         samples = config.epochs * config.budget * count
         tell_cost(lambda: setup.method, setup.batches, samples, config, accelerator)
 
@@ -136,8 +139,11 @@ class Setup:
     """(H, W) of the images in training."""
 
 
-def prepare(config: SelfsupConfig, stated: SelfsupConfig, accelerator: Accelerator) -> Setup:
-    """Opens source, data and network, and checks that all fit each other."""
+def prepare(
+    config: SelfsupConfig, stated: SelfsupConfig, accelerator: Accelerator, samples: int | None = None
+) -> Setup:
+    """Opens source, data and network, and checks that all fit each other; ``samples`` is how many the method is to
+    expect of the source, where that is opened for a look and has fewer."""
     pretext, plan = pretext_of(config), as_distillation(config)
     known = asked = None
     if config.data is not None:
@@ -156,7 +162,7 @@ def prepare(config: SelfsupConfig, stated: SelfsupConfig, accelerator: Accelerat
     model = model_for(config.model, False, meant, size, MelSpec(), pretext.outputs, None)
     source = sources.open_source(plan, meant, size, model.card.in_chans)
     loader = training_loader(source, config, size, accelerator)
-    method = pretext.make(model, len(source), size, config.run.seed)
+    method = pretext.make(model, samples or len(source), size, config.run.seed)
     return Setup(model, method, known, asked, source, loader, pretext.batches(method, loader), size)
 
 
