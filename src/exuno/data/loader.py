@@ -293,7 +293,10 @@ def raising(batches: Iterator[Batch | ExunoError]) -> Iterator[Batch]:
     """Batches of workers; raises the mistake that one of them answered."""
     for batch in batches:
         if isinstance(batch, ExunoError):
-            raise batch
+            try:
+                raise batch
+            finally:
+                del batch  # which holds this frame, and so the workers: the collector of garbage would wait for them
         yield batch
 
 
