@@ -142,6 +142,7 @@ def test_a_photograph_in_and_a_student_out(
     assert "000.png" in says(tab, "photo-answers", "of 1.")
 
 
+@pytest.mark.slow  # the same without a browser is in test_jobs.py
 def test_a_training_is_cancelled_and_seen_again(tab: Any, folder: Path) -> None:
     give(tab, "photo-file", folder / "photo.png")
     fill(tab, "photo-more", "--epochs 5000")

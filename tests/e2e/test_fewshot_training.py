@@ -265,6 +265,7 @@ def exuno(phase: str, *args: str | Path) -> list[str]:
     return [sys.executable, "-m", "exuno", "fewshot", phase, *SHORT.split(), *map(str, args)]
 
 
+@pytest.mark.slow  # other verbs are killed in the fast tests; that this method goes on where it was, in tests/fewshot
 def test_a_killed_run_ends_with_the_same_weights_bit_for_bit(phase1: Path, tmp_path: Path) -> None:
     args = ["--model", f"run:{phase1}", *ALL.split(), "--drop-path", "0.3", "--epochs", "6", "--budget", "1"]
     args += ["--evaluations", "21"]
