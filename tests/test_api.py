@@ -13,7 +13,9 @@ import pytest
 import torch
 
 import exuno
+from exuno.api.keywords import as_keywords
 from exuno.cli import main
+from exuno.engine.errors import ExunoError
 
 SMOKE: dict[str, Any] = {"smoke": True, "devices": "cpu"}
 
@@ -193,3 +195,9 @@ def test_every_option_of_every_verb_is_a_keyword() -> None:
     for kind in (exuno.TeachConfig, exuno.DistillConfig):
         config = kind(**dict.fromkeys(("model", "teacher", "student", "data") & kind.__dataclass_fields__.keys(), "x"))
         assert {*keywords(kind), *TERMINAL} == set(to_dict(config))
+
+
+@pytest.mark.parametrize(("code", "kind"), [(75, SystemExit), (130, KeyboardInterrupt), (1, ExunoError)])
+def test_processes_that_ended_end_a_program_alike(code: int, kind: type[BaseException]) -> None:
+    with pytest.raises(kind), as_keywords():
+        raise SystemExit(code)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exuno.engine.stop import REQUEUE
+from exuno.engine.stop import INTERRUPTED, REQUEUE
 from exuno.study.local import Local, Need, room
 from exuno.study.worker import Job, last_words, run_cell
 
@@ -91,7 +91,7 @@ def test_a_cell_that_kills_its_workers_is_given_up(tmp_path):
         launcher.close()
 
 
-@pytest.mark.parametrize(("code", "unfinished"), [(REQUEUE, True), (1, False)])
+@pytest.mark.parametrize(("code", "unfinished"), [(REQUEUE, True), (INTERRUPTED, True), (1, False)])
 def test_a_command_that_was_told_to_stop_is_unfinished(tmp_path, monkeypatch, code, unfinished):
     def end(args: list[str]) -> None:
         raise SystemExit(code)

@@ -12,7 +12,7 @@ from exuno.api.values import plain
 from exuno.commandline import parsed
 from exuno.commandline.presets import parse
 from exuno.engine.errors import ExunoError
-from exuno.engine.stop import REQUEUE
+from exuno.engine.stop import INTERRUPTED, REQUEUE
 from exuno.presets import Preset, to_args
 from exuno.renamed import check_names
 
@@ -124,4 +124,6 @@ def as_keywords() -> Iterator[None]:
     except SystemExit as stop:
         if stop.code == REQUEUE:
             raise  # a program that is told to stop ends like a command
+        if stop.code == INTERRUPTED:
+            raise KeyboardInterrupt from stop
         raise ExunoError("a process has failed", "What it printed stands above.") from stop

@@ -106,7 +106,8 @@ def check(config: PosterConfig, preset: Preset | None) -> None:
     for name in IDLE[config.labels]:
         if getattr(config, name) != getattr(stated, name):
             flag = name.replace("_", "-")
-            raise ExunoError(f"--{flag} would do nothing with --labels {config.labels}", "Leave out one of them.")
+            todo = "Leave it out, or give --labels learned."
+            raise ExunoError(f"--{flag} would do nothing with --labels {config.labels}", todo)
     check_optim(config.optim)
     check_run(config.run, double=True)
     if config.run.sync_batchnorm:

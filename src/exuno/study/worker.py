@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from exuno.engine.stop import REQUEUE, listening
+from exuno.engine.stop import INTERRUPTED, REQUEUE, listening
 
 REFUSED = "the command ended early"
 STOPPED = "it was told to stop"
@@ -89,7 +89,7 @@ def _run(args: Sequence[str]) -> tuple[str, bool]:
     except ExunoError as error:
         return f"{error.what.rstrip('.')}. {error.todo or ''}".strip(), False
     except SystemExit as stop:  # of the parser, which has told why, or of a command in several processes
-        if stop.code == REQUEUE:
+        if stop.code in (REQUEUE, INTERRUPTED):
             return STOPPED, True
         return (REFUSED if stop.code else ""), False
     except Exception as error:  # whatever it was, an error of CUDA would meet the next cell as well
