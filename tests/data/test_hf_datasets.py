@@ -109,6 +109,17 @@ def test_all_splits_together_tell_the_classes(tmp_path: Path) -> None:
         assert data.classes == (("a", "b", "c") if kind == "string" else None)
 
 
+def test_what_is_wrong_with_a_split_is_told_of_that_one(tmp_path: Path) -> None:
+    kind = {"label": datasets.Value("int64")}
+    parts = {"train": rows(0, 3, [0, 1, 2], **kind), "test": rows(3, 5, [0, 1], **kind)}
+    parts["unlabeled"] = rows(5, 8, [-1, -1, 2], **kind)
+    datasets.DatasetDict(parts).save_to_disk(tmp_path / "some")
+    train, test = (open_data(f"hf-datasets:{tmp_path / 'some'}", split) for split in ("train", "test"))
+    assert (train.num_classes, test.num_classes, test.fetch(np.arange(2))[1].tolist()) == (3, 3, [0, 1])
+    with pytest.raises(ExunoError, match="row 0 of the column label"):
+        open_data(f"hf-datasets:{tmp_path / 'some'}@unlabeled", "train")
+
+
 def test_digits_as_text_are_numbers(tmp_path: Path) -> None:
     texts = [str(number) for number in range(12)]
     rows(0, 12, texts, label=datasets.Value("string")).save_to_disk(tmp_path / "text")

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from exuno.data.open import open_data
+from exuno.data.open import _pixels, open_data
 from exuno.engine.errors import ExunoError
 
 RNG = np.random.default_rng(0)
@@ -403,3 +403,10 @@ def test_what_a_module_raises_is_a_sentence(mine: str) -> None:
         open_data(f"{mine}:nosplit", "test")
     with pytest.raises(ExunoError, match=r"gives no pairs .* no such disk"):
         open_data(f"{mine}:broken", "test")
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("I;16", np.uint16), ("I", np.int32), ("F", np.float32)])
+def test_deep_gray_pictures_of_a_module_keep_their_values(mode: str, kind: Any) -> None:
+    picture = Image.fromarray(np.arange(64, dtype=kind).reshape(8, 8))
+    assert picture.mode == mode
+    assert np.array_equal(_pixels(picture, "it"), np.arange(64).reshape(8, 8))

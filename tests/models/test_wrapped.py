@@ -335,3 +335,14 @@ def test_nothing_runs_because_a_file_names_it(name: str, tmp_path: Path) -> None
             archive.writestr(f"m/{part}", content)
     with pytest.raises(ExunoError, match=rf"holds {re.escape(name.removeprefix('builtins.'))}, and loading"):
         read_contents(tmp_path / "m.pth")
+
+
+@pytest.mark.parametrize("names", [5, [1, 2, 3], "abc", {"a": "b"}])
+def test_what_is_called_names_and_is_none(names: Any, tmp_path: Path) -> None:
+    content = {"state_dict": network(), "names": names, "classes": names}
+    assert loaded(tmp_path, content).card.class_names is None
+
+
+def test_names_of_the_outer_dictionary_stay(tmp_path: Path) -> None:
+    inner = {"state_dict": network(), "epoch": 3}
+    assert loaded(tmp_path, {"model": inner, "classes": ["x", "y", "z"]}).card.class_names == ("x", "y", "z")

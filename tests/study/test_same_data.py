@@ -10,7 +10,7 @@ from exuno.cli import main
 from exuno.study.same_data import mixed
 
 
-def cell(folder: Path, data: str, digest: str, **more: str) -> Path:
+def cell(folder: Path, data: str | None, digest: str, **more: str) -> Path:
     folder.mkdir()
     config = {"verb": "teach", "config": {"data": data, **more}}
     (folder / "config.yaml").write_text(json.dumps(config))
@@ -20,6 +20,7 @@ def cell(folder: Path, data: str, digest: str, **more: str) -> Path:
 
 def test_only_cells_of_the_same_data_are_compared(tmp_path: Path) -> None:
     same = [cell(tmp_path / name, "npz:a.npz", "1") for name in "ab"]
+    assert mixed([cell(tmp_path / name, None, name) for name in ("g", "h")]) == []  # tested on patches of their own
     others = [cell(tmp_path / "c", "npz:b.npz", "2"), cell(tmp_path / "d", "npz:a.npz", "3", holdout="0.2")]
     assert mixed([*same, *others, tmp_path / "nowhere"]) == []
     (told,) = mixed([*same, cell(tmp_path / "e", "npz:a.npz", "2"), cell(tmp_path / "f", "npz:a.npz", "2")])

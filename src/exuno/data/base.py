@@ -176,7 +176,7 @@ def channel_stats(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[f
     levels = np.arange(256) / 255
     means, stds = [], []
     for channel in range(images.shape[1]):
-        pixels = torch.from_numpy(images[:, channel].ravel())
+        pixels = torch.from_numpy(images[:, channel].flatten())
         counts = torch.bincount(pixels, minlength=256).numpy()  # NumPy would make them int64 first
         mean = float((counts * levels).sum() / max(1, counts.sum()))
         deviation = float(np.sqrt((counts * (levels - mean) ** 2).sum() / max(1, counts.sum())))

@@ -84,10 +84,14 @@ def open_own(spec: str, split: str) -> Data:
     return ArrayData(spec, as_images(pixels, what)[0], numbers, names, count_classes(numbers, names, what))
 
 
+GRAY = ("1", "L", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+"""Pillow's modes of one channel without a palette."""
+
+
 def _pixels(image: Any, what: str) -> NDArray[Any]:
     """A picture as an array: Pillow's as a file of it would be read, its palette or transparency being no channels;
     gray ones stay gray."""
-    if hasattr(image, "getexif") and image.mode not in ("1", "L"):  # PIL's, not imported for that
+    if hasattr(image, "getexif") and image.mode not in GRAY:  # PIL's, which is not imported for that
         from exuno.data.images.picture import from_pillow
 
         return from_pillow(image, f"a picture of {what}")
@@ -108,6 +112,8 @@ def same_samples(one: Data, other: Data) -> bool:
     # Fingerprints read all images or ask for the sizes of all files: only where the lengths leave a doubt.
     if isinstance(one, FileData) and isinstance(other, FileData) and one.root.resolve() != other.root.resolve():
         return False  # of files, fingerprints know names and sizes only
+    if isinstance(one, ShardData) and isinstance(other, ShardData) and _places(one) != _places(other):
+        return False  # likewise
     if len(one) != len(other) and one.groups is None and other.groups is None:  # not clips of the same videos
         return False
     return one is other or one.fingerprint() == other.fingerprint()
@@ -129,8 +135,12 @@ def num_shared(one: Data, other: Data) -> int:
 
 
 def _members(data: ShardData) -> list[tuple[Path, str]]:
-    places = [path.resolve() for path in data.paths]
+    places = _places(data)
     return [(places[member.shard], member.key) for member in data.members]
+
+
+def _places(data: ShardData) -> list[Path]:
+    return [path.resolve() for path in data.paths]
 
 
 def lacks_split(error: ExunoError, split: str) -> bool:

@@ -31,6 +31,8 @@ def mixed(cells: Iterable[Path]) -> list[str]:
         config = record.get("config")
         if record.get("verb") not in VERBS or not isinstance(config, dict) or not isinstance(inputs, dict):
             continue
+        if config.get("data") is None:
+            continue  # tested on patches, which differ by source and seed
         key = json.dumps([record["verb"], *(config.get(name) for name in SHAPING)], default=str)
         digests = {name: inputs[name] for name in PINNED if name in inputs}
         name, known = first.setdefault(key, (folder.name, digests))

@@ -40,7 +40,7 @@ def size_among(count: int, source: Callable[[int], Path | BytesIO]) -> tuple[tup
 
     Args:
         count: of pictures.
-        source: position -> the file, or its bytes; only its header is read.
+        source: position -> the file, or its bytes.
     """
     from PIL import Image
 
@@ -48,12 +48,15 @@ def size_among(count: int, source: Callable[[int], Path | BytesIO]) -> tuple[tup
     for position in range(0, count, max(1, count // PROBED)):
         try:
             with Image.open(source(position)) as image:
-                lies = image.getexif().get(ORIENTATION, 1) >= LYING
+                if max(image.size) > SMALL:
+                    return PHOTO_SIZE, PHOTO_RESIZE
+                # Only where it matters: for the tags of a PNG file, all of it is decoded.
+                lies = image.width != image.height and image.getexif().get(ORIENTATION, 1) >= LYING
                 sizes.add((image.width, image.height) if lies else (image.height, image.width))
         except Exception:  # a broken picture gets its message when it is fetched
             return PHOTO_SIZE, PHOTO_RESIZE
     size = sizes.pop() if len(sizes) == 1 else None
-    return (size, None) if size and max(size) <= SMALL else (PHOTO_SIZE, PHOTO_RESIZE)
+    return (size, None) if size else (PHOTO_SIZE, PHOTO_RESIZE)
 
 
 class FileData(Data):

@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +60,12 @@ class HubData(Data):
         labels, self.classes, self.num_classes = np.full(len(rows), -1, np.int64), None, 0
         if column is not None:
             what = f"the column {column} of {name}"
-            found = [_labels(each[column], what) for each in (rows, *beside) if column in each.features]
-            names = tuple(kinds[column].names) if column in named else names_in(found)
-            numbers = [numbered(each, names, what) for each in found]
-            counts = [count_classes(each, names, what) for each in numbers]
-            labels = numbers[0]
-            if counts[0]:
-                self.classes, self.num_classes = names, max(counts)
+            own, others = _labels(rows[column], what), _labels_beside(column, kinds[column], beside, what)
+            names = tuple(kinds[column].names) if column in named else names_in([own, *others])
+            labels = numbered(own, names, what)
+            if count := count_classes(labels, names, what):
+                beyond = [] if names else [int(each.max()) + 1 for each in others]
+                self.classes, self.num_classes = names, max([count, *beyond])
             if training:
                 tell_unused(labels, self.num_classes, names, what)
         self.labels = torch.from_numpy(labels)
@@ -107,6 +107,7 @@ def _labels(values: Sequence[Any], what: str) -> NDArray[Any]:
     Raises:
         ExunoError: some rows have none.
     """
+    values = values[:]  # a column of ``datasets`` is read anew for each row
     bare = [row for row, value in enumerate(values) if value is None]
     if len(bare) == len(values):
         return np.full(len(values), -1, np.int64)
@@ -120,6 +121,18 @@ def _labels(values: Sequence[Any], what: str) -> NDArray[Any]:
     except ValueError:  # lists of different lengths
         raise ExunoError(f"{what} holds lists", "Give each image one class; several are not supported.") from None
     return plain(found, what)
+
+
+def _labels_beside(column: str, kind: Any, beside: Sequence[Any], what: str) -> list[NDArray[Any]]:
+    """The labels of other splits of the same kind; what is wrong with one is told where that is opened."""
+    found: list[NDArray[Any]] = []
+    for rows in beside:
+        if rows.features.get(column) == kind and len(rows):
+            with suppress(ExunoError):
+                labels = _labels(rows[column], what)
+                count_classes(numbered(labels, names_in([labels]), what), names_in([labels]), what)
+                found.append(labels)
+    return found
 
 
 def open_hub(spec: str, split: str) -> HubData:

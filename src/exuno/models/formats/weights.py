@@ -183,7 +183,7 @@ def _read(path: Path, part: str | None) -> Contents:
 
 def _network(content: object, part: str | None, path: Path, metadata: dict[str, str]) -> Contents:
     """One network out of a checkpoint, and what is told and dropped beside it."""
-    state, dropped, told, average = unwrap(content, part if part == "ema" else None, path)
+    state, dropped, told, average, names = unwrap(content, part if part == "ema" else None, path)
     if part != "ema" and is_distillation(state):
         state, part, others = take(state, part, path)
         found = bare(state)
@@ -198,7 +198,7 @@ def _network(content: object, part: str | None, path: Path, metadata: dict[str, 
     args = {"arch": arch} if isinstance(arch, str) else {}
     whole = isinstance(epoch, int) and not isinstance(epoch, bool)
     others = tuple(name for name in dropped if name not in ("epoch" if whole else "", "arch" if args else ""))
-    return Contents(state, metadata, Training(part, others, epoch if whole else None, args, told.get("names")))
+    return Contents(state, metadata, Training(part, others, epoch if whole else None, args, names))
 
 
 def _alone(path: Path, part: str | None) -> None:

@@ -40,9 +40,11 @@ class Unwrapped(NamedTuple):
     dropped: tuple[str, ...]
     """Names of what was beside it."""
     told: dict[str, Any]
-    """Plain values beside it, of any kind; as ``names`` the names of classes, or None."""
+    """Plain values beside it, of any kind."""
     average: bool
     """Whether the weights are an average over the training."""
+    class_names: tuple[str, ...] | None = None
+    """Names of classes that lie beside it."""
 
 
 def unwrap(content: object, part: str | None, path: Path) -> Unwrapped:
@@ -59,17 +61,18 @@ def unwrap(content: object, part: str | None, path: Path) -> Unwrapped:
     """
     dropped: list[str] = []
     told: dict[str, Any] = {}
+    names: tuple[str, ...] | None = None
     average, passed = False, False
     for _ in range(DEEPEST):
         if not isinstance(content, Mapping):
             raise ExunoError(f"{path} holds a {type(content).__name__}, not a state dict", "Save the bare state dict.")
         if (state := tensors(content)) is not None:
-            used, told["names"] = class_names(content) or ("", told.get("names"))
+            used, inner = class_names(content) or ("", None)
             left = (str(key) for key in content if key not in state and key != used)
             found = bare(state, part)
             average, passed = average or found.average, passed or found.told.get("passed", False)
             _check_average(part, average, passed, path)
-            return Unwrapped(found.state, (*dropped, *left, *found.dropped), told, average)
+            return Unwrapped(found.state, (*dropped, *left, *found.dropped), told, average, names or inner)
         key = _inner(content, part)
         if key is None:
             keys = f"its keys are {', '.join(map(str, list(content)[:8]))}" if content else "it is empty"
@@ -77,7 +80,8 @@ def unwrap(content: object, part: str | None, path: Path) -> Unwrapped:
         average = average or bool(AVERAGE.search(key))
         passed = passed or any(name != key for name in _averages(content))
         told |= {str(name): value for name, value in content.items() if not isinstance(value, Mapping)}
-        used, told["names"] = class_names(content) or ("", told.get("names"))
+        used, beside = class_names(content) or ("", None)
+        names = names or beside
         dropped += [str(name) for name in content if name not in (key, used)]
         content = content[key]
     raise ExunoError(f"{path} holds no state dict in {DEEPEST} dictionaries", "Save the bare state dict.")
