@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from exuno.data.base import Data, Positions, Rows, modality
-from exuno.data.classes import relabelled, side_of
+from exuno.data.classes import of_splits, relabelled, side_of
 from exuno.data.holdout import hold_out as drawn
 from exuno.data.holdout import open_both
 from exuno.data.loader import Batch, Loader
@@ -143,7 +143,7 @@ def open_splits(config: PosterConfig) -> Splits:
     if (what := modality(train)) != "image":
         raise ExunoError(f"{config.data} has {what}s", "A poster is made of single images; give such data.")
     check_apart(config.data, train, test)
-    test = relabelled(test, side_of(train), config.classes)
+    test = relabelled(test, side_of(train), of_splits(train, test, config.classes))
     image = (config.size, config.size) if config.size else train.image_size
     channels = config.channels or (1 if looks_gray(train) else train.channels)
     return Splits(train, test, image, channels)
