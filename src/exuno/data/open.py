@@ -129,8 +129,10 @@ def num_shared(one: Data, other: Data) -> int:
         known = {mine / file for file in one.files}
         return sum(theirs / file in known for file in other.files)
     if isinstance(one, ShardData) and isinstance(other, ShardData):
-        known, paths = set(_members(one)), _members(other)
-        return sum(path in known for path in paths)
+        if not set(_places(one)) & set(_places(other)):
+            return 0
+        known = set(_members(one))
+        return sum(member in known for member in _members(other))
     return len(other) if same_samples(one, other) else 0
 
 

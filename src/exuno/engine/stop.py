@@ -40,7 +40,7 @@ class _State:
     told: float | None = None
     """When the first signal came."""
     number = signal.SIGTERM
-    """Of the first signal."""
+    """Of the signal that was heard, an echo apart."""
     first: Callable[[int], object] | None = None
     """What a first signal does; by default it ends the process."""
 

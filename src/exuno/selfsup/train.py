@@ -75,7 +75,7 @@ def look(config: SelfsupConfig, preset: Preset | None) -> None:
     def open_all(sliver: SelfsupConfig, accelerator: Accelerator) -> None:
         # One batch is looked at: patches that only clusters would need are counted, and not made.
         made = is_single(config.source[0])
-        few, stated = (session.smoke(each) for each in (sliver, smoke(stated_by(config, preset))))
+        few, stated = session.smoke(sliver), session.smoke(stated_by(config, preset))
         setup = prepare(few, stated, accelerator, sliver.patches if made else None)
         count = config.patches if made else len(setup.source)
         samples = config.epochs * config.budget * count

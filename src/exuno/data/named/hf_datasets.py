@@ -130,7 +130,8 @@ def _labels_beside(column: str, kind: Any, beside: Sequence[Any], what: str) -> 
         if rows.features.get(column) == kind and len(rows):
             with suppress(ExunoError):
                 labels = _labels(rows[column], what)
-                count_classes(numbered(labels, names_in([labels]), what), names_in([labels]), what)
+                names = names_in([labels])
+                count_classes(numbered(labels, names, what), names, what)
                 found.append(labels)
     return found
 

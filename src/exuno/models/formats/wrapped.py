@@ -66,13 +66,14 @@ def unwrap(content: object, part: str | None, path: Path) -> Unwrapped:
     for _ in range(DEEPEST):
         if not isinstance(content, Mapping):
             raise ExunoError(f"{path} holds a {type(content).__name__}, not a state dict", "Save the bare state dict.")
+        used, beside = class_names(content) or ("", None)
+        names = names or beside
         if (state := tensors(content)) is not None:
-            used, inner = class_names(content) or ("", None)
             left = (str(key) for key in content if key not in state and key != used)
             found = bare(state, part)
             average, passed = average or found.average, passed or found.told.get("passed", False)
             _check_average(part, average, passed, path)
-            return Unwrapped(found.state, (*dropped, *left, *found.dropped), told, average, names or inner)
+            return Unwrapped(found.state, (*dropped, *left, *found.dropped), told, average, names)
         key = _inner(content, part)
         if key is None:
             keys = f"its keys are {', '.join(map(str, list(content)[:8]))}" if content else "it is empty"
@@ -80,8 +81,6 @@ def unwrap(content: object, part: str | None, path: Path) -> Unwrapped:
         average = average or bool(AVERAGE.search(key))
         passed = passed or any(name != key for name in _averages(content))
         told |= {str(name): value for name, value in content.items() if not isinstance(value, Mapping)}
-        used, beside = class_names(content) or ("", None)
-        names = names or beside
         dropped += [str(name) for name in content if name not in (key, used)]
         content = content[key]
     raise ExunoError(f"{path} holds no state dict in {DEEPEST} dictionaries", "Save the bare state dict.")
