@@ -9,7 +9,7 @@ from exuno.data.base import Data
 from exuno.data.batches import batches
 from exuno.data.loader import Loader
 from exuno.engine import session
-from exuno.engine.devices import make_accelerator, reuse_memory
+from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.loop import Result, fit
 from exuno.engine.run import Run
@@ -178,7 +178,6 @@ def open_model(
 
 def train(config: PretrainConfig, run: Run, start: str) -> None:
     """Trains, tests, exports and reports in an open run directory."""
-    reuse_memory()
     accelerator = make_accelerator(config.run)
     setup = prepare(config, start, accelerator)
     run.pin(training_data=setup.training.fingerprint())

@@ -19,7 +19,7 @@ from exuno.data.poster.layout import Layout
 from exuno.data.poster.quantisation import quantise_labels
 from exuno.engine import session
 from exuno.engine.check import check_optim, check_run
-from exuno.engine.devices import make_accelerator, reuse_memory
+from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
 from exuno.engine.launch import wanted
 from exuno.engine.loop import Result, fit
@@ -194,7 +194,6 @@ def check_shares(config: PosterConfig, processes: int) -> None:
 
 def train(config: PosterConfig, run: Run) -> None:
     """Distills, tests, exports and reports in an open run directory."""
-    reuse_memory()
     accelerator = make_accelerator(replace(config.run, precision="no"))  # float32, whatever a GPU would do for others
     check_shares(config, accelerator.num_processes)
     session.seed_everything(config.run.seed)
