@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from exuno.engine.errors import ExunoError
+from exuno.models.load import load_model
 from exuno.models.registry import build_exuno, exuno_models
+from exuno.models.zoo.convnet import halve
 
 
 def parameters(name: str, classes: int = 10, in_chans: int = 3, size: tuple[int, int] = (32, 32)) -> int:
@@ -166,3 +168,26 @@ def test_every_listed_name_builds(name: str) -> None:
 def test_names_that_cannot_be_built(name: str, told: str) -> None:
     with pytest.raises(ExunoError, match=told):
         build_exuno(name, 10, 1, (8, 8))
+
+
+@pytest.mark.parametrize("shape", [(64, 32, 8, 8), (64, 64, 10, 6), (256, 64, 2, 4), (64, 64, 7, 8), (2, 4, 8, 8)])
+def test_the_pool_of_convnets_is_average_pooling_with_its_first_and_second_derivatives(shape: tuple[int, ...]) -> None:
+    x = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = []
+    for pool in (halve, lambda x: torch.nn.functional.avg_pool2d(x, 2)):
+        y = pool(leaf := x.clone().requires_grad_())
+        [first] = torch.autograd.grad(y.pow(3).sum(), leaf, create_graph=True)
+        [second] = torch.autograd.grad(first.pow(2).sum(), leaf)
+        found.append((y, first, second))
+    for ours, torchs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, torchs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "plain"), [("convnet_2_8", True), ("convnet_2_8-group", True), ("resnet8", False)])
+def test_where_groups_of_channels_are_normalised_tensors_lie_as_torch_makes_them(name: str, plain: bool) -> None:
+    model = load_model(f"exuno:{name}", classes=3, in_chans=3, input_size=(8, 8), pretrained=False)
+    x = model.prepare(torch.rand(2, 3, 8, 8))
+    weight = next(model.parameters())
+    layout = torch.contiguous_format if plain else torch.channels_last
+    assert x.is_contiguous(memory_format=layout)
+    assert weight.is_contiguous(memory_format=layout)

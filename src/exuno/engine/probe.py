@@ -13,7 +13,7 @@ from exuno.engine.method import Batch, Method, Numbers, Table, TrainState
 from exuno.engine.optim import Rates, make_optimizer
 from exuno.engine.options import Optim, RunOptions
 from exuno.engine.progress import clock
-from exuno.engine.training import Step, recorder_for
+from exuno.engine.training import Step, prepare, recorder_for
 
 SECONDS = 1.0
 FEW, ENOUGH = 4, 0.25
@@ -84,7 +84,7 @@ def samples_per_second(
     """The rate of steps on one batch, recorded ones where those of the training would be; loading is not in it."""
     device = accelerator.device
     optimizer = make_optimizer(method.to(device).parameter_groups(optim), optim, device)
-    module, wrapped = accelerator.prepare(method, optimizer)
+    module, wrapped = prepare(method, optimizer, accelerator)
     recorder = recorder_for(options, accelerator) if method.recordable else None
     rates, table = Rates(optimizer, optim, (), recorder is not None), Table(device)
     step = Step(method, module.train(), wrapped, rates, optim, accelerator)

@@ -69,7 +69,7 @@ class Step:
     Args:
         method: what learns.
         module: the method as Accelerate has wrapped it.
-        optimizer: likewise.
+        optimizer: likewise, where gradients are scaled.
         rates: its learning rates and weight decay.
         optim: how gradients are clipped.
         accelerator: of the backward pass.
@@ -103,7 +103,8 @@ class Step:
 
         def passes() -> StepOutput:
             out = self.module(batch, numbers)
-            self.accelerator.backward(out.loss)
+            scaler = self.accelerator.scaler
+            (scaler.scale(out.loss) if scaler else out.loss).backward()
             return out
 
         out = self.compilation(passes, self.clear) if self.compilation else passes()
@@ -130,6 +131,15 @@ class Step:
             return
         for parameter in parameters:
             torch.nn.utils.clip_grad_norm_(parameter, largest)
+
+
+def prepare(
+    method: Method, optimizer: torch.optim.Optimizer, accelerator: Accelerator
+) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """Both as a :class:`Step` wants them. Accelerate's optimizer, each call of which looks for packages on the disk, is
+    for gradients that are scaled."""
+    module, wrapped = accelerator.prepare(method, optimizer)
+    return module, wrapped if accelerator.scaler else optimizer
 
 
 CHECKPOINT_SECONDS = 60.0
@@ -174,7 +184,7 @@ class Training:
             checkpoint.restore_weights(method, state, run.checkpoints)
         if run.options.sync_batchnorm:
             synchronise(method, accelerator.num_processes)
-        self.module, self.optimizer = accelerator.prepare(method, optimizer)
+        self.module, self.optimizer = prepare(method, optimizer, accelerator)
         self.step = 0
         self.clock = Stopwatch(state["seconds"] if state else 0.0)
         if state:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from exuno.engine.errors import ExunoError
-from exuno.models.zoo.convnet import ConvNet
+from exuno.models.zoo.convnet import ConvNet, HalvingPool
 from exuno.poster.block import norm_relu_pool
 
 Function = Callable[[Sequence[Tensor], Tensor], Tensor]
@@ -40,7 +40,7 @@ def is_pure(function: Function) -> bool:
 
 def _is_plain(net: ConvNet) -> bool:
     """Whether every block is convolution, instance normalisation, ReLU, average pooling."""
-    kinds = (nn.Conv2d, nn.GroupNorm, nn.ReLU, nn.AvgPool2d)
+    kinds = (nn.Conv2d, nn.GroupNorm, nn.ReLU, HalvingPool)
     return all(
         tuple(map(type, block)) == kinds and block[1].num_groups == block[1].num_channels  # pyright: ignore
         for block in net.blocks

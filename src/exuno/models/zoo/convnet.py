@@ -3,12 +3,43 @@
 
 import re
 
+import torch
+import torch.fx
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
 from exuno.engine.errors import ExunoError
 from exuno.models.registry import check_positive, networks
 
 GROUPS = 4  # of the normalisation called group
+WORTHWHILE = 2**17  # pixels of all channels, from which a product is faster than torch's average pooling
+
+
+@torch.fx.wrap
+def halve(x: Tensor) -> Tensor:
+    """``avg_pool2d(x, 2)``, on a CPU at twice the speed of torch's kernel, which reads pixel by pixel: [B, C, H, W] ->
+    [B, C, H // 2, W // 2].
+
+    Two rows of an image lie one behind the other: their mean of every 2x2 pixels is a product with a fixed matrix. The
+    kernel is taken for small batches, for float16 and bfloat16, and where a graph is made, which should know the
+    operation.
+    """
+    height, width = x.shape[-2:]
+    plain = x.is_cpu and x.is_contiguous() and x.dtype.itemsize >= 4 and not torch.is_autocast_enabled("cpu")
+    if not plain or height % 2 or width % 2 or torch.compiler.is_compiling() or x.numel() < WORTHWHILE:
+        return avg_pool2d(x, 2)
+    mean = torch.eye(width // 2, dtype=x.dtype).repeat_interleave(2, 0).repeat(2, 1) / 4
+    return (x.view(-1, 2 * width) @ mean).view(*x.shape[:-2], height // 2, width // 2)
+
+
+class HalvingPool(nn.AvgPool2d):
+    """``nn.AvgPool2d(2)`` by :func:`halve`."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return halve(input)
 
 
 class ConvNet(nn.Module):
@@ -59,7 +90,7 @@ class ConvNet(nn.Module):
                     nn.Conv2d(widths[i - 1] if i else in_chans, channels, 3, padding=1),
                     *_norm(norm, channels, (input_size[0] >> i, input_size[1] >> i)),
                     nn.ReLU(),
-                    nn.AvgPool2d(2),
+                    HalvingPool(),
                 )
                 for i, channels in enumerate(widths)
             )
