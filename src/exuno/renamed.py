@@ -59,7 +59,9 @@ def modern(verb: str, config: Mapping[str, Any]) -> dict[str, Any]:
     config = {GROUPS.get((verb, key), key): value for key, value in config.items()}
     if verb == "poster" and ("image_size" in config or isinstance(config.get("size"), str)):
         return {POSTER.get(key, key): value for key, value in config.items()}
-    if verb == "distill" and "argmax" in (loss := dict(config.get("loss") or {})):
+    loss = config.get("loss")
+    if verb == "distill" and isinstance(loss, Mapping) and "argmax" in loss:
+        loss = dict(loss)
         kind = {"kind": "argmax"} if loss.pop("argmax") else {}
         return {**config, "loss": {**loss, **kind}}
     return dict(config)

@@ -1,6 +1,7 @@
 """Classes by name: their order, which class of a model a label means, and data labelled in a model's numbers."""
 
 import hashlib
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -69,7 +70,8 @@ def label_folders(folders: tuple[str, ...], places: Sequence[Path], own: bool = 
     Raises:
         ExunoError: a list that is broken, or does not name every folder.
     """
-    file = next((place / FILE for place in places if (place / FILE).is_file()), None)
+    listed = [place / FILE for place in places]
+    file = next((path for path in listed if os.path.lexists(path) and not path.is_dir()), None)
     if file is None or not folders:
         if not own:
             tell_order(folders, places[0], f"a {FILE} there, one folder a line, gives another order")

@@ -6,6 +6,7 @@ of workers.
 
 import io
 import json
+import os
 import re
 import tarfile
 import zlib
@@ -23,7 +24,7 @@ from exuno.data.classes import FILE, read_classes
 from exuno.data.labels import count_classes, tell_unused
 from exuno.engine.digests import CHECKSUMS, at_end, read_checksums
 from exuno.engine.errors import ExunoError, tell
-from exuno.engine.untrusted import FILES, UNPACKED, read_at_most, read_npy
+from exuno.engine.untrusted import FILES, UNPACKED, TarMember, read_at_most, read_npy
 
 CALLED = ("cls", "label", "class", "target")
 """What a member that holds the label is called: ``KEY.cls``, ``KEY.cls.npy``, ``KEY.label.txt``, …"""
@@ -231,7 +232,7 @@ class Shards:
                 f"Known suffixes: {' '.join(suffixes)}.",
             )
         listed = paths[0].parent / FILE
-        names = read_classes(listed, repeated=True) if listed.exists() else ()
+        names = read_classes(listed, repeated=True) if os.path.lexists(listed) else ()
         self.labels, why = self._labels(beside, names)
         for members in beside:
             self._leave_out(members)
@@ -273,13 +274,15 @@ class Shards:
                 with gzip.open(path) as packed:
                     self.content[shard] = read_at_most(packed, UNPACKED, str(path))
             source = io.BytesIO(self.content[shard]) if shard in self.content else path.open("rb")
-            with source, tarfile.open(fileobj=source, mode="r:") as tar:
+            with source, tarfile.open(fileobj=source, mode="r:", tarinfo=TarMember) as tar:
                 for entry in tar:
                     if entry.isdir():
                         continue
                     if entry.name == CHECKSUMS:
                         self.checksums[shard] = read_checksums(source, entry)
                         continue
+                    if entry.issparse():
+                        raise tarfile.TarError(f"{entry.name} is stored without its zeros, as only GNU tar reads it")
                     folder, _, base = entry.name.rpartition("/")
                     stem, _, extension = base.partition(".")
                     member = Member(shard, entry.name, entry.offset_data, entry.size)
@@ -294,7 +297,7 @@ class Shards:
                     members[extension] = member
                 if not at_end(source, tar.offset):
                     raise tarfile.TarError(f"what stands at byte {tar.offset:,} is no member and no end")
-        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        except (tarfile.TarError, OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
             raise ExunoError(f"{path} is not a whole tar file: {error}", "Fetch or write it again.") from error
         return found
 

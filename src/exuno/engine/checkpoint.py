@@ -7,6 +7,8 @@ its digest, so that damage is noticed.
 import io
 import random
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import torch
 from torch import nn
 
 from exuno.engine.digests import Damaged, seal, unseal
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import ExunoError, first_line
 from exuno.engine.files import atomic
 from exuno.engine.untrusted import Swollen, refuse_swollen
 
@@ -104,8 +106,45 @@ def to_continue(folder: Path, resume: str) -> dict[str, Any] | None:
     """
     own = latest(folder) if resume != "never" else None
     if own or resume in ("auto", "never"):
-        return own
-    return {**load(Path(resume)), "metrics_bytes": 0}
+        return own and _complete(own, folder)
+    return {**_complete(load(Path(resume)), Path(resume)), "metrics_bytes": 0}
+
+
+FIELDS = {
+    **{"step": int, "method": dict, "optimizer": dict, "scaler": dict | None, "meter": dict, "rng": list},
+    **{"metrics_bytes": int, "seconds": int | float},
+}
+"""What a training writes into a checkpoint."""
+
+
+def _complete(state: dict[str, Any], where: Path) -> dict[str, Any]:
+    """The checkpoint, if it holds what a training writes."""
+    wrong = [name for name, kind in FIELDS.items() if not isinstance(state.get(name), kind)]
+    if wrong or not state["rng"] or min(state["step"], state["metrics_bytes"], state["seconds"]) < 0:
+        raise _another(where, f"its {(wrong or ['numbers'])[0]}")
+    return state
+
+
+def _another(where: Path, what: str) -> ExunoError:
+    return ExunoError(
+        f"the checkpoint in {where} is none of a training, or of another version of exuno ({what})",
+        "Give --resume never to start anew in another --run-dir.",
+    )
+
+
+@contextmanager
+def restoring(where: Path) -> Iterator[None]:
+    """While what a checkpoint holds goes to where it belongs.
+
+    Raises:
+        ExunoError: it has another form.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise _another(where, f"{type(error).__name__} {first_line(error)}"[:200]) from error
 
 
 def restore_weights(method: nn.Module, state: dict[str, Any], where: Path) -> None:

@@ -2,13 +2,12 @@
 torch."""
 
 import json
-import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from exuno.engine.errors import ExunoError
-from exuno.engine.untrusted import SMALL, UNPACKED, Limit
+from exuno.engine.untrusted import SMALL, UNPACKED, Limit, refuse_stream
 
 MOST_NODES = 1_000_000
 """Values of a YAML document with its aliases written out."""
@@ -22,10 +21,8 @@ def read_bytes(path: Path, limit: Limit = UNPACKED) -> bytes:
             than the limit.
     """
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
-            raise ExunoError(f"{path} is a pipe or device, not a file", "Copy what it gives into a file.")
-        limit.check(found.st_size, str(path))
+        refuse_stream(path)
+        limit.check(path.stat().st_size, str(path))
         with path.open("rb", buffering=0) as file:
             return file.readall()
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
@@ -37,12 +34,20 @@ def read_text(path: Path, *, todo: str = "Save it as UTF-8.") -> str:
     """The text of a UTF-8 file, without the mark that some editors put before it.
 
     Raises:
-        ExunoError: it is not there, not UTF-8, or larger than ``EXUNO_MAX_TEXT``.
+        ExunoError: it is not there, not UTF-8, larger than ``EXUNO_MAX_TEXT``, or what a download left in its place: a
+            pointer of Git LFS, a web page.
     """
     try:
-        return read_bytes(path, SMALL).decode("utf-8-sig")
+        text = read_bytes(path, SMALL).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ExunoError(f"{path} is damaged: it is not UTF-8 ({error})", todo) from None
+    if "\0" in text:  # UTF-16 of plain letters is UTF-8 with these between them
+        raise ExunoError(f"{path} is damaged: it holds zero bytes, which no UTF-8 text does", todo)
+    if text.startswith("version https://git-lfs"):
+        raise ExunoError(f"{path} is a pointer of Git LFS, not the file itself", "Fetch it: git lfs pull.")
+    if text[:200].lstrip().lower().startswith(("<!doctype html", "<html")):
+        raise ExunoError(f"{path} is a web page", "Fetch the file that the page offers.")
+    return text
 
 
 def read_json(path: Path, *, todo: str = "Copy or write it again.") -> dict[str, Any]:
@@ -78,7 +83,7 @@ def parse_yaml(text: str) -> dict[str, Any]:
         content = yaml.safe_load(text)
         _count(content, {})
         return mapping(content)
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError, OverflowError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError, LookupError, OverflowError) as error:
         raise ValueError(_short(error)) from None
 
 

@@ -189,9 +189,10 @@ class Training:
         self.clock = Stopwatch(state["seconds"] if state else 0.0)
         if state:
             self.step = state["step"]
-            self.optimizer.load_state_dict(state["optimizer"])
-            if accelerator.scaler:
-                accelerator.scaler.load_state_dict(state["scaler"])
+            with checkpoint.restoring(run.checkpoints):
+                self.optimizer.load_state_dict(state["optimizer"])
+                if accelerator.scaler:
+                    accelerator.scaler.load_state_dict(state["scaler"])
         recorder = recorder_for(run.options, accelerator) if method.recordable else None
         self.rates = Rates(optimizer, optim, decaying, recorded=recorder is not None)
         self.table = Table(accelerator.device)
@@ -202,10 +203,11 @@ class Training:
         self.work = Step(method, self.module, self.optimizer, self.rates, optim, accelerator, self.compilation)
         self.steps = Replay(self.work, self.recordings, accelerator.device, self.work.clear)
         if state:
-            self.work.meter.restore(state["meter"], accelerator.device)
             # On another number of processes what torch's generators draw (dropout) is other, and the order of sums; all
             # else is the same (with batch statistics, under --sync-batchnorm).
-            checkpoint.set_rng_state(state["rng"][min(accelerator.process_index, len(state["rng"]) - 1)])
+            with checkpoint.restoring(run.checkpoints):
+                self.work.meter.restore(state["meter"], accelerator.device)
+                checkpoint.set_rng_state(state["rng"][min(accelerator.process_index, len(state["rng"]) - 1)])
         run.cut_metrics(state["metrics_bytes"] if state else 0)
         self.saved = self.clock()
         self.ballot = Ballot(accelerator.num_processes)

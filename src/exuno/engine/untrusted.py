@@ -2,6 +2,8 @@
 
 import io
 import os
+import stat
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,6 +83,27 @@ def read_at_most(file: Readable, limit: Limit, what: str) -> bytes:
     return b"".join(parts)
 
 
+def refuse_stream(path: Path) -> None:
+    """Raises ExunoError for a pipe or device, which may give nothing for ever, or bytes without end. What is not there
+    passes: its reader tells."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # ValueError: a name with a zero byte
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise ExunoError(f"{path} is a pipe or device, not a file", "Copy what it gives into a file.")
+
+
+class TarMember(tarfile.TarInfo):
+    """A member of a tar file, for ``tarfile.open(..., tarinfo=TarMember)``: one that claims less than no bytes, behind
+    which Python's reader would find it again and again (CVE-2025-8194, mended in 3.11.14 and 3.12.12), is damaged."""
+
+    def _block(self, count: int) -> int:
+        if count < 0:
+            raise tarfile.HeaderError(f"a member of {count:,} bytes")
+        return super()._block(count)  # pyright: ignore[reportAttributeAccessIssue]
+
+
 REWRITE = "Write it again with numpy.savez."
 READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
@@ -97,11 +120,17 @@ class Arrays:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        refuse_stream(path)
         with self._told(), path.open("rb") as file:
             if file.read(6) == npy.MAGIC_PREFIX:
                 raise ExunoError(f"{path} holds one array, not several", REWRITE)
             with zipfile.ZipFile(file) as archive:
-                self.names = tuple(name.removesuffix(".npy") for name in archive.namelist())
+                names = archive.namelist()
+                for name in names:  # a name stands in two places: where they differ, an array would seem to be missing
+                    archive.open(name).close()
+        self.names = tuple(name.removesuffix(".npy") for name in names)
+        if again := sorted({name for name in names if names.count(name) > 1}):
+            raise ExunoError(f"{path} holds two arrays {again[0].removesuffix('.npy')}", REWRITE)
 
     def __contains__(self, name: str) -> bool:
         return name in self.names
@@ -131,7 +160,9 @@ class Arrays:
                     raise ValueError(f"its header says {list(shape)} {dtype}, and it holds another number of bytes")
                 if size == 0:
                     return np.empty(shape, dtype)
-                return np.frombuffer(bytearray(content), dtype).reshape(shape, order="F" if column_first else "C")
+                return _plain(np.frombuffer(bytearray(content), dtype)).reshape(
+                    shape, order="F" if column_first else "C"
+                )
 
     @contextmanager
     def _told(self, name: str = "") -> Iterator[None]:
@@ -166,7 +197,19 @@ def read_npy(content: bytes) -> NDArray[Any]:
     rest = file.read()
     if prod(shape) * dtype.itemsize != len(rest):
         raise ValueError(f"its header says {list(shape)} {dtype}, and it holds {len(rest)} bytes")
-    return np.ndarray(shape, dtype, rest, order="F" if column_first else "C")
+    return _plain(np.ndarray(shape, dtype, rest, order="F" if column_first else "C"))
+
+
+LARGEST_LETTER = 0x10FFFF
+
+
+def _plain(array: NDArray[Any]) -> NDArray[Any]:
+    """The array, if its text is text: Python has no letters of other numbers, and NumPy hands them to it."""
+    if array.dtype.kind == "U" and array.size:
+        codes = array.view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+        if codes.max(initial=0) > LARGEST_LETTER:
+            raise ValueError("it holds letters that there are not")
+    return array
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

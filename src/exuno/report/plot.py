@@ -89,7 +89,7 @@ def line_chart(
     low, high = min(values), max(values)
     log = may_log and not in_percent and low > 0 and high / low > 30
     low, high = _span(low, high, in_percent, log)
-    x_low, x_high = min(xs), max(max(xs), min(xs) + 1e-9)
+    x_low, x_high = min(xs), max(max(xs), min(xs) + 1e-9 * max(1.0, abs(min(xs))))
     if places:  # half a place on either side, for the names
         x_low, x_high = -0.5, len(places) - 0.5
     show = (lambda y: percent(y, 0)) if in_percent else short

@@ -22,6 +22,11 @@ MARKS = ("config.yaml", "metrics.jsonl", "result.json")
 Curve = list[tuple[float, float]]
 LONGEST = 300
 """Digits of a whole number that a float can hold."""
+LAST_STEP = 1e15
+"""No run takes more steps, and beyond it a float tells them no longer apart."""
+DRAWN = 1e100
+"""Values beyond it, which no float32 has, are passed over as infinite ones are, and the rest that is nearer to 0 than
+1 / ``DRAWN`` is 0: differences and ratios of such numbers are none."""
 
 
 @dataclass(frozen=True)
@@ -186,18 +191,20 @@ def _read_curves(record: Record) -> None:
         try:
             row = json.loads(line, parse_int=_whole)
             step = float(row["step"])
+            if not abs(step) <= LAST_STEP:
+                raise ValueError
         except (ValueError, KeyError, TypeError, RecursionError):
             broken += bool(line.strip())
             continue
         if _number(row.get("time")):
             record.seconds = float(row["time"])
         for name, value in row.items():
-            if name in ("step", "epoch", "time") or not _number(value):
+            if name in ("step", "epoch", "time") or not _number(value) or abs(value) > DRAWN:
                 continue
             curve = record.curves.setdefault(name, [])
             while curve and curve[-1][0] >= step:  # a resumed run went back to its checkpoint: its lines replace these
                 curve.pop()
-            curve.append((step, float(value)))
+            curve.append((step, float(value) if abs(value) > 1 / DRAWN else 0.0))
     if broken:
         record.notes.append(
             f"{broken} line(s) of metrics.jsonl could not be read (a run that was killed cuts one off)."

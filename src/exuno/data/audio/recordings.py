@@ -228,6 +228,8 @@ def open_commands(root: Path, split: str) -> RecordingData:
 
     words = tuple(name for name in class_folders(folder) if not name.startswith("_"))  # _background_noise_
     files, labels = list_classes(folder, words, (".wav",))
+    if lost := sorted({*val, *test} - set(files)):
+        raise ExunoError(f"a list in {folder} names {lost[0]}, which is not there", "Unpack it again.")
     held = {"val": set(val), "test": set(test), "train": set(files) - set(val) - set(test)}[split]
     chosen = [(file, label) for file, label in zip(files, labels, strict=True) if file in held]
     if not chosen:

@@ -22,7 +22,7 @@ from exuno.data.base import ArrayData
 from exuno.data.constants import CIFAR, Stats
 from exuno.data.labels import count_classes
 from exuno.engine.errors import ExunoError
-from exuno.engine.untrusted import Limit, read_at_most
+from exuno.engine.untrusted import Limit, TarMember, read_at_most, refuse_stream
 
 MOST_ITEMS = 10_000_000
 """Instructions of a file; CIFAR's largest has 200,000."""
@@ -275,13 +275,15 @@ def _read(name: str, file: str, root: Path) -> dict[bytes, Any]:
     path = root / FOLDER[name] / file
     try:
         if path.exists():
+            refuse_stream(path)
             with path.open("rb") as plain:
                 content = read_at_most(plain, MOST, str(path))
         else:
             path = root / ARCHIVE[name]
-            with tarfile.open(path) as tar:
+            refuse_stream(path)
+            with tarfile.open(path, tarinfo=TarMember) as tar:
                 member = tar.extractfile(f"{FOLDER[name]}/{file}")
                 content = read_at_most(member, MOST, f"{file} in {path}") if member else b""
         return loads(content)
-    except (OSError, tarfile.TarError, KeyError, EOFError, NotPlain, ValueError, zlib.error) as error:
+    except (OSError, tarfile.TarError, KeyError, EOFError, NotPlain, ValueError, RecursionError, zlib.error) as error:
         raise ExunoError(f"{path} of {name} ({file}) cannot be read: {error}", "Fetch it again.") from error

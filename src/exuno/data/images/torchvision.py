@@ -60,8 +60,15 @@ def open_torchvision(name: str, split: str, root: Path | None) -> Data:
             f"the files of torchvision:{name} are not in {root}: {error}",
             f"Fetch them: {fetch}" if "download" in parameters else "torchvision's page of it tells where to get them.",
         ) from error
-    except ValueError as error:
-        raise ExunoError(f"torchvision:{name} has no split '{split}': {error}", "Give one of its splits.") from error
+    except Exception as error:  # of a reader that meets damaged files
+        if isinstance(error, ValueError) and "argument split" in str(error):
+            raise ExunoError(
+                f"torchvision:{name} has no split '{split}': {error}", "Give one of its splits."
+            ) from error
+        raise ExunoError(
+            f"the files of torchvision:{name} in {root} are damaged ({type(error).__name__} {error})"[:400],
+            "Fetch them again.",
+        ) from error
     return _array(name, split, found) or _Decoded(f"torchvision:{name}/{split}", found)
 
 

@@ -3,18 +3,23 @@
 ``ROOT`` may be the folder that holds the archive's folder, or that folder itself; see :mod:`exuno.data.named.packed`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exuno.data.base import ArrayData, Data
 from exuno.data.constants import IMAGENET
 from exuno.data.images.folder import FileData
 from exuno.data.labels import count_classes
-from exuno.data.named.packed import absent, command, inside, still_packed
-from exuno.engine.documents import read_text
+from exuno.data.named.matlab import read_mat
+from exuno.data.named.packed import absent, command, folders, inside, still_packed
+from exuno.engine.documents import read_bytes, read_text
 from exuno.engine.errors import ExunoError
 
+UNPACK = "Unpack the archive again."
 LOOKED = 20_000
 """Files of a split, at most, of which it is checked that they exist."""
 
@@ -29,24 +34,28 @@ def flowers102(root: Path, split: str) -> Data:
     """Oxford Flowers 102 (Nilsback and Zisserman, 2008): 1,020 training, 1,020 validation, 6,149 test images."""
     split_of("flowers102", split, ("train", "val", "test"))
     base = inside(root, "flowers-102", "imagelabels.mat", "flowers102", "102flowers", "flowers102")
-    from scipy.io import loadmat
-
-    numbers = loadmat(base / "setid.mat")[{"train": "trnid", "val": "valid", "test": "tstid"}[split]][0]
-    labels = loadmat(base / "imagelabels.mat")["labels"][0].astype(np.int64) - 1
+    labels = _wholes(base / "imagelabels.mat", "labels") - 1
+    numbers = _wholes(base / "setid.mat", {"train": "trnid", "val": "valid", "test": "tstid"}[split])
+    if len(numbers) and not 1 <= numbers.min() <= numbers.max() <= len(labels):
+        raise ExunoError(f"the lists in {base} do not belong together", UNPACK)
     files = [f"jpg/image_{number:05}.jpg" for number in numbers]
     names = tuple(f"flower {i + 1}" for i in range(102))
     _check_files("flowers102", root, base, files, "102flowers")
-    return FileData(f"flowers102/{split}", base, files, labels[numbers.astype(np.int64) - 1], names)
+    return FileData(f"flowers102/{split}", base, files, labels[numbers - 1], names)
 
 
 def pets37(root: Path, split: str) -> Data:
     """Oxford-IIIT Pet (Parkhi et al., 2012): 3,680 training, 3,669 test images of 37 breeds."""
     split_of("pets37", split, ("train", "test"))
     base = inside(root, "oxford-iiit-pet", "annotations", "pets37", "annotations.tar", "oxford-iiit-pet")
-    rows = _rows(base / "annotations" / {"train": "trainval.txt", "test": "test.txt"}[split])
-    files = [f"images/{row[0]}.jpg" for row in rows]
-    labels = np.array([int(row[1]) - 1 for row in rows], np.int64)
-    names = {label: row[0].rpartition("_")[0] for row, label in zip(rows, labels.tolist(), strict=True)}
+    path = base / "annotations" / {"train": "trainval.txt", "test": "test.txt"}[split]
+    with _belonging(path):
+        pairs = [(row[0], int(row[1]) - 1) for row in _rows(path)]
+    files, labels = [f"images/{name}.jpg" for name, _ in pairs], np.array([label for _, label in pairs], np.int64)
+    breeds = {(label, name.rpartition("_")[0]) for name, label in pairs}
+    names = dict(breeds)
+    if not len(breeds) == len(names) == len(set(names.values())):
+        raise ExunoError(f"{path} gives a breed two numbers, or a number two breeds", UNPACK)
     classes = tuple(names.get(i, f"breed {i + 1}") for i in range(37))
     _check_files("pets37", root, base, files, "images.tar")
     return FileData(f"pets37/{split}", base, files, labels, classes)
@@ -58,14 +67,17 @@ def cub200(root: Path, split: str) -> Data:
     split_of("cub200", split, ("train", "test"))
     base = inside(root, "CUB_200_2011", "images.txt", "cub200")
     wanted = "1" if split == "train" else "0"
-    try:
-        path = dict(_rows(base / "images.txt"))
-        label = {number: int(text) - 1 for number, text in _rows(base / "image_class_labels.txt")}
-        chosen = [number for number, flag in _rows(base / "train_test_split.txt") if flag == wanted]
-        files, labels = [f"images/{path[n]}" for n in chosen], np.array([label[n] for n in chosen], np.int64)
-        classes = tuple(text.partition(".")[2] for _, text in _rows(base / "classes.txt"))
-    except (ValueError, KeyError) as error:
-        raise ExunoError(f"the lists in {base} do not belong together: {error}", "Unpack the archive again.") from error
+    with _belonging(base):
+        path, label, flag, named = (
+            _pairs(base / f"{name}.txt") for name in ("images", "image_class_labels", "train_test_split", "classes")
+        )
+        if not path.keys() == label.keys() == flag.keys() or set(flag.values()) - {"0", "1"}:
+            raise ValueError("they are not of the same images")
+        if list(named) != [str(number) for number in range(1, len(named) + 1)]:
+            raise ValueError("the classes are not counted from 1")
+        chosen = [number for number in flag if flag[number] == wanted]
+        files, labels = [f"images/{path[n]}" for n in chosen], np.array([int(label[n]) - 1 for n in chosen], np.int64)
+        classes = tuple(text.partition(".")[2] for text in named.values())
     _check_files("cub200", root, base, files)
     return FileData(f"cub200/{split}", base, files, labels, classes)
 
@@ -75,12 +87,17 @@ def stl10(root: Path, split: str) -> Data:
     pixels."""
     split_of("stl10", split, ("train", "test", "unlabeled"))
     base = inside(root, "stl10_binary", "test_X.bin", "stl10")
-    pixels = np.fromfile(_there(base / f"{split}_X.bin"), np.uint8)
+    path = base / f"{split}_X.bin"
+    pixels = np.frombuffer(read_bytes(_there(path)), np.uint8)
+    if pixels.size % (3 * 96 * 96):
+        raise ExunoError(f"{path} is cut off: it has {pixels.size:,} bytes, no multiple of {3 * 96 * 96:,}", UNPACK)
     images = pixels.reshape(-1, 3, 96, 96).swapaxes(2, 3)  # stored column by column
     if split == "unlabeled":
         labels, classes = np.full(len(images), -1, np.int64), None
     else:
-        labels = np.fromfile(_there(base / f"{split}_y.bin"), np.uint8).astype(np.int64) - 1
+        labels = np.frombuffer(read_bytes(_there(base / f"{split}_y.bin")), np.uint8).astype(np.int64) - 1
+        if len(labels) != len(images):
+            raise ExunoError(f"{base} has {len(images):,} images and {len(labels):,} labels of {split}", UNPACK)
         classes = tuple(read_text(_there(base / "class_names.txt")).split())
         count_classes(labels, classes, f"the labels of stl10 in {base}")
     return ArrayData(f"stl10/{split}", images, labels, classes, stats=IMAGENET)
@@ -95,14 +112,22 @@ def tiny_imagenet(root: Path, split: str) -> Data:
     base = inside(root, "tiny-imagenet-200", "wnids.txt", "tiny-imagenet")
     wnids = tuple(sorted(read_text(_there(base / "wnids.txt")).split()))
     folder = base / ("train" if split == "train" else "val")
+    if stray := sorted({path.name for path in folders(folder)} - set(wnids) - {"images"}):
+        raise ExunoError(f"{base / 'wnids.txt'} does not list {stray[0]}, which is a class folder of {folder}", UNPACK)
     files, _ = list_classes(folder, tuple(wnid for wnid in wnids if (folder / wnid).is_dir()))
     label = {wnid: i for i, wnid in enumerate(wnids)}
+    if len(label) < len(wnids):
+        raise ExunoError(f"{base / 'wnids.txt'} names a class twice", UNPACK)
     labels = [label[file.partition("/")[0]] for file in files]
     if split != "train" and ((folder / "images").is_dir() or not files):
         moved = {Path(file).name for file in files}
-        rows = [row for row in _rows(folder / "val_annotations.txt") if row[0] not in moved]
-        files += [f"images/{row[0]}" for row in rows]
-        labels += [label[row[1]] for row in rows]
+        listed = folder / "val_annotations.txt"
+        with _belonging(listed):
+            rows = [(row[0], label[row[1]]) for row in _rows(listed) if row[0] not in moved]
+        files += [f"images/{name}" for name, _ in rows]
+        labels += [number for _, number in rows]
+        if bare := sorted({path.name for path in (folder / "images").glob("*.JPEG")} - {name for name, _ in rows}):
+            raise ExunoError(f"{listed} has no class for {bare[0]}", UNPACK)
     files = [f"{folder.name}/{file}" for file in files]
     if not files:
         raise ExunoError(f"there are no images in {folder}", "Unpack the archive completely.")
@@ -120,14 +145,18 @@ def places365(root: Path, split: str) -> Data:
     """
     split_of("places365", split, ("train", "test", "val"))
     if (root / "categories_places365.txt").exists():
-        classes = tuple(row[0].removeprefix("/")[2:] for row in _rows(root / "categories_places365.txt"))
+        named = root / "categories_places365.txt"
+        classes = tuple(row[0].removeprefix("/")[2:] for row in _rows(named))
+        if [row[1:] for row in _rows(named)] != [[str(number)] for number in range(len(classes))]:
+            raise ExunoError(f"{named} does not count its classes from 0", UNPACK)
         listed, folder = (
             ("places365_train_standard.txt", "data_256") if split == "train" else ("places365_val.txt", "val_256")
         )
-        rows = _rows(root / listed)
-        files = [f"{folder}/{row[0].removeprefix('/')}" for row in rows]
+        with _belonging(root / listed):
+            rows = [(row[0], int(row[1])) for row in _rows(root / listed)]
+        files = [f"{folder}/{name.removeprefix('/')}" for name, _ in rows]
         _check_files("places365", root, root, files, folder.replace("data", "train"))
-        return FileData(f"places365/{split}", root, files, np.array([int(row[1]) for row in rows], np.int64), classes)
+        return FileData(f"places365/{split}", root, files, np.array([label for _, label in rows], np.int64), classes)
     from exuno.data.images.folder import open_folder
 
     base = inside(root, "places365_standard", "train", "places365", "places365", "filelist_places365")
@@ -177,6 +206,41 @@ def _check_files(name: str, root: Path, base: Path, files: list[str], *archives:
             f"{len(missing)} of {len(looked)} images of {name} are not in {base}, such as {missing[0]}",
             f"Unpack {packed} there: {command(packed)}" if packed else "Unpack the archive completely.",
         )
+
+
+@contextmanager
+def _belonging(lists: Path) -> Iterator[None]:
+    """While lists of images and classes are put together.
+
+    Raises:
+        ExunoError: a line of one does not fit.
+    """
+    try:
+        yield
+    except (ValueError, LookupError, OverflowError) as error:
+        raise ExunoError(f"{lists}: its lines do not fit together ({error})", UNPACK) from error
+
+
+def _pairs(path: Path) -> dict[str, str]:
+    """The lines ``NUMBER VALUE`` of a list; ValueError if one is another, or a number is there twice."""
+    rows = _rows(path)
+    found: dict[str, str] = dict(rows)  # pyright: ignore[reportArgumentType]
+    if len(found) < len(rows):
+        raise ValueError(f"{path.name} has a number twice")
+    return found
+
+
+def _wholes(path: Path, name: str) -> NDArray[np.int64]:
+    """An array of whole numbers of a MAT file, in a row."""
+    found = read_mat(_there(path)).get(name)
+    if (
+        found is None
+        or not np.isfinite(found).all()
+        or (found != np.floor(found)).any()
+        or np.abs(found).max(initial=0) > 10**6
+    ):
+        raise ExunoError(f"{path} has no whole numbers called {name}", UNPACK)
+    return found.reshape(-1).astype(np.int64)
 
 
 def _rows(path: Path) -> list[list[str]]:

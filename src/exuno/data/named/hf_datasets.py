@@ -65,7 +65,7 @@ class HubData(Data):
             labels = numbered(own, names, what)
             if count := count_classes(labels, names, what):
                 beyond = [] if names else [int(each.max()) + 1 for each in others]
-                self.classes, self.num_classes = names, max([count, *beyond])
+                self.classes, self.num_classes = names or None, max([count, *beyond])
             if training:
                 tell_unused(labels, self.num_classes, names, what)
         self.labels = torch.from_numpy(labels)

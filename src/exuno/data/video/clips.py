@@ -93,6 +93,8 @@ class VideoData(Data):
     ) -> None:
         self.name, self.shards, self.classes, self.cut = name, shards, classes, cut or Cut()
         self.frames = self.cut.frames
+        if not videos:
+            raise ExunoError(f"{name} has no videos", "Check its lists.")
         facts = _tried(videos, lambda video: look(self._source(video)))
         self.kept: list[tuple[NDArray[np.float64], Pixels]] | None = None
         if sum(each.bytes for each in facts if isinstance(each, Facts)) <= limit:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,8 +74,9 @@ def _list_of(place: Path, split: str) -> Path | None:
     Raises:
         ExunoError: there are several.
     """
-    if (place / f"{split}.csv").is_file():
-        return place / f"{split}.csv"
+    plain = place / f"{split}.csv"
+    if os.path.lexists(plain) and not plain.is_dir():
+        return plain  # also a link that leads nowhere, which is told when it is read
     there = entries(place) if place.is_dir() else []
     lists = [entry.name for entry in there if entry.name.lower().endswith(".csv") and entry.is_file()]
     mine = [name for name in lists if split_word(Path(name).stem) == (split, ())]
@@ -91,15 +93,22 @@ def ucf101(root: Path, split: str) -> Data:
     split_of("ucf101", split, ("train", "test"))
     lists = inside(root, "ucfTrainTestlist", "classInd.txt", "ucf101", "UCF101TrainTest")
     folder = inside(root, "UCF-101", "ApplyEyeMakeup", "ucf101", "UCF101.rar", "UCF101.zip", "UCF-101")
-    classes = tuple(line.split()[1] for line in _lines(lists / "classInd.txt"))
-    files = [line.split()[0] for line in _lines(lists / f"{split}list01.txt")]
-    number = {word: label for label, word in enumerate(classes)}
-    try:
-        videos = [VideoFile(file, number[file.partition("/")[0]], folder / file) for file in files]
-    except KeyError as error:
-        raise ExunoError(
-            f"{lists / f'{split}list01.txt'} names a class {error} that classInd.txt has not", "Unpack it again."
-        ) from None
+    index, listed = lists / "classInd.txt", lists / f"{split}list01.txt"
+    rows = [line.split() for line in _lines(index)]
+    if stray := next((row for place, row in enumerate(rows, 1) if len(row) != 2 or row[0] != str(place)), None):
+        raise ExunoError(f"{index} has a line '{' '.join(stray)}' in the place of another", "Unpack it again.")
+    number = {name: int(told) - 1 for told, name in rows}
+    videos = []
+    for file, *told in (line.split() for line in _lines(listed)):
+        label = number.get(file.partition("/")[0])
+        if label is None or told not in ([], [str(label + 1)]):
+            raise ExunoError(
+                f"{listed} has {' '.join([file, *told])}, which is no class of {index}", "Unpack it again."
+            )
+        videos.append(VideoFile(file, label, folder / file))
+    classes = tuple(number)
+    if len(classes) < len(rows):
+        raise ExunoError(f"{index} names a class twice", "Unpack it again.")
     return VideoData(f"ucf101/{split}", videos, classes, Cut(16, 1.92), spread=split == "test")
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from exuno.engine.errors import ExunoError
-from exuno.engine.untrusted import SMALL, UNPACKED, read_at_most
+from exuno.engine.untrusted import SMALL, UNPACKED, read_at_most, refuse_stream
 
 MAGIC = 0xDB4775248B80FB57
 FOOTER = 48
@@ -42,6 +42,7 @@ def read_bundle(index: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     Raises:
         ExunoError: for a damaged index, or data files that are missing or too short.
     """
+    refuse_stream(index)
     try:
         with index.open("rb") as file:
             entries = dict(_table(read_at_most(file, SMALL, str(index))))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from exuno.engine.digests import check_tensors
+from exuno.engine.digests import check_members, check_tensors
 from exuno.engine.errors import ExunoError
 from exuno.engine.untrusted import UNPACKED, refuse_swollen
 from exuno.models.formats.ibot import Training, backbone_only, is_training, unpack
@@ -229,6 +229,7 @@ def _load_torch(path: Path) -> object:
 
     try:
         refuse_swollen(path)
+        check_members(path)
         with torch.serialization.safe_globals([*STANDS, *CALLBACKS]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
