@@ -49,7 +49,7 @@ def pets37(root: Path, split: str) -> Data:
     split_of("pets37", split, ("train", "test"))
     base = inside(root, "oxford-iiit-pet", "annotations", "pets37", "annotations.tar", "oxford-iiit-pet")
     path = base / "annotations" / {"train": "trainval.txt", "test": "test.txt"}[split]
-    with _belonging(path):
+    with _belonging(path.parent):
         pairs = [(row[0], int(row[1]) - 1) for row in _rows(path)]
     files, labels = [f"images/{name}.jpg" for name, _ in pairs], np.array([label for _, label in pairs], np.int64)
     breeds = {(label, name.rpartition("_")[0]) for name, label in pairs}
@@ -122,7 +122,7 @@ def tiny_imagenet(root: Path, split: str) -> Data:
     if split != "train" and ((folder / "images").is_dir() or not files):
         moved = {Path(file).name for file in files}
         listed = folder / "val_annotations.txt"
-        with _belonging(listed):
+        with _belonging(folder):
             rows = [(row[0], label[row[1]]) for row in _rows(listed) if row[0] not in moved]
         files += [f"images/{name}" for name, _ in rows]
         labels += [number for _, number in rows]
@@ -152,7 +152,7 @@ def places365(root: Path, split: str) -> Data:
         listed, folder = (
             ("places365_train_standard.txt", "data_256") if split == "train" else ("places365_val.txt", "val_256")
         )
-        with _belonging(root / listed):
+        with _belonging(root):
             rows = [(row[0], int(row[1])) for row in _rows(root / listed)]
         files = [f"{folder}/{name.removeprefix('/')}" for name, _ in rows]
         _check_files("places365", root, root, files, folder.replace("data", "train"))
@@ -209,7 +209,7 @@ def _check_files(name: str, root: Path, base: Path, files: list[str], *archives:
 
 
 @contextmanager
-def _belonging(lists: Path) -> Iterator[None]:
+def _belonging(folder: Path) -> Iterator[None]:
     """While lists of images and classes are put together.
 
     Raises:
@@ -218,7 +218,7 @@ def _belonging(lists: Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, LookupError, OverflowError) as error:
-        raise ExunoError(f"{lists}: its lines do not fit together ({error})", UNPACK) from error
+        raise ExunoError(f"the lists in {folder} do not belong together: {error}", UNPACK) from error
 
 
 def _pairs(path: Path) -> dict[str, str]:
@@ -233,12 +233,7 @@ def _pairs(path: Path) -> dict[str, str]:
 def _wholes(path: Path, name: str) -> NDArray[np.int64]:
     """An array of whole numbers of a MAT file, in a row."""
     found = read_mat(_there(path)).get(name)
-    if (
-        found is None
-        or not np.isfinite(found).all()
-        or (found != np.floor(found)).any()
-        or np.abs(found).max(initial=0) > 10**6
-    ):
+    if found is None or not (np.abs(found) < 10**6).all() or (found != np.floor(found)).any():
         raise ExunoError(f"{path} has no whole numbers called {name}", UNPACK)
     return found.reshape(-1).astype(np.int64)
 

@@ -1,8 +1,7 @@
-"""Arrays of numbers in MAT files of version 5, read by few lines: SciPy's reader ends the whole process over some damaged
-ones.
+"""Arrays of numbers in MAT files of version 5. SciPy's reader ends the whole process over some damaged ones.
 
-The format is that of "MAT-File Format" (MathWorks, R2019b), chapter 1: after a header of 128 bytes, elements of a type, a
-size and bytes, one for each variable; a compressed one holds another.
+The format is that of "MAT-File Format" (MathWorks, R2019b), chapter 1: after a header of 128 bytes, elements of a type,
+a size and bytes, one for each variable; a compressed one holds another.
 """
 
 import zlib
