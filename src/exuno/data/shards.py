@@ -5,7 +5,6 @@ of workers.
 """
 
 import io
-import json
 import os
 import re
 import tarfile
@@ -23,6 +22,7 @@ import numpy as np
 from exuno.data.classes import FILE, read_classes
 from exuno.data.labels import count_classes, tell_unused
 from exuno.engine.digests import CHECKSUMS, at_end, read_checksums
+from exuno.engine.documents import parse_json
 from exuno.engine.errors import ExunoError, tell
 from exuno.engine.untrusted import FILES, UNPACKED, TarMember, read_at_most, read_npy
 
@@ -93,7 +93,7 @@ def parse(content: bytes | None, extension: str, names: Mapping[str, int]) -> in
     if kind != "json":
         return _number(text, names)
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except (ValueError, RecursionError):
         raise NoLabel("no JSON") from None
     if not isinstance(value, dict):
@@ -297,6 +297,8 @@ class Shards:
                     members[extension] = member
                 if not at_end(source, tar.offset):
                     raise tarfile.TarError(f"what stands at byte {tar.offset:,} is no member and no end")
+                if source.seek(0, os.SEEK_END) == tar.offset:
+                    tell(f"{path} ends without the mark of an end: if it was cut off, samples are missing")
         except (tarfile.TarError, OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
             raise ExunoError(f"{path} is not a whole tar file: {error}", "Fetch or write it again.") from error
         return found

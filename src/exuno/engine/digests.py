@@ -25,7 +25,6 @@ from exuno.version import __version__
 
 CHECKSUMS = "__crc32__"
 """Name of the member; webdataset passes over names between two underscores."""
-BLOCK = 512
 
 
 def add_checksums(tar: tarfile.TarFile, checksums: Mapping[str, int]) -> None:
@@ -57,9 +56,10 @@ def read_checksums(file: IO[bytes], member: tarfile.TarInfo) -> dict[str, int]:
 
 
 def at_end(file: IO[bytes], offset: int) -> bool:
-    """Whether an open tar file ends at a byte; tarfile takes a damaged header for an end, too."""
+    """Whether an open tar file ends at a byte, and only zeros follow; tarfile takes a damaged header, and one of zeros,
+    for an end, too."""
     file.seek(offset)
-    return not file.read(BLOCK).strip(b"\0")
+    return all(chunk.count(0) == len(chunk) for chunk in iter(lambda: file.read(CHUNK), b""))
 
 
 MARK = b"exuno\0sha256\0\0\0\n"

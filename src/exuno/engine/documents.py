@@ -2,7 +2,8 @@
 torch."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,34 @@ def read_json(path: Path, *, todo: str = "Copy or write it again.") -> dict[str,
     """
     text = read_text(path)
     try:
-        return mapping(json.loads(text))
+        return mapping(parse_json(text))
     except (ValueError, RecursionError) as error:
         raise ExunoError(f"{path} is damaged: {_short(error)}", todo) from None
+
+
+def parse_json(text: str | bytes, parse_int: Callable[[str], Any] | None = None) -> Any:
+    """The value of a JSON document.
+
+    Args:
+        text: the document.
+        parse_int: what whole numbers become; by default int.
+
+    Raises:
+        ValueError: it is none, or an object has a name twice, of which Python's reader would keep the last.
+        RecursionError: it is nested too deeply.
+    """
+    return json.loads(text, parse_int=parse_int, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"{_twice([name for name, _ in pairs])!r} is there twice")
+    return found
+
+
+def _twice(names: Sequence[str]) -> str:
+    return next(name for name, count in Counter(names).items() if count > 1)[:40]
 
 
 def read_yaml(path: Path, *, todo: str = "Mend the file.") -> dict[str, Any]:
@@ -76,11 +102,20 @@ def read_yaml(path: Path, *, todo: str = "Mend the file.") -> dict[str, Any]:
 
 
 def parse_yaml(text: str) -> dict[str, Any]:
-    """The mapping in a YAML document. Raises ValueError: it is none, or names itself."""
+    """The mapping in a YAML document. Raises ValueError: it is none, has a name twice, or names itself."""
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """YAML 1.2 (3.2.1.1) wants the names of a mapping to differ; PyYAML would keep the last."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+            if len(set(names)) < len(names):
+                raise yaml.constructor.ConstructorError(None, None, f"{_twice(names)!r} twice", node.start_mark)
+            return super().construct_mapping(node, deep)
+
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, Loader)
         _count(content, {})
         return mapping(content)
     except (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError, LookupError, OverflowError) as error:

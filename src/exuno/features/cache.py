@@ -227,7 +227,9 @@ def _count(told: NDArray[np.int64] | None, features: NDArray[np.float32], path: 
         ExunoError: none, or more than there are rows.
     """
     filled = np.flatnonzero(features.any(1))
-    count = int(np.ravel(told)[0]) if told is not None and np.size(told) else int(filled.max(initial=-1)) + 1
+    if told is not None and (told.size != 1 or told.dtype.kind not in "iuf" or not np.isfinite(told).all()):
+        raise ExunoError(f"{COUNT} of {path} is {told.dtype} {list(told.shape)}, no number of rows", "Write it again.")
+    count = int(filled.max(initial=-1)) + 1 if told is None else int(told.ravel()[0])
     if not 0 < count <= len(features):
         raise ExunoError(f"{path} says that {count} of its {len(features)} rows are images", "Write it again.")
     return count

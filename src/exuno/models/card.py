@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-from exuno.engine.documents import number
+from exuno.engine.documents import number, parse_json
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import MelSpec
 from exuno.engine.ranges import require
@@ -123,7 +123,7 @@ class ModelCard:
         """Read a card. Raises ExunoError, naming ``where``, if the text is none."""
         SMALL.check(len(text), where)
         try:
-            raw = json.loads(text)
+            raw = parse_json(text)
         except (ValueError, RecursionError) as error:
             raise ExunoError(f"{where} is not JSON: {error}", "Write the model again.") from None
         wrong = [name for name, kind in NEEDED.items() if not isinstance(raw, Mapping) or not kind(raw.get(name))]

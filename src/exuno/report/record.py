@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exuno.engine.documents import parse_yaml, read_bytes
+from exuno.engine.documents import parse_json, parse_yaml, read_bytes
 from exuno.engine.errors import ExunoError
 from exuno.engine.untrusted import SMALL, UNPACKED, Arrays
 from exuno.metrics import Summary, predict, softmax, summarise
@@ -169,7 +169,7 @@ def _text(record: Record, name: str) -> str:
 def _json(record: Record, name: str) -> Any:
     text = _text(record, name)
     try:
-        return json.loads(text, parse_int=_whole) if text else None
+        return parse_json(text, _whole) if text else None
     except (ValueError, RecursionError) as error:
         record.notes.append(f"{name} is not valid JSON: {error}.")
         return None

@@ -18,7 +18,7 @@ from exuno.data.constants import IMAGENET, PICTURES, Stats
 from exuno.data.images.deep import split_bits, tell_depth
 from exuno.data.images.picture import ORIENTATION, decode
 from exuno.data.labels import count_classes
-from exuno.data.layout import Layout, files_below, holds, layout_of, subfolders
+from exuno.data.layout import LINKS, Layout, files_below, holds, layout_of, subfolders
 from exuno.data.names import HOLD_OUT, formats, split_word
 from exuno.data.subset import abbreviated
 from exuno.engine.documents import read_bytes
@@ -233,13 +233,15 @@ def list_classes(
     folder: Path, classes: tuple[str, ...], suffixes: Collection[str] = SUFFIXES, left: Counter[str] | None = None
 ) -> tuple[list[str], list[int]]:
     """Files of the class folders, relative to ``folder``, and their labels; sorted by class, then by path. ``left``
-    counts other files by their suffix."""
-    files, labels = [], []
+    counts other files by their suffix; without it, what cannot be opened is told."""
+    files, labels, found = [], [], Counter[str]() if left is None else left
     for label, name in enumerate(classes):
         if (folder / name).is_dir():
-            inside = [f"{name}/{file}" for file in files_below(folder / name, suffixes, left)]
+            inside = [f"{name}/{file}" for file in files_below(folder / name, suffixes, found)]
             files += inside
             labels += [label] * len(inside)
+    if left is None and found[LINKS]:
+        tell(f"{folder}: left out: {found[LINKS]:,} {LINKS}")
     return files, labels
 
 

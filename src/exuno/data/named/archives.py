@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exuno.data.base import ArrayData, Data
+from exuno.data.classes import read_classes
 from exuno.data.constants import IMAGENET
 from exuno.data.images.folder import FileData
 from exuno.data.labels import count_classes
@@ -96,9 +97,9 @@ def stl10(root: Path, split: str) -> Data:
         labels, classes = np.full(len(images), -1, np.int64), None
     else:
         labels = np.frombuffer(read_bytes(_there(base / f"{split}_y.bin")), np.uint8).astype(np.int64) - 1
-        if len(labels) != len(images):
+        if len(labels) != len(images) or not len(images):
             raise ExunoError(f"{base} has {len(images):,} images and {len(labels):,} labels of {split}", UNPACK)
-        classes = tuple(read_text(_there(base / "class_names.txt")).split())
+        classes = read_classes(_there(base / "class_names.txt"))
         count_classes(labels, classes, f"the labels of stl10 in {base}")
     return ArrayData(f"stl10/{split}", images, labels, classes, stats=IMAGENET)
 
@@ -147,7 +148,7 @@ def places365(root: Path, split: str) -> Data:
     if (root / "categories_places365.txt").exists():
         named = root / "categories_places365.txt"
         classes = tuple(row[0].removeprefix("/")[2:] for row in _rows(named))
-        if [row[1:] for row in _rows(named)] != [[str(number)] for number in range(len(classes))]:
+        if not classes or [row[1:] for row in _rows(named)] != [[str(number)] for number in range(len(classes))]:
             raise ExunoError(f"{named} does not count its classes from 0", UNPACK)
         listed, folder = (
             ("places365_train_standard.txt", "data_256") if split == "train" else ("places365_val.txt", "val_256")
@@ -198,6 +199,8 @@ def imagenet(root: Path, split: str, name: str = "imagenet", count: int = 1000) 
 
 def _check_files(name: str, root: Path, base: Path, files: list[str], *archives: str) -> None:
     """Raises ExunoError if files of a split, relative to ``base``, are not there; ``archives`` may hold them."""
+    if not files:
+        raise ExunoError(f"the lists of {name} in {base} name no image of this split", UNPACK)
     looked = files[:: 1 + len(files) // LOOKED]
     missing = [file for file in looked if not (base / file).exists()]
     if missing:

@@ -27,7 +27,7 @@ from exuno.data.poster.patches import Canvas, array_labels, fixed_labels, shared
 from exuno.data.poster.picture import picture, png
 from exuno.data.poster.quantisation import packed, unpacked
 from exuno.data.poster.whitening import Whitening, by_spectrum
-from exuno.engine.documents import read_text
+from exuno.engine.documents import parse_json, read_text
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic_folder
 
@@ -307,7 +307,7 @@ def description(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ExunoError(f"{path} is missing", FETCH)
     try:
-        content = json.loads(read_text(path, todo=FETCH))
+        content = parse_json(read_text(path, todo=FETCH))
     except (ValueError, RecursionError) as error:
         raise ExunoError(f"{path} cannot be read: {error}", FETCH) from error
     if not isinstance(content, dict) or content.get("format") != "exuno poster":
