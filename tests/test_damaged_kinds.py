@@ -1,0 +1,400 @@
+"""Damage that once ended in a traceback, a wait without end, or a wrong result without a word: each kind of it."""
+
+import io
+import os
+import struct
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from exuno.data.classes import read_classes
+from exuno.data.images.cifar import open_cifar
+from exuno.data.named.archives import cub200, flowers102, pets37, places365, stl10, tiny_imagenet
+from exuno.data.named.matlab import read_mat
+from exuno.data.open import open_data
+from exuno.data.video.open import ucf101
+from exuno.engine import checkpoint
+from exuno.engine.documents import parse_yaml, read_json, read_text
+from exuno.engine.errors import ExunoError
+from exuno.engine.untrusted import Arrays, read_npy
+from exuno.models.card import ModelCard
+from exuno.models.formats.tensorflow import read_bundle
+from exuno.models.formats.weights import read_weights
+from exuno.presets import read
+from exuno.report.page import write_report
+
+
+def png(side: int = 4) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (side, side)).save(out, "PNG")
+    return out.getvalue()
+
+
+def npz(path: Path) -> bytes:
+    images = np.zeros((2, 4, 4), np.uint8)
+    np.savez(path, test_images=images, test_labels=np.arange(2), class_names=["cat", "dog"])
+    return path.read_bytes()
+
+
+def test_pipes_in_the_place_of_files_are_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    for name in ("d.npz", "t.index", "cifar-10-batches-py/test_batch", "cifar-100-python.tar.gz"):
+        os.mkfifo(tmp_path / name)
+    calls = (
+        lambda: open_data(f"npz:{tmp_path / 'd.npz'}"),
+        lambda: read_bundle(tmp_path / "t.index"),
+        lambda: open_cifar("cifar10", "test", tmp_path),
+        lambda: open_cifar("cifar100", "test", tmp_path),
+    )
+    for call in calls:
+        with pytest.raises(ExunoError, match="is a pipe or device"):
+            call()
+
+
+def test_an_array_whose_name_was_flipped_is_not_passed_over(tmp_path: Path) -> None:
+    content = npz(tmp_path / "d.npz")
+    place = content.rindex(b"test_labels.npy")  # in the directory at the end
+    (tmp_path / "d.npz").write_bytes(content[:place] + b"tesd_labels.npy" + content[place + 15 :])
+    with pytest.raises(ExunoError, match="cannot be read"):
+        open_data(f"npz:{tmp_path / 'd.npz'}", "test")
+
+
+def test_two_arrays_of_one_name(tmp_path: Path) -> None:
+    npz(tmp_path / "d.npz")
+    with zipfile.ZipFile(tmp_path / "d.npz", "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("test_labels.npy", b"")
+    with pytest.raises(ExunoError, match="two arrays test_labels"):
+        Arrays(tmp_path / "d.npz")
+
+
+def test_letters_that_there_are_not(tmp_path: Path) -> None:
+    text = np.array(["cat", "dog"])
+    out = io.BytesIO()
+    np.save(out, text)
+    assert read_npy(out.getvalue()).tolist() == ["cat", "dog"]
+    text.view(np.uint32)[1] = 0x110000
+    out = io.BytesIO()
+    np.save(out, text)
+    with pytest.raises(ValueError, match="letters that there are not"):
+        read_npy(out.getvalue())
+    np.savez(tmp_path / "d.npz", test_images=np.zeros((2, 4, 4), np.uint8), test_labels=[0, 1], class_names=text)
+    with pytest.raises(ExunoError, match="letters that there are not"):
+        open_data(f"npz:{tmp_path / 'd.npz'}", "test")
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+def test_a_flipped_bit_in_a_checkpoint_of_torch(checksums: bool, tmp_path: Path) -> None:
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(checksums)
+    try:
+        torch.save({"w": torch.arange(64.0), "b": torch.ones(3)}, tmp_path / "m.pth")
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert read_weights(tmp_path / "m.pth")[0]["w"][63] == 63
+    content = bytearray((tmp_path / "m.pth").read_bytes())
+    content[content.index(struct.pack("<3f", 20, 21, 22)) + 2] ^= 1
+    (tmp_path / "m.pth").write_bytes(content)
+    if not checksums:  # nothing tells
+        assert read_weights(tmp_path / "m.pth")[0]["w"][20] != 20
+        return
+    with pytest.raises(ExunoError, match="at least one bit has changed"):
+        read_weights(tmp_path / "m.pth")
+
+
+def whole(**other: Any) -> dict[str, Any]:
+    told = {"step": 1, "method": {}, "optimizer": {}, "scaler": None, "meter": {"sums": {}, "count": 0}, "rng": [{}]}
+    return {**told, "metrics_bytes": 0, "seconds": 1.0, **other}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("meter", None), ("rng", []), ("metrics_bytes", "x"), ("step", -1), ("seconds", [])]
+)
+def test_a_checkpoint_of_another_form(name: str, value: Any, tmp_path: Path) -> None:
+    torch.save(whole(), tmp_path / "step-000000001.pt")
+    assert checkpoint.to_continue(tmp_path, "auto") is not None
+    torch.save(whole(**{name: value}), tmp_path / "step-000000001.pt")
+    with pytest.raises(ExunoError, match="is none of a training, or of another version"):
+        checkpoint.to_continue(tmp_path, "auto")
+    with pytest.raises(ExunoError, match="TypeError"), checkpoint.restoring(tmp_path):
+        checkpoint.set_rng_state({"python": None})
+
+
+def shard(path: Path, *members: tuple[tarfile.TarInfo, bytes], form: int = tarfile.USTAR_FORMAT) -> bytes:
+    with tarfile.open(path, "w", format=form) as tar:
+        for info, content in members:
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path.read_bytes()
+
+
+def test_a_member_of_less_than_no_bytes_is_not_read_for_ever(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("a.txt")
+    head = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    for kind in (b"x", b"L", b"0"):
+        head[124:136], head[156:157], head[148:156] = b"\xff" * 10 + b"\xfe\0", kind, b" " * 8
+        head[148:156] = b"%06o\0 " % sum(head)
+        (tmp_path / "s.tar").write_bytes(bytes(head) + bytes(1024))
+        with pytest.raises(ExunoError, match="is not a whole tar file"):
+            open_data(f"wds:{tmp_path / 's.tar'}")
+
+
+def test_members_without_their_zeros(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("0.png")
+    for told in ("x", "0,4", ""):
+        info.pax_headers = {"GNU.sparse.map": told, "GNU.sparse.size": "9"}
+        shard(tmp_path / "s.tar", (info, png()), form=tarfile.PAX_FORMAT)
+        with pytest.raises(ExunoError, match="is not a whole tar file"):
+            open_data(f"wds:{tmp_path / 's.tar'}")
+
+
+def test_samples_behind_a_header_of_zeros_are_missed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = bytearray(shard(tmp_path / "s.tar", *((tarfile.TarInfo(f"{i}.png"), png()) for i in range(3))))
+    second = content.index(b"1.png")
+    (tmp_path / "s.tar").write_bytes(content[:second] + bytes(512) + content[second + 512 :])
+    with pytest.raises(ExunoError, match="no member and no end"):
+        open_data(f"wds:{tmp_path / 's.tar'}")
+    (tmp_path / "s.tar").write_bytes(content[:second])
+    assert len(open_data(f"wds:{tmp_path / 's.tar'}")) == 1
+    assert "without the mark of an end" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid x\n", "pointer of Git LFS"),
+        (b"\n<!DOCTYPE html>\n<html>", "web page"),
+        ("cat\ndog\n".encode("utf-16-le"), "zero bytes"),
+    ],
+)
+def test_what_lies_in_the_place_of_a_list(content: bytes, told: str, tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_bytes(content)
+    with pytest.raises(ExunoError, match=told):
+        read_text(tmp_path / "classes.txt")
+    shard(tmp_path / "s.tar", (tarfile.TarInfo("0.png"), png()))
+    with pytest.raises(ExunoError, match=told):
+        open_data(f"wds:{tmp_path / 's.tar'}")
+
+
+def test_a_list_of_classes_that_leads_nowhere(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.png").write_bytes(png())
+    (tmp_path / "classes.txt").symlink_to("b\na\n")
+    shard(tmp_path / "s.tar", (tarfile.TarInfo("0.png"), png()))
+    for spec in (f"wds:{tmp_path / 's.tar'}", f"folder:{tmp_path}"):
+        with pytest.raises(ExunoError, match=r"classes\.txt' cannot be read"):
+            open_data(spec)
+
+
+def test_a_name_that_stands_twice(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'lr' twice, line 2"):
+        parse_yaml("optim:\n  lr: 1\n  lr: 2\n")
+    assert parse_yaml("a: &x {b: 1}\nc:\n  <<: *x\n  b: 2\n")["c"] == {"b": 2}
+    (tmp_path / "r.json").write_text('{"n": 1, "m": {"x": 1, "x": 2}}')
+    with pytest.raises(ExunoError, match="'x' is there twice"):
+        read_json(tmp_path / "r.json")
+    with pytest.raises(ExunoError, match="'arch' is there twice"):
+        ModelCard.from_json('{"arch": "exuno:resnet20", "arch": "exuno:resnet32"}')
+
+
+@pytest.mark.parametrize("value", ["!!bool x", '!!int ""', "!!timestamp x"])
+def test_yaml_whose_tags_do_not_fit(value: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_yaml(f"a: {value}\n")
+
+
+@pytest.mark.parametrize("loss", ["[1]", "x", "3"])
+def test_a_preset_whose_group_is_no_group(loss: str, tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(f"verb: distill\nconfig: {{loss: {loss}}}\n")
+    assert read("distill", str(tmp_path / "p.yaml")).config["loss"] is not None
+
+
+@pytest.mark.parametrize(
+    "row", ['"step": 1e308, "x": 1', '"step": 1e15, "x": 1', '"step": 2, "x": 1e308', '"step": 2, "x": 1e-320']
+)
+def test_curves_of_numbers_that_cannot_be_drawn(row: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("verb: teach\nconfig: {data: digits}\n")
+    (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1, "x": -1e300}}\n{{{row}}}\n')
+    page = write_report(tmp_path).read_text()
+    assert 'nan"' not in page
+    assert 'inf"' not in page
+
+
+def mat(name: str, numbers: np.ndarray, packed: bool) -> bytes:
+    """A MAT file of one array of uint16."""
+
+    def element(kind: int, data: bytes) -> bytes:
+        return struct.pack("<II", kind, len(data)) + data + bytes(-len(data) % 8)
+
+    body = element(6, struct.pack("<II", 11, 0)) + element(5, struct.pack("<2i", *numbers.shape))
+    body += (
+        struct.pack("<HH", 1, len(name)) + name.encode().ljust(4, b"\0")
+        if len(name) <= 4
+        else element(1, name.encode())
+    )
+    whole = element(14, body + element(4, numbers.astype("<u2").tobytes(order="F")))
+    inside = zlib.compress(whole)
+    return b"MATLAB 5.0".ljust(124) + b"\0\1IM" + (struct.pack("<II", 15, len(inside)) + inside if packed else whole)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_mat_files_are_read_without_a_crash(packed: bool, tmp_path: Path) -> None:
+    numbers = np.arange(6).reshape(2, 3)
+    for name in ("abc", "labels"):
+        (tmp_path / "a.mat").write_bytes(mat(name, numbers, packed))
+        assert read_mat(tmp_path / "a.mat")[name].tolist() == numbers.tolist()
+    content = mat("labels", numbers, packed)
+    for place in range(110, len(content)):
+        for value in (0, 1, 127, 255):
+            (tmp_path / "a.mat").write_bytes(content[:place] + bytes([value]) + content[place + 1 :])
+            try:
+                read_mat(tmp_path / "a.mat")
+            except ExunoError:
+                continue
+    (tmp_path / "a.mat").write_bytes(content[:-4])
+    with pytest.raises(ExunoError, match="no whole MAT file"):
+        read_mat(tmp_path / "a.mat")
+
+
+def test_mat_files_of_scipy(tmp_path: Path) -> None:
+    from scipy.io import savemat
+
+    held = {"d": np.array([[1.5, 2.0]]), "u": np.array([[7, 8]], np.uint8), "text": "x", "c": np.array([[1j]])}
+    for packed in (True, False):
+        savemat(tmp_path / "a.mat", held, do_compression=packed)
+        found = read_mat(tmp_path / "a.mat")
+        assert {name: array.tolist() for name, array in found.items()} == {"d": [[1.5, 2.0]], "u": [[7, 8]]}
+    savemat(tmp_path / "a.mat", {"d": [1]}, format="4")
+    with pytest.raises(ExunoError, match="version 5"):
+        read_mat(tmp_path / "a.mat")
+
+
+def fill(root: Path, files: dict[str, Any]) -> Path:
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return root
+
+
+FLOWERS = {
+    **{f"flowers-102/jpg/image_{i:05}.jpg": png() for i in (1, 2, 3)},
+    "flowers-102/imagelabels.mat": mat("labels", np.array([[1, 2, 102]]), True),
+    "flowers-102/setid.mat": mat("trnid", np.array([[1, 3]]), False),
+}
+PETS = {
+    **{f"oxford-iiit-pet/images/{name}_1.jpg": png() for name in ("pug", "boxer")},
+    "oxford-iiit-pet/annotations/trainval.txt": "#\npug_1 1 1 1\nboxer_1 2 1 1\n",
+}
+CUB = {
+    **{f"CUB_200_2011/images/00{i}.{name}/a.jpg": png() for i, name in ((1, "A"), (2, "B"))},
+    "CUB_200_2011/images.txt": "1 001.A/a.jpg\n2 002.B/a.jpg\n",
+    "CUB_200_2011/image_class_labels.txt": "1 1\n2 2\n",
+    "CUB_200_2011/train_test_split.txt": "1 1\n2 1\n",
+    "CUB_200_2011/classes.txt": "1 001.A\n2 002.B\n",
+}
+STL = {
+    "stl10_binary/test_X.bin": bytes(2 * 3 * 96 * 96),
+    "stl10_binary/train_X.bin": bytes(2 * 3 * 96 * 96),
+    "stl10_binary/train_y.bin": b"\1\2",
+    "stl10_binary/class_names.txt": "a\nb\n",
+}
+TINY = {
+    **{f"tiny-imagenet-200/train/{wnid}/images/0.JPEG": png() for wnid in ("n1", "n2")},
+    **{f"tiny-imagenet-200/val/images/{i}.JPEG": png() for i in (0, 1)},
+    "tiny-imagenet-200/wnids.txt": "n1\nn2\n",
+    "tiny-imagenet-200/words.txt": "n1\tcat\n",
+    "tiny-imagenet-200/val/val_annotations.txt": "0.JPEG\tn1\n1.JPEG\tn2\n",
+}
+PLACES = {
+    **{f"data_256/a/{i}.jpg": png() for i in (0, 1)},
+    "categories_places365.txt": "/a/airfield 0\n/a/alley 1\n",
+    "places365_train_standard.txt": "/a/0.jpg 0\n/a/1.jpg 1\n",
+}
+UCF = {
+    **{f"UCF-101/{name}/v.avi": b"x" for name in ("ApplyEyeMakeup", "Archery")},
+    "ucfTrainTestlist/classInd.txt": "1 ApplyEyeMakeup\n2 Archery\n",
+    "ucfTrainTestlist/trainlist01.txt": "ApplyEyeMakeup/v.avi 1\nArchery/v.avi 2\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("reader", "files", "split", "name", "content"),
+    [
+        (flowers102, FLOWERS, "train", "flowers-102/setid.mat", mat("trnid", np.array([[1, 9]]), True)),
+        (flowers102, FLOWERS, "train", "flowers-102/imagelabels.mat", mat("lebals", np.array([[1, 2, 102]]), True)),
+        (pets37, PETS, "train", "oxford-iiit-pet/annotations/trainval.txt", "pug_1 x\n"),
+        (pets37, PETS, "train", "oxford-iiit-pet/annotations/trainval.txt", "pug_1\n"),
+        (pets37, PETS, "train", "oxford-iiit-pet/annotations/trainval.txt", "pug_1 1\nboxer_1 1\n"),
+        (pets37, PETS, "train", "oxford-iiit-pet/annotations/trainval.txt", "pug_1 1\npug_1 2\n"),
+        (pets37, PETS, "train", "oxford-iiit-pet/annotations/trainval.txt", ""),
+        (cub200, CUB, "train", "CUB_200_2011/train_test_split.txt", "1 1\n"),
+        (cub200, CUB, "train", "CUB_200_2011/train_test_split.txt", "1 1\n2 2\n"),
+        (cub200, CUB, "train", "CUB_200_2011/images.txt", "1 001.A/a.jpg\n2 002.B/a.jpg\n1 002.B/a.jpg\n"),
+        (cub200, CUB, "train", "CUB_200_2011/classes.txt", "2 002.B\n1 001.A\n"),
+        (stl10, STL, "train", "stl10_binary/train_X.bin", bytes(27647)),
+        (stl10, STL, "train", "stl10_binary/train_X.bin", b""),
+        (stl10, STL, "train", "stl10_binary/train_y.bin", b"\1"),
+        (stl10, STL, "train", "stl10_binary/class_names.txt", ""),
+        (tiny_imagenet, TINY, "train", "tiny-imagenet-200/wnids.txt", "n1\n"),
+        (tiny_imagenet, TINY, "train", "tiny-imagenet-200/wnids.txt", "n1\nn2\nn1\n"),
+        (tiny_imagenet, TINY, "test", "tiny-imagenet-200/val/val_annotations.txt", "0.JPEG\tn1\n"),
+        (tiny_imagenet, TINY, "test", "tiny-imagenet-200/val/val_annotations.txt", "0.JPEG\tn1\n1.JPEG\n"),
+        (tiny_imagenet, TINY, "test", "tiny-imagenet-200/val/val_annotations.txt", "0.JPEG\tn1\n1.JPEG\tn9\n"),
+        (places365, PLACES, "train", "categories_places365.txt", "/a/alley 1\n/a/airfield 0\n"),
+        (places365, PLACES, "train", "categories_places365.txt", ""),
+        (places365, PLACES, "train", "places365_train_standard.txt", "/a/0.jpg\n"),
+        (places365, PLACES, "train", "places365_train_standard.txt", ""),
+        (ucf101, UCF, "train", "ucfTrainTestlist/classInd.txt", "1\n2 Archery\n"),
+        (ucf101, UCF, "train", "ucfTrainTestlist/classInd.txt", "1 Archery\n3 ApplyEyeMakeup\n"),
+        (ucf101, UCF, "train", "ucfTrainTestlist/trainlist01.txt", "ApplyEyeMakeup/v.avi 2\n"),
+        (ucf101, UCF, "train", "ucfTrainTestlist/trainlist01.txt", " \n"),
+    ],
+)
+def test_lists_of_benchmarks_that_do_not_fit(
+    reader, files, split: str, name: str, content: Any, tmp_path: Path
+) -> None:
+    fill(tmp_path / "whole", files)
+    if reader is not ucf101:  # whose videos are none here
+        assert len(reader(tmp_path / "whole", split)) == 2
+    fill(tmp_path / "damaged", {**files, name: content})
+    with pytest.raises(ExunoError) as caught:
+        reader(tmp_path / "damaged", split)
+    assert "none of the" not in caught.value.what
+
+
+def test_a_list_of_recordings_that_are_not_there(tmp_path: Path) -> None:
+    base = tmp_path / "speech_commands_v0.02"
+    fill(base, {f"{word}/0.wav": b"" for word in ("no", "yes")})
+    fill(base, {"validation_list.txt": "yes/0.wav\n", "testing_list.txt": "no/0.w"})
+    with pytest.raises(ExunoError, match=r"names no/0\.w, which is not there"):
+        open_data("speechcommands", "train", root=tmp_path)
+
+
+def test_links_of_a_benchmark_that_lead_nowhere_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(tmp_path, TINY)
+    (tmp_path / "tiny-imagenet-200/train/n1/images/1.JPEG").symlink_to("../annex/x")
+    assert len(tiny_imagenet(tmp_path, "train")) == 2
+    assert "1 broken links" in capsys.readouterr().err
+
+
+def test_files_of_torchvision_that_are_cut_off(tmp_path: Path) -> None:
+    head = struct.pack(">4i", 2051, 2, 28, 28)
+    names = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+    raw = fill(tmp_path / "MNIST/raw", {name: struct.pack(">2i", 2049, 2) + b"\0\1" for name in names})
+    fill(raw, {name: head + bytes(2 * 28 * 28) for name in names[::2]})
+    assert len(open_data("torchvision:MNIST", root=tmp_path)) == 2
+    fill(raw, {names[0]: head + bytes(28 * 28)})
+    with pytest.raises(ExunoError, match="are damaged"):
+        open_data("torchvision:MNIST", root=tmp_path)
+
+
+def test_names_of_classes_are_read_as_before(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_bytes("\ufeffcat\r\ndog\r\n\r\n".encode())
+    assert read_classes(tmp_path / "classes.txt") == ("cat", "dog")
