@@ -357,9 +357,7 @@ UCF = {
         (ucf101, UCF, "train", "ucfTrainTestlist/trainlist01.txt", " \n"),
     ],
 )
-def test_lists_of_benchmarks_that_do_not_fit(
-    reader, files, split: str, name: str, content: Any, tmp_path: Path
-) -> None:
+def test_lists_that_do_not_fit(reader, files, split: str, name: str, content: Any, tmp_path: Path) -> None:
     fill(tmp_path / "whole", files)
     if reader is not ucf101:  # whose videos are none here
         assert len(reader(tmp_path / "whole", split)) == 2
@@ -384,13 +382,13 @@ def test_links_of_a_benchmark_that_lead_nowhere_are_told(tmp_path: Path, capsys:
     assert "1 broken links" in capsys.readouterr().err
 
 
-def test_files_of_torchvision_that_are_cut_off(tmp_path: Path) -> None:
+def test_files_of_torchvision_in_each_others_places(tmp_path: Path) -> None:
     head = struct.pack(">4i", 2051, 2, 28, 28)
     names = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
     raw = fill(tmp_path / "MNIST/raw", {name: struct.pack(">2i", 2049, 2) + b"\0\1" for name in names})
     fill(raw, {name: head + bytes(2 * 28 * 28) for name in names[::2]})
     assert len(open_data("torchvision:MNIST", root=tmp_path)) == 2
-    fill(raw, {names[0]: head + bytes(28 * 28)})
+    fill(raw, {names[1]: head + bytes(2 * 28 * 28)})
     with pytest.raises(ExunoError, match="are damaged"):
         open_data("torchvision:MNIST", root=tmp_path)
 

@@ -38,7 +38,7 @@ def read_mat(path: Path) -> dict[str, NDArray[Any]]:
         if order is None or content[124:126] not in (b"\0\x01", b"\x01\0"):
             raise ValueError("it does not begin as one of version 5")
         variables = [_variable(kind, data, order) for kind, data in _elements(content[HEADER:], order)]
-    except (ValueError, TypeError, OverflowError, zlib.error) as error:
+    except (ValueError, TypeError, LookupError, OverflowError, zlib.error) as error:
         raise ExunoError(f"{path} is no whole MAT file: {error}", "Fetch it again.") from error
     return dict(each for each in variables if each is not None)
 
