@@ -1,11 +1,13 @@
 """Checkpoints of TensorFlow (``NAME.index`` and ``NAME.data-00000-of-00001``), read without TensorFlow.
 
 The index is a LevelDB table (https://github.com/google/leveldb/blob/main/doc/table_format.md) whose values are the
-messages of tensorflow/core/protobuf/tensor_bundle.proto; the data file holds the bytes of the tensors.
+messages of tensorflow/core/protobuf/tensor_bundle.proto; the data file holds the bytes of the tensors. The checksums of
+the index are compared; those of the tensors are not, which would take Python minutes.
 """
 
 import struct
 from collections.abc import Iterator
+from functools import cache
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,6 +99,9 @@ def _block(data: bytes, start: int, size: int) -> Iterator[tuple[bytes, bytes]]:
     """Keys and values of a block; a key is stored as its difference from the one before it."""
     if data[start + size] != 0:
         raise ValueError("the table is compressed")  # TensorFlow writes none
+    (told,) = struct.unpack_from("<I", data, start + size + 1)
+    if told not in (0, _masked(_crc32c(data[start : start + size + 1]))):  # 0: a writer that computes none
+        raise ValueError("at least one bit has changed since it was written")
     block = data[start : start + size]
     end = len(block) - 4 - 4 * struct.unpack("<I", block[-4:])[0]
     position, key = 0, b""
@@ -108,6 +113,27 @@ def _block(data: bytes, start: int, size: int) -> Iterator[tuple[bytes, bytes]]:
         position += new
         yield key, block[position : position + length]
         position += length
+
+
+@cache
+def _remainders() -> list[int]:
+    """Of each byte, divided by the polynomial of CRC-32C (RFC 3720, 12.1), its bits reversed."""
+    found = list(range(256))
+    for _ in range(8):
+        found = [each >> 1 ^ (0x82F63B78 if each & 1 else 0) for each in found]
+    return found
+
+
+def _crc32c(data: bytes) -> int:
+    table, value = _remainders(), 0xFFFFFFFF
+    for byte in data:
+        value = value >> 8 ^ table[(value ^ byte) & 0xFF]
+    return value ^ 0xFFFFFFFF
+
+
+def _masked(crc: int) -> int:
+    """A checksum as LevelDB stores it (util/crc32c.h), lest that of bytes that hold their own be a constant."""
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def _message(data: bytes) -> list[tuple[int, Any]]:
