@@ -1,6 +1,7 @@
 """Damage that once ended in a traceback, a wait without end, or a wrong result without a word: each kind of it."""
 
 import io
+import json
 import os
 import struct
 import tarfile
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save
 
 from exuno.data.classes import read_classes
 from exuno.data.images.cifar import open_cifar
@@ -21,13 +23,16 @@ from exuno.data.named.matlab import read_mat
 from exuno.data.open import open_data
 from exuno.data.video.open import ucf101
 from exuno.engine import checkpoint
+from exuno.engine.digests import seal_tensors
 from exuno.engine.documents import parse_yaml, read_json, read_text
 from exuno.engine.errors import ExunoError
 from exuno.engine.untrusted import Arrays, read_npy
 from exuno.models.card import ModelCard
 from exuno.models.formats.tensorflow import _crc32c, _masked, read_bundle
 from exuno.models.formats.weights import read_weights
+from exuno.poster.algorithms.trajectory_matching import TrajectoryMatching
 from exuno.presets import read
+from exuno.report import figures
 from exuno.report.page import write_report
 
 
@@ -421,3 +426,23 @@ def test_a_flipped_bit_in_the_index_of_a_tensorflow_checkpoint(tmp_path: Path) -
             (tmp_path / "t.index").write_bytes(flipped)
             with pytest.raises(ExunoError, match="no whole index"):
                 read_bundle(tmp_path / "t.index")
+
+
+def test_an_expert_that_is_damaged_is_trained_again(tmp_path: Path) -> None:
+    options = TrajectoryMatching(expert_epochs=2, latest=1, epochs=1)
+    path = tmp_path / "0000.safetensors"
+    assert options.stored(path) is None
+    content = seal_tensors(save({"epochs": torch.zeros(3, 5)}))
+    path.write_bytes(content)
+    assert options.stored(path) is not None
+    others = (save({"x": torch.zeros(3, 5)}), save({"epochs": torch.zeros(2, 5)}), save({"epochs": torch.zeros(3)}))
+    for damaged in (content[:-1] + b"\1", content[:-1], b"", *others):
+        path.write_bytes(damaged)
+        assert options.stored(path) is None
+
+
+@pytest.mark.parametrize("listed", ["3", "null", '{"file": "a.png"}', '["a.png"]', "[[", ""])
+def test_a_list_of_figures_of_another_form_is_begun_anew(listed: str, tmp_path: Path) -> None:
+    (tmp_path / "figures.json").write_text(listed)
+    figures.add(tmp_path, "b.png", "B", "")
+    assert [each["file"] for each in json.loads((tmp_path / "figures.json").read_text())] == ["b.png"]

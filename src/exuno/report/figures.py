@@ -30,7 +30,8 @@ def add(folder: Path, file: str, title: str, caption: str, shows: str = "data", 
         listed = json.loads(read_text(path)) if path.is_file() else []
     except (ValueError, RecursionError, ExunoError):
         listed = []
-    others = [each for each in listed if isinstance(each, dict) and each.get("file") != file]
+    rows = listed if isinstance(listed, list) else []
+    others = [each for each in rows if isinstance(each, dict) and each.get("file") != file]
     write_json(path, [*others, {"file": file, "title": title, "caption": caption, "shows": shows, "least": least}])
 
 

@@ -11,10 +11,12 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from exuno.data import rng
+from exuno.engine.digests import check_tensors, seal_tensors
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
 from exuno.engine.progress import ProgressBar
@@ -67,11 +69,22 @@ class TrajectoryMatching:
         ):
             paths = [folder / f"{number:04}.safetensors" for number in range(self.experts)]
             for number, path in enumerate(paths):
-                if not path.exists():
+                if self.stored(path) is None:
                     with atomic(path) as temporary:
-                        save_file({"epochs": self.expert(context, material, number).cpu()}, temporary)
+                        made = {"epochs": self.expert(context, material, number).cpu()}
+                        temporary.write_bytes(seal_tensors(save(made)))
                 bar.advance(1)
         return Prepared(self, torch.stack([load_file(path)["epochs"] for path in paths]))
+
+    def stored(self, path: Path) -> Tensor | None:
+        """An expert that an earlier session left, whole; else None."""
+        try:
+            check_tensors(path)
+            found = load_file(path).get("epochs")
+        except (ExunoError, SafetensorError, OSError):
+            return None
+        good = found is not None and found.dtype == torch.float32 and found.ndim == 2
+        return found if good and len(found) == self.expert_epochs + 1 else None
 
     def expert(self, context: InnerLoopContext, material: Material, number: int) -> Tensor:
         """The parameters of an expert after each epoch, the start included: float32 [epochs + 1, P]."""
