@@ -7,6 +7,7 @@ learns from the poster for a few steps, and is to arrive where the expert was so
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import torch
