@@ -84,8 +84,9 @@ class TrajectoryMatching:
             found = load_file(path).get("epochs")
         except (ExunoError, SafetensorError, OSError):
             return None
-        good = found is not None and found.dtype == torch.float32 and found.ndim == 2
-        return found if good and len(found) == self.expert_epochs + 1 else None
+        if found is None or found.dtype != torch.float32 or found.ndim != 2 or len(found) != self.expert_epochs + 1:
+            return None
+        return found
 
     def expert(self, context: InnerLoopContext, material: Material, number: int) -> Tensor:
         """The parameters of an expert after each epoch, the start included: float32 [epochs + 1, P]."""
