@@ -17,6 +17,7 @@ from PIL import Image
 from safetensors.torch import save
 
 from exuno.data.classes import read_classes
+from exuno.data.holdout import Holdout, recorded
 from exuno.data.images.cifar import open_cifar
 from exuno.data.named.archives import cub200, flowers102, pets37, places365, stl10, tiny_imagenet
 from exuno.data.named.matlab import read_mat
@@ -446,3 +447,35 @@ def test_a_list_of_figures_of_another_form_is_begun_anew(listed: str, tmp_path: 
     (tmp_path / "figures.json").write_text(listed)
     figures.add(tmp_path, "b.png", "B", "")
     assert [each["file"] for each in json.loads((tmp_path / "figures.json").read_text())] == ["b.png"]
+
+
+def test_a_document_that_is_nested_deeply(tmp_path: Path) -> None:
+    for depth, good in ((90, True), (150, False), (900, False), (100_000, False)):
+        (tmp_path / "r.json").write_text('{"a": ' + "[" * depth + "]" * depth + "}")
+        if good:
+            assert list(read_json(tmp_path / "r.json")) == ["a"]
+            continue
+        with pytest.raises(ExunoError, match="is damaged"):
+            read_json(tmp_path / "r.json")
+    with pytest.raises(ValueError, match="levels deep"):
+        parse_yaml("a: " + "[" * 110 + "]" * 110)
+
+
+@pytest.mark.parametrize("name", ["classes", "dropped", "filled"])
+@pytest.mark.parametrize("value", [[["a"]], [{}], 3, "ab", None])
+def test_a_lineage_whose_names_are_none(name: str, value: Any) -> None:
+    card = ModelCard("exuno:resnet20", 2, 1, (8, 8), (0.5,), (0.5,), lineage={name: ["a"]})
+    assert ModelCard.from_json(card.to_json()).lineage == {name: ["a"]}
+    card.lineage[name] = value
+    with pytest.raises(ExunoError, match="lineage missing or of another kind"):
+        ModelCard.from_json(card.to_json())
+
+
+@pytest.mark.parametrize(
+    ("share", "seed"), [(0.2, [1]), (0.2, "x"), (0.2, True), (1.5, 0), ("0.2", 0), (float("nan"), 0)]
+)
+def test_a_record_of_what_was_held_out_that_is_none(share: Any, seed: Any) -> None:
+    assert recorded({"holdout": 0.2, "holdout_seed": 3}) == Holdout(0.2, 3)
+    assert recorded({}) == recorded({"holdout": None}) == Holdout()
+    with pytest.raises(ExunoError, match="was held out"):
+        recorded({"holdout": share, "holdout_seed": seed})

@@ -86,9 +86,20 @@ def lineage_of(holdout: Holdout) -> dict[str, Any]:
 
 
 def recorded(known: Mapping[str, Any]) -> Holdout:
-    """What was held out, by the record of a run, model or poster: the default where it does not say so."""
-    share, seed = known.get("holdout"), known.get("holdout_seed")
-    return Holdout(float(share), int(seed or 0)) if isinstance(share, float) and 0 < share < 1 else Holdout()
+    """What was held out, by the record of a run, model or poster: the default where it does not say so.
+
+    Raises:
+        ExunoError: it says something that is no share and seed; another part would be taken for the test.
+    """
+    share, seed = known.get("holdout"), known.get("holdout_seed") or 0
+    if share is None:
+        return Holdout()
+    if not isinstance(share, float) or not 0 < share < 1 or type(seed) is not int:
+        raise ExunoError(
+            f"a record says that {str(share)[:20]} with the seed {str(seed)[:20]} was held out",
+            "It is damaged: write it again.",
+        )
+    return Holdout(share, seed)
 
 
 def check_seen(what: str, lineage: Mapping[str, Any], spec: str, root: Path | None, holdout: Holdout) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 from exuno.engine.errors import ExunoError
 from exuno.engine.untrusted import SMALL, UNPACKED, Limit, refuse_stream
 
+DEEPEST = 100
+"""Levels of a document: what goes through one calls itself several times a level, of a thousand times in all."""
 MOST_NODES = 1_000_000
 """Values of a YAML document with its aliases written out."""
 
@@ -76,10 +78,24 @@ def parse_json(text: str | bytes, parse_int: Callable[[str], Any] | None = None)
         parse_int: what whole numbers become; by default int.
 
     Raises:
-        ValueError: it is none, or an object has a name twice, of which Python's reader would keep the last.
-        RecursionError: it is nested too deeply.
+        ValueError: it is none, nested too deeply, or an object has a name twice, of which Python's reader would keep
+            the last.
+        RecursionError: it is nested far too deeply.
     """
-    return json.loads(text, parse_int=parse_int, object_pairs_hook=_object)
+    found = json.loads(text, parse_int=parse_int, object_pairs_hook=_object)
+    _check_depth(found)
+    return found
+
+
+def _check_depth(value: Any) -> None:
+    """Raises ValueError for more levels than ``DEEPEST``."""
+    level = [value]
+    for _ in range(DEEPEST):
+        several = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        if not several:
+            return
+        level = [each for one in several for each in one]
+    raise ValueError(f"it is nested more than {DEEPEST} levels deep")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -117,6 +133,7 @@ def parse_yaml(text: str) -> dict[str, Any]:
     try:
         content = yaml.load(text, Loader)
         _count(content, {})
+        _check_depth(content)
         return mapping(content)
     except (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError, LookupError, OverflowError) as error:
         raise ValueError(_short(error)) from None

@@ -175,6 +175,14 @@ def _hearing(value: Any) -> bool:
     return all(_whole(value.get(key)) and 1 <= value[key] <= MOST_SAMPLES for key in ("rate", "length"))
 
 
+LISTED = ("classes", "dropped", "filled")
+"""Names in a lineage that stand for lists of names."""
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
 NEEDED: dict[str, Callable[[Any], bool]] = {
     "arch": lambda value: isinstance(value, str) and len(value) <= 300 and value.isprintable(),
     "classes": _whole,
@@ -186,9 +194,9 @@ NEEDED: dict[str, Callable[[Any], bool]] = {
 """What a card must have, and of which kind."""
 
 KINDS: dict[str, Callable[[Any], bool]] = {
-    "class_names": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+    "class_names": _texts,
     "options": lambda value: isinstance(value, Mapping) and all(map(_option, value.values())),
-    "lineage": lambda value: isinstance(value, Mapping),
+    "lineage": lambda value: isinstance(value, Mapping) and all(_texts(value.get(key, [])) for key in LISTED),
     "frames": _whole,
     "hearing": _hearing,
 }
