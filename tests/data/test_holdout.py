@@ -146,7 +146,8 @@ def test_splits_whose_files_have_the_same_names_and_sizes_are_two(tmp_path: Path
 def test_a_model_is_measured_on_what_its_run_held_out() -> None:
     lineage = {"data": "folder:x", **lineage_of(Holdout(0.2, 7))}
     assert recorded(lineage) == Holdout(0.2, 7)
-    assert recorded({"holdout": "half"}) == Holdout()
+    with pytest.raises(ExunoError, match="half with the seed 0 was held out"):
+        recorded({"holdout": "half"})
     check_seen("run:a", lineage, "folder:x", None, Holdout(0.2, 7))
     check_seen("run:a", lineage, "folder:y", None, Holdout())
     for other in (Holdout(), Holdout(0.2), Holdout(0.1, 7)):
