@@ -5,6 +5,7 @@ import os
 import stat
 import tarfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -129,8 +130,8 @@ class Arrays:
                 for name in names:  # a name stands in two places: where they differ, an array would seem to be missing
                     archive.open(name).close()
         self.names = tuple(name.removesuffix(".npy") for name in names)
-        if again := sorted({name for name in names if names.count(name) > 1}):
-            raise ExunoError(f"{path} holds two arrays {again[0].removesuffix('.npy')}", REWRITE)
+        if again := [name for name, count in Counter(self.names).items() if count > 1]:
+            raise ExunoError(f"{path} holds two arrays {again[0]}", REWRITE)
 
     def __contains__(self, name: str) -> bool:
         return name in self.names

@@ -124,11 +124,12 @@ def tiny_imagenet(root: Path, split: str) -> Data:
         moved = {Path(file).name for file in files}
         listed = folder / "val_annotations.txt"
         with _belonging(folder):
-            rows = [(row[0], label[row[1]]) for row in _rows(listed) if row[0] not in moved]
-        files += [f"images/{name}" for name, _ in rows]
-        labels += [number for _, number in rows]
+            rows = [(row[0], label[row[1]]) for row in _rows(listed)]
         if bare := sorted({path.name for path in (folder / "images").glob("*.JPEG")} - {name for name, _ in rows}):
             raise ExunoError(f"{listed} has no class for {bare[0]}", UNPACK)
+        rows = [(name, number) for name, number in rows if name not in moved]
+        files += [f"images/{name}" for name, _ in rows]
+        labels += [number for _, number in rows]
     files = [f"{folder.name}/{file}" for file in files]
     if not files:
         raise ExunoError(f"there are no images in {folder}", "Unpack the archive completely.")
