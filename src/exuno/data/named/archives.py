@@ -15,7 +15,6 @@ from exuno.data.classes import read_classes
 from exuno.data.constants import IMAGENET
 from exuno.data.images.folder import FileData
 from exuno.data.labels import count_classes
-from exuno.data.named.matlab import read_mat
 from exuno.data.named.packed import absent, command, folders, inside, still_packed
 from exuno.engine.documents import read_bytes, read_text
 from exuno.engine.errors import ExunoError
@@ -236,8 +235,18 @@ def _pairs(path: Path) -> dict[str, str]:
 
 def _wholes(path: Path, name: str) -> NDArray[np.int64]:
     """An array of whole numbers of a MAT file, in a row."""
-    found = read_mat(_there(path)).get(name)
-    if found is None or not (np.abs(found) < 10**6).all() or (found != np.floor(found)).any():
+    from scipy.io import loadmat
+
+    try:
+        found = loadmat(_there(path), variable_names=[name]).get(name)
+    except Exception as error:  # SciPy knows a dozen kinds of damage
+        raise ExunoError(f"{path} is no whole MAT file: {error}", UNPACK) from error
+    if (
+        found is None
+        or found.dtype.kind not in "iuf"
+        or not (np.abs(found) < 10**6).all()
+        or (found != np.floor(found)).any()
+    ):
         raise ExunoError(f"{path} has no whole numbers called {name}", UNPACK)
     return found.reshape(-1).astype(np.int64)
 
