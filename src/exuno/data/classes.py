@@ -360,6 +360,9 @@ class Relabelled(Data):
         """sha256 of that of the samples and of the new labels."""
         return hashlib.sha256(f"{self.data.fingerprint()} {self.table.tolist()}".encode()).hexdigest()
 
+    def content(self) -> str:
+        return self.data.content()
+
 
 class RelabelledRuns(Relabelled):
     """Likewise, of videos, of which training takes random parts."""

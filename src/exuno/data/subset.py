@@ -79,6 +79,10 @@ class SubsetData(Data):
             digest.update(np.ascontiguousarray(part).tobytes())
         return digest.hexdigest()
 
+    def content(self) -> str:
+        """Those of the parents."""
+        return " ".join(filter(None, (parent.content() for parent in self.parents)))
+
 
 def labels_of(data: Data) -> NDArray[np.int64]:
     """The labels of all images, int64 [N].

@@ -70,6 +70,10 @@ class Patches:
         """A hexadecimal digest of the photographs or recordings and of all that shapes the patches."""
         return hashlib.sha256(f"{self.origin} {len(self)} {self.channels}".encode()).hexdigest()
 
+    def content(self) -> str:
+        """Of photographs and recordings the fingerprint knows all."""
+        return ""
+
 
 class FreshPatches(Patches):
     """An endless set: every epoch gets patches of its own."""
@@ -104,13 +108,22 @@ def open_source(config: DistillConfig, test: Data, size: tuple[int, int], channe
         ExunoError: photographs mixed with other sources, or a source that does not fit ``test``.
     """
     check_source(config, test)
-    specs, kind = config.source, modality(test)
+    specs = config.source
     if is_single(specs[0]):
         stream, options = stream_of(config, test, size, frames)
         origin = f"{asdict(options)} {config.run.seed} {' '.join(digests(specs).values())}"
         patches = (FreshPatches if config.fresh else Patches)(stream, channels, origin)
         return patches if config.fresh or config.select else in_memory(patches)
-    [spec] = specs
+    return open_set(config, test)
+
+
+def open_set(config: DistillConfig, test: Data) -> Data:
+    """The data set that is the source, to learn what ``test`` is.
+
+    Raises:
+        ExunoError: it has samples of another kind, or cannot be opened.
+    """
+    [spec], kind = config.source, modality(test)
     folder, run = split_bits(spec)[0], config.augment.frames
     path = fetched(folder)
     named = spec_of(path, kind, run) + spec.removeprefix(folder) if path.is_dir() else spec

@@ -15,6 +15,7 @@ from torch import Tensor
 from exuno.data.base import Data, Positions
 from exuno.data.classes import in_order, label_folders, plain
 from exuno.data.constants import IMAGENET, PICTURES, Stats
+from exuno.data.content import looked_at, some_of
 from exuno.data.images.deep import split_bits, tell_depth
 from exuno.data.images.picture import ORIENTATION, decode
 from exuno.data.labels import count_classes
@@ -122,6 +123,10 @@ class FileData(Data):
         for file, label in zip(self.files, self.labels.tolist(), strict=True):
             digest.update(f"{file}\0{(self.root / file).stat().st_size}\0{label}\n".encode())
         return digest.hexdigest()
+
+    def content(self) -> str:
+        """See :mod:`exuno.data.content`."""
+        return looked_at(len(self), lambda position: some_of(self.root / self.files[position]))
 
 
 NOTES = (".txt", ".md", ".csv", ".json", ".yaml", ".yml", ".xml", ".html", ".tar", "without a suffix")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from exuno.data.base import Data, Positions
 from exuno.data.constants import IMAGENET
+from exuno.data.content import looked_at
 from exuno.data.images.folder import size_among
 from exuno.data.images.picture import decode
 from exuno.data.labels import count_classes, names_in, numbered, plain, tell_unused
@@ -99,6 +100,10 @@ class HubData(Data):
             sizes = pc.fill_null(pc.binary_length(chunk.field("bytes")), -1)  # pyright: ignore[reportAttributeAccessIssue]
             digest.update(f"{sizes.to_pylist()} {chunk.field('path').to_pylist()}".encode())
         return digest.hexdigest()
+
+    def content(self) -> str:
+        """See :mod:`exuno.data.content`."""
+        return looked_at(len(self), self.read)
 
 
 def _labels(values: Sequence[Any], what: str) -> NDArray[Any]:
