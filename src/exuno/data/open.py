@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exuno.data.base import ArrayData, Data
+from exuno.data.base import ArrayData, Data, channel_stats
+from exuno.data.constants import Stats
 from exuno.data.images.folder import FileData
 from exuno.data.images.shards import ShardData
 from exuno.data.names import HOLD_OUT, formats, forms, no_data, unknown_prefix
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import ExunoError, tell
 from exuno.engine.remote import fetched, is_remote
 from exuno.registry import is_own
 
@@ -50,6 +51,8 @@ def open_own(spec: str, split: str) -> Data:
     of torch: a length, and pairs (image, label) by number. Images are pictures of Pillow, arrays or tensors of one
     size, in any of the forms that ``npz:`` takes; ``classes``, if there, are their names.
 
+    Mean and std are those of the training split, which is made for that where it was not before.
+
     Raises:
         ExunoError: it gives something else.
     """
@@ -81,7 +84,25 @@ def open_own(spec: str, split: str) -> Data:
         ) from error
     names = tuple(map(str, getattr(found, "classes", ()))) or None
     numbers = numbered(plain(np.asarray(labels), what), names, what)
-    return ArrayData(spec, as_images(pixels, what)[0], numbers, names, count_classes(numbers, names, what))
+    images, classes = as_images(pixels, what)[0], count_classes(numbers, names, what)
+    return ArrayData(spec, images, numbers, names, classes, _stats_of(spec, make, split, images))
+
+
+_known: dict[Any, Stats] = {}
+"""Mean and std of the training split of what made it, as it was when it was last opened."""
+
+
+def _stats_of(spec: str, make: Any, split: str, images: NDArray[np.uint8]) -> Stats:
+    if split == "train":
+        _known[make] = channel_stats(images)
+    elif make not in _known:
+        try:
+            training = open_own(spec, "train")
+        except ExunoError as error:
+            tell(f"mean and std of {spec} are those of its split '{split}', since {error.what}")
+            return channel_stats(images)
+        return training.mean, training.std
+    return _known[make]
 
 
 GRAY = ("1", "L", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")

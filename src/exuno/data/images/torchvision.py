@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from exuno.data.base import ArrayData, Data, Positions
+from exuno.data.base import ArrayData, Data, Positions, channel_stats
 from exuno.data.constants import IMAGENET
 from exuno.data.images.folder import PHOTO_RESIZE, PHOTO_SIZE
 from exuno.data.images.picture import from_pillow
 from exuno.data.labels import count_classes, numbered, plain
 from exuno.data.names import formats
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import ExunoError, tell
 
 
 def open_torchvision(name: str, split: str, root: Path | None) -> Data:
@@ -62,7 +62,16 @@ def open_torchvision(name: str, split: str, root: Path | None) -> Data:
         ) from error
     except ValueError as error:
         raise ExunoError(f"torchvision:{name} has no split '{split}': {error}", "Give one of its splits.") from error
-    return _array(name, split, found) or _Decoded(f"torchvision:{name}/{split}", found)
+    data = _array(name, split, found)
+    if data is None:
+        return _Decoded(f"torchvision:{name}/{split}", found)
+    training = {"train": True} if "train" in parameters else {"split": "train"}
+    if chosen != training:
+        try:
+            data.mean, data.std = channel_stats(_pixels(kind(root, **training)))
+        except (RuntimeError, OSError, ValueError):
+            tell(f"torchvision:{name} has no training images there: mean and std are those of its split '{split}'")
+    return data
 
 
 def _names(found: Any) -> tuple[str, ...] | None:
@@ -86,14 +95,17 @@ def _array(name: str, split: str, found: Any) -> ArrayData | None:
     data, labels = getattr(found, "data", None), _labels(f"torchvision:{name}/{split}", found)
     if data is None or labels is None:
         return None
-    images = np.asarray(data)
-    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+    if np.asarray(data).dtype != np.uint8 or data.ndim not in (3, 4):
         return None
+    return ArrayData(f"torchvision:{name}/{split}", _pixels(found), labels, _names(found))
+
+
+def _pixels(found: Any) -> NDArray[np.uint8]:
+    """The images that torchvision holds as one array, [N, C, H, W]."""
+    images = np.asarray(found.data)
     if images.ndim == 3:
-        images = images[:, None]
-    elif images.shape[3] in (1, 3):
-        images = images.transpose(0, 3, 1, 2)
-    return ArrayData(f"torchvision:{name}/{split}", images, labels, _names(found))
+        return images[:, None]
+    return images.transpose(0, 3, 1, 2) if images.shape[3] in (1, 3) else images
 
 
 class _Decoded(Data):

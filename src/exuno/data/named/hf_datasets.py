@@ -51,8 +51,12 @@ class HubData(Data):
         self.name = name
         kinds: Mapping[str, Any] = rows.features
         pictures = [column for column, kind in kinds.items() if isinstance(kind, datasets.Image)]
+        pictures = pictures or [column for column in kinds if len(rows) and _is_picture(rows[0][column])]
         if not pictures:
-            raise ExunoError(f"{name} has no column of images (it has {', '.join(kinds)})", "Choose another data set.")
+            raise ExunoError(
+                f"{name} has no column of images (it has {', '.join(kinds)})",
+                "If one holds paths of images, make it one: rows.cast_column(COLUMN, datasets.Image()).save_to_disk(PATH).",
+            )
         self.column = pictures[0]
         # The bytes as they are: exuno decodes every picture alike.
         self.rows = rows.select_columns([self.column]).cast_column(self.column, datasets.Image(decode=False))
@@ -104,6 +108,20 @@ class HubData(Data):
     def content(self) -> str:
         """See :mod:`exuno.data.content`."""
         return looked_at(len(self), self.read)
+
+
+def _is_picture(cell: Any) -> bool:
+    """Whether a cell of no declared kind holds the bytes of a picture: as they are, or as pandas writes them."""
+    content = cell.get("bytes") if isinstance(cell, Mapping) else cell
+    if not isinstance(content, bytes):
+        return False
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content)):
+            return True
+    except Exception:  # of any of Pillow's readers
+        return False
 
 
 def _labels(values: Sequence[Any], what: str) -> NDArray[Any]:
