@@ -198,3 +198,23 @@ def test_pictures_of_the_same_size_in_bytes_are_others(tmp_path: Path) -> None:
         found.append(open_data(f"hf-datasets:{tmp_path / str(value)}"))
     assert found[0].fingerprint() == found[1].fingerprint()
     assert found[0].content() != found[1].content()
+
+
+def test_of_several_columns_of_images_the_one_that_is_called_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = ([Image.fromarray(each) for each in PIXELS[first : first + 4]] for first in (0, 4))
+    kinds = {"mask": datasets.Image(), "image": datasets.Image(), "label": datasets.Value("int64")}
+    table = {"mask": one, "image": other, "label": [0, 1, 0, 1]}
+    datasets.Dataset.from_dict(table, datasets.Features(kinds)).save_to_disk(tmp_path / "made")
+    data = open_data(f"hf-datasets:{tmp_path / 'made'}")
+    assert np.array_equal(data.fetch(np.array([1]))[0][0].permute(1, 2, 0), PIXELS[5])
+    assert "has several columns of images: image is read, not mask" in capsys.readouterr().err
+
+
+def test_columns_that_may_be_labels_and_are_not_read_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows(0, 8, species=datasets.Value("int64")).save_to_disk(tmp_path / "made")
+    assert open_data(f"hf-datasets:{tmp_path / 'made'}").num_classes == 0
+    assert "read without labels: of its columns id, species none is the label" in capsys.readouterr().err

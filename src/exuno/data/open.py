@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from exuno.data.base import ArrayData, Data, channel_stats
 from exuno.data.constants import Stats
+from exuno.data.duplicates import sentence
 from exuno.data.images.folder import FileData
 from exuno.data.images.shards import ShardData
 from exuno.data.names import HOLD_OUT, formats, forms, no_data, unknown_prefix
@@ -105,27 +106,30 @@ def _stats_of(spec: str, make: Any, split: str, images: NDArray[np.uint8]) -> St
     return _known[make]
 
 
-GRAY = ("1", "L", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-"""Pillow's modes of one channel without a palette."""
+GRAY, DEEP = ("1", "L"), ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+"""Pillow's modes of one channel without a palette, of 8 bits or fewer and of more."""
 
 
 def _pixels(image: Any, what: str) -> NDArray[Any]:
     """A picture as an array: Pillow's as a file of it would be read, its palette or transparency being no channels;
     gray ones stay gray."""
-    if hasattr(image, "getexif") and image.mode not in GRAY:  # PIL's, which is not imported for that
+    if hasattr(image, "getexif") and image.mode not in DEEP:  # PIL's, which is not imported for that
         from exuno.data.images.picture import from_pillow
 
-        return from_pillow(image, f"a picture of {what}")
+        pixels = from_pillow(image, f"a picture of {what}")
+        return pixels[..., 0] if image.mode in GRAY else pixels
     return np.asarray(image)
 
 
 def check_apart(spec: str, train: Data, test: Data) -> None:
-    """Raises ExunoError if both splits of a data set are the same images."""
+    """Raises ExunoError if both splits of a data set are the same images; that some are is told."""
     if same_samples(train, test):
         raise ExunoError(
             f"{spec} has no test images of its own: its train and test splits are the same",
             f"Give it both, for a folder as PATH/train/CLASS/ and PATH/test/CLASS/.{HOLD_OUT}",
         )
+    if said := sentence(train, test):
+        tell(said)
 
 
 def same_samples(one: Data, other: Data) -> bool:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from exuno.data import duplicates
 from exuno.data.audio.recording import is_recording, load_recording, recording_sha256
 from exuno.data.base import Data, Modality, modality, pictures
 from exuno.data.batches import Maker, in_memory
@@ -137,6 +138,7 @@ def open_set(config: DistillConfig, test: Data) -> Data:
 
 def overlap(config: DistillConfig, source: Any, test: Data) -> str:
     """A sentence, where test images are among what the student sees; else ''."""
+    count = len(test)
     if is_single(config.source[0]):
         if not isinstance(test, FileData):
             return ""
@@ -145,9 +147,12 @@ def overlap(config: DistillConfig, source: Any, test: Data) -> str:
         shared = sum(root / file in seen for file in test.files) if seen else 0
     else:
         shared = num_shared(source, test)
+        if not shared:  # the same files; there may be copies
+            shared, count = duplicates.count(source, test)
     if not shared:
         return ""
-    samples = f"{shared:,} of the {len(test):,} test {modality(test)}s of {config.data}"
+    few = "the " if count == len(test) else ""
+    samples = f"{shared:,} of {few}{count:,} test {modality(test)}s of {config.data}"
     return (
         f"{samples} are in --source {' '.join(config.source)}: how well the student does on new ones, they cannot tell"
     )

@@ -20,8 +20,10 @@ from exuno.data.images.picture import decode
 from exuno.data.labels import count_classes, names_in, numbered, plain, tell_unused
 from exuno.data.names import STANDS_IN, formats, split_word
 from exuno.engine.documents import read_bytes
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import ExunoError, tell
 
+IMAGES = ("image", "img", "picture", "photo", "pixel_values")
+"""Columns that hold the images where several could, the first of them that is there; else the first column."""
 LABELS = ("label", "labels", "fine_label", "class", "target", "cls")
 """Columns that hold the label, the first of them that is there; else the only column of class labels."""
 
@@ -55,14 +57,23 @@ class HubData(Data):
         if not pictures:
             raise ExunoError(
                 f"{name} has no column of images (it has {', '.join(kinds)})",
-                "If one holds paths of images, make it one: rows.cast_column(COLUMN, datasets.Image()).save_to_disk(PATH).",
+                "If one holds paths, make it one: rows.cast_column(COLUMN, datasets.Image()).save_to_disk(PATH).",
             )
-        self.column = pictures[0]
+        self.column = next((column for column in IMAGES if column in pictures), pictures[0])
+        if len(pictures) > 1:
+            left = ", ".join(each for each in pictures if each != self.column)
+            tell(f"{name} has several columns of images: {self.column} is read, not {left}", name.rpartition("/")[0])
         # The bytes as they are: exuno decodes every picture alike.
         self.rows = rows.select_columns([self.column]).cast_column(self.column, datasets.Image(decode=False))
         named = [column for column, kind in kinds.items() if isinstance(kind, datasets.ClassLabel)]
         column = next((each for each in LABELS if each in kinds), named[0] if len(named) == 1 else None)
         labels, self.classes, self.num_classes = np.full(len(rows), -1, np.int64), None, 0
+        if column is None and (others := [each for each in kinds if each not in pictures]):
+            tell(
+                f"{name} is read without labels: of its columns {', '.join(others)} none is the label, or several may "
+                f"be; rename_column(COLUMN, 'label') and save_to_disk(PATH) say which",
+                f"{name.rpartition('/')[0]} labels",
+            )
         if column is not None:
             what = f"the column {column} of {name}"
             own, others = _labels(rows[column], what), _labels_beside(column, kinds[column], beside, what)

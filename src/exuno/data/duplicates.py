@@ -1,0 +1,72 @@
+"""Test images that training sees, too: the same bytes under another name."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from exuno.data.base import ArrayData, Data
+from exuno.data.content import FILES, some_of
+from exuno.data.images.folder import FileData
+from exuno.data.images.shards import ShardData
+
+MOST = 1 << 14
+"""Training images of the sizes of those looked at beyond which no more are read."""
+
+
+@dataclass(frozen=True)
+class _Items:
+    """The images of a data set: what is known of each without reading it, and a digest."""
+
+    sizes: Sequence[int]
+    digest: Callable[[int], bytes]
+
+
+def count(train: Data, test: Data) -> tuple[int, int]:
+    """How many of how many test images are in the training set; of files some are looked at, spread over the test set,
+    and compared by size and by some of their bytes. (0, 0) for data of other kinds."""
+    if isinstance(train, ArrayData) and isinstance(test, ArrayData):
+        if train.images.shape[1:] != test.images.shape[1:]:
+            return 0, len(test)
+        known = set(_rows(train))
+        return sum(row in known for row in _rows(test)), len(test)
+    mine, theirs = _items(train), _items(test)
+    if mine is None or theirs is None or not len(test):
+        return 0, 0
+    looked = [number * len(test) // min(len(test), FILES) for number in range(min(len(test), FILES))]
+    wanted = {theirs.sizes[position] for position in looked}
+    found: dict[int, set[bytes]] = defaultdict(set)
+    alike = [position for position, size in enumerate(mine.sizes) if size in wanted]
+    for position in alike[:: max(1, -(-len(alike) // MOST))]:
+        found[mine.sizes[position]].add(mine.digest(position))
+    shared = [each for each in looked if theirs.sizes[each] in found]
+    return sum(theirs.digest(each) in found[theirs.sizes[each]] for each in shared), len(looked)
+
+
+def sentence(train: Data, test: Data) -> str:
+    """What to say of them; empty where there are none."""
+    shared, looked = count(train, test)
+    if not shared:
+        return ""
+    few = "" if looked == len(test) else " looked at"
+    return f"{shared:,} of {looked:,} test images{few} of {test.name} are in its training set, too"
+
+
+def _rows(data: ArrayData) -> list[bytes]:
+    return [hashlib.blake2b(row, digest_size=16).digest() for row in np.ascontiguousarray(data.images.numpy())]
+
+
+def _items(data: Data) -> _Items | None:
+    if isinstance(data, FileData):
+        paths = [data.root / file for file in data.files]
+        return _Items([path.stat().st_size for path in paths], lambda position: _short(some_of(paths[position])))
+    if isinstance(data, ShardData):
+        members = data.members
+        return _Items([member.size for member in members], lambda position: _short(data.shards.some(members[position])))
+    return None
+
+
+def _short(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
