@@ -22,7 +22,7 @@ class Own:
     def __len__(self):
         return 4
     def __getitem__(self, number):
-        return np.full((8, 8, 3), self.value + number, np.uint8), number % 2
+        return np.full((8, 8, 3), self.value + number, np.uint8), number % 2 + FIRST
 """
 
 
@@ -35,7 +35,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_mean_and_std_are_those_of_the_training_images(module: str, tmp_path: Path) -> None:
-    (tmp_path / f"{module}.py").write_text(f"LACKS = False{SOURCE}")
+    (tmp_path / f"{module}.py").write_text(f"LACKS, FIRST = False, 0{SOURCE}")
     test = open_data(f"{module}:Own", "test")
     assert test.mean == pytest.approx((41.5 / 255,) * 3, abs=1e-6)
     train = open_data(f"{module}:Own", "train")
@@ -46,7 +46,13 @@ def test_mean_and_std_are_those_of_the_training_images(module: str, tmp_path: Pa
 
 
 def test_without_training_images_it_is_told(module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / f"{module}.py").write_text(f"LACKS = True{SOURCE}")
+    (tmp_path / f"{module}.py").write_text(f"LACKS, FIRST = True, 0{SOURCE}")
     test = open_data(f"{module}:Own", "test")
     assert test.mean == pytest.approx((201.5 / 255,) * 3, abs=1e-6)
     assert f"mean and std of {module}:Own are those of its split 'test'" in capsys.readouterr().err
+
+
+def test_labels_that_count_from_one_are_told(module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / f"{module}.py").write_text(f"LACKS, FIRST = False, 1{SOURCE}")
+    assert open_data(f"{module}:Own").num_classes == 3
+    assert "1 of 3 classes has no image (0); if they count from 1, subtract 1" in capsys.readouterr().err

@@ -69,7 +69,7 @@ def open_own(spec: str, split: str) -> Data:
     if isinstance(found, Data):
         return found
     from exuno.data.images.npz import as_images
-    from exuno.data.labels import count_classes, numbered, plain
+    from exuno.data.labels import count_classes, numbered, plain, tell_unused
 
     what = f"{spec}, split {split}"
     try:
@@ -86,6 +86,8 @@ def open_own(spec: str, split: str) -> Data:
     names = tuple(map(str, getattr(found, "classes", ()))) or None
     numbers = numbered(plain(np.asarray(labels), what), names, what)
     images, classes = as_images(pixels, what)[0], count_classes(numbers, names, what)
+    if split == "train":
+        tell_unused(numbers, classes, names, f"the labels of {what}")
     return ArrayData(spec, images, numbers, names, classes, _stats_of(spec, make, split, images))
 
 
