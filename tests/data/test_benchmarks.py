@@ -383,3 +383,6 @@ def test_torchvision(tmp_path: Path) -> None:
     pets = open_data("torchvision:OxfordIIITPet", "trainval", root=tmp_path)
     images, labels = pets.fetch(np.array([0]))
     assert (labels.tolist(), images[0].shape) == ([0], (3, 20, 20))
+    before = pets.content()
+    picture(tmp_path / "oxford-iiit-pet/images/Abyssinian_1.jpg")
+    assert pets.content() != before

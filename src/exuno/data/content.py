@@ -27,13 +27,19 @@ def digests_of(name: str, data: Fingerprinted) -> dict[str, str]:
     return {name: data.fingerprint()} | ({f"{name} (content)": looked} if looked else {})
 
 
-def looked_at(count: int, read: Callable[[int], bytes]) -> str:
-    """sha256 of some bytes of some of ``count`` files, which ``read`` gives by their positions: :data:`FILES` of them,
-    and of each what :func:`some` takes."""
+def looked_at(count: int, read: Callable[[int], bytes], most: int = FILES) -> str:
+    """sha256 of some bytes of some of ``count`` files, which ``read`` gives by their positions: ``most`` of them, and
+    of each what :func:`some` takes."""
     digest = hashlib.sha256()
-    for number in range(min(count, FILES)):
-        digest.update(hashlib.sha256(some(read(number * count // min(count, FILES)))).digest())
+    for position in spread(count, most):
+        digest.update(hashlib.sha256(some(read(position))).digest())
     return digest.hexdigest()
+
+
+def spread(count: int, most: int = FILES) -> list[int]:
+    """Positions of ``most`` of ``count`` items, evenly spread; of fewer, all."""
+    few = min(count, most)
+    return [number * count // few for number in range(few)]
 
 
 def some(content: bytes) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from exuno.data.base import ArrayData, Data
-from exuno.data.content import FILES, some_of
+from exuno.data.content import some_of, spread
 from exuno.data.images.folder import FileData
 from exuno.data.images.shards import ShardData
 
@@ -35,7 +35,7 @@ def count(train: Data, test: Data) -> tuple[int, int]:
     mine, theirs = _items(train), _items(test)
     if mine is None or theirs is None or not len(test):
         return 0, 0
-    looked = [number * len(test) // min(len(test), FILES) for number in range(min(len(test), FILES))]
+    looked = spread(len(test))
     wanted = {theirs.sizes[position] for position in looked}
     found: dict[int, set[bytes]] = defaultdict(set)
     alike = [position for position, size in enumerate(mine.sizes) if size in wanted]

@@ -13,11 +13,15 @@ from torch import Tensor
 
 from exuno.data.base import ArrayData, Data, Positions, channel_stats
 from exuno.data.constants import IMAGENET
+from exuno.data.content import looked_at
 from exuno.data.images.folder import PHOTO_RESIZE, PHOTO_SIZE
 from exuno.data.images.picture import from_pillow
 from exuno.data.labels import count_classes, numbered, plain
 from exuno.data.names import formats
 from exuno.engine.errors import ExunoError, tell
+
+DECODED = 64
+"""Images that are decoded to notice others of the same names."""
 
 
 def open_torchvision(name: str, split: str, root: Path | None) -> Data:
@@ -136,6 +140,10 @@ class _Decoded(Data):
         digest = hashlib.sha256(f"{self.name}\0{len(self)}".encode())
         digest.update(self.labels.numpy().tobytes())
         return digest.hexdigest()
+
+    def content(self) -> str:
+        """See :mod:`exuno.data.content`; images have to be decoded for it, so it is of fewer."""
+        return looked_at(len(self), lambda position: np.asarray(self.found[position][0]).tobytes(), DECODED)
 
 
 @formats.register("torchvision", form="torchvision:NAME (with --data-root)", files=False)
