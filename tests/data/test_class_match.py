@@ -122,7 +122,8 @@ def test_the_refusal_names_the_flag_where_it_helps() -> None:
 @pytest.mark.parametrize(
     ("known", "names"),
     [
-        (["0", "1", "2"], ["Acht", "drei", "null"]),
+        (["0", "1", "2"], ["acht", "Drei", "null"]),
+        (["0", "1", "2"], ["Null", "acht", "drei"]),
         (["n01440764", "n01443537"], ["goldfish", "tench"]),
         (["goldfish", "tench"], ["n01440764", "n01443537"]),
     ],

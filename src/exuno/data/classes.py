@@ -246,8 +246,8 @@ def _check_ordered(named: Side, counted: Side, by: str) -> None:
     numbers or wnids of the other."""
     assert named.names is not None
     assert counted.names is not None
-    plainly = [plain(name) for name in named.names]
-    if plainly == sorted(plainly):
+    names = [*named.names]
+    if any(forms == sorted(forms) for forms in (names, [plain(name) for name in names])):
         raise ExunoError(
             f"the classes of {named.what} are {abbreviated(named.names)}, in the order of the alphabet, and those of "
             f"{counted.what} are {by} ({abbreviated(counted.names, 3)}): which is which is not known",

@@ -91,21 +91,22 @@ def open_own(spec: str, split: str) -> Data:
     return ArrayData(spec, images, numbers, names, classes, _stats_of(spec, make, split, images))
 
 
-_known: dict[Any, Stats] = {}
-"""Mean and std of the training split of what made it, as it was when it was last opened."""
+_known: dict[tuple[str, int], Stats] = {}
+"""Mean and std of the training split, as it was when it was last opened, of a spec and what made it."""
 
 
 def _stats_of(spec: str, make: Any, split: str, images: NDArray[np.uint8]) -> Stats:
+    key = spec, id(make)
     if split == "train":
-        _known[make] = channel_stats(images)
-    elif make not in _known:
+        _known[key] = channel_stats(images)
+    elif key not in _known:
         try:
             training = open_own(spec, "train")
         except ExunoError as error:
             tell(f"mean and std of {spec} are those of its split '{split}', since {error.what}")
             return channel_stats(images)
         return training.mean, training.std
-    return _known[make]
+    return _known[key]
 
 
 GRAY, DEEP = ("1", "L"), ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")

@@ -53,7 +53,7 @@ def as_images(found: NDArray[Any], what: str, scale: float | None = None) -> tup
         raise ExunoError(f"{what} is {found.dtype} {shape}", FORMS)
     images = found[:, None] if found.ndim == 3 else found if first else found.transpose(0, 3, 1, 2)
     pixels, scale, words = _eight_bits(images, what, scale)
-    if pixels.size and (high := int(pixels.max())) < DARK:
+    if 0 < (high := int(pixels.max(initial=0))) < DARK:
         words.append(f"values up to {high}, nearly black: if {high} is white, scale them to 0 to 255")
     if first:
         words = [f"{shape} as [N, channels, height, width]", *words]

@@ -72,7 +72,7 @@ def open_torchvision(name: str, split: str, root: Path | None) -> Data:
     training = {"train": True} if "train" in parameters else {"split": "train"}
     if chosen != training:
         try:
-            data.mean, data.std = channel_stats(_pixels(kind(root, **training)))
+            data.mean, data.std = channel_stats(_pixels(np.asarray(kind(root, **training).data)))
         except (RuntimeError, OSError, ValueError):
             tell(f"torchvision:{name} has no training images there: mean and std are those of its split '{split}'")
     return data
@@ -99,14 +99,14 @@ def _array(name: str, split: str, found: Any) -> ArrayData | None:
     data, labels = getattr(found, "data", None), _labels(f"torchvision:{name}/{split}", found)
     if data is None or labels is None:
         return None
-    if np.asarray(data).dtype != np.uint8 or data.ndim not in (3, 4):
+    images = np.asarray(data)
+    if images.dtype != np.uint8 or images.ndim not in (3, 4):
         return None
-    return ArrayData(f"torchvision:{name}/{split}", _pixels(found), labels, _names(found))
+    return ArrayData(f"torchvision:{name}/{split}", _pixels(images), labels, _names(found))
 
 
-def _pixels(found: Any) -> NDArray[np.uint8]:
-    """The images that torchvision holds as one array, [N, C, H, W]."""
-    images = np.asarray(found.data)
+def _pixels(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Images that torchvision holds as one array, as [N, C, H, W]."""
     if images.ndim == 3:
         return images[:, None]
     return images.transpose(0, 3, 1, 2) if images.shape[3] in (1, 3) else images
