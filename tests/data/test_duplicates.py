@@ -11,6 +11,7 @@ from PIL import Image
 from exuno.cli import main
 from exuno.data.content import FILES
 from exuno.data.duplicates import count, sentence
+from exuno.data.holdout import part as part_of
 from exuno.data.open import check_apart, open_data
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8)
@@ -50,6 +51,13 @@ def test_copies_are_counted_and_told(spec: str, capsys: pytest.CaptureFixture[st
     assert count(train, test) == (2, 6)
     check_apart(spec, train, test)
     assert f"2 of 6 test images of {test.name} are in its training set, too" in capsys.readouterr().err
+
+
+def test_copies_on_both_sides_of_what_is_held_out(spec: str) -> None:
+    twice = part_of(open_data(spec), np.arange(16) % 8, "twice")
+    kept, held = part_of(twice, np.arange(10), "kept"), part_of(twice, np.arange(10, 16), "held")
+    assert count(kept, held) == (6, 6)
+    assert count(part_of(twice, np.arange(4), "kept"), part_of(twice, np.arange(4, 8), "held")) == (0, 4)
 
 
 def test_the_digits_have_none() -> None:
