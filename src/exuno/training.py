@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from typing import Protocol, TypeVar
 
 from accelerate import Accelerator
@@ -21,7 +22,7 @@ from exuno.engine.method import Method
 from exuno.engine.options import Augment, ClassOrder, MelSpec, Optim, RunOptions
 from exuno.engine.probe import Loads, tell_rate
 from exuno.engine.ranges import check_fields, require
-from exuno.engine.run import Run, check_folder, default_folder, open_run
+from exuno.engine.run import Run, check_folder, default_folder, open_run, rank
 from exuno.engine.stop import listening
 from exuno.models.classifier import Classifier, hearing_of
 from exuno.models.head import for_classes
@@ -77,6 +78,7 @@ def run_training(
     train: Callable[[Config, Run], None],
     inputs: Mapping[str, str] | None = None,
     smoke: Callable[[Config], Config] = session.smoke,
+    again: Callable[[Config, Run], Mapping[str, str]] | None = None,
 ) -> Run:
     """Calls ``train(config, run)`` in the run directory of a configuration, unless that run is done.
 
@@ -87,6 +89,10 @@ def run_training(
         train: trains, measures, exports and reports.
         inputs: sha256 of the files that the configuration names.
         smoke: the same configuration on a sliver of work.
+        again: opens what the run learned from, where it is done: name -> digest, as ``Run.pin`` recorded them.
+
+    Raises:
+        ExunoError: what it learned from is another by now, or what ``train`` raises.
     """
     values = to_dict(config)
     about = session.about_of(preset, values, to_dict(resolve(type(config), preset)) if preset else {})
@@ -101,13 +107,26 @@ def run_training(
                 train(replace(config, run=run.options), run)  # pyright: ignore[reportArgumentType]
         else:
             run.verify()
-            tell(f"{run.dir} was finished before; nothing is trained again.")
+            lost = compare(run, partial(again, config, run)) if again and rank() == 0 else ""
+            tell(f"{run.dir} was finished before; nothing is trained again{lost}.")
     except ExunoError:
         run.forget()
         raise
     finally:
         run.close()
     return run
+
+
+def compare(run: Run, again: Callable[[], Mapping[str, str]]) -> str:
+    """Raises ExunoError if what a finished run learned from has changed; the end of a sentence where it cannot be
+    opened any more."""
+    try:
+        found = again()
+    except (ExunoError, OSError) as error:
+        what = error.what if isinstance(error, ExunoError) else str(error)
+        return f", and whether its data are still the same is not known: {what}"
+    run.compare(found)
+    return ""
 
 
 def rehearse(

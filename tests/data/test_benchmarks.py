@@ -374,6 +374,8 @@ def test_torchvision(tmp_path: Path) -> None:
     data = open_data("torchvision:MNIST", "train", root=tmp_path)
     assert (len(data), data.num_classes, data.channels) == (3, 10, 1)
     assert np.array_equal(np.asarray(data.fetch(np.arange(3))[0])[:, 0], images)
+    test = open_data("torchvision:MNIST", "test", root=tmp_path)
+    assert (test.mean, test.std) == (data.mean, data.std)
     for split in ("trainval", "test"):
         (tmp_path / "oxford-iiit-pet/annotations").mkdir(parents=True, exist_ok=True)
         (tmp_path / f"oxford-iiit-pet/annotations/{split}.txt").write_text("Abyssinian_1 1 1 1\n")
@@ -381,3 +383,6 @@ def test_torchvision(tmp_path: Path) -> None:
     pets = open_data("torchvision:OxfordIIITPet", "trainval", root=tmp_path)
     images, labels = pets.fetch(np.array([0]))
     assert (labels.tolist(), images[0].shape) == ([0], (3, 20, 20))
+    before = pets.content()
+    picture(tmp_path / "oxford-iiit-pet/images/Abyssinian_1.jpg")
+    assert pets.content() != before

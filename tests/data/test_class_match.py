@@ -41,7 +41,9 @@ def test_equal_names_in_any_order_mean_the_same_classes(names: list[str], chance
         (["class_10", "class_2"], ["class_2", "class_10"], (1, 0)),
         (["crane", "boat", "crane"], ["crane", "boat", "crane"], (0, 1, 2)),
         (list("abcdefghijkl"), sorted(TWELVE), tuple(map(int, sorted(TWELVE)))),
-        (sorted(TWELVE), list("abcdefghijkl"), tuple(sorted(TWELVE).index(name) for name in TWELVE)),
+        (sorted(TWELVE), list("bacdefghijkl"), tuple(sorted(TWELVE).index(name) for name in TWELVE)),
+        (["0", "1", "2"], ["one", "two", "zero"], (1, 2, 0)),
+        (["one", "two", "zero"], ["0", "1", "2"], (2, 0, 1)),
         (["tench", "goldfish"], ["n01440764", "n01443537"], (0, 1)),
     ],
 )
@@ -115,6 +117,23 @@ def test_the_refusal_names_the_flag_where_it_helps() -> None:
     with pytest.raises(ExunoError) as error:
         table(["cat", "dog", "ship"], ["kitty", "puppy"])
     assert "--classes" not in error.value.todo
+
+
+@pytest.mark.parametrize(
+    ("known", "names"),
+    [
+        (["0", "1", "2"], ["acht", "Drei", "null"]),
+        (["0", "1", "2"], ["Null", "acht", "drei"]),
+        (["n01440764", "n01443537"], ["goldfish", "tench"]),
+        (["goldfish", "tench"], ["n01440764", "n01443537"]),
+    ],
+)
+def test_the_order_of_the_alphabet_is_not_that_of_numbers_or_wnids(known: list[str], names: list[str]) -> None:
+    with pytest.raises(ExunoError, match="which is which is not known") as error:
+        table(known, names)
+    assert "--classes by-number" in error.value.todo
+    assert "classes.txt" in error.value.todo
+    assert table(known, names, "by-number") == Match(tuple(range(len(known))))
 
 
 def test_by_number_compares_no_names() -> None:

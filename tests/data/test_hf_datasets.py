@@ -162,3 +162,59 @@ def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(ExunoError, match=r"needs the package datasets. pip install 'exuno\[hf\]'"):
         open_hub("cifar10", "train")
+
+
+@pytest.mark.parametrize("struct", [False, True])
+def test_bytes_of_pictures_in_a_table_are_read(struct: bool, tmp_path: Path) -> None:
+    """As pandas and pyarrow write them: a column of bytes without a word of what they are."""
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet
+
+    def png(pixels: Any) -> Any:
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "PNG")
+        return {"bytes": file.getvalue(), "path": None} if struct else file.getvalue()
+
+    table = pa.table({"blob": [b"no picture"] * 8, "shown": [png(each) for each in PIXELS[:8]], "label": [0, 1] * 4})
+    (tmp_path / "table").mkdir()
+    pyarrow.parquet.write_table(table, tmp_path / "table/train.parquet")
+    data = open_data(f"hf-datasets:{tmp_path / 'table'}")
+    for image, pixels in zip(data.fetch(np.arange(8))[0], PIXELS[:8], strict=True):
+        assert np.array_equal(image.permute(1, 2, 0), pixels)
+    assert data.fingerprint()
+    pyarrow.parquet.write_table(table.drop_columns(["shown"]), tmp_path / "table/train.parquet")
+    with pytest.raises(ExunoError, match=r"no column of images \(it has blob, label\).*cast_column"):
+        open_data(f"hf-datasets:{tmp_path / 'table'}")
+
+
+def test_pictures_of_the_same_size_in_bytes_are_others(tmp_path: Path) -> None:
+    found = []
+    for value in (1, 2):
+        file = io.BytesIO()
+        Image.fromarray(np.full((8, 8, 3), value, np.uint8)).save(file, "BMP")
+        table = {"image": [{"bytes": file.getvalue(), "path": None}] * 2, "label": [0, 1]}
+        kinds = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
+        datasets.Dataset.from_dict(table, kinds).save_to_disk(tmp_path / str(value))
+        found.append(open_data(f"hf-datasets:{tmp_path / str(value)}"))
+    assert found[0].fingerprint() == found[1].fingerprint()
+    assert found[0].content() != found[1].content()
+
+
+def test_of_several_columns_of_images_the_one_that_is_called_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = ([Image.fromarray(each) for each in PIXELS[first : first + 4]] for first in (0, 4))
+    kinds = {"mask": datasets.Image(), "image": datasets.Image(), "label": datasets.Value("int64")}
+    table = {"mask": one, "image": other, "label": [0, 1, 0, 1]}
+    datasets.Dataset.from_dict(table, datasets.Features(kinds)).save_to_disk(tmp_path / "made")
+    data = open_data(f"hf-datasets:{tmp_path / 'made'}")
+    assert np.array_equal(data.fetch(np.array([1]))[0][0].permute(1, 2, 0), PIXELS[5])
+    assert "has several columns of images: image is read, not mask" in capsys.readouterr().err
+
+
+def test_columns_that_may_be_labels_and_are_not_read_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows(0, 8, species=datasets.Value("int64")).save_to_disk(tmp_path / "made")
+    assert open_data(f"hf-datasets:{tmp_path / 'made'}").num_classes == 0
+    assert "read without labels: of its columns id, species none is the label" in capsys.readouterr().err

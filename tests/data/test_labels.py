@@ -207,3 +207,23 @@ def test_a_dark_test_part_is_scaled_as_training_is(tmp_path: Path) -> None:
     parts: dict[str, Any] = {"x": X.astype(np.float32), "y": Y, "test_images": dark, "test_labels": Y[:2]}
     assert opened(tmp_path, "test", **parts).images.max() == 1
     assert opened(tmp_path, "test", **{**parts, "x": X}).images.max() == 255
+
+
+def test_names_in_one_part_and_numbers_in_another_are_not_matched_by_guessing(tmp_path: Path) -> None:
+    images = np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8)
+    content: dict[str, Any] = {"train_images": images, "test_images": images}
+    np.savez(tmp_path / "both.npz", train_labels=["b", "a"] * 2, test_labels=[0, 1] * 2, **content)
+    with pytest.raises(ExunoError, match=r"test_labels .* are numbers, and other labels of the file are names"):
+        open_data(f"npz:{tmp_path / 'both.npz'}", "test")
+    names = np.array(["b", "a"])
+    np.savez(tmp_path / "named.npz", train_labels=["b", "a"] * 2, test_labels=[0, 1] * 2, class_names=names, **content)
+    assert open_data(f"npz:{tmp_path / 'named.npz'}", "test").classes == ("b", "a")
+
+
+def test_pixels_of_another_scale_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """scikit-learn's digits go to 16, a mask to 1."""
+    for high in (1, 16):
+        images = (np.arange(4 * 64) % (high + 1)).astype(np.uint8).reshape(4, 8, 8)
+        np.savez(tmp_path / "dark.npz", images=images, labels=[0, 1, 0, 1])
+        open_data(f"npz:{tmp_path / 'dark.npz'}")
+        assert f"values up to {high}, nearly black: if {high} is white, scale them" in capsys.readouterr().err

@@ -235,3 +235,21 @@ def test_classes_of_several_folders_each_are_told(opened: Opened, capsys: pytest
 def test_one_folder_within_each_class_is_not_worth_a_word(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
     assert opened(["cat/images/1.png", "dog/images/1.png"]).classes == ("cat", "dog")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("names", [("images", "masks"), ("images", "labels", "Annotations")])
+def test_folders_that_are_no_classes_are_refused(opened: Opened, names: Sequence[str]) -> None:
+    with pytest.raises(ExunoError, match="which are no classes"):
+        opened([f"{name}/{i}.png" for name in names for i in (1, 2)])
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_splits_inside_class_folders_are_refused(opened: Opened, split: str) -> None:
+    files = [f"{name}/{part}/{i}.png" for name in ("cat", "dog") for part in ("train", "test") for i in (1, 2)]
+    with pytest.raises(ExunoError, match=r"hold splits, such as cat/test. Put the classes into the splits"):
+        opened(files, split)
+
+
+def test_other_folders_below_classes_are_taken(opened: Opened) -> None:
+    data = opened([f"{name}/{part}/1.png" for name in ("cat", "masks") for part in ("train", "left")])
+    assert (data.classes, len(data)) == (("cat", "masks"), 4)

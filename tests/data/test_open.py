@@ -405,6 +405,20 @@ def test_what_a_module_raises_is_a_sentence(mine: str) -> None:
         open_data(f"{mine}:broken", "test")
 
 
+def test_gray_pictures_of_a_module_are_turned_and_laid_on_white() -> None:
+    pixels, tag = np.arange(64, dtype=np.uint8).reshape(8, 8), Image.Exif()
+    tag[0x0112] = 6
+    clear = np.where(pixels == 3, 255, pixels)
+    cases: list[tuple[dict[str, Any], np.ndarray]] = [
+        ({"exif": tag}, np.rot90(pixels, -1)),
+        ({"transparency": 3}, clear),
+    ]
+    for options, wanted in cases:
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "PNG", **options)
+        assert np.array_equal(_pixels(Image.open(file), "it"), wanted)
+
+
 @pytest.mark.parametrize(("mode", "kind"), [("I;16", np.uint16), ("I", np.int32), ("F", np.float32)])
 def test_deep_gray_pictures_of_a_module_keep_their_values(mode: str, kind: Any) -> None:
     picture = Image.fromarray(np.arange(64, dtype=kind).reshape(8, 8))

@@ -214,3 +214,11 @@ def test_pictures_of_other_sizes_are_shown_as_they_are(tiny_poster: Make) -> Non
     data = type("Data", (), {"whitening": whitening})()
     images = torch.full((2, 1, 9, 9), 2.0)
     assert (pictures(data, images) == 255).all()
+
+
+@pytest.mark.parametrize("verb", ["pretrain", "eval"])
+def test_new_classes_are_not_learned_from_patches_of_several(plain: Path, verb: str, fails) -> None:
+    words = ["pretrain"] if verb == "pretrain" else ["eval", "pixels"]
+    said = fails("fewshot", *words, "--data", f"poster:{plain}", "--devices", "cpu")
+    assert "its images are patches that show several classes" in said
+    assert "such as digits, of which it was made" in said

@@ -234,6 +234,15 @@ def test_no_answers_are_kept_of_random_clips(folder: Path, tmp_path: Path) -> No
         teacher_logits(teacher, data, (16, 16), Accelerator(cpu=True), tmp_path)
 
 
+def test_labels_in_a_column_of_another_name_are_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = next(folder.rglob("*.mp4"))
+    (tmp_path / "train.csv").write_text(f"file,species,split\n{file},cat,train\n")
+    assert open_data(f"videos:{tmp_path / 'train.csv'}").num_classes == 0
+    assert "read without labels: it has no column label, but species" in capsys.readouterr().err
+
+
 def test_mistakes(folder: Path, tmp_path: Path) -> None:
     for spec, words in {
         f"videos:{tmp_path}/nothing": "there is no folder",

@@ -1,6 +1,7 @@
 """A folder without a test split through the command line: ``--holdout`` wherever a test set is opened."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,22 @@ def test_another_part_is_refused(fails, teacher: Path, images: str, tmp_path: Pa
     )  # as it is, by content
     student = ["distill", "--teacher", f"run:{teacher}", "--student", "exuno:convnet_2_16", "--data", images]
     assert "may have seen" in fails(*student, *SMOKE, "--run-dir", tmp_path / "run")
+
+
+def test_data_that_have_changed_are_held_out_otherwise(fails, images: str, tmp_path: Path) -> None:
+    """One more file, and others of a class are drawn."""
+    folder = tmp_path / "images"
+    shutil.copytree(images.removeprefix("folder:"), folder)
+    run, data = tmp_path / "run", f"folder:{folder}"
+    teach = ["teach", "--model", "exuno:convnet_2_16", "--data", data, "--holdout", "0.2", *SMOKE]
+    assert main([*teach, "--run-dir", str(run)]) == 0
+    assert main(["eval", str(run), "--devices", "cpu"]) == 0
+    (folder / "dark/00.png").write_bytes((folder / "dark/1.png").read_bytes())
+    student = ["distill", "--teacher", f"run:{run}", "--student", "exuno:convnet_2_16", "--data", data, *SMOKE]
+    for command in (["eval", run, "--devices", "cpu"], [*student, "--holdout", "0.2"]):
+        said = fails(*command)
+        assert f"{data} has changed since" in said
+        assert "images that it may have seen" in said
 
 
 def test_a_student_never_sees_what_is_held_out(teacher: Path, images: str, tmp_path: Path) -> None:

@@ -147,12 +147,14 @@ class Match:
 def match(model: Side, data: Side, order: ClassOrder = "auto") -> Match:
     """The class of a model that each label of the data means.
 
-    By ``auto``: classes that have names on both sides are the same where the names are, or where they are but for case,
-    spaces, hyphens and underscores; all of the data's must be among the model's. Names that are numbers, all from 0 to
+    By ``auto``: classes that have names on both sides are the same where the names are, or where they are but for what
+    :func:`plain` takes for the same; all of the data's must be among the model's. Names that are numbers, all from 0 to
     C - 1 in whatever order, stand for the number where the other side has names of another kind or none; where one
-    side alone has ImageNet's wnids, labels are numbers, and also where a side has no names. ``by-name`` compares names
-    alone. ``by-number`` takes labels as they are, also where the data have fewer classes and no names for them, or, of
-    data with fewer classes than the model, the numbers that are the names of these.
+    side alone has ImageNet's wnids, labels are numbers, and also where a side has no names. Not so where the other
+    names merely stand in the order of the alphabet, as folders do, beside wnids or classes of a model that are numbers:
+    that order says nothing about theirs. ``by-name`` compares names alone. ``by-number`` takes labels as they are, also
+    where the data have fewer classes and no names for them, or, of data with fewer classes than the model, the numbers
+    that are the names of these.
 
     Raises:
         ExunoError: classes that are not the same.
@@ -183,9 +185,11 @@ def match(model: Side, data: Side, order: ClassOrder = "auto") -> Match:
             told = f"classes of {data.what} are numbers and mean those of the classes of {model.what}"
             return Match(tuple(numbered), f"{told}: {_pairs(model, data, numbered)}{why}")
         if placed := _positions(model.names):
+            _check_ordered(data, model, "numbers")
             told = f"classes of {model.what} are numbers and mean the labels of {data.what}"
             return Match(placed, f"{told}: {_pairs(model, data, placed)}{why}")
         if _wnids(data.names) != _wnids(model.names):
+            _check_ordered(*((model, data) if _wnids(data.names) else (data, model)), "wnids")
             who = data.what if _wnids(data.names) else model.what
             told = f"only {who} names its classes by wnid, so labels are numbers"
             same = tuple(range(data.count))
@@ -212,11 +216,19 @@ def _places(known: Sequence[str], names: Sequence[str], form: Callable[[str], st
     return tuple(place[name] for name in wanted)
 
 
+WORDS = {
+    word: str(number)
+    for number, word in enumerate(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"))
+}
+"""Digits as folders of spoken or written ones are called."""
+
+
 def plain(name: str) -> str:
-    """A name without what writers of lists differ in: case, spaces, hyphens, underscores, zeros before a number."""
+    """A name without what writers of lists differ in: case, spaces, hyphens, underscores, zeros before a number, and
+    whether a digit is a word."""
     parted = re.sub(r"(?<=\d)[\s_-]+(?=\d)", "/", name.casefold())  # 1-0 is not 10
     bare = re.sub(r"[\s_-]+", "", parted)
-    return str(int(bare)) if numbers([bare]) else bare
+    return str(int(bare)) if numbers([bare]) else WORDS.get(bare, bare)
 
 
 def _positions(names: Sequence[str]) -> tuple[int, ...] | None:
@@ -229,6 +241,21 @@ def _positions(names: Sequence[str]) -> tuple[int, ...] | None:
 
 def _wnids(names: Sequence[str]) -> bool:
     return all(WNID.fullmatch(name) for name in names)
+
+
+def _check_ordered(named: Side, counted: Side, by: str) -> None:
+    """Raises ExunoError where the names of one side stand in the order of the alphabet, which says nothing about the
+    numbers or wnids of the other."""
+    assert named.names is not None
+    assert counted.names is not None
+    names = [*named.names]
+    if any(forms == sorted(forms) for forms in (names, [plain(name) for name in names])):
+        raise ExunoError(
+            f"the classes of {named.what} are {abbreviated(named.names)}, in the order of the alphabet, and those of "
+            f"{counted.what} are {by} ({abbreviated(counted.names, 3)}): which is which is not known",
+            "If label 0 is the first class, and so on, give --classes by-number; else give the data the model's names, "
+            f"or its order (of folders by a {FILE} there, one folder a line).",
+        )
 
 
 def _by_number(model: Side, data: Side) -> Match:
@@ -334,6 +361,9 @@ class Relabelled(Data):
     def fingerprint(self) -> str:
         """sha256 of that of the samples and of the new labels."""
         return hashlib.sha256(f"{self.data.fingerprint()} {self.table.tolist()}".encode()).hexdigest()
+
+    def content(self) -> str:
+        return self.data.content()
 
 
 class RelabelledRuns(Relabelled):

@@ -103,7 +103,8 @@ def recorded(known: Mapping[str, Any]) -> Holdout:
 
 
 def check_seen(what: str, lineage: Mapping[str, Any], spec: str, root: Path | None, holdout: Holdout) -> None:
-    """Raises ExunoError if a model comes from a run that held out a part of these data, and another is held out now.
+    """Raises ExunoError if a model comes from a run that held out a part of these data, and another is held out now:
+    by another share or seed, or since the data have changed.
 
     Args:
         what: the model.
@@ -113,7 +114,16 @@ def check_seen(what: str, lineage: Mapping[str, Any], spec: str, root: Path | No
         holdout: what is held out now.
     """
     before = recorded(lineage)
-    if before.holdout is None or before == holdout:
+    if before.holdout is None:
+        return
+    if before == holdout:
+        digest = lineage.get("data_sha256")
+        if lineage.get("data") == spec and digest is not None and not _rest_is(digest, spec, root, before):
+            raise ExunoError(
+                f"{spec} has changed since {what} was trained on it, and which images are held out depends on all of "
+                "them: now it would be measured on images that it may have seen",
+                "Put the data back as they were, give images that it has not seen as other --data, or train anew.",
+            )
         return
     if lineage.get("data") == spec or _rest_is(lineage.get("data_sha256"), spec, root, before):
         seed = f" --holdout-seed {before.holdout_seed}" if before.holdout_seed else ""

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exuno.data.base import ArrayData, Data
+from exuno.data.base import ArrayData, Data, channel_stats
+from exuno.data.constants import Stats
+from exuno.data.duplicates import sentence
 from exuno.data.images.folder import FileData
 from exuno.data.images.shards import ShardData
 from exuno.data.names import HOLD_OUT, formats, forms, no_data, unknown_prefix
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import ExunoError, tell
 from exuno.engine.remote import fetched, is_remote
 from exuno.registry import is_own
 
@@ -50,6 +52,8 @@ def open_own(spec: str, split: str) -> Data:
     of torch: a length, and pairs (image, label) by number. Images are pictures of Pillow, arrays or tensors of one
     size, in any of the forms that ``npz:`` takes; ``classes``, if there, are their names.
 
+    Mean and std are those of the training split, which is made for that where it was not before.
+
     Raises:
         ExunoError: it gives something else.
     """
@@ -65,7 +69,7 @@ def open_own(spec: str, split: str) -> Data:
     if isinstance(found, Data):
         return found
     from exuno.data.images.npz import as_images
-    from exuno.data.labels import count_classes, numbered, plain
+    from exuno.data.labels import count_classes, numbered, plain, tell_unused
 
     what = f"{spec}, split {split}"
     try:
@@ -81,30 +85,54 @@ def open_own(spec: str, split: str) -> Data:
         ) from error
     names = tuple(map(str, getattr(found, "classes", ()))) or None
     numbers = numbered(plain(np.asarray(labels), what), names, what)
-    return ArrayData(spec, as_images(pixels, what)[0], numbers, names, count_classes(numbers, names, what))
+    images, classes = as_images(pixels, what)[0], count_classes(numbers, names, what)
+    if split == "train":
+        tell_unused(numbers, classes, names, f"the labels of {what}")
+    return ArrayData(spec, images, numbers, names, classes, _stats_of(spec, make, split, images))
 
 
-GRAY = ("1", "L", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-"""Pillow's modes of one channel without a palette."""
+_known: dict[tuple[str, int], Stats] = {}
+"""Mean and std of the training split, as it was when it was last opened, of a spec and what made it."""
+
+
+def _stats_of(spec: str, make: Any, split: str, images: NDArray[np.uint8]) -> Stats:
+    key = spec, id(make)
+    if split == "train":
+        _known[key] = channel_stats(images)
+    elif key not in _known:
+        try:
+            training = open_own(spec, "train")
+        except ExunoError as error:
+            tell(f"mean and std of {spec} are those of its split '{split}', since {error.what}")
+            return channel_stats(images)
+        return training.mean, training.std
+    return _known[key]
+
+
+GRAY, DEEP = ("1", "L"), ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+"""Pillow's modes of one channel without a palette, of 8 bits or fewer and of more."""
 
 
 def _pixels(image: Any, what: str) -> NDArray[Any]:
     """A picture as an array: Pillow's as a file of it would be read, its palette or transparency being no channels;
     gray ones stay gray."""
-    if hasattr(image, "getexif") and image.mode not in GRAY:  # PIL's, which is not imported for that
+    if hasattr(image, "getexif") and image.mode not in DEEP:  # PIL's, which is not imported for that
         from exuno.data.images.picture import from_pillow
 
-        return from_pillow(image, f"a picture of {what}")
+        pixels = from_pillow(image, f"a picture of {what}")
+        return pixels[..., 0] if image.mode in GRAY else pixels
     return np.asarray(image)
 
 
 def check_apart(spec: str, train: Data, test: Data) -> None:
-    """Raises ExunoError if both splits of a data set are the same images."""
+    """Raises ExunoError if both splits of a data set are the same images; that some are is told."""
     if same_samples(train, test):
         raise ExunoError(
             f"{spec} has no test images of its own: its train and test splits are the same",
             f"Give it both, for a folder as PATH/train/CLASS/ and PATH/test/CLASS/.{HOLD_OUT}",
         )
+    if said := sentence(train, test):
+        tell(said)
 
 
 def same_samples(one: Data, other: Data) -> bool:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from exuno.data.classes import FILE, read_classes
+from exuno.data.content import some, some_of
 from exuno.data.labels import count_classes, tell_unused
 from exuno.engine.digests import CHECKSUMS, at_end, read_checksums
 from exuno.engine.documents import parse_json
@@ -248,6 +249,13 @@ class Shards:
         """The bytes of a file."""
         [content] = self._read([member])
         return content
+
+    def some(self, member: Member) -> bytes:
+        """Some of them, as :func:`exuno.data.content.some` has it."""
+        held = self.content.get(member.shard)
+        if held is None:
+            return some_of(self.paths[member.shard], member.offset, member.size)
+        return some(held[member.offset : member.offset + member.size])
 
     def _read(self, members: Iterable[Member]) -> Iterator[bytes]:
         """The bytes of several; a shard is opened once for those that follow each other in it."""

@@ -79,6 +79,10 @@ class SubsetData(Data):
             digest.update(np.ascontiguousarray(part).tobytes())
         return digest.hexdigest()
 
+    def content(self) -> str:
+        """Those of the parents."""
+        return " ".join(filter(None, (parent.content() for parent in self.parents)))
+
 
 def labels_of(data: Data) -> NDArray[np.int64]:
     """The labels of all images, int64 [N].
@@ -87,6 +91,12 @@ def labels_of(data: Data) -> NDArray[np.int64]:
         ExunoError: for unlabelled images, or soft labels.
     """
     labels = getattr(data, "labels", None)
+    if isinstance(labels, Tensor) and labels.ndim == 2:
+        distilled = getattr(getattr(data, "poster", None), "data", "")
+        raise ExunoError(
+            f"{data.name} has soft labels: its images are patches that show several classes",
+            f"Give images of one class each{f', such as {distilled}, of which it was made' if distilled else ''}.",
+        )
     if not isinstance(labels, Tensor) or labels.ndim != 1 or not data.num_classes or (len(labels) and labels.min() < 0):
         raise ExunoError(f"{data.name} has no class for each image", "Give labelled data, such as PATH/CLASS/IMAGE.")
     return labels.numpy()

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from exuno.data import duplicates
 from exuno.data.audio.recording import is_recording, load_recording, recording_sha256
 from exuno.data.base import Data, Modality, modality, pictures
 from exuno.data.batches import Maker, in_memory
@@ -70,6 +71,10 @@ class Patches:
         """A hexadecimal digest of the photographs or recordings and of all that shapes the patches."""
         return hashlib.sha256(f"{self.origin} {len(self)} {self.channels}".encode()).hexdigest()
 
+    def content(self) -> str:
+        """Of photographs and recordings the fingerprint knows all."""
+        return ""
+
 
 class FreshPatches(Patches):
     """An endless set: every epoch gets patches of its own."""
@@ -104,13 +109,22 @@ def open_source(config: DistillConfig, test: Data, size: tuple[int, int], channe
         ExunoError: photographs mixed with other sources, or a source that does not fit ``test``.
     """
     check_source(config, test)
-    specs, kind = config.source, modality(test)
+    specs = config.source
     if is_single(specs[0]):
         stream, options = stream_of(config, test, size, frames)
         origin = f"{asdict(options)} {config.run.seed} {' '.join(digests(specs).values())}"
         patches = (FreshPatches if config.fresh else Patches)(stream, channels, origin)
         return patches if config.fresh or config.select else in_memory(patches)
-    [spec] = specs
+    return open_set(config, test)
+
+
+def open_set(config: DistillConfig, test: Data) -> Data:
+    """The data set that is the source, to learn what ``test`` is.
+
+    Raises:
+        ExunoError: it has samples of another kind, or cannot be opened.
+    """
+    [spec], kind = config.source, modality(test)
     folder, run = split_bits(spec)[0], config.augment.frames
     path = fetched(folder)
     named = spec_of(path, kind, run) + spec.removeprefix(folder) if path.is_dir() else spec
@@ -124,6 +138,7 @@ def open_source(config: DistillConfig, test: Data, size: tuple[int, int], channe
 
 def overlap(config: DistillConfig, source: Any, test: Data) -> str:
     """A sentence, where test images are among what the student sees; else ''."""
+    count = len(test)
     if is_single(config.source[0]):
         if not isinstance(test, FileData):
             return ""
@@ -132,9 +147,12 @@ def overlap(config: DistillConfig, source: Any, test: Data) -> str:
         shared = sum(root / file in seen for file in test.files) if seen else 0
     else:
         shared = num_shared(source, test)
+        if not shared:  # the same files; there may be copies
+            shared, count = duplicates.count(source, test)
     if not shared:
         return ""
-    samples = f"{shared:,} of the {len(test):,} test {modality(test)}s of {config.data}"
+    few = "the " if count == len(test) else ""
+    samples = f"{shared:,} of {few}{count:,} test {modality(test)}s of {config.data}"
     return (
         f"{samples} are in --source {' '.join(config.source)}: how well the student does on new ones, they cannot tell"
     )

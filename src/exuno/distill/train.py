@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from exuno.commandline.presets import resolve
+from exuno.data.content import digests_of
 from exuno.data.holdout import check as check_holdout
 from exuno.data.holdout import check_seen, lineage_of, open_held
 from exuno.data.images.photo import is_single
@@ -25,7 +26,7 @@ from exuno.distill.options import DistillConfig, completed
 from exuno.distill.select import select
 from exuno.distill.source import write_figures
 from exuno.distill.teacher import doubts, origins, teacher_logits
-from exuno.distill.untested import NOTE, compared, meant_for, unseen
+from exuno.distill.untested import NOTE, NoData, compared, meant_for, unseen
 from exuno.distill.vectors import NOTE as OF_VECTORS
 from exuno.distill.vectors import (
     Comparison,
@@ -78,7 +79,24 @@ def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
     check_holdout(config.held)
     stated = stated_by(config, preset)
     work = partial(train, stated=session.smoke(stated) if config.run.smoke else stated)
-    return run_training("distill", config, preset, work, sources.digests(config.source))
+    return run_training("distill", config, preset, work, sources.digests(config.source), again=opened_again)
+
+
+def opened_again(config: DistillConfig, run: Run) -> dict[str, str]:
+    """Digests of the teacher and the data of a finished run, opened anew; a teacher of its own that is not there any
+    more is not trained again."""
+    if config.teacher.startswith("teach:") and not (run.dir / "teacher" / "result.json").is_file():
+        raise ExunoError("its teacher is not there", "Put it back.")
+    test: Any = NoData() if config.data is None else open_held(config.data, config.split, config.data_root, config.held)
+    teacher = open_teacher(config, run)
+    judge, matched = judged(config, teacher, test) if config.data is not None else (zero_shot(config.teacher), test)
+    found = {"teacher": weights_sha256((judge or teacher).net)}
+    if config.data is not None:
+        found |= digests_of("test_data", matched)
+    if is_single(config.source[0]):  # its digest is in config.yaml
+        return found
+    source = sources.open_set(config, test)
+    return found | digests_of("source", labelled(config, teacher, source))
 
 
 def look(config: DistillConfig, preset: Preset | None) -> None:
@@ -171,9 +189,8 @@ def prepare(
             check_seen(spec, known, config.data, config.data_root, config.held)
     if vectors := embedded(config.teacher) is not None:
         check_pictures(teacher, test)
-    judge, given = zero_shot(config.teacher) if vectors else teacher, test
-    if judge and (config.data is not None or not vectors):
-        test = match_labels(judge, test, "the teacher", config.classes)
+    given = test
+    judge, test = judged(config, teacher, test)
     size = size_of(config, test)
     session.seed_everything(config.run.seed)
     classes = (0, None) if vectors else (teacher.card.classes, teacher.card.class_names or test.classes)
@@ -203,18 +220,37 @@ def prepare(
         raise ExunoError(
             f"--adversarial keeps pixels in [0, 1], and the images of {config.source[0]} are whitened", "Leave it out."
         )
-    if config.loss.hard:
-        if not getattr(source, "num_classes", 0):
-            raise ExunoError(
-                f"--loss.hard {config.loss.hard} needs true labels, which {config.source[0]} has not", "Leave it out."
-            )
-        source = match_labels(teacher, source, "the teacher", config.classes)
+    source = labelled(config, teacher, source)
     loader = training_loader(source, config, size, accelerator)
     if config.data is None:
         tell(NOTE if judge else OF_VECTORS)
         test = unseen(config, judge or teacher, size, channels, accelerator.device)
     part = session.Subset(test) if config.run.smoke else test
     return Setup(teacher, judge, student, part, source, loader, size, seen)
+
+
+def judged(config: DistillConfig, teacher: Classifier, test: Any) -> tuple[Classifier | None, Any]:
+    """Who names the classes, as :class:`Setup` has it, and the test data labelled in these."""
+    vectors = embedded(config.teacher) is not None
+    judge = zero_shot(config.teacher) if vectors else teacher
+    if judge and (config.data is not None or not vectors):
+        test = match_labels(judge, test, "the teacher", config.classes)
+    return judge, test
+
+
+def labelled(config: DistillConfig, teacher: Classifier, source: Any) -> Any:
+    """The source, with labels that are the teacher's where true ones are learned from.
+
+    Raises:
+        ExunoError: it has none.
+    """
+    if not config.loss.hard:
+        return source
+    if not getattr(source, "num_classes", 0):
+        raise ExunoError(
+            f"--loss.hard {config.loss.hard} needs true labels, which {config.source[0]} has not", "Leave it out."
+        )
+    return match_labels(teacher, source, "the teacher", config.classes)
 
 
 def method_of(config: DistillConfig, setup: Setup, cached: Tensor | None = None) -> Distillation:
@@ -243,8 +279,8 @@ def train(config: DistillConfig, run: Run, stated: DistillConfig) -> None:
     setup = prepare(config, test, teacher, accelerator, run.dir)
     run.pin(
         teacher=weights_sha256((setup.judge or setup.teacher).net),
-        test_data=setup.test.fingerprint(),
-        source=setup.source.fingerprint(),
+        **digests_of("test_data", setup.test),
+        **digests_of("source", setup.source),
     )
     cached = None
     if config.cache_logits:

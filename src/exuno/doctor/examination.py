@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from exuno.data.base import modality
 from exuno.data.constants import CIFAR, IMAGENET
+from exuno.data.content import digests_of
 from exuno.data.holdout import check_seen, open_held
 from exuno.distill.options import DistillConfig
 from exuno.distill.source import open_source
@@ -95,7 +96,7 @@ def trained(config: DoctorConfig) -> Classifier | None:
 def digests(config: DoctorConfig, test: Any, model: Classifier | None) -> dict[str, str]:
     """What an examination depends on beside its configuration: name -> sha256. Weights or a card that were written anew
     in the same place make another examination."""
-    found = {config.data: test.fingerprint()} if config.data is not None else {}
+    found = digests_of(config.data, test) if config.data is not None else {}
     if model is not None:
         found[config.teacher] = weights_digest(model.net)
         found[f"the card of {config.teacher}"] = hashlib.sha256(model.card.to_json().encode()).hexdigest()

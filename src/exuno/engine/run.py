@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -185,6 +185,13 @@ class Run:
         """
         if rank() != 0:
             return
+        before = self.compare(digests)
+        if not before.keys() >= digests.keys():
+            write_json(self.dir / PINNED, {**before, **digests})
+
+    def compare(self, digests: Mapping[str, str]) -> dict[str, Any]:
+        """What :meth:`pin` recorded. Raises ExunoError if something is another now; a name that has no record may be
+        of any content."""
         path = self.dir / PINNED
         before = read_json(path) if path.is_file() else {}
         if changed := [name for name, digest in digests.items() if before.get(name, digest) != digest]:
@@ -192,8 +199,7 @@ class Run:
                 f"the {changed[0].replace('_', ' ')} of the run in {self.dir} has changed since it began",
                 "Choose another --run-dir for the new one, or put the old one back.",
             )
-        if not before.keys() >= digests.keys():
-            write_json(path, {**before, **digests})
+        return before
 
     def verify(self) -> None:
         """Raises ExunoError if weights of the run are not those that were written."""

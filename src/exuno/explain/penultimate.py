@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from exuno.data.content import digests_of
 from exuno.engine.files import atomic
 from exuno.engine.progress import ProgressBar
 from exuno.engine.run import Run
@@ -208,15 +209,15 @@ def digests(
     config: PenultimateConfig, models: dict[str, Classifier], judge: Classifier | None, images: Images
 ) -> dict[str, str]:
     """sha256 of all that the configuration names and that shapes the numbers: weights under their specs, the file of
-    groups, the data of each split. (Of image files the fingerprint knows names and sizes only.)"""
+    groups, the data of each split."""
     found = {spec: weights_digest(model.net) for spec, model in models.items()}
     if config.similar and judge:
         found[config.similar] = weights_digest(judge.net)
     elif config.similar and is_groups(config.similar):
         found[config.similar] = sha256(Path(config.similar))
-    return found | {
-        f"{config.data}, {split}": part.fingerprint() for split, part in zip(images.splits, images.parts, strict=True)
-    }
+    for split, part in zip(images.splits, images.parts, strict=True):
+        found |= digests_of(f"{config.data}, {split}", part)
+    return found
 
 
 def measure(

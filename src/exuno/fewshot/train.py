@@ -7,6 +7,7 @@ from accelerate import Accelerator
 
 from exuno.data.base import Data
 from exuno.data.batches import batches
+from exuno.data.content import digests_of
 from exuno.data.loader import Loader
 from exuno.engine import session
 from exuno.engine.devices import make_accelerator
@@ -33,7 +34,8 @@ def pretrain(config: PretrainConfig, preset: Preset | None = None) -> Run:
         ExunoError: anything the user can put right.
     """
     check_config(config)
-    return run_training("fewshot pretrain", config, preset, lambda plan, run: train(plan, run, plan.model), smoke=smoke)
+    work = lambda plan, run: train(plan, run, plan.model)  # noqa: E731
+    return run_training("fewshot pretrain", config, preset, work, smoke=smoke, again=opened)
 
 
 def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
@@ -47,7 +49,14 @@ def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
     def work(plan: DistillConfig, run: Run) -> None:
         train(plan, run, open_start(plan, run, pretrain))
 
-    return run_training("fewshot distill", config, preset, work, smoke=smoke)
+    return run_training("fewshot distill", config, preset, work, smoke=smoke, again=opened)
+
+
+def opened(config: PretrainConfig, run: Run) -> dict[str, str]:
+    """The digest of the classes that a finished run was trained on, opened anew."""
+    training = open_classes(config.data, "train", config.classes, config.data_root, config.run.seed)
+    assert training is not None
+    return digests_of("training_data", training)
 
 
 def check_start(config: PretrainConfig) -> None:
@@ -180,7 +189,7 @@ def train(config: PretrainConfig, run: Run, start: str) -> None:
     """Trains, tests, exports and reports in an open run directory."""
     accelerator = make_accelerator(config.run)
     setup = prepare(config, start, accelerator)
-    run.pin(training_data=setup.training.fingerprint())
+    run.pin(**digests_of("training_data", setup.training))
     setup.model.card.lineage.update(lineage(config, setup, start))
     validator = Validator(config, setup.model, setup.method, setup.training, setup.validation, setup.size, run)
     outcome = fit(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from exuno.commandline.presets import resolve
 from exuno.data.batches import batches
+from exuno.data.content import digests_of
 from exuno.data.holdout import check as check_holdout
 from exuno.data.holdout import lineage_of
 from exuno.data.poster.format import SUFFIX, Poster, save
@@ -52,7 +53,13 @@ def make_poster(config: PosterConfig, preset: Preset | None = None) -> Run:
         ExunoError: anything the user can put right.
     """
     check(config, preset)
-    return run_training("poster", config, preset, train, smoke=smoke)
+    return run_training("poster", config, preset, train, smoke=smoke, again=opened)
+
+
+def opened(config: PosterConfig, run: Run) -> dict[str, str]:
+    """Digests of the data of a finished run, opened anew."""
+    splits = open_splits(config)
+    return digests_of("training_data", splits.train) | digests_of("test_data", splits.test)
 
 
 def look(config: PosterConfig, preset: Preset | None) -> None:
@@ -198,7 +205,7 @@ def train(config: PosterConfig, run: Run) -> None:
     check_shares(config, accelerator.num_processes)
     session.seed_everything(config.run.seed)
     setup = prepare(config, accelerator, run.dir)
-    run.pin(training_data=setup.data_sha256)
+    run.pin(**digests_of("training_data", setup.sets.source), **digests_of("test_data", setup.sets.proof))
     start = first_poster(config, setup.layout, setup.order, setup.sets)
     labels = first_labels(config, setup.layout, setup.order, setup.sets.source.num_classes)
     algorithm = algorithms.make(config.algorithm, config.algorithm_options)

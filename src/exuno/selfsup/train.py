@@ -12,6 +12,7 @@ from torch import nn
 from exuno.commandline.presets import resolve
 from exuno.data.base import modality
 from exuno.data.classes import of_splits, relabelled, side_of
+from exuno.data.content import digests_of
 from exuno.data.holdout import check as check_holdout
 from exuno.data.holdout import lineage_of, open_both
 from exuno.data.images.photo import is_single
@@ -65,7 +66,14 @@ def selfsup(config: SelfsupConfig, preset: Preset | None = None) -> Run:
     """
     check(config)
     work = partial(train, stated=stated_by(config, preset))
-    return run_training("selfsup", config, preset, work, sources.digests(config.source), smoke)
+    return run_training("selfsup", config, preset, work, sources.digests(config.source), smoke, opened)
+
+
+def opened(config: SelfsupConfig, run: Run) -> dict[str, str]:
+    """The digest of the source of a finished run, opened anew; that of a photograph is in config.yaml."""
+    if is_single(config.source[0]):
+        return {}
+    return digests_of("source", sources.open_set(as_distillation(config), NoData()))
 
 
 def look(config: SelfsupConfig, preset: Preset | None) -> None:
@@ -184,7 +192,7 @@ def train(config: SelfsupConfig, run: Run, stated: SelfsupConfig) -> None:
     changed it."""
     accelerator = make_accelerator(config.run)
     setup = prepare(config, smoke(stated) if config.run.smoke else stated, accelerator)
-    run.pin(source=setup.source.fingerprint())
+    run.pin(**digests_of("source", setup.source))
     ask = neighbours(setup.model, setup, config.run.workers) if setup.asked is not None else None
 
     def tested(method: nn.Module, accelerator: Accelerator) -> Iterator[tuple[str, float]]:

@@ -12,7 +12,8 @@ VERBS = ("teach", "distill")
 SHAPING = ("data", "data_root", "holdout", "holdout_seed", "split", "teacher", "classes")
 """Options that say which data these are, and in whose numbers they are labelled."""
 PINNED = ("training_data", "test_data")
-"""Digests in the inputs of a run."""
+"""Digests in the inputs of a run; those of some of the content of files, which earlier runs do not have, follow their
+names."""
 
 
 def mixed(cells: Iterable[Path]) -> list[str]:
@@ -34,12 +35,13 @@ def mixed(cells: Iterable[Path]) -> list[str]:
         if config.get("data") is None:
             continue  # tested on patches, which differ by source and seed
         key = json.dumps([record["verb"], *(config.get(name) for name in SHAPING)], default=str)
-        digests = {name: inputs[name] for name in PINNED if name in inputs}
+        digests = {name: value for name, value in inputs.items() if name.startswith(PINNED)}
         name, known = first.setdefault(key, (folder.name, digests))
-        if known != digests:
+        if any(known.get(each, value) != value for each, value in digests.items()):
             found.setdefault(
                 key,
                 f"{config.get('data')} has changed between cells {name} and {folder.name}: the tables compare results "
                 "on different data; another --run-dir computes all cells again",
             )
+        known.update({each: value for each, value in digests.items() if each not in known})
     return list(found.values())

@@ -9,6 +9,7 @@ from accelerate import Accelerator
 
 from exuno.data.base import Data, classes_of
 from exuno.data.classes import of_splits
+from exuno.data.content import digests_of
 from exuno.data.holdout import check as check_holdout
 from exuno.data.holdout import check_seen, lineage_of, open_both
 from exuno.data.loader import Loader
@@ -23,6 +24,7 @@ from exuno.engine.run import Run
 from exuno.evaluate.measure import match_labels, record, scores, top1
 from exuno.models.classifier import Classifier
 from exuno.models.files import save_model
+from exuno.models.load import load_model
 from exuno.presets import Preset
 from exuno.report.page import write_report
 from exuno.teach.options import TeachConfig
@@ -78,7 +80,19 @@ def teach(config: TeachConfig, preset: Preset | None = None) -> Run:
         ExunoError: anything the user can put right.
     """
     check(config)
-    return run_training("teach", config, preset, train)
+    return run_training("teach", config, preset, train, again=opened)
+
+
+def opened(config: TeachConfig, run: Run) -> dict[str, str]:
+    """Digests of the data of a finished run, opened anew."""
+    training, test = open_both(config.data, config.data_root, config.held)
+    model = load_model(f"run:{run.dir}", pretrained=True)
+    return digests(training, match_labels(model, test, "the model", of_splits(training, test, config.classes)))
+
+
+def digests(training: Data, test: Any) -> dict[str, str]:
+    """What the run records of its data."""
+    return digests_of("training_data", training) | digests_of("test_data", test)
 
 
 def look(config: TeachConfig, preset: Preset | None) -> None:
@@ -140,7 +154,7 @@ def train(config: TeachConfig, run: Run) -> None:
     """Trains, tests, exports and reports in an open run directory."""
     accelerator = make_accelerator(config.run)
     setup = prepare(config, accelerator)
-    run.pin(training_data=setup.training.fingerprint(), test_data=setup.test.fingerprint())
+    run.pin(**digests(setup.training, setup.test))
     outcome = fit(
         Supervised(setup.model, config.label_smoothing),
         setup.loader,

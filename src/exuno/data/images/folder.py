@@ -15,6 +15,7 @@ from torch import Tensor
 from exuno.data.base import Data, Positions
 from exuno.data.classes import in_order, label_folders, plain
 from exuno.data.constants import IMAGENET, PICTURES, Stats
+from exuno.data.content import looked_at, some_of
 from exuno.data.images.deep import split_bits, tell_depth
 from exuno.data.images.picture import ORIENTATION, decode
 from exuno.data.labels import count_classes
@@ -123,6 +124,10 @@ class FileData(Data):
             digest.update(f"{file}\0{(self.root / file).stat().st_size}\0{label}\n".encode())
         return digest.hexdigest()
 
+    def content(self) -> str:
+        """See :mod:`exuno.data.content`."""
+        return looked_at(len(self), lambda position: some_of(self.root / self.files[position]))
+
 
 NOTES = (".txt", ".md", ".csv", ".json", ".yaml", ".yml", ".xml", ".html", ".tar", "without a suffix")
 """Suffixes of what usually lies beside the data and is not missed."""
@@ -203,10 +208,34 @@ def find_files(path: Path, split: str, suffixes: Collection[str], what: str, *, 
         )
     _tell(chosen, what, left, len(loose) if own else 0, own, [name for name in folders if name not in own])
     inner = {Path(file).parent for file in files}
+    if own:
+        _check_classes(chosen, own, inner)
     if own and len(inner) > len(own) and all(len(folder.parts) > 1 for folder in inner):
         one = min(inner)
         tell(f"{chosen}: {what} lie in folders below the class folders, such as {one}, which is class {one.parts[0]}")
     return Found(chosen, files, np.array(labels, np.int64), classes or None)
+
+
+BESIDE = frozenset(
+    ("image", "images", "img", "imgs", "mask", "masks", "label", "labels", "annotation", "annotations", "gt", "depth")
+)
+"""Folders that hold pictures and what belongs to each of them, for other tasks than classification."""
+
+
+def _check_classes(folder: Path, classes: tuple[str, ...], inner: Collection[Path]) -> None:
+    """Raises ExunoError for folders that are no classes: pictures and their masks, or splits inside class folders."""
+    if len(classes) > 1 and all(name.lower() in BESIDE for name in classes):
+        raise ExunoError(
+            f"the folders of {folder} are {abbreviated(classes)}, which are no classes",
+            "Give PATH/CLASS/IMAGE; pictures without a class lie in one folder: folder:PATH/images.",
+        )
+    words = [split_word(parent.parts[1]) if len(parent.parts) > 1 else None for parent in inner]
+    found = {word[0] for word in words if word and not word[1]}
+    if len(found) > 1 and all(word and not word[1] for word in words):
+        raise ExunoError(
+            f"the class folders of {folder} hold splits, such as {min(inner)}",
+            "Put the classes into the splits, PATH/train/CLASS and PATH/test/CLASS: else all images are one set.",
+        )
 
 
 def split_folders(path: Path) -> dict[str, Path]:

@@ -20,6 +20,8 @@ from exuno.engine.errors import ExunoError, tell
 from exuno.engine.untrusted import Arrays
 
 FORMS = "Images are uint8 [N, H, W] (gray) or [N, H, W, 3] (RGB)."
+DARK = 32
+"""Where the brightest of all pixels is below that, numbers are likely to have another scale."""
 GRID = 0.01
 """How far, in steps of 8 bits, numbers may lie from whole ones and still be called exact."""
 
@@ -51,6 +53,8 @@ def as_images(found: NDArray[Any], what: str, scale: float | None = None) -> tup
         raise ExunoError(f"{what} is {found.dtype} {shape}", FORMS)
     images = found[:, None] if found.ndim == 3 else found if first else found.transpose(0, 3, 1, 2)
     pixels, scale, words = _eight_bits(images, what, scale)
+    if 0 < (high := int(pixels.max(initial=0))) < DARK:
+        words.append(f"values up to {high}, nearly black: if {high} is white, scale them to 0 to 255")
     if first:
         words = [f"{shape} as [N, channels, height, width]", *words]
     if words:
@@ -200,6 +204,12 @@ def _labels(file: _File, part: str) -> tuple[NDArray[np.int64], tuple[str, ...] 
     read = {key: plain(each, file.what(key)) for key, each in raw.items()}
     given = tuple(map(str, file.arrays[NAMES].reshape(-1).tolist())) if NAMES in file.arrays else None
     names = given or names_in(list(read.values()))
+    bare = [key for key, each in read.items() if each.dtype.kind != "U" and (each >= 0).any()]
+    if names and not given and bare:
+        raise ExunoError(
+            f"{file.what(bare[0])} are numbers, and other labels of the file are names, such as {names[0]}",
+            "Give all as names, or all as numbers and their names as class_names.",
+        )
     labels = {key: numbered(each, names, file.what(key)) for key, each in read.items()}
     counts = [count_classes(each, names, file.what(key)) for key, each in labels.items()]
     columns = [each.shape[1] for each in raw.values() if each.ndim == 2 and each.shape[1] > 1]

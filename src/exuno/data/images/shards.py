@@ -11,6 +11,7 @@ from torch import Tensor
 
 from exuno.data.base import Data, Positions
 from exuno.data.constants import IMAGENET, PICTURES
+from exuno.data.content import looked_at
 from exuno.data.images.deep import split_bits, tell_depth
 from exuno.data.images.folder import size_among
 from exuno.data.images.picture import decode
@@ -63,6 +64,10 @@ class ShardData(Data):
         for member, label in zip(self.members, self.labels.tolist(), strict=True):
             digest.update(f"{member.key}\0{member.size}\0{label}\n".encode())
         return digest.hexdigest()
+
+    def content(self) -> str:
+        """See :mod:`exuno.data.content`."""
+        return looked_at(len(self), lambda position: self.shards.some(self.members[position]))
 
 
 def open_shards(spec: str, split: str) -> ShardData:

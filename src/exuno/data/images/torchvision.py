@@ -11,13 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from exuno.data.base import ArrayData, Data, Positions
+from exuno.data.base import ArrayData, Data, Positions, channel_stats
 from exuno.data.constants import IMAGENET
+from exuno.data.content import looked_at
 from exuno.data.images.folder import PHOTO_RESIZE, PHOTO_SIZE
 from exuno.data.images.picture import from_pillow
 from exuno.data.labels import count_classes, numbered, plain
 from exuno.data.names import formats
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import ExunoError, tell
+
+DECODED = 64
+"""Images that are decoded to notice others of the same names."""
 
 
 def open_torchvision(name: str, split: str, root: Path | None) -> Data:
@@ -69,7 +73,16 @@ def open_torchvision(name: str, split: str, root: Path | None) -> Data:
             f"the files of torchvision:{name} in {root} are damaged ({type(error).__name__} {error})"[:400],
             "Fetch them again.",
         ) from error
-    return _array(name, split, found) or _Decoded(f"torchvision:{name}/{split}", found)
+    data = _array(name, split, found)
+    if data is None:
+        return _Decoded(f"torchvision:{name}/{split}", found)
+    training = {"train": True} if "train" in parameters else {"split": "train"}
+    if chosen != training:
+        try:
+            data.mean, data.std = channel_stats(_pixels(np.asarray(kind(root, **training).data)))
+        except Exception:  # absent, or damaged
+            tell(f"torchvision:{name} has no training images there: mean and std are those of its split '{split}'")
+    return data
 
 
 def _names(found: Any) -> tuple[str, ...] | None:
@@ -96,11 +109,14 @@ def _array(name: str, split: str, found: Any) -> ArrayData | None:
     images = np.asarray(data)
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
         return None
+    return ArrayData(f"torchvision:{name}/{split}", _pixels(images), labels, _names(found))
+
+
+def _pixels(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Images that torchvision holds as one array, as [N, C, H, W]."""
     if images.ndim == 3:
-        images = images[:, None]
-    elif images.shape[3] in (1, 3):
-        images = images.transpose(0, 3, 1, 2)
-    return ArrayData(f"torchvision:{name}/{split}", images, labels, _names(found))
+        return images[:, None]
+    return images.transpose(0, 3, 1, 2) if images.shape[3] in (1, 3) else images
 
 
 class _Decoded(Data):
@@ -131,6 +147,10 @@ class _Decoded(Data):
         digest = hashlib.sha256(f"{self.name}\0{len(self)}".encode())
         digest.update(self.labels.numpy().tobytes())
         return digest.hexdigest()
+
+    def content(self) -> str:
+        """See :mod:`exuno.data.content`; images have to be decoded for it, so it is of fewer."""
+        return looked_at(len(self), lambda position: np.asarray(self.found[position][0]).tobytes(), DECODED)
 
 
 @formats.register("torchvision", form="torchvision:NAME (with --data-root)", files=False)

@@ -14,13 +14,16 @@ from torch import Tensor
 
 from exuno.data.base import Data, Positions
 from exuno.data.constants import IMAGENET
+from exuno.data.content import looked_at
 from exuno.data.images.folder import size_among
 from exuno.data.images.picture import decode
 from exuno.data.labels import count_classes, names_in, numbered, plain, tell_unused
 from exuno.data.names import STANDS_IN, formats, split_word
 from exuno.engine.documents import read_bytes
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import ExunoError, tell
 
+IMAGES = ("image", "img", "picture", "photo", "pixel_values")
+"""Columns that hold the images where several could, the first of them that is there; else the first column."""
 LABELS = ("label", "labels", "fine_label", "class", "target", "cls")
 """Columns that hold the label, the first of them that is there; else the only column of class labels."""
 
@@ -50,14 +53,27 @@ class HubData(Data):
         self.name = name
         kinds: Mapping[str, Any] = rows.features
         pictures = [column for column, kind in kinds.items() if isinstance(kind, datasets.Image)]
+        pictures = pictures or [column for column in kinds if len(rows) and _is_picture(rows[0][column])]
         if not pictures:
-            raise ExunoError(f"{name} has no column of images (it has {', '.join(kinds)})", "Choose another data set.")
-        self.column = pictures[0]
+            raise ExunoError(
+                f"{name} has no column of images (it has {', '.join(kinds)})",
+                "If one holds paths, make it one: rows.cast_column(COLUMN, datasets.Image()).save_to_disk(PATH).",
+            )
+        self.column = next((column for column in IMAGES if column in pictures), pictures[0])
+        if len(pictures) > 1:
+            left = ", ".join(each for each in pictures if each != self.column)
+            tell(f"{name} has several columns of images: {self.column} is read, not {left}", name.rpartition("/")[0])
         # The bytes as they are: exuno decodes every picture alike.
         self.rows = rows.select_columns([self.column]).cast_column(self.column, datasets.Image(decode=False))
         named = [column for column, kind in kinds.items() if isinstance(kind, datasets.ClassLabel)]
         column = next((each for each in LABELS if each in kinds), named[0] if len(named) == 1 else None)
         labels, self.classes, self.num_classes = np.full(len(rows), -1, np.int64), None, 0
+        if column is None and (others := [each for each in kinds if each not in pictures]):
+            tell(
+                f"{name} is read without labels: of its columns {', '.join(others)} none is the label, or several may "
+                f"be; rename_column(COLUMN, 'label') and save_to_disk(PATH) say which",
+                f"{name.rpartition('/')[0]} labels",
+            )
         if column is not None:
             what = f"the column {column} of {name}"
             own, others = _labels(rows[column], what), _labels_beside(column, kinds[column], beside, what)
@@ -99,6 +115,24 @@ class HubData(Data):
             sizes = pc.fill_null(pc.binary_length(chunk.field("bytes")), -1)  # pyright: ignore[reportAttributeAccessIssue]
             digest.update(f"{sizes.to_pylist()} {chunk.field('path').to_pylist()}".encode())
         return digest.hexdigest()
+
+    def content(self) -> str:
+        """See :mod:`exuno.data.content`."""
+        return looked_at(len(self), self.read)
+
+
+def _is_picture(cell: Any) -> bool:
+    """Whether a cell of no declared kind holds the bytes of a picture: as they are, or as pandas writes them."""
+    content = cell.get("bytes") if isinstance(cell, Mapping) else cell
+    if not isinstance(content, bytes):
+        return False
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content)):
+            return True
+    except Exception:  # of any of Pillow's readers
+        return False
 
 
 def _labels(values: Sequence[Any], what: str) -> NDArray[Any]:

@@ -252,6 +252,9 @@ class TurnedData(Data):
         done = self.name.removeprefix(self.data.name)
         return hashlib.sha256(f"{self.data.fingerprint()}{done}".encode()).hexdigest()
 
+    def content(self) -> str:
+        return self.data.content()
+
 
 def _seen(image: Tensor, mirror: int, turns: int) -> Tensor:
     return torch.rot90(image.flip(-1) if mirror else image, turns, (-2, -1))

@@ -78,6 +78,9 @@ class WhitenedData(Data):
         digest.update(self.whitening.content)
         return digest.hexdigest()
 
+    def content(self) -> str:
+        return self.data.content()
+
 
 def plain_stats(channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation of images that need no normalisation."""

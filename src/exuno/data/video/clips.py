@@ -17,6 +17,7 @@ from exuno.data import rng
 from exuno.data.base import Data, Positions
 from exuno.data.batches import LIMIT
 from exuno.data.constants import VIDEO
+from exuno.data.content import looked_at, some_of
 from exuno.data.shards import Member, Shards
 from exuno.data.video.file import TOLERANCE, Facts, Pixels, Source, Unreadable, all_frames, frames_at, look
 from exuno.engine.errors import ExunoError, tell
@@ -177,6 +178,17 @@ class VideoData(Data):
             size = video.where.stat().st_size if isinstance(video.where, Path) else video.where.size
             digest.update(f"{video.name}\0{size}\0{facts.duration:.3f}\0{video.label}\n".encode())
         return digest.hexdigest()
+
+    def content(self) -> str:
+        """See :mod:`exuno.data.content`."""
+        return looked_at(len(self.videos), self._some)
+
+    def _some(self, number: int) -> bytes:
+        where = self.videos[number].where
+        if isinstance(where, Path):
+            return some_of(where)
+        assert self.shards is not None
+        return self.shards.some(where)
 
 
 def _tried(items: Sequence[T], action: Callable[[T], R]) -> list[R | str]:

@@ -19,7 +19,7 @@ from exuno.data.subset import abbreviated
 from exuno.data.video.clips import Cut, VideoData, VideoFile
 from exuno.data.video.file import SUFFIXES
 from exuno.engine.documents import read_text
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import ExunoError, tell
 
 TESTS = ("test", "val")
 
@@ -197,6 +197,9 @@ def _rows(path: Path) -> list[dict[str, str]]:
         raise ExunoError(
             f"{path} lists no videos", "Its first line must be file,label or label,youtube_id,time_start,time_end."
         )
+    others = sorted(have - {"file", "path", "split", "youtube_id", "time_start", "time_end"})
+    if "label" not in have and others:
+        tell(f"{path} is read without labels: it has no column label, but {abbreviated(others)}")
     return [{"label": "", **row} for row in rows]
 
 
