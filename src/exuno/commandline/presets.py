@@ -45,6 +45,7 @@ def run_command(
     config: Any,
     preset: Preset | None,
     cost: list[str],
+    check: Callable[[], object],
     look: Callable[[], object],
     work: Callable[[], "Run"],
 ) -> None:
@@ -56,14 +57,15 @@ def run_command(
         config: what to do; its group ``run`` says how.
         preset: where it came from.
         cost: what it takes, for ``--dry-run``.
-        look: checks all that the training begins with, for ``--dry-run``.
+        check: holds the options against each other, for ``--dry-run``; opens nothing.
+        look: opens all that the training begins with, and checks it, for ``--dry-run``.
         work: trains; imports torch.
     """
     from exuno.specs import rehearse
 
     if config.run.dry_run:
         print_plan(to_dict(config), preset, cost)
-        rehearse(config, look)
+        rehearse(config, look, check)
     elif (processes := wanted(config.run)) > 1:
         launch(verb, args, processes)
     else:

@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 
 from exuno.data.audio.recording import is_recording
 from exuno.data.base import Data, modality
+from exuno.data.holdout import check as check_holdout
 from exuno.data.images.photo import is_photo, is_program, is_single
 from exuno.distill.losses import SHARED, OnFeatures, make_loss
 from exuno.distill.options import DistillConfig, losses
@@ -20,6 +21,7 @@ GROUPS = {"image": "synth", "clip": "video", "recording": "audio"}
 def check(config: DistillConfig) -> None:
     """Raises ExunoError for numbers that no distillation can use."""
     check_training(config)
+    check_holdout(config.held)
     loss, mixing = config.loss, config.mix
     changing = config.augment != Augment() or mixing.cutmix or mixing.mixup or config.adversarial
     if config.cache_logits and (config.fresh or changing):

@@ -13,7 +13,6 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from exuno.commandline.presets import resolve
-from exuno.data.holdout import check as check_holdout
 from exuno.data.holdout import check_seen, lineage_of, open_held
 from exuno.data.images.photo import is_single
 from exuno.data.loader import Loader
@@ -74,16 +73,13 @@ def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
     """
     config = completed(config)
     check(config)
-    check_holdout(config.held)
     stated = stated_by(config, preset)
     work = partial(train, stated=session.smoke(stated) if config.run.smoke else stated)
     return run_training("distill", config, preset, work, sources.digests(config.source))
 
 
 def look(config: DistillConfig, preset: Preset | None) -> None:
-    """Checks all that a distillation begins with; of a teacher that is to be trained first, an untrained one."""
-    check(config)
-    check_holdout(config.held)
+    """Opens all that a distillation begins with; of a teacher that is to be trained first, an untrained one."""
     stated = session.smoke(stated_by(config, preset))
 
     def open_all(sliver: DistillConfig, accelerator: Accelerator) -> None:

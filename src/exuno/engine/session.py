@@ -125,5 +125,5 @@ def print_plan(config: dict[str, Any], preset: Any, cost: list[str]) -> None:
     import yaml
 
     content = {"about": preset.about} if preset else {}
-    print(yaml.safe_dump({**content, "config": config}, sort_keys=False, allow_unicode=True, width=110), end="")
-    print("\n".join(f"# {line}" for line in cost))
+    print(yaml.safe_dump({**content, "config": config}, sort_keys=False, allow_unicode=True, width=98), end="")
+    print("\n".join(f"# {line}".rstrip() for line in cost))

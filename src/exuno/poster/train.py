@@ -56,8 +56,7 @@ def make_poster(config: PosterConfig, preset: Preset | None = None) -> Run:
 
 
 def look(config: PosterConfig, preset: Preset | None) -> None:
-    """Checks all that a distillation begins with, on a few images of each class; weights of CLIP are not fetched."""
-    check(config, preset)
+    """Opens all that a distillation begins with, on a few images of each class; weights of CLIP are not fetched."""
 
     def open_all(sliver: PosterConfig, accelerator: Accelerator) -> None:
         check_shares(sliver, wanted(sliver.run))

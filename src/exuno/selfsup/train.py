@@ -69,8 +69,7 @@ def selfsup(config: SelfsupConfig, preset: Preset | None = None) -> Run:
 
 
 def look(config: SelfsupConfig, preset: Preset | None) -> None:
-    """Checks all that a training begins with; see ``rehearse``."""
-    check(config)
+    """Opens all that a training begins with; see ``rehearse``."""
 
     def open_all(sliver: SelfsupConfig, accelerator: Accelerator) -> None:
         # One batch is looked at: patches that only clusters would need are counted, and not made.

@@ -82,8 +82,7 @@ def teach(config: TeachConfig, preset: Preset | None = None) -> Run:
 
 
 def look(config: TeachConfig, preset: Preset | None) -> None:
-    """Checks all that a training begins with; see ``rehearse``."""
-    check(config)
+    """Opens all that a training begins with; see ``rehearse``."""
 
     def open_all(sliver: TeachConfig, accelerator: Accelerator) -> None:
         setup = prepare(sliver, accelerator)
