@@ -137,7 +137,7 @@ def test_dry_run_fits_a_terminal(capsys, tmp_path, monkeypatch):
 def test_a_mistake_of_any_cell_is_told_before_the_first_one_runs(tmp_path, capsys):
     assert study(tmp_path / "run", "--set", "distill.cache-logits=true", "distill.augment.flip=0.5") == 2
     assert "exuno: distill with loss.temperature = 1: --cache-logits needs a source" in capsys.readouterr().err
-    axes = ("--axes", "distill.loss.temperature=1,-3", "distill.fresh=false,true", "seed=0,x", "--rows", "temperature")
+    axes = ("--axes", "distill.loss.temperature=1,-3", "distill.fresh=false,true", "seed=0,x", "--columns", "fresh")
     assert study(tmp_path / "run", *axes, "--set", "distill.cache-logits=true") == 2
     told = capsys.readouterr().err
     assert "temperature = -3, fresh = false: --loss.temperature is -3.0.\n       Give a temperature above 0" in told

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Config = TypeVar("Config")
 ALIKE = 0.75
 """Similarity, as difflib measures it, from which a name or a description may be what was meant."""
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
+"""What tyro colours its complaints with where standard output is a terminal, wherever they go."""
 PLAIN = (
     (r"invalid literal for int\(\) with base 10: ('.*?')", r"\1 is no whole number"),
     (r"could not convert string to float: ('.*?')", r"\1 is no number"),
@@ -159,6 +161,7 @@ def given_as(option: Option, flags: Sequence[str], args: Sequence[str]) -> bool:
 
 def complaint(verb: str, text: str, options: Sequence[Option]) -> tuple[str, str]:
     """What tyro's box says, as a sentence, and what to do."""
+    text = COLOUR.sub("", text)
     boxed = re.split(r"^.*[─-]{8}.*$", text, flags=re.MULTILINE)  # lines that frame it, or part it
     inside = (boxed[1] if len(boxed) > 1 else text).strip().splitlines()
     lines = [line.strip(" │") for line in inside]

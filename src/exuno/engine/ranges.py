@@ -15,7 +15,7 @@ from exuno.engine.errors import ExunoError
 def require(good: bool, flag: str, value: object, wanted: str) -> None:
     """Raises ExunoError, ``--FLAG is VALUE``, unless ``good``; ``wanted``: what to give instead."""
     if not good:
-        raise ExunoError(f"{flag} is {value}", f"Give {wanted}.")
+        raise ExunoError(f"{flag} is {str(value) or 'empty'}", f"Give {wanted}.")
 
 
 @dataclass(frozen=True)

@@ -125,5 +125,7 @@ def print_plan(config: dict[str, Any], preset: Any, cost: list[str]) -> None:
     import yaml
 
     content = {"about": preset.about} if preset else {}
-    print(yaml.safe_dump({**content, "config": config}, sort_keys=False, allow_unicode=True, width=98), end="")
+    print(
+        yaml.safe_dump({**content, "config": config}, sort_keys=False, allow_unicode=True, width=84), end=""
+    )  # which yaml exceeds by a word
     print("\n".join(f"# {line}".rstrip() for line in cost))
