@@ -140,9 +140,9 @@ def test_a_mistake_of_any_cell_is_told_before_the_first_one_runs(tmp_path, capsy
     axes = ("--axes", "distill.loss.temperature=1,-3", "distill.fresh=false,true", "seed=0,x", "--columns", "fresh")
     assert study(tmp_path / "run", *axes, "--set", "distill.cache-logits=true") == 2
     told = capsys.readouterr().err
-    assert "temperature = -3, fresh = false: --loss.temperature is -3.0.\n       Give a temperature above 0" in told
-    assert "'x' is no whole number" in told  # of another cell
-    assert "fresh = true: --cache-logits needs a source that is the same" in told
+    assert "exuno: teach: --seed: 'x' is no whole number.\n" in told
+    assert "Also distill with loss.temperature = 1, fresh = true: --cache-logits needs a source" in told
+    assert "Also distill with loss.temperature = -3, fresh = false: --loss.temperature is -3.0.\n" in told
     assert not (tmp_path / "run").exists()
 
 

@@ -51,7 +51,7 @@ def rehearse(config: StudyConfig, made: Plan, preset: Preset | None) -> dict[str
             seconds.setdefault(cell.stage, []).extend(found)
     if mistakes:
         first, *others = mistakes.values()
-        more = "".join(f"\n       Also {each.what}." for each in others[: TOLD - 1])
+        more = "".join(f"\n       Also {each.what.rstrip('.')}." for each in others[: TOLD - 1])
         raise ExunoError(first.what, (first.todo or "") + more)
     return {stage: sum(found) / len(found) for stage, found in seconds.items() if found}
 
