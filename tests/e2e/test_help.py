@@ -144,6 +144,11 @@ def test_metavars_say_what_is_wanted(capsys: pytest.CaptureFixture[str]) -> None
             "--optim.name adm is no optimizer. Did you mean adam? There are adam, adamw, sgd, lars, muon;",
         ),
         (["fewshot", "eval", "pixels", "--data", "digits", "--shot"], "--shot is empty. Give numbers from 1."),
+        (["distill", "my-photo.jpg"], "'my-photo.jpg' stands where distill has the name of a preset."),
+        (["teach", "folder:x"], "exuno teach digits --OPTION VALUE."),
+        (["study"], "Or name a preset first: exuno study label-smoothing-digits."),
+        (["app", "my-photo.jpg"], "there is no place for 'my-photo.jpg' in this command."),
+        (["presets", "show", "eval", "x"], "the verb 'eval' has no presets. Verbs with presets: distill,"),
         (["--completion", "fish"], "Give --completion bash or zsh."),
     ],
 )

@@ -9,7 +9,7 @@ from exuno.commandline import parsed
 from exuno.engine.errors import ExunoError
 from exuno.engine.launch import launch, wanted
 from exuno.engine.session import print_plan
-from exuno.presets import Config, Preset, files, read, to_args, to_dict
+from exuno.presets import Config, Preset, files, no_presets, read, to_args, to_dict
 
 if TYPE_CHECKING:
     from exuno.engine.run import Run
@@ -102,8 +102,7 @@ def listing(verb: str | None) -> None:
         if verb is None or key[0].split()[: len(verb.split())] == verb.split()
     }
     if not found:
-        verbs = sorted({name for name, _ in files()})
-        raise ExunoError(f"the verb '{verb}' has no presets", f"Verbs with presets: {', '.join(verbs)}.")
+        raise no_presets(str(verb))
     widths = [max(map(len, column)) for column in zip(*found, strict=True)]
     for of, name in found:
         print(f"{of:{widths[0]}} {name:{widths[1]}}  {read(of, name).about.get('summary', '')}")
