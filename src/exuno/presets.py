@@ -8,6 +8,7 @@ options) and perhaps ``base``, the preset that it changes. Values are handed to 
 like a command line.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -64,6 +65,14 @@ def read(verb: str, name: str, below: tuple[str, ...] = ()) -> Preset:
     if path is None:
         path = Path(name)
         if path.suffix not in (".yaml", ".yml"):
+            if not known:
+                raise no_presets(verb)
+            if ":" in name or path.suffix or path.exists():
+                raise ExunoError(
+                    f"'{name}' stands where {verb} has the name of a preset",
+                    f"Say what it is by an option behind that (exuno {verb} --help): exuno {verb} {example(known)} "
+                    "--OPTION VALUE.",
+                )
             close = get_close_matches(name, known, n=1)
             hint = f"Did you mean '{close[0]}'? " if close else ""
             raise ExunoError(
@@ -91,6 +100,19 @@ def read(verb: str, name: str, below: tuple[str, ...] = ()) -> Preset:
         about, config = parent.about | about, merge(parent.config, config)
     title = content.get("preset") if "preset" in content else path.stem
     return Preset(str(title or ""), verb, about, config)
+
+
+def no_presets(verb: str) -> ExunoError:
+    """What to tell who asks for those of a verb that has none."""
+    return ExunoError(
+        f"the verb '{verb}' has no presets", f"Verbs with presets: {', '.join(sorted({of for of, _ in files()}))}."
+    )
+
+
+def example(names: Iterable[str]) -> str:
+    """The preset to begin with, of those of a verb: one that needs no data from elsewhere, if there is one."""
+    names = list(names)
+    return next((name for name in ("digits", *names) if name in names and name.endswith("digits")), names[0])
 
 
 def summaries(verb: str) -> dict[str, str]:

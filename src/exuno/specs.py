@@ -39,6 +39,19 @@ def to_come(folder: Path) -> Iterator[None]:
         _to_come.reset(token)
 
 
+_not_opened: ContextVar[bool] = ContextVar("not_opened", default=False)
+
+
+@contextmanager
+def not_opened() -> Iterator[None]:
+    """Meanwhile, a dry run checks what a command says, and opens neither data nor models."""
+    token = _not_opened.set(True)
+    try:
+        yield
+    finally:
+        _not_opened.reset(token)
+
+
 def is_to_come(spec: str) -> bool:
     """Whether a spec names what an earlier command will have made."""
     folder = _to_come.get()
@@ -129,20 +142,26 @@ def length_of(config: Any) -> list[str]:
     return [f"{seen}, {made:,.0f} of them made, none on disk"]
 
 
-def rehearse(config: Any, look: Callable[[], object]) -> None:
+def rehearse(config: Any, look: Callable[[], object], check: Callable[[], object] | None = None) -> None:
     """Looks at everything that a run begins with, and prints a line that says how far that went.
 
     Args:
         config: the complete configuration.
         look: opens data and models and holds them against each other, as the run does.
+        check: holds the options against each other, where completing the configuration has not done so. It opens
+            nothing, so it is done also where what the run begins with is not there.
 
     Raises:
         ExunoError: what the run would raise.
     """
+    if check:
+        check()
     try:
         check_specs(config)
     except ExunoError as error:  # of a preset: what was typed has been looked at
         print(f"# not checked: whether all fits, since {error.what}")
+        return
+    if _not_opened.get():
         return
     data, root = getattr(config, "data", None), getattr(config, "data_root", None)
     if data and root is None and needs_root(data):

@@ -11,6 +11,7 @@ import torch
 from tiny_clip import SEEN, write_tiny
 
 from exuno.cli import main
+from exuno.distill.vectors import load_asked
 from exuno.models.card import ModelCard
 from exuno.models.classifier import Classifier
 from exuno.models.files import save_model
@@ -67,6 +68,14 @@ def test_an_image_tower_with_names_makes_a_zero_shot_student(tiny: Path, tmp_pat
     card = ModelCard.from_json((run / "model.json").read_text())
     assert (card.classes, card.class_names, list(card.mean)) == (4, tuple(CLASSES.split(",")), SEEN["mean"])
     assert main(["fewshot", "eval", f"run:{run}", "--data", "digits", "--smoke", "--devices", "cpu"]) == 0
+
+
+def test_the_weights_of_tower_and_names_are_read_once(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, create = [], open_clip.create_model
+    monkeypatch.setattr(open_clip, "create_model", lambda *args, **more: read.append(args) or create(*args, **more))
+    teacher, judge = load_asked(f"features:clip:local-dir:{tiny}?classes={CLASSES}", "auto")
+    assert len(read) == 1
+    assert (teacher.card.classes, judge and judge.card.class_names) == (0, tuple(CLASSES.split(",")))
 
 
 def test_on_labelled_pictures_its_accuracy_is_known_too(tiny: Path, tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ def network(classes: int, seed: int) -> Classifier:
 
 
 def started(config: DistillConfig) -> Classifier:
-    return prepare(config, open_digits("test"), network(10, 0), Accelerator(cpu=True)).student
+    teacher = network(10, 0)
+    return prepare(config, open_digits("test"), (teacher, teacher), Accelerator(cpu=True)).student
 
 
 def config(student: str, pretrained: bool = False) -> DistillConfig:

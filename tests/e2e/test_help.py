@@ -1,5 +1,6 @@
 """--help: usage, presets, three examples and the options that people use; all of them; what a shell completes."""
 
+import os
 import re
 import shlex
 import shutil
@@ -142,6 +143,12 @@ def test_metavars_say_what_is_wanted(capsys: pytest.CaptureFixture[str]) -> None
             ["teach", "digits", "--optim.name", "adm"],
             "--optim.name adm is no optimizer. Did you mean adam? There are adam, adamw, sgd, lars, muon;",
         ),
+        (["fewshot", "eval", "pixels", "--data", "digits", "--shot"], "--shot is empty. Give numbers from 1."),
+        (["distill", "my-photo.jpg"], "'my-photo.jpg' stands where distill has the name of a preset."),
+        (["teach", "folder:x"], "exuno teach digits --OPTION VALUE."),
+        (["study"], "Or name a preset first: exuno study label-smoothing-digits."),
+        (["app", "my-photo.jpg"], "there is no place for 'my-photo.jpg' in this command."),
+        (["presets", "show", "eval", "x"], "the verb 'eval' has no presets. Verbs with presets: distill,"),
         (["--completion", "fish"], "Give --completion bash or zsh."),
     ],
 )
@@ -149,6 +156,17 @@ def test_misspelt_words(fails, args: list[str], words: str) -> None:
     said = fails(*args)
     assert words in said
     assert "─" not in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
+def test_on_a_terminal_a_complaint_has_neither_frame_nor_colours() -> None:
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "exuno", "fewshot", "eval", "x", "--shot", "1,5"]
+    ended = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(theirs)
+    os.close(ours)
+    assert ended.stderr.startswith("exuno: --shot: '1,5' is not understood, spaces part several values.\n")
+    assert "\x1b" not in ended.stderr
 
 
 def completions(script: Path, *words: str) -> list[str]:

@@ -14,10 +14,11 @@ import pytest
 
 from exuno.cli import main
 
+# The second temperature cannot be, which only shows when data are opened, after the teacher's training.
 GRID = (
     *("--stages", "teach digits --epochs 2 --evaluations 1"),
     "distill --teacher {teach} --student exuno:convnet_2_16 --data digits --source digits --epochs 1 --evaluations 1",
-    *("--axes", "teach.label-smoothing=0,0.1", "distill.loss.temperature=1,-3,2"),
+    *("--axes", "teach.label-smoothing=0,0.1", "distill.loss.temperature=1,3 --augment.frames 2,2"),
     *("--rows", "temperature", "--columns", "label-smoothing", "--metrics", "top1", "top5"),
 )
 
@@ -45,13 +46,18 @@ def whole(tmp_path_factory) -> Path:
 def test_the_rest_finishes_and_the_table_says_which_failed_and_why(whole, capsys):
     result = json.loads((whole / "result.json").read_text())
     table, changes, across, failed = result["tables"]
-    assert [row[0] for row in table["rows"]] == ["teach", "temperature = 1", "temperature = -3", "temperature = 2"]
+    assert [row[0] for row in table["rows"]] == [
+        "teach",
+        "temperature = 1",
+        "temperature = 3 --augment.frames 2",
+        "temperature = 2",
+    ]
     assert table["rows"][2][1:] == ["failed / failed", "failed / failed"]
     assert float(table["rows"][0][1].split()[0]) > 30
     assert changes["title"] == "Results: change from temperature = 1"
     assert across["title"].startswith("Results: change from ")
     assert len(failed["rows"]) == len(result["failures"]) == 2
-    assert all("--loss.temperature is -3" in why for _, why in failed["rows"])
+    assert all("--augment.frames is for clips" in why for _, why in failed["rows"])
     assert len(rows(whole)) == 8
     page = (whole / "report.html").read_text()
     assert "Cells without a result" in page
@@ -115,7 +121,28 @@ def test_dry_run_lists_the_commands(capsys, tmp_path):
     assert study(tmp_path / "run", "--dry-run") == 0
     out = capsys.readouterr().out
     assert "# 8 cells: 2 of teach, 6 of distill" in out
-    assert out.count("# exuno teach digits") == 2
+    assert "# teach        2  2 label-smoothing; each serves 3 of distill" in out
+    assert "# distill      6  2 label-smoothing x 3 loss.temperature" in out
+    assert out.count("# exuno teach digits") == out.count("# exuno distill") == 1
+    assert "# teach: about " in out
+    assert not (tmp_path / "run").exists()
+
+
+def test_dry_run_fits_a_terminal(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["study", "label-smoothing-digits", "--dry-run"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 100
+
+
+def test_a_mistake_of_any_cell_is_told_before_the_first_one_runs(tmp_path, capsys):
+    assert study(tmp_path / "run", "--set", "distill.cache-logits=true", "distill.augment.flip=0.5") == 2
+    assert "exuno: distill with loss.temperature = 1: --cache-logits needs a source" in capsys.readouterr().err
+    axes = ("--axes", "distill.loss.temperature=1,-3", "distill.fresh=false,true", "seed=0,x", "--columns", "fresh")
+    assert study(tmp_path / "run", *axes, "--set", "distill.cache-logits=true") == 2
+    told = capsys.readouterr().err
+    assert "exuno: teach: --seed: 'x' is no whole number.\n" in told
+    assert "Also distill with loss.temperature = 1, fresh = true: --cache-logits needs a source" in told
+    assert "Also distill with loss.temperature = -3, fresh = false: --loss.temperature is -3.0.\n" in told
     assert not (tmp_path / "run").exists()
 
 

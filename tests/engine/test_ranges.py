@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import import_module
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
+import numpy as np
 import pytest
 import tyro
 from hypothesis import given
@@ -52,6 +53,39 @@ def test_what_is_outside_is_told(config: Whole, told: str) -> None:
     with pytest.raises(ExunoError) as error:
         check_fields(config)
     assert str(error.value) == told
+
+
+@dataclass(frozen=True)
+class Numbers:
+    count: Annotated[int, Range(low=1)] = 1
+    seed: int = 0
+    rate: float = 0.5
+    size: int | None = None
+    steps: tuple[int, ...] = (1,)
+    bare: float | int = 1
+    name: str | None = None
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"count": 2.5}, "--count is 2.5. Give a whole number."),
+        ({"count": "2"}, "--count is '2'. Give a whole number."),
+        ({"count": True}, "--count is True. Give a whole number."),
+        ({"count": (1, 2)}, "--count is (1, 2). Give a whole number."),
+        ({"seed": 1.0}, "--seed is 1.0. Give a whole number."),
+        ({"seed": None}, "--seed is None. Give a whole number."),
+        ({"rate": "fast"}, "--rate is 'fast'. Give a number."),
+        ({"size": 32.5}, "--size is 32.5. Give a whole number."),
+        ({"steps": (1, 2.5)}, "--steps is (1, 2.5). Give whole numbers."),
+    ],
+)
+def test_a_field_knows_by_its_type_whether_it_is_whole(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(ExunoError) as error:
+        check_fields(Numbers(**given))
+    assert str(error.value) == told
+    # An array's number is one, and a whole number may be given where it need not be.
+    check_fields(Numbers(np.int64(3), rate=np.float32(1), size=None, steps=(), bare=2.5, name="x"))  # pyright: ignore
 
 
 @given(st.floats(), st.floats(-5, 5), st.floats(0, 5))

@@ -13,7 +13,7 @@ from exuno.engine.errors import ExunoError
 from exuno.study.content import content
 from exuno.study.grid import find_axis, has_option, make_cells, read_axes, read_stages, typed
 from exuno.study.options import StudyConfig, StudyRun
-from exuno.study.study import plan
+from exuno.study.plan import plan
 
 STAGES = ("teach digits", "distill --teacher {teach} --data digits")
 AXES = ("teach.label-smoothing=0,0.1", "distill.loss.temperature=1,2,3", "seed=0,1")

@@ -91,10 +91,18 @@ def test_a_cell_that_kills_its_workers_is_given_up(tmp_path):
         launcher.close()
 
 
-@pytest.mark.parametrize(("code", "unfinished"), [(REQUEUE, True), (INTERRUPTED, True), (1, False)])
-def test_a_command_that_was_told_to_stop_is_unfinished(tmp_path, monkeypatch, code, unfinished):
+@pytest.mark.parametrize(
+    ("ending", "unfinished"),
+    [
+        (SystemExit(REQUEUE), True),
+        (SystemExit(INTERRUPTED), True),
+        (KeyboardInterrupt(), True),
+        (SystemExit(1), False),
+    ],
+)
+def test_a_command_that_was_told_to_stop_is_unfinished(tmp_path, monkeypatch, ending, unfinished):
     def end(args: list[str]) -> None:
-        raise SystemExit(code)
+        raise ending
 
     monkeypatch.setattr("exuno.verbs.run_verb", end)
     outcome = run_cell(job(tmp_path, "a", "teach", "digits"))

@@ -315,13 +315,9 @@ def predict(
     Raises:
         ExunoError: no classifier, no image, or one that cannot be read.
     """
-    from exuno.engine.errors import ExunoError
     from exuno.engine.ranges import check_fields
     from exuno.predict.options import PredictConfig
 
-    for name, value in {"topk": topk, "size": size or 0, "batch_size": batch_size, "workers": workers}.items():
-        if not hasattr(value, "__index__"):
-            raise ExunoError(f"{name} is {value!r}", "Give a whole number.")
     check_fields(PredictConfig("", (), topk=topk, size=size, batch_size=batch_size, workers=workers))
     from exuno.predict.answers import all_read, at_hand, predictions, side_of
 

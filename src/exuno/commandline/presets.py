@@ -9,7 +9,7 @@ from exuno.commandline import parsed
 from exuno.engine.errors import ExunoError
 from exuno.engine.launch import launch, wanted
 from exuno.engine.session import print_plan
-from exuno.presets import Config, Preset, files, read, to_args, to_dict
+from exuno.presets import Config, Preset, files, no_presets, read, to_args, to_dict
 
 if TYPE_CHECKING:
     from exuno.engine.run import Run
@@ -45,6 +45,7 @@ def run_command(
     config: Any,
     preset: Preset | None,
     cost: list[str],
+    check: Callable[[], object],
     look: Callable[[], object],
     work: Callable[[], "Run"],
 ) -> None:
@@ -56,14 +57,15 @@ def run_command(
         config: what to do; its group ``run`` says how.
         preset: where it came from.
         cost: what it takes, for ``--dry-run``.
-        look: checks all that the training begins with, for ``--dry-run``.
+        check: holds the options against each other, for ``--dry-run``; opens nothing.
+        look: opens all that the training begins with, and checks it, for ``--dry-run``.
         work: trains; imports torch.
     """
     from exuno.specs import rehearse
 
     if config.run.dry_run:
         print_plan(to_dict(config), preset, cost)
-        rehearse(config, look)
+        rehearse(config, look, check)
     elif (processes := wanted(config.run)) > 1:
         launch(verb, args, processes)
     else:
@@ -100,8 +102,7 @@ def listing(verb: str | None) -> None:
         if verb is None or key[0].split()[: len(verb.split())] == verb.split()
     }
     if not found:
-        verbs = sorted({name for name, _ in files()})
-        raise ExunoError(f"the verb '{verb}' has no presets", f"Verbs with presets: {', '.join(verbs)}.")
+        raise no_presets(str(verb))
     widths = [max(map(len, column)) for column in zip(*found, strict=True)]
     for of, name in found:
         print(f"{of:{widths[0]}} {name:{widths[1]}}  {read(of, name).about.get('summary', '')}")

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 Config = TypeVar("Config")
 ALIKE = 0.75
 """Similarity, as difflib measures it, from which a name or a description may be what was meant."""
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
+"""What tyro colours its complaints with where standard output is a terminal, wherever they go."""
 PLAIN = (
     (r"invalid literal for int\(\) with base 10: ('.*?')", r"\1 is no whole number"),
+    (r"Unrecognized options: (.*)", r"there is no place for '\1' in this command"),
     (r"could not convert string to float: ('.*?')", r"\1 is no number"),
     (
         r"Could not find valid parse for arguments: \[('[^']*,[^']*')\]",
@@ -134,7 +137,7 @@ def check_complete(verb: str, args: Sequence[str], options: Sequence[Option]) ->
     missing = [option for option in options if option.required and not given_as(option, given, args)]
     if not missing:
         return
-    from exuno.presets import files
+    from exuno.presets import example, files
 
     presets = [name for _, name in files(verb)]
     if misplaced := [word for word in args if word in presets]:
@@ -144,7 +147,7 @@ def check_complete(verb: str, args: Sequence[str], options: Sequence[Option]) ->
         )
     todo = f"What each takes: exuno {verb} --help."
     if presets:
-        todo += f" Or name a preset first: exuno {verb} {'digits' if 'digits' in presets else presets[0]}."
+        todo += f" Or name a preset first: exuno {verb} {example(presets)}."
     names = ", ".join(option.metavar if option.positional else option.flag for option in missing)
     raise ExunoError(f"{verb} needs {names}", todo)
 
@@ -159,6 +162,7 @@ def given_as(option: Option, flags: Sequence[str], args: Sequence[str]) -> bool:
 
 def complaint(verb: str, text: str, options: Sequence[Option]) -> tuple[str, str]:
     """What tyro's box says, as a sentence, and what to do."""
+    text = COLOUR.sub("", text)
     boxed = re.split(r"^.*[─-]{8}.*$", text, flags=re.MULTILINE)  # lines that frame it, or part it
     inside = (boxed[1] if len(boxed) > 1 else text).strip().splitlines()
     lines = [line.strip(" │") for line in inside]

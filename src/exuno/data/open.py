@@ -1,5 +1,8 @@
 """Data specs: a name, or ``PREFIX:PATH`` -> Data."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,19 @@ from exuno.engine.errors import ExunoError, tell
 from exuno.engine.remote import fetched, is_remote
 from exuno.registry import is_own
 
+Asked = tuple[str, str, Path | None]
+_kept: ContextVar[dict[Asked, Data] | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def kept_open() -> Iterator[None]:
+    """Meanwhile, data that are asked for again are those that were opened before: for several dry runs in a row."""
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
 
 def open_data(spec: str, split: str = "train", *, root: Path | None = None) -> Data:
     """Open the data set that ``spec`` names.
@@ -31,6 +47,14 @@ def open_data(spec: str, split: str = "train", *, root: Path | None = None) -> D
     Raises:
         ExunoError: for an unknown spec or split, and for missing or broken files.
     """
+    if (kept := _kept.get()) is None or not isinstance(spec, str):
+        return _open(spec, split, root)
+    if (found := kept.get((spec, split, root))) is None:
+        found = kept[spec, split, root] = _open(spec, split, root)
+    return found
+
+
+def _open(spec: str, split: str, root: Path | None) -> Data:
     if not isinstance(spec, str):
         hint = f"Did you mean 'folder:{spec}'? " if isinstance(spec, Path) else ""
         raise ExunoError(f"a data spec is text, and this is a {type(spec).__name__}", hint + forms())

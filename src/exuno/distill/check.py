@@ -1,9 +1,10 @@
 """What no distillation can use, and what would do nothing: told before a teacher is trained."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 from exuno.data.audio.recording import is_recording
 from exuno.data.base import Data, modality
+from exuno.data.holdout import check as check_holdout
 from exuno.data.images.photo import is_photo, is_program, is_single
 from exuno.distill.losses import SHARED, OnFeatures, make_loss
 from exuno.distill.options import DistillConfig, losses
@@ -11,7 +12,7 @@ from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
 from exuno.models.names import embedded, listed
 from exuno.synth import options
-from exuno.training import check_training
+from exuno.training import check_training, refuse_idle
 
 GROUPS = {"image": "synth", "clip": "video", "recording": "audio"}
 """Which options say how samples of a kind are made."""
@@ -20,6 +21,7 @@ GROUPS = {"image": "synth", "clip": "video", "recording": "audio"}
 def check(config: DistillConfig) -> None:
     """Raises ExunoError for numbers that no distillation can use."""
     check_training(config)
+    check_holdout(config.held)
     loss, mixing = config.loss, config.mix
     changing = config.augment != Augment() or mixing.cutmix or mixing.mixup or config.adversarial
     if config.cache_logits and (config.fresh or changing):
@@ -136,21 +138,13 @@ def check_idle(config: DistillConfig, stated: DistillConfig, test: Data) -> None
     """Raises ExunoError for an option about samples of which none are made, unless it is that of ``stated``, the
     preset's configuration or the default."""
     imitation, kind = make_loss(config.loss), config.loss.kind
-    for name in SHARED:
-        if not hasattr(imitation, name) and getattr(config.loss, name) != getattr(stated.loss, name):
-            raise ExunoError(f"--loss.{name} would do nothing: --loss.kind {kind} has no such option", "Leave it out.")
-    used, why = GROUPS[modality(test)], f"{test.name} has {modality(test)}s"
-    idle = [group for group in GROUPS.values() if group != used]
-    if not is_single(config.source[0]):
-        idle, why = (
-            ["patches", "fresh", "select", *GROUPS.values()],
-            f"nothing is made of --source {config.source[0]}, a data set",
-        )
+    foreign = [f"loss.{name}" for name in SHARED if not hasattr(imitation, name)]
+    refuse_idle(config, stated, foreign, f"--loss.kind {kind} has no such option")
+    if is_single(config.source[0]):
+        other = [group for group in GROUPS.values() if group != GROUPS[modality(test)]]
+        refuse_idle(config, stated, other, f"{test.name} has {modality(test)}s")
+    else:
+        made = ["patches", "fresh", "select", *GROUPS.values()]
+        refuse_idle(config, stated, made, f"nothing is made of --source {config.source[0]}, a data set")
     if not config.select:
-        idle.append("candidates")
-    for name in idle:
-        here, there = getattr(config, name), getattr(stated, name)
-        if here != there and here is not False:  # --no-fresh says what is so
-            if name in GROUPS.values():
-                name += "." + next(f.name for f in fields(here) if getattr(here, f.name) != getattr(there, f.name))
-            raise ExunoError(f"--{name.replace('_', '-')} would do nothing: {why}", "Leave it out.")
+        refuse_idle(config, stated, ["candidates"], "--select is off, which chooses among them", "Give both, or none.")

@@ -16,6 +16,11 @@ def main(args: Sequence[str]) -> None:
     config, preset = parse("distill", DistillConfig, args)
     config = completed(config)
 
+    def check() -> None:
+        from exuno.distill.train import check
+
+        check(config)
+
     def look() -> None:
         from exuno.distill.train import look
 
@@ -26,7 +31,7 @@ def main(args: Sequence[str]) -> None:
 
         return distill(config, preset)
 
-    run_command("distill", args, config, preset, cost(config), look, work)
+    run_command("distill", args, config, preset, cost(config), check, look, work)
 
 
 def cost(config: DistillConfig) -> list[str]:

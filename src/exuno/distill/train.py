@@ -14,7 +14,6 @@ from torch import Tensor
 
 from exuno.commandline.presets import resolve
 from exuno.data.content import digests_of
-from exuno.data.holdout import check as check_holdout
 from exuno.data.holdout import check_seen, lineage_of, open_held
 from exuno.data.images.photo import is_single
 from exuno.data.loader import Loader
@@ -34,9 +33,9 @@ from exuno.distill.vectors import (
     check_names,
     check_pictures,
     joined,
+    load_asked,
     similarity,
     with_names,
-    zero_shot,
 )
 from exuno.engine import session
 from exuno.engine.devices import dtype_of, make_accelerator
@@ -46,7 +45,6 @@ from exuno.engine.run import Run
 from exuno.evaluate.measure import match_labels, record, scores, top1
 from exuno.metrics import Summary, agreement
 from exuno.models.classifier import Classifier
-from exuno.models.ensemble import load_teacher
 from exuno.models.files import save_model, weights_sha256
 from exuno.models.names import embedded
 from exuno.presets import Preset, read
@@ -76,7 +74,6 @@ def distill(config: DistillConfig, preset: Preset | None = None) -> Run:
     """
     config = completed(config)
     check(config)
-    check_holdout(config.held)
     stated = stated_by(config, preset)
     work = partial(train, stated=session.smoke(stated) if config.run.smoke else stated)
     return run_training("distill", config, preset, work, sources.digests(config.source), again=opened_again)
@@ -88,11 +85,10 @@ def opened_again(config: DistillConfig, run: Run) -> dict[str, str]:
     if config.teacher.startswith("teach:") and not (run.dir / "teacher" / "result.json").is_file():
         raise ExunoError("its teacher is not there", "Put it back.")
     test: Any = NoData() if config.data is None else open_held(config.data, config.split, config.data_root, config.held)
-    teacher = open_teacher(config, run)
-    judge, matched = judged(config, teacher, test) if config.data is not None else (zero_shot(config.teacher), test)
+    teacher, judge = open_teacher(config, run)
     found = {"teacher": weights_sha256((judge or teacher).net)}
     if config.data is not None:
-        found |= digests_of("test_data", matched)
+        found |= digests_of("test_data", judged(config, judge, test))
     if is_single(config.source[0]):  # its digest is in config.yaml
         return found
     source = sources.open_set(config, test)
@@ -100,14 +96,12 @@ def opened_again(config: DistillConfig, run: Run) -> dict[str, str]:
 
 
 def look(config: DistillConfig, preset: Preset | None) -> None:
-    """Checks all that a distillation begins with; of a teacher that is to be trained first, an untrained one."""
-    check(config)
-    check_holdout(config.held)
+    """Opens all that a distillation begins with; of a teacher that is to be trained first, an untrained one."""
     stated = session.smoke(stated_by(config, preset))
 
     def open_all(sliver: DistillConfig, accelerator: Accelerator) -> None:
-        teacher, test = opened(sliver, stated, lambda: untrained_teacher(sliver, accelerator))
-        setup = prepare(sliver, test, teacher, accelerator)
+        asked, test = opened(sliver, stated, lambda: untrained_teacher(sliver, accelerator))
+        setup = prepare(sliver, test, asked, accelerator)
         single = is_single(config.source[0])
         samples = config.epochs * config.budget * (config.patches if single else len(setup.source))
         tell_cost(lambda: method_of(config, setup), setup.loader, samples, config, accelerator)
@@ -120,28 +114,30 @@ def stated_by(config: DistillConfig, preset: Preset | None) -> DistillConfig:
     return resolve(DistillConfig, preset) if preset else DistillConfig(config.teacher, config.student, config.data)
 
 
-def opened(
-    config: DistillConfig, stated: DistillConfig, open_teacher: Callable[[], Classifier]
-) -> tuple[Classifier, Any]:
+Asked = tuple[Classifier, Classifier | None]
+"""Teacher and judge, as ``Setup`` has them."""
+
+
+def opened(config: DistillConfig, stated: DistillConfig, open_teacher: Callable[[], Asked]) -> tuple[Asked, Any]:
     """The teacher, and what it is tested on; that is looked at first, since the teacher may have to be trained."""
     if config.data is None:
-        teacher = open_teacher()
-        test: Any = meant_for(teacher)
+        asked = open_teacher()
+        test: Any = meant_for(asked[0])
         check_source(config, test)
         check_idle(config, stated, test)
-        return teacher, test
+        return asked, test
     test = open_held(config.data, config.split, config.data_root, config.held)
     check_source(config, test)
     check_idle(config, stated, test)
     return open_teacher(), test
 
 
-def open_teacher(config: DistillConfig, run: Run) -> Classifier:
+def open_teacher(config: DistillConfig, run: Run) -> Asked:
     """The teacher; ``teach:PRESET`` trains it first, on the data of this run, in ``RUN_DIR/teacher``."""
     if not config.teacher.startswith("teach:"):
-        return load_teacher(config.teacher, config.classes)
+        return load_asked(config.teacher, config.classes)
     plan, preset = teacher_plan(config, run.dir)
-    return load_teacher(f"run:{teach(plan, preset).dir}")
+    return load_asked(f"run:{teach(plan, preset).dir}", config.classes)
 
 
 def teacher_plan(config: DistillConfig, folder: Path) -> tuple[TeachConfig, Preset]:
@@ -152,13 +148,14 @@ def teacher_plan(config: DistillConfig, folder: Path) -> tuple[TeachConfig, Pres
     return replace(resolve(TeachConfig, preset), run=execution, **about_data), preset
 
 
-def untrained_teacher(config: DistillConfig, accelerator: Accelerator) -> Classifier:
+def untrained_teacher(config: DistillConfig, accelerator: Accelerator) -> Asked:
     """The teacher, before its training where it has none yet."""
     if not config.teacher.startswith("teach:"):
-        return load_teacher(config.teacher, config.classes)
+        return load_asked(config.teacher, config.classes)
     plan, _ = teacher_plan(config, Path())
     check_teacher(plan)
-    return prepare_teacher(plan, accelerator).model
+    teacher = prepare_teacher(plan, accelerator).model
+    return teacher, teacher
 
 
 @dataclass(frozen=True)
@@ -181,16 +178,17 @@ class Setup:
 
 
 def prepare(
-    config: DistillConfig, test: Any, teacher: Classifier, accelerator: Accelerator, folder: Path | None = None
+    config: DistillConfig, test: Any, asked: Asked, accelerator: Accelerator, folder: Path | None = None
 ) -> Setup:
     """Opens source and student, and checks that all fit each other; ``folder`` keeps what the teacher chose."""
+    teacher, judge = asked
     if config.data is not None:
         for spec, known in origins(config.teacher, teacher):
             check_seen(spec, known, config.data, config.data_root, config.held)
     if vectors := embedded(config.teacher) is not None:
         check_pictures(teacher, test)
     given = test
-    judge, test = judged(config, teacher, test)
+    test = judged(config, judge, test)
     size = size_of(config, test)
     session.seed_everything(config.run.seed)
     classes = (0, None) if vectors else (teacher.card.classes, teacher.card.class_names or test.classes)
@@ -229,13 +227,11 @@ def prepare(
     return Setup(teacher, judge, student, part, source, loader, size, seen)
 
 
-def judged(config: DistillConfig, teacher: Classifier, test: Any) -> tuple[Classifier | None, Any]:
-    """Who names the classes, as :class:`Setup` has it, and the test data labelled in these."""
-    vectors = embedded(config.teacher) is not None
-    judge = zero_shot(config.teacher) if vectors else teacher
-    if judge and (config.data is not None or not vectors):
-        test = match_labels(judge, test, "the teacher", config.classes)
-    return judge, test
+def judged(config: DistillConfig, judge: Classifier | None, test: Any) -> Any:
+    """The test data, labelled in the classes of the judge (see :class:`Setup`)."""
+    if judge and (config.data is not None or embedded(config.teacher) is None):
+        return match_labels(judge, test, "the teacher", config.classes)
+    return test
 
 
 def labelled(config: DistillConfig, teacher: Classifier, source: Any) -> Any:
@@ -274,9 +270,9 @@ def train(config: DistillConfig, run: Run, stated: DistillConfig) -> None:
     """Trains, tests, exports and reports in an open run directory; ``stated`` is the configuration before the user
     changed it."""
     # Before the devices are taken: the teacher may have to be trained.
-    teacher, test = opened(config, stated, lambda: open_teacher(config, run))
+    asked, test = opened(config, stated, lambda: open_teacher(config, run))
     accelerator = make_accelerator(config.run)
-    setup = prepare(config, test, teacher, accelerator, run.dir)
+    setup = prepare(config, test, asked, accelerator, run.dir)
     run.pin(
         teacher=weights_sha256((setup.judge or setup.teacher).net),
         **digests_of("test_data", setup.test),

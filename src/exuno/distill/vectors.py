@@ -20,13 +20,15 @@ from exuno.data.base import Data, modality
 from exuno.distill.method import Distillation, mix
 from exuno.engine.errors import ExunoError
 from exuno.engine.method import Batch, Numbers, StepOutput
+from exuno.engine.options import ClassOrder
 from exuno.engine.training import Evaluator
 from exuno.evaluate.measure import logits, ordered_batches
 from exuno.features.extract import check_images
 from exuno.metrics import mean_interval
 from exuno.models.classifier import Classifier
 from exuno.models.clip_spec import parse
-from exuno.models.head import with_head
+from exuno.models.ensemble import load_teacher
+from exuno.models.head import with_head, without_head
 from exuno.models.load import load_model
 from exuno.models.names import embedded
 
@@ -37,10 +39,17 @@ NOTE = (
 )
 
 
-def zero_shot(spec: str) -> Classifier | None:
-    """The classifier of class names that a teacher's image tower belongs to; None where its spec has no classes."""
-    inner = embedded(spec) or ""
-    return load_model(inner, pretrained=True) if inner.startswith("clip:") and parse(inner, False).classes else None
+def load_asked(spec: str, order: ClassOrder) -> tuple[Classifier, Classifier | None]:
+    """The teacher that a spec names, and who names its classes: the teacher itself; of an image tower with class names,
+    the whole zero-shot classifier, from whose weights, read once, the tower is taken; None of vectors alone."""
+    inner = embedded(spec)
+    if inner is None:
+        teacher = load_teacher(spec, order)
+        return teacher, teacher
+    if inner.startswith("clip:") and parse(inner, False).classes:
+        whole = load_model(inner, pretrained=True)
+        return without_head(whole), whole
+    return load_teacher(spec, order), None
 
 
 def check_pictures(teacher: Classifier, data: Data) -> None:

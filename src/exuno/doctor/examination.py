@@ -147,7 +147,7 @@ def prepare_examination(config: DoctorConfig, test: Any, model: Classifier | Non
         ExunoError: classes that do not fit.
     """
     if model is None:
-        model = open_teacher(plan(config, "", run.dir), run)
+        model, _ = open_teacher(plan(config, "", run.dir), run)
         test = check_compatible(config, model, test)
     size = size_of(config, test)
     device = make_accelerator(measuring(RunOptions(devices=config.devices))).device

@@ -118,7 +118,7 @@ def look(config: DoctorConfig) -> None:
     known, options = trained(config), RunOptions(devices=config.devices)
     test = open_images(config, known)
     sliver, accelerator = replace(config, smoke=True), make_accelerator(measuring(options))
-    model = known or untrained_teacher(plan(sliver, "", Path()), accelerator)
+    model = known or untrained_teacher(plan(sliver, "", Path()), accelerator)[0]
     patient = Examination(
         model, check_compatible(config, model, test), size_of(config, test), accelerator.device, config.workers
     )

@@ -1,17 +1,19 @@
 """``--devices N``: the same command in N processes on this machine, as torchrun would start them."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import IO
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import RunOptions
-from exuno.engine.stop import INTERRUPTED, REQUEUE, deferred, listening, told
+from exuno.engine.stop import DEFAULTS, INTERRUPTED, LAUNCHED, REQUEUE, Stopped, deferred, listening, told
 from exuno.engine.system import refuse_on_windows
 
 GRACE = 3.0  # seconds in which the first process may tell a mistake that all of them have found
@@ -38,18 +40,21 @@ def launch(verb: str, args: Sequence[str], count: int) -> None:
     """Runs ``exuno VERB ARGS`` in ``count`` processes and waits. If one fails, the others are ended.
 
     Only the first process speaks; what another one said is shown if it failed and the first had nothing to say. A
-    signal that tells this process to stop goes to all of them, and each ends after the same step.
+    signal that tells this process to stop goes to all of them, and each ends after the same step. That they were told
+    to stop is not theirs to say: each may hear it twice, directly and through this process, or not live to hear it.
 
     Raises:
         ExunoError: on Windows.
-        SystemExit: with the code of the process that failed, or that of having been told to stop.
+        KeyboardInterrupt: they were interrupted by Ctrl-C.
+        Stopped: they were told to stop otherwise.
+        SystemExit: with the code of the process that failed.
     """
     refuse_on_windows(f"a training in {count} processes (--devices)")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
-    shared |= {"LOCAL_WORLD_SIZE": str(count)}
+    shared |= {"LOCAL_WORLD_SIZE": str(count), LAUNCHED: "1"}
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
     command = [sys.executable, "-m", "exuno", *verb.split(), *args]
     processes: list[subprocess.Popen[bytes]] = []
@@ -66,7 +71,8 @@ def launch(verb: str, args: Sequence[str], count: int) -> None:
                 said.append(tempfile.TemporaryFile() if rank else None)  # noqa: SIM115 (goes with the process)
                 out = subprocess.DEVNULL if rank else None
                 environment = {**os.environ, **shared, **own}
-                processes.append(subprocess.Popen(command, env=environment, stdout=out, stderr=said[rank]))
+                with blocked():
+                    processes.append(subprocess.Popen(command, env=environment, stdout=out, stderr=said[rank]))
             wait(processes)
         finally:
             ended = [process.poll() for process in processes]  # None: ended by us, below
@@ -74,9 +80,10 @@ def launch(verb: str, args: Sequence[str], count: int) -> None:
                 process.kill()  # one that still waits for another in the middle of a step would hear nothing else
             for process in processes:
                 process.wait()
-        for code in (REQUEUE, INTERRUPTED):
-            if told() and code in ended:
-                raise SystemExit(code)  # the first process has said so
+        if INTERRUPTED in ended and not told():  # they alone have heard it
+            raise KeyboardInterrupt
+        if REQUEUE in ended and not told():
+            raise Stopped
     failed = [rank for rank, code in enumerate(ended) if code != 0]
     if failed:
         first = next((rank for rank in failed if ended[rank] is not None), failed[0])
@@ -84,6 +91,17 @@ def launch(verb: str, args: Sequence[str], count: int) -> None:
             file.seek(0)
             print(f"process {first} of {count}:\n{file.read().decode(errors='replace')[-4000:]}", file=sys.stderr)
         raise SystemExit(ended[first] or 1)
+
+
+@contextmanager
+def blocked() -> Iterator[None]:
+    """Within, signals that tell to stop wait, and those of a process that is started until it listens: Python would end
+    it with a traceback before."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, DEFAULTS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def wait(processes: Sequence[subprocess.Popen[bytes]]) -> None:

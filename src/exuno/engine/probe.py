@@ -1,7 +1,9 @@
 """How fast a training would be here: a second of it, for ``--dry-run``."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol
 
 import torch
@@ -27,6 +29,20 @@ class Loads(Batches, Protocol):
     def first(self) -> Batch:
         """One like those of an epoch, without what an epoch begins with."""
         ...
+
+
+_found: ContextVar[list[float] | None] = ContextVar("found", default=None)
+
+
+@contextmanager
+def estimates() -> Iterator[list[float]]:
+    """Meanwhile, the seconds that trainings would take are also put into a list."""
+    found: list[float] = []
+    token = _found.set(found)
+    try:
+        yield found
+    finally:
+        _found.reset(token)
 
 
 def tell_rate(
@@ -63,6 +79,8 @@ def tell_rate(
     except torch.OutOfMemoryError:
         print(f"# the memory of {accelerator.device} does not hold a batch of {batch_size}")
         return
+    if (found := _found.get()) is not None:
+        found.append(samples / rate)
     print(f"# {rate:,.0f} samples/s in a probe of its steps on {accelerator.device}: about {clock(samples / rate)}")
 
 

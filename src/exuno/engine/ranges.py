@@ -5,6 +5,8 @@
 
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
+from numbers import Integral, Real
+from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from exuno.engine.errors import ExunoError
@@ -13,7 +15,7 @@ from exuno.engine.errors import ExunoError
 def require(good: bool, flag: str, value: object, wanted: str) -> None:
     """Raises ExunoError, ``--FLAG is VALUE``, unless ``good``; ``wanted``: what to give instead."""
     if not good:
-        raise ExunoError(f"{flag} is {value}", f"Give {wanted}.")
+        raise ExunoError(f"{flag} is {str(value) or 'empty'}", f"Give {wanted}.")
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,43 @@ class Range:
             return "0 or more" if self.low == 0 else f"at least {self.low:,}"
         end = f"{self.high:,}" if self.high is not None else f"below {self.below:,}"
         return f"a number from {self.low:,} to {end}"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a field of numbers holds, told from its type: the command line reads its words so, and Python hands over
+    anything."""
+
+    whole: bool
+    """int, not float."""
+    several: bool
+    """A tuple of them."""
+    optional: bool
+    """Or None."""
+
+    @classmethod
+    def of(cls, hint: Any) -> "Kind | None":
+        """That of a type; None for one that holds anything but numbers."""
+        inside = _inside(hint)
+        held = inside - {NoneType, tuple, Ellipsis}
+        if not held or held - {int, float}:
+            return None
+        return cls(held == {int}, tuple in inside, NoneType in inside)
+
+    def check_value(self, flag: str, value: Any) -> None:
+        """Raises ExunoError for anything else."""
+        each = value if self.several and isinstance(value, tuple) else (value,)
+        kind = Integral if self.whole else Real
+        good = all(isinstance(x, kind) and not isinstance(x, bool) for x in each)
+        one, many = ("a whole number", "whole numbers") if self.whole else ("a number", "numbers")
+        require(good or (self.optional and value is None), flag, repr(value), many if self.several else one)
+
+
+def _inside(hint: Any) -> set[Any]:
+    """The types that a type is made of, ``tuple`` among them: ``tuple[int, ...] | None`` -> tuple, int, ..., None."""
+    if not (parts := get_args(hint)):
+        return {hint}
+    return set().union(*map(_inside, parts)) | ({tuple} if get_origin(hint) is tuple else set())
 
 
 @dataclass(frozen=True)
@@ -114,5 +153,7 @@ def _marked(kind: type[Any]) -> list[tuple[str, str, tuple[Any, ...]]]:
             flag = "" if tyro.conf.OmitArgPrefixes in marks else f"{flag}."
         if get_origin(hint) is Literal:
             marks = (*marks, Choice(get_args(hint)))
+        if kind_of_number := Kind.of(hint):
+            marks = (kind_of_number, *marks)  # first: a range compares numbers only
         found.append((each.name, flag, tuple(marks)))
     return found

@@ -125,5 +125,7 @@ def print_plan(config: dict[str, Any], preset: Any, cost: list[str]) -> None:
     import yaml
 
     content = {"about": preset.about} if preset else {}
-    print(yaml.safe_dump({**content, "config": config}, sort_keys=False, allow_unicode=True, width=110), end="")
-    print("\n".join(f"# {line}" for line in cost))
+    content["config"] = config
+    # A line of YAML ends behind the word that exceeds its width.
+    print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=84), end="")
+    print("\n".join(f"# {line}".rstrip() for line in cost))

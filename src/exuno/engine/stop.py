@@ -2,6 +2,7 @@
 checkpoint, end with an exit code that says that the same command is to be given again. No torch.
 """
 
+import math
 import os
 import signal
 import sys
@@ -22,6 +23,9 @@ if hasattr(signal, "SIGUSR1"):  # not on Windows
 ECHO = 1.0
 """Seconds in which a further signal is the same one: whoever signals a group of processes reaches each of them directly
 and through its parent."""
+LAUNCHED = "EXUNO_LAUNCHED"
+"""Environment variable of a process that ``engine.launch`` has started with these signals blocked: it listens before it
+lets them in, and leaves it to its parent to say why it ended."""
 LINGER = 30
 """Seconds that a worker process of a loader outlives SIGTERM: those in which its training finishes a step."""
 
@@ -37,6 +41,9 @@ class _State:
     """Of this process."""
 
     listening = False
+    launched = False
+    interrupted = -math.inf
+    """When Ctrl-C last ended what was done here."""
     told: float | None = None
     """When the first signal came."""
     number = signal.SIGTERM
@@ -63,7 +70,8 @@ def listening() -> Iterator[None]:
     """Within, a first signal raises what ``ending`` says, or does what ``deferred`` says; a second one raises at once.
 
     Handlers that a program has of its own stay, and in another thread than the main one nothing can be heard. The
-    outermost one says in a sentence why the process ends.
+    outermost one says in a sentence why the process ends; of several processes (``engine.launch``), that of their
+    parent.
     """
     if _state.listening or threading.current_thread() is not threading.main_thread():
         yield
@@ -73,9 +81,16 @@ def listening() -> Iterator[None]:
     for number in ours:
         signal.signal(number, _hear)
     try:
+        if os.environ.pop(LAUNCHED, None):  # processes that this one starts are not those of its launcher
+            _state.launched = True
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, DEFAULTS)
         yield
+    except KeyboardInterrupt:
+        if _state.launched:
+            raise SystemExit(INTERRUPTED) from None
+        raise
     except Stopped:
-        if os.environ.get("RANK", "0") == "0":
+        if not _state.launched and os.environ.get("RANK", "0") == "0":
             with suppress(OSError):
                 by = _state.number.name
                 text = f"exuno: told to stop by {by}; the same command continues from the last checkpoint."
@@ -84,13 +99,17 @@ def listening() -> Iterator[None]:
     finally:
         _state.listening, _state.told = False, None
         for number in ours:
-            signal.signal(number, DEFAULTS[number])
+            # Echoes of what has ended a launched process would end it again, in the middle of its last words.
+            signal.signal(number, signal.SIG_IGN if _state.launched else DEFAULTS[number])
 
 
 def _hear(number: int, frame: FrameType | None) -> None:
     now, name = time.monotonic(), signal.Signals(number)
     if _state.told is None:
         if _state.first is None and name == signal.SIGINT:
+            if _state.launched and now - _state.interrupted < ECHO:
+                return
+            _state.interrupted = now
             raise KeyboardInterrupt  # which whoever catches it may outlive
         _state.told, _state.number = now, name
         if _state.first is None:

@@ -58,6 +58,11 @@ def train(phase: str, args: Sequence[str]) -> None:
     config, preset = parse(verb, DistillConfig if phase == "distill" else PretrainConfig, args)
     cost = f"{config.epochs * config.budget:g} epochs of the training classes of {config.data}, from {config.model}"
 
+    def check() -> None:
+        from exuno.fewshot.train import check_start
+
+        check_start(config)
+
     def look() -> None:
         from exuno.fewshot.train import look
 
@@ -68,7 +73,7 @@ def train(phase: str, args: Sequence[str]) -> None:
 
         return distill(config, preset) if isinstance(config, DistillConfig) else pretrain(config, preset)
 
-    run_command(verb, args, config, preset, [cost], look, work)
+    run_command(verb, args, config, preset, [cost], check, look, work)
 
 
 def evaluate(args: Sequence[str]) -> None:

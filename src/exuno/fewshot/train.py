@@ -70,9 +70,8 @@ def check_start(config: PretrainConfig) -> None:
 
 
 def look(verb: str, config: PretrainConfig, preset: Preset | None) -> None:
-    """Checks all that a training of either phase begins with; of a phase 1 that is to be trained first, its untrained
+    """Opens all that a training of either phase begins with; of a phase 1 that is to be trained first, its untrained
     network."""
-    check_start(config)
 
     def open_all(sliver: PretrainConfig, accelerator: Accelerator) -> None:
         start = sliver.model

@@ -17,6 +17,11 @@ def main(args: Sequence[str]) -> None:
     """Parses the command line, then explains or runs it."""
     config, preset = parse("poster", PosterConfig, with_budget(args))
 
+    def check() -> None:
+        from exuno.poster.train import check
+
+        check(config, preset)
+
     def look() -> None:
         from exuno.poster.train import look
 
@@ -27,7 +32,7 @@ def main(args: Sequence[str]) -> None:
 
         return make_poster(config, preset)
 
-    run_command("poster", args, config, preset, cost(config), look, work)
+    run_command("poster", args, config, preset, cost(config), check, look, work)
 
 
 def with_budget(args: Sequence[str]) -> list[str]:

@@ -39,7 +39,7 @@ from exuno.poster.real import Images, Sets, open_splits, read_sets
 from exuno.poster.start import first_labels, first_poster, order_of
 from exuno.presets import Preset
 from exuno.report.page import write_report
-from exuno.training import rehearse, run_training, smoke_mark, tell_cost
+from exuno.training import refuse_idle, rehearse, run_training, smoke_mark, tell_cost
 
 FRAMES = "frames"
 IDLE = {"fixed": ("label_bits", "label_cells", "label_lr_scale"), "shared": ("label_cells",), "learned": ()}
@@ -63,8 +63,7 @@ def opened(config: PosterConfig, run: Run) -> dict[str, str]:
 
 
 def look(config: PosterConfig, preset: Preset | None) -> None:
-    """Checks all that a distillation begins with, on a few images of each class; weights of CLIP are not fetched."""
-    check(config, preset)
+    """Opens all that a distillation begins with, on a few images of each class; weights of CLIP are not fetched."""
 
     def open_all(sliver: PosterConfig, accelerator: Accelerator) -> None:
         check_shares(sliver, wanted(sliver.run))
@@ -107,14 +106,11 @@ def check(config: PosterConfig, preset: Preset | None) -> None:
     longest = min(unroll.window - 1, most)
     require(unroll.adapt <= longest, "--unroll.adapt", unroll.adapt, f"0 to {longest}: windows of 1 step to the total")
     require(min(proof.steps, default=0) >= 1, "--eval.steps", " ".join(map(str, proof.steps)), "numbers from 1")
-    if config.zca_from != "data" and not config.zca:
-        raise ExunoError(f"--zca-from {config.zca_from} does nothing without --zca", "Add --zca, or leave it out.")
     stated = resolve(PosterConfig, preset) if preset else PosterConfig(config.data)
-    for name in IDLE[config.labels]:
-        if getattr(config, name) != getattr(stated, name):
-            flag = name.replace("_", "-")
-            todo = "Leave it out, or give --labels learned."
-            raise ExunoError(f"--{flag} would do nothing with --labels {config.labels}", todo)
+    if not config.zca:
+        refuse_idle(config, stated, ["zca_from"], "--zca is off", "Add --zca, or leave it out.")
+    why, todo = f"labels are {config.labels} (--labels)", "Leave it out, or give --labels learned."
+    refuse_idle(config, stated, IDLE[config.labels], why, todo)
     check_optim(config.optim)
     check_run(config.run, double=True)
     if config.run.sync_batchnorm:

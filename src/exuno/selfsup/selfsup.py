@@ -15,6 +15,11 @@ def main(args: Sequence[str]) -> None:
     """Parses the command line, then explains or runs it."""
     config, preset = parse("selfsup", SelfsupConfig, args)
 
+    def check() -> None:
+        from exuno.selfsup.train import check
+
+        check(config)
+
     def look() -> None:
         from exuno.selfsup.train import look
 
@@ -25,4 +30,4 @@ def main(args: Sequence[str]) -> None:
 
         return selfsup(config, preset)
 
-    run_command("selfsup", args, config, preset, length_of(config), look, work)
+    run_command("selfsup", args, config, preset, length_of(config), check, look, work)

@@ -77,8 +77,7 @@ def opened(config: SelfsupConfig, run: Run) -> dict[str, str]:
 
 
 def look(config: SelfsupConfig, preset: Preset | None) -> None:
-    """Checks all that a training begins with; see ``rehearse``."""
-    check(config)
+    """Opens all that a training begins with; see ``rehearse``."""
 
     def open_all(sliver: SelfsupConfig, accelerator: Accelerator) -> None:
         # One batch is looked at: patches that only clusters would need are counted, and not made.

@@ -1,14 +1,13 @@
-"""``exuno study``. ``--help`` and ``--dry-run`` import no torch."""
+"""``exuno study``. ``--help`` imports no torch."""
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from exuno.commandline.presets import parse
-from exuno.engine.run import Run, default_folder, without
+from exuno.engine.run import Run
 from exuno.engine.session import print_plan
 from exuno.presets import Preset, to_dict
-from exuno.study.options import LAYOUT, StudyConfig
+from exuno.study.options import StudyConfig
 
 
 def main(args: Sequence[str]) -> None:
@@ -18,13 +17,10 @@ def main(args: Sequence[str]) -> None:
         SystemExit: with code 1, if a cell has no result.
     """
     config, preset = parse("study", StudyConfig, args)
-    from exuno.study.study import plan, rehearse, study
-
     if config.run.dry_run:
-        print_plan(to_dict(config), preset, cost(config, preset))
-        rehearse(plan(config), config)
-        print("# checked: the first command of each stage, as far as it does not build on earlier ones")
+        explain(config, preset)
         return
+    from exuno.study.study import study
 
     run = study(config, preset)
     show(run)
@@ -32,17 +28,18 @@ def main(args: Sequence[str]) -> None:
         raise SystemExit(1)
 
 
-def cost(config: StudyConfig, preset: Preset | None) -> list[str]:
-    """The cells, as commands."""
-    from exuno.study.study import job_of, plan
+def explain(config: StudyConfig, preset: Preset | None) -> None:
+    """Prints what would be done, and looks at all commands."""
+    from exuno.study.outline import outline, timed
+    from exuno.study.plan import folder_of, plan
 
-    named = without(to_dict(config), LAYOUT)
-    folder = config.run.run_dir or default_folder("study", preset.name if preset else None, named)
-    cells = plan(config).cells(folder / "cells")
-    stages = list(dict.fromkeys(cell.stage for cell in cells))
-    counts = ", ".join(f"{sum(cell.stage == stage for cell in cells)} of {stage}" for stage in stages)
-    commands = [shlex.join(("exuno", *job_of(cell, config, folder).args)) for cell in cells]
-    return [f"{len(cells)} cells: {counts}", *commands]
+    made, folder = plan(config), folder_of(config, preset)
+    print_plan(to_dict(config), preset, outline(config, made, folder))
+    from exuno.study.rehearsal import rehearse
+
+    for line in timed(made.cells(folder), rehearse(config, made, preset)):
+        print(f"# {line}")
+    print("# checked: every command, as far as it does not build on the runs of earlier ones")
 
 
 def show(run: Run) -> None:

@@ -74,6 +74,8 @@ class Cell:
     """Name of each axis that it depends on -> value."""
     needs: tuple[str, ...]
     """Names of the cells that must be done before."""
+    own: tuple[str, ...] = ()
+    """Names of the axes whose values stand in its command, not only in those of the cells that it needs."""
 
 
 def read_stages(lines: Sequence[str]) -> list[Stage]:
@@ -226,16 +228,23 @@ def make_cells(
             values = dict(zip((axis.name for axis in mine), combination, strict=True))
             above = {name: cells[name, _place(name, values, stages, axes)] for name in stage.needs}
             words = list(stage.args)
-            for axis in (*mine, *fixed):
-                if axis.stage == stage.name or (axis.stage is None and has_option(stage.verb, axis.flag)):
-                    words += typed(axis.flag, values.get(axis.name, axis.values[0]))
+            mine_here = [axis for axis in mine if _has(axis, stage)]
+            for axis in (*mine_here, *(axis for axis in fixed if _has(axis, stage))):
+                words += typed(axis.flag, values.get(axis.name, axis.values[0]))
             whole = (stage.verb, *words, *(cell.name for cell in above.values()), content(stage.verb, words))
             name = _name(stage, values, whole, axes)
             places = {STUDY: folder.parent} | {key: folder / cell.name for key, cell in above.items()}
             args = tuple(_HOLE.sub(lambda hole: _filled(hole, places), word) for word in words)  # noqa: B023
             needs = tuple(cell.name for cell in above.values())
-            cells[stage.name, combination] = Cell(name, stage.name, stage.verb, args, values, needs)
+            cells[stage.name, combination] = Cell(
+                name, stage.name, stage.verb, args, values, needs, tuple(axis.name for axis in mine_here)
+            )
     return list(cells.values())
+
+
+def _has(axis: Axis, stage: Stage) -> bool:
+    """Whether an axis stands in the command of a stage."""
+    return axis.stage == stage.name or (axis.stage is None and has_option(stage.verb, axis.flag))
 
 
 def _concerns(axis: Axis, stage: Stage, stages: Sequence[Stage]) -> bool:

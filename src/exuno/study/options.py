@@ -38,7 +38,8 @@ class StudyRun:
     """Write no image of the data or of a source, neither into the page nor into figures/, and show paths by their last
     names: for pages that go to others."""
     dry_run: bool = False
-    """Print the resolved configuration and the commands, run nothing."""
+    """Print the resolved configuration, what the cells are and a command of each stage, check all commands, run
+    nothing."""
     debug: bool = False
     """Show tracebacks."""
 

@@ -92,6 +92,8 @@ def _run(args: Sequence[str]) -> tuple[str, bool]:
         if stop.code in (REQUEUE, INTERRUPTED):
             return STOPPED, True
         return (REFUSED if stop.code else ""), False
+    except KeyboardInterrupt:
+        return STOPPED, True
     except Exception as error:  # whatever it was, an error of CUDA would meet the next cell as well
         traceback.print_exc()
         return f"{type(error).__name__}: {error}", True

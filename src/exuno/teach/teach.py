@@ -14,6 +14,11 @@ def main(args: Sequence[str]) -> None:
     """Parses the command line, then explains or runs it."""
     config, preset = parse("teach", TeachConfig, args)
 
+    def check() -> None:
+        from exuno.teach.train import check
+
+        check(config)
+
     def look() -> None:
         from exuno.teach.train import look
 
@@ -24,6 +29,5 @@ def main(args: Sequence[str]) -> None:
 
         return teach(config, preset)
 
-    run_command(
-        "teach", args, config, preset, [f"{config.epochs * config.budget:g} epochs of {config.data}"], look, work
-    )
+    cost = f"{config.epochs * config.budget:g} epochs of {config.data}"
+    run_command("teach", args, config, preset, [cost], check, look, work)

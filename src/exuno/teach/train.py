@@ -96,8 +96,7 @@ def digests(training: Data, test: Any) -> dict[str, str]:
 
 
 def look(config: TeachConfig, preset: Preset | None) -> None:
-    """Checks all that a training begins with; see ``rehearse``."""
-    check(config)
+    """Opens all that a training begins with; see ``rehearse``."""
 
     def open_all(sliver: TeachConfig, accelerator: Accelerator) -> None:
         setup = prepare(sliver, accelerator)

@@ -1,0 +1,81 @@
+"""All commands of a study are looked at before the first one runs, so that a mistake in any of them is told in seconds
+and not after hours.
+"""
+
+from collections.abc import Container, Iterator, Sequence
+from contextlib import ExitStack, redirect_stdout
+from io import StringIO
+
+from exuno.data.open import kept_open
+from exuno.engine.errors import ExunoError
+from exuno.engine.probe import estimates
+from exuno.presets import Preset
+from exuno.specs import not_opened, to_come
+from exuno.study.grid import Cell
+from exuno.study.options import StudyConfig
+from exuno.study.plan import Plan, folder_of, job_of
+from exuno.study.table import is_seed
+from exuno.verbs import run_verb
+
+TOLD = 3
+"""Mistakes that are told at once, at most."""
+
+
+def rehearse(config: StudyConfig, made: Plan, preset: Preset | None) -> dict[str, float]:
+    """Dry runs of all commands that differ in more than the seed and the runs that they build on. What they say is
+    checked; data and models are opened for the first one of each stage and for each new value of an axis, data once.
+
+    Returns:
+        Name of each stage -> seconds that one of its trainings would take here, on average, as far as the steps of some
+        were timed.
+
+    Raises:
+        ExunoError: what commands of the study would raise, with the values that make them do so.
+    """
+    folder = folder_of(config, preset)
+    cells = made.cells(folder / "cells")
+    seeds = {axis.name for axis in made.axes if is_seed(axis)}
+    mistakes: dict[str, ExunoError] = {}
+    seconds: dict[str, list[float]] = {}
+    with to_come(folder), kept_open():
+        for cell, opened in chosen(cells, seeds):
+            with ExitStack() as within:
+                within.enter_context(redirect_stdout(StringIO()))
+                found = within.enter_context(estimates())
+                if not opened:
+                    within.enter_context(not_opened())
+                try:
+                    run_verb([*job_of(cell, config, folder / "rehearsal").args, "--dry-run"])
+                except ExunoError as error:
+                    mistakes.setdefault(error.what, ExunoError(f"{described(cell, seeds)}: {error.what}", error.todo))
+            seconds.setdefault(cell.stage, []).extend(found)
+    if mistakes:
+        first, *others = mistakes.values()
+        more = "".join(f"\n       Also {each.what.rstrip('.')}." for each in others[: TOLD - 1])
+        raise ExunoError(first.what, (first.todo or "") + more)
+    return {stage: sum(found) / len(found) for stage, found in seconds.items() if found}
+
+
+def chosen(cells: Sequence[Cell], seeds: Container[str]) -> Iterator[tuple[Cell, bool]]:
+    """The cells to look at, and whether to open what they name.
+
+    Args:
+        cells: of the study.
+        seeds: names of axes whose values are repetitions.
+    """
+    known: set[object] = set()
+    for cell in cells:
+        own = [(name, cell.values[name]) for name in cell.own]
+        values = {(cell.stage, name, value) for name, value in own if name not in seeds}
+        repetitions = {(cell.stage, name, value) for name, value in own if name in seeds}
+        new = {cell.stage, (cell.stage, frozenset(values)), *values}  # a stage without axes is one configuration
+        if not new | repetitions <= known:
+            yield cell, not {cell.stage, *values} <= known
+        known |= new | repetitions
+
+
+def described(cell: Cell, seeds: Container[str]) -> str:
+    """``distill with loss.temperature = -3``: a stage and the values in its command, but for the seed."""
+    own = [name for name in cell.own if name not in seeds]
+    values = ", ".join(f"{name.removeprefix(f'{cell.stage}.')} = {cell.values[name]}" for name in own)
+    return f"{cell.stage} with {values}" if values else cell.stage
