@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from exuno.data.open import _pixels, open_data
+from exuno.data.open import _pixels, kept_open, open_data
 from exuno.engine.errors import ExunoError
 
 RNG = np.random.default_rng(0)
@@ -424,3 +424,11 @@ def test_deep_gray_pictures_of_a_module_keep_their_values(mode: str, kind: Any) 
     picture = Image.fromarray(np.arange(64, dtype=kind).reshape(8, 8))
     assert picture.mode == mode
     assert np.array_equal(_pixels(picture, "it"), np.arange(64).reshape(8, 8))
+
+
+def test_dry_runs_in_a_row_open_data_once() -> None:
+    with kept_open():
+        first = open_data("digits", "test")
+        assert open_data("digits", "test") is first
+        assert open_data("digits", "train") is not first
+    assert open_data("digits", "test") is not first

@@ -259,3 +259,14 @@ def test_a_damaged_run_directory(fails, tmp_path: Path) -> None:
 
 def test_report_of_no_run(fails, tmp_path: Path) -> None:
     assert str(tmp_path) in fails("report", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--zca-from spectrum", "--zca-from would do nothing: --zca is off. Add --zca, or leave it out."),
+        ("--labels fixed --label-bits 4", "--label-bits would do nothing: labels are fixed (--labels). Leave it out,"),
+    ],
+)
+def test_options_of_a_poster_that_would_do_nothing(fails, words: str, told: str) -> None:
+    assert told in fails("poster", "digits", *words.split(), "--dry-run")
