@@ -91,6 +91,14 @@ def test_letters_that_there_are_not(tmp_path: Path) -> None:
         open_data(f"npz:{tmp_path / 'd.npz'}", "test")
 
 
+@pytest.mark.parametrize("text", [np.array("cat"), np.array([["a", "bc"], ["d", "e"]], order="F"), np.array([], "U3")])
+def test_text_of_any_form(text: np.ndarray, tmp_path: Path) -> None:
+    np.save(tmp_path / "t.npy", text)
+    np.savez(tmp_path / "d.npz", text=text)
+    assert read_npy((tmp_path / "t.npy").read_bytes()).tolist() == text.tolist()
+    assert Arrays(tmp_path / "d.npz")["text"].tolist() == text.tolist()
+
+
 @pytest.mark.parametrize("checksums", [True, False])
 def test_a_flipped_bit_in_a_checkpoint_of_torch(checksums: bool, tmp_path: Path) -> None:
     before = torch.serialization.get_crc32_options()
@@ -199,6 +207,9 @@ def test_a_name_that_stands_twice(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'lr' twice, line 2"):
         parse_yaml("optim:\n  lr: 1\n  lr: 2\n")
     assert parse_yaml("a: &x {b: 1}\nc:\n  <<: *x\n  b: 2\n")["c"] == {"b": 2}
+    merged = parse_yaml("a: &x {b: 1}\nc:\n  d: &y {<<: *x, b: 2}\ne: {<<: *y, f: 3}\n")  # e is made before d
+    assert merged == {"a": {"b": 1}, "c": {"d": {"b": 2}}, "e": {"b": 2, "f": 3}}
+    assert parse_yaml("a: {1: x, '1': y}")["a"] == {1: "x", "1": "y"}
     (tmp_path / "r.json").write_text('{"n": 1, "m": {"x": 1, "x": 2}}')
     with pytest.raises(ExunoError, match="'x' is there twice"):
         read_json(tmp_path / "r.json")

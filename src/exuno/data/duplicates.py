@@ -16,9 +16,7 @@ from exuno.data.images.shards import ShardData
 from exuno.data.subset import SubsetData
 
 MOST = 1 << 14
-"""Training images of the sizes of those looked at beyond which no more are read."""
-
-
+"""Training images, of the sizes of those looked at, that are read at most: of more, some of all."""
 LARGEST = 1 << 18
 """Files whose sizes are asked for; larger data sets are left alone."""
 
@@ -32,9 +30,9 @@ class _Items:
 
 
 def count(train: Data, test: Data) -> tuple[int, int]:
-    """How many of how many test images are in the training set; of files some are looked at, spread over the test set,
-    and compared by size and by some of their bytes. (0, 0) for data of other kinds, and more than
-    :data:`LARGEST` files."""
+    """How many of how many test images are in the training set. Of files some are looked at, spread over the test set,
+    and compared by size and by some of their bytes, with at most :data:`MOST` training images: there may be more.
+    (0, 0) for data of other kinds, and more than :data:`LARGEST` files."""
     mine, theirs = _array(train), _array(test)
     if mine is not None and theirs is not None:
         if mine.shape[1:] != theirs.shape[1:]:
@@ -62,7 +60,8 @@ def sentence(train: Data, test: Data) -> str:
     if not shared:
         return ""
     few = "" if looked == len(test) else " looked at"
-    return f"{shared:,} of {looked:,} test images{few} of {test.name} are in its training set, too"
+    most = "" if isinstance(train, ArrayData) or len(train) <= MOST else "at least "
+    return f"{most}{shared:,} of {looked:,} test images{few} of {test.name} are in its training set, too"
 
 
 def _array(data: Data) -> NDArray[Any] | None:
@@ -74,7 +73,7 @@ def _array(data: Data) -> NDArray[Any] | None:
 
 
 def _rows(images: NDArray[Any]) -> list[bytes]:
-    return [_short(row.data) for row in np.ascontiguousarray(images)]
+    return [_short(np.ascontiguousarray(row).data) for row in images]  # one by one: a copy of all may not fit
 
 
 def _items(data: Data) -> _Items | None:

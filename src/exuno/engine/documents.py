@@ -101,12 +101,12 @@ def _check_depth(value: Any) -> None:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError(f"{_twice([name for name, _ in pairs])!r} is there twice")
+        raise ValueError(f"{_twice([name for name, _ in pairs])[:40]!r} is there twice")
     return found
 
 
-def _twice(names: Sequence[str]) -> str:
-    return next(name for name, count in Counter(names).items() if count > 1)[:40]
+def _twice(names: Sequence[Any]) -> Any:
+    return next(name for name, count in Counter(names).items() if count > 1)
 
 
 def read_yaml(path: Path, *, todo: str = "Mend the file.") -> dict[str, Any]:
@@ -124,11 +124,13 @@ def parse_yaml(text: str) -> dict[str, Any]:
     class Loader(yaml.SafeLoader):
         """YAML 1.2 (3.2.1.1) wants the names of a mapping to differ; PyYAML would keep the last."""
 
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+            node = super().compose_mapping_node(anchor)  # as it is written: merging (<<) repeats names
+            keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+            names = [(key.value, key.tag) for key in keys]
             if len(set(names)) < len(names):
-                raise yaml.constructor.ConstructorError(None, None, f"{_twice(names)!r} twice", node.start_mark)
-            return super().construct_mapping(node, deep)
+                raise yaml.composer.ComposerError(None, None, f"{_twice(names)[0][:40]!r} twice", node.start_mark)
+            return node
 
     try:
         content = yaml.load(text, Loader)

@@ -159,11 +159,7 @@ class Arrays:
                 content = file.read(size)
                 if len(content) < size or file.read(1):
                     raise ValueError(f"its header says {list(shape)} {dtype}, and it holds another number of bytes")
-                if size == 0:
-                    return np.empty(shape, dtype)
-                return _plain(np.frombuffer(bytearray(content), dtype)).reshape(
-                    shape, order="F" if column_first else "C"
-                )
+                return _array(bytearray(content), shape, dtype, column_first)
 
     @contextmanager
     def _told(self, name: str = "") -> Iterator[None]:
@@ -198,19 +194,22 @@ def read_npy(content: bytes) -> NDArray[Any]:
     rest = file.read()
     if prod(shape) * dtype.itemsize != len(rest):
         raise ValueError(f"its header says {list(shape)} {dtype}, and it holds {len(rest)} bytes")
-    return _plain(np.ndarray(shape, dtype, rest, order="F" if column_first else "C"))
+    return _array(rest, shape, dtype, column_first)
 
 
 LARGEST_LETTER = 0x10FFFF
 
 
-def _plain(array: NDArray[Any]) -> NDArray[Any]:
-    """The array, if its text is text: Python has no letters of other numbers, and NumPy hands them to it."""
-    if array.dtype.kind == "U" and array.size:
-        codes = array.view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
-        if codes.max(initial=0) > LARGEST_LETTER:
+def _array(
+    content: bytes | bytearray, shape: tuple[int, ...], dtype: np.dtype[Any], column_first: bool
+) -> NDArray[Any]:
+    """The array in the bytes behind a header. Raises ValueError for text that is none: Python has no letters of other
+    numbers, and NumPy hands them to it."""
+    if dtype.kind == "U":
+        letters = np.frombuffer(content, np.dtype(np.uint32).newbyteorder(dtype.byteorder))
+        if letters.max(initial=0) > LARGEST_LETTER:
             raise ValueError("it holds letters that there are not")
-    return array
+    return np.ndarray(shape, dtype, content, order="F" if column_first else "C")
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

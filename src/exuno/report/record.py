@@ -25,8 +25,8 @@ LONGEST = 300
 LAST_STEP = 1e15
 """No run takes more steps, and beyond it a float tells them no longer apart."""
 DRAWN = 1e100
-"""Values beyond it, which no float32 has, are passed over as infinite ones are, and the rest that is nearer to 0 than
-1 / ``DRAWN`` is 0: differences and ratios of such numbers are none."""
+"""Values beyond it, which no float32 has, are left out as infinite ones are, and those nearer to 0 than 1 / ``DRAWN``
+are drawn as 0: differences and ratios of such values would overflow."""
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,17 @@ def open_torchvision(name: str, split: str, root: Path | None) -> Data:
     else:
         raise ExunoError(f"torchvision:{name} has no splits that exuno knows", "Use folder:PATH for its images.")
     try:
+        inspect.signature(kind).bind(root, **chosen)
+    except TypeError as error:
+        raise ExunoError(
+            f"torchvision:{name} takes more than a folder and a split: {error}", "Use folder:PATH for its images."
+        ) from None
+    try:
         found = kind(root, **chosen)
+    except ImportError as error:
+        raise ExunoError(
+            f"torchvision:{name} needs a package that is not installed ({error})", f"pip install {error.name or ''}"
+        ) from error
     except (RuntimeError, OSError) as error:
         arguments = ", ".join([f"'{root}'", *(f"{k}={v!r}" for k, v in chosen.items()), "download=True"])
         fetch = f'python -c "import torchvision; torchvision.datasets.{key}({arguments})"'

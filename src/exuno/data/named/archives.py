@@ -15,7 +15,8 @@ from exuno.data.classes import read_classes
 from exuno.data.constants import IMAGENET
 from exuno.data.images.folder import FileData
 from exuno.data.labels import count_classes
-from exuno.data.named.packed import absent, command, folders, inside, still_packed
+from exuno.data.layout import subfolders
+from exuno.data.named.packed import absent, command, inside, still_packed
 from exuno.engine.documents import read_bytes, read_text
 from exuno.engine.errors import ExunoError
 
@@ -112,7 +113,7 @@ def tiny_imagenet(root: Path, split: str) -> Data:
     base = inside(root, "tiny-imagenet-200", "wnids.txt", "tiny-imagenet")
     wnids = tuple(sorted(read_text(_there(base / "wnids.txt")).split()))
     folder = base / ("train" if split == "train" else "val")
-    if stray := sorted({path.name for path in folders(folder)} - set(wnids) - {"images"}):
+    if stray := sorted({*subfolders(folder)} - {*wnids, "images"}):
         raise ExunoError(f"{base / 'wnids.txt'} does not list {stray[0]}, which is a class folder of {folder}", UNPACK)
     files, _ = list_classes(folder, tuple(wnid for wnid in wnids if (folder / wnid).is_dir()))
     label = {wnid: i for i, wnid in enumerate(wnids)}
