@@ -349,6 +349,16 @@ def test_a_benchmark_tells_what_it_needs(name: str, tmp_path: Path) -> None:
         open_data(name, root=tmp_path / "nowhere")
 
 
+def test_a_package_that_torchvision_misses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(root: Path, split: str) -> None:
+        raise ModuleNotFoundError(f"No module named 'h5py' for {root}, {split}", name="h5py")
+
+    monkeypatch.setattr("torchvision.datasets.PCAM", missing)
+    with pytest.raises(ExunoError, match="needs a package that is not installed") as caught:
+        open_data("torchvision:pcam", root=tmp_path)
+    assert caught.value.todo == "pip install h5py"
+
+
 def test_torchvision(tmp_path: Path) -> None:
     """One data set that torchvision holds as an array, one that it decodes; and its mistakes."""
     folder = tmp_path / "USPS-is-not-here"
@@ -361,6 +371,8 @@ def test_torchvision(tmp_path: Path) -> None:
         open_data("torchvision:cifar10")
     with pytest.raises(ExunoError, match="no split 'val'"):
         open_data("torchvision:mnist", "val", root=folder)
+    with pytest.raises(ExunoError, match=r"more than a folder and a split: .*annotation_path"):
+        open_data("torchvision:hmdb51", root=folder)
     stl10(tmp_path)  # too few bytes for torchvision's check of integrity, so:
     with pytest.raises(ExunoError, match="torchvision:stl10"):
         open_data("torchvision:stl10", "test", root=tmp_path)

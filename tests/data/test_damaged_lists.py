@@ -129,6 +129,12 @@ def test_a_list_of_recordings_that_are_not_there(tmp_path: Path) -> None:
         open_data("speechcommands", "train", root=tmp_path)
 
 
+def test_what_a_system_left_beside_tiny_imagenet(tmp_path: Path) -> None:
+    left = {"train/.ipynb_checkpoints/x": b"", "train/__MACOSX/x": b"", "val/images/._0.JPEG": b"x"}
+    fill(tmp_path, {**TINY, **{f"tiny-imagenet-200/{name}": content for name, content in left.items()}})
+    assert [len(tiny_imagenet(tmp_path, split)) for split in ("train", "test")] == [2, 2]
+
+
 def test_links_of_a_benchmark_that_lead_nowhere_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(tmp_path, TINY)
     (tmp_path / "tiny-imagenet-200/train/n1/images/1.JPEG").symlink_to("../annex/x")

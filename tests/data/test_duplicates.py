@@ -75,6 +75,12 @@ def test_of_many_files_some_are_looked_at(tmp_path: Path) -> None:
     assert shared == pytest.approx(FILES / 6, abs=1)
 
 
+def test_of_more_training_images_than_are_read_some_may_be_missed(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exuno.data.duplicates.MOST", 3)  # one of three is read
+    told = sentence(open_data(spec), open_data(spec, "test"))
+    assert told.startswith("2 of 6" if spec.startswith("npz:") else "at least 1 of 6")
+
+
 def test_copies_of_test_images_as_a_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for place in ("data/train/a", "data/train/b", "data/test/a", "data/test/b", "source"):
         (tmp_path / place).mkdir(parents=True)

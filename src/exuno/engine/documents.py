@@ -124,12 +124,12 @@ def parse_yaml(text: str) -> dict[str, Any]:
     class Loader(yaml.SafeLoader):
         """YAML 1.2 (3.2.1.1) wants the names of a mapping to differ; PyYAML would keep the last."""
 
-        def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
             node = super().compose_mapping_node(anchor)  # as it is written: merging (<<) repeats names
             keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
             names = [(key.value, key.tag) for key in keys]
             if len(set(names)) < len(names):
-                raise yaml.composer.ComposerError(None, None, f"{_twice(names)[0][:40]!r} twice", node.start_mark)
+                raise yaml.MarkedYAMLError(None, None, f"{_twice(names)[0][:40]!r} twice", node.start_mark)
             return node
 
     try:

@@ -15,7 +15,7 @@ from exuno.data.classes import read_classes
 from exuno.data.constants import IMAGENET
 from exuno.data.images.folder import FileData
 from exuno.data.labels import count_classes
-from exuno.data.layout import subfolders
+from exuno.data.layout import files_below, subfolders
 from exuno.data.named.packed import absent, command, inside, still_packed
 from exuno.engine.documents import read_bytes, read_text
 from exuno.engine.errors import ExunoError
@@ -125,7 +125,9 @@ def tiny_imagenet(root: Path, split: str) -> Data:
         listed = folder / "val_annotations.txt"
         with _belonging(folder):
             rows = [(row[0], label[row[1]]) for row in _rows(listed)]
-        if bare := sorted({path.name for path in (folder / "images").glob("*.JPEG")} - {name for name, _ in rows}):
+        images = folder / "images"
+        there = files_below(images, (".jpeg",)) if images.is_dir() else []
+        if bare := sorted({*there} - {name for name, _ in rows}):
             raise ExunoError(f"{listed} has no class for {bare[0]}", UNPACK)
         rows = [(name, number) for name, number in rows if name not in moved]
         files += [f"images/{name}" for name, _ in rows]
