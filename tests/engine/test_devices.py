@@ -29,6 +29,22 @@ from exuno.teach.options import TeachConfig
 AUTO = RunOptions()
 
 
+@pytest.mark.parametrize("largest", [2**31 - 1, 2**25, 0])
+def test_blocks_stay_as_far_as_the_c_library_lets_them(largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: dict[int, int] = {}
+
+    def mallopt(parameter: int, value: int) -> int:
+        if parameter == devices.M_MMAP_THRESHOLD and value > largest:
+            return 0
+        taken[parameter] = value
+        return 1
+
+    monkeypatch.setattr(devices, "library_call", lambda name: mallopt)
+    devices.reuse_memory()
+    both = {devices.M_MMAP_THRESHOLD: largest, devices.M_TRIM_THRESHOLD: 2**31 - 1}
+    assert taken == (both if largest else {})
+
+
 @pytest.fixture
 def algorithms() -> Iterator[None]:
     """Leaves torch's switches as they were."""

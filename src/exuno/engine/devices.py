@@ -19,6 +19,8 @@ from exuno.engine.run import rank
 from exuno.engine.system import library_call
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+LARGEST_BLOCK, OLD_LARGEST = 2**31 - 1, 2**25
+"""The largest thresholds that glibc takes, and that of M_MMAP_THRESHOLD in older versions (half of HEAP_MAX_SIZE)."""
 
 
 def make_accelerator(options: RunOptions) -> Accelerator:
@@ -146,9 +148,9 @@ def reuse_memory() -> None:
     activations of every step. A step of a small network on a CPU, or of an unrolled training, runs a third faster
     without. No effect where another allocator or C library is in its place.
     """
-    if mallopt := library_call("mallopt"):
-        for parameter in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
-            mallopt(parameter, 2**31 - 1)
+    mallopt = library_call("mallopt")
+    if mallopt and any(mallopt(M_MMAP_THRESHOLD, size) for size in (LARGEST_BLOCK, OLD_LARGEST)):
+        mallopt(M_TRIM_THRESHOLD, LARGEST_BLOCK)  # alone, it would have glibc map every block of 128 kB or more anew
 
 
 def share_buffers(module: nn.Module) -> None:
