@@ -84,10 +84,10 @@ def test_letters_that_there_are_not(tmp_path: Path) -> None:
     text.view(np.uint32)[1] = 0x110000
     out = io.BytesIO()
     np.save(out, text)
-    with pytest.raises(ValueError, match="letters that there are not"):
+    with pytest.raises(ValueError, match="no characters of Unicode"):
         read_npy(out.getvalue())
     np.savez(tmp_path / "d.npz", test_images=np.zeros((2, 4, 4), np.uint8), test_labels=[0, 1], class_names=text)
-    with pytest.raises(ExunoError, match="letters that there are not"):
+    with pytest.raises(ExunoError, match="no characters of Unicode"):
         open_data(f"npz:{tmp_path / 'd.npz'}", "test")
 
 

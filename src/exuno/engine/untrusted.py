@@ -203,12 +203,12 @@ LARGEST_LETTER = 0x10FFFF
 def _array(
     content: bytes | bytearray, shape: tuple[int, ...], dtype: np.dtype[Any], column_first: bool
 ) -> NDArray[Any]:
-    """The array in the bytes behind a header. Raises ValueError for text that is none: Python has no letters of other
-    numbers, and NumPy hands them to it."""
+    """The array in the bytes behind a header. Raises ValueError for text with codes beyond Unicode's, which NumPy hands
+    to Python, and Python has no letters for."""
     if dtype.kind == "U":
         letters = np.frombuffer(content, np.dtype(np.uint32).newbyteorder(dtype.byteorder))
         if letters.max(initial=0) > LARGEST_LETTER:
-            raise ValueError("it holds letters that there are not")
+            raise ValueError("its text holds codes that are no characters of Unicode")
     return np.ndarray(shape, dtype, content, order="F" if column_first else "C")
 
 

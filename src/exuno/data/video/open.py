@@ -96,7 +96,7 @@ def ucf101(root: Path, split: str) -> Data:
     index, listed = lists / "classInd.txt", lists / f"{split}list01.txt"
     rows = [line.split() for line in _lines(index)]
     if stray := next((row for place, row in enumerate(rows, 1) if len(row) != 2 or row[0] != str(place)), None):
-        raise ExunoError(f"{index} has a line '{' '.join(stray)}' in the place of another", "Unpack it again.")
+        raise ExunoError(f"{index} does not count its classes from 1: it has '{' '.join(stray)}'", "Unpack it again.")
     number = {name: int(told) - 1 for told, name in rows}
     videos = []
     for file, *told in (line.split() for line in _lines(listed)):
