@@ -177,7 +177,7 @@ def test_gray_files_go_all_the_way(tmp_path: Path) -> None:
 
 def test_whitened_by_a_formula(tmp_path: Path, fails: Any) -> None:
     args = ["--data", write_images(tmp_path / "a.npz", 4, 3), "--ipc", "1", "--zca-from", "spectrum"]
-    assert "does nothing without --zca" in fails(*args)
+    assert "--zca-from would do nothing: --zca is off. Add --zca" in fails(*args)
     run = poster(tmp_path / "run", *args, "--zca")
     assert set(files(run / "distilled.poster")) == {"poster.png", "poster.json"}
     assert result(run)["ledger"]["whitening"] == 0
@@ -403,8 +403,11 @@ DIGITS = ["--data", "digits", "--ipc", "1"]
         ([*DIGITS, "--chroma", "half"], "--chroma half does nothing for a poster in gray"),
         ([*DIGITS, "--chroma", "half", "--palette", "--channels", "3"], "--chroma half and --palette are two ways"),
         ([*DIGITS, "--label-bits", "1"], "--label-bits"),
-        ([*DIGITS, "--label-bits", "4"], "--label-bits would do nothing with --labels fixed"),
-        ([*DIGITS, "--labels", "shared", "--label-cells", "2"], "--label-cells would do nothing with --labels shared"),
+        ([*DIGITS, "--label-bits", "4"], "--label-bits would do nothing: labels are fixed (--labels)"),
+        (
+            [*DIGITS, "--labels", "shared", "--label-cells", "2"],
+            "--label-cells would do nothing: labels are shared (--labels)",
+        ),
         ([*DIGITS, "--grid", "3x3"], "--grid 3x3 has 9 places for 10 classes"),
         ([*DIGITS, "--grid", "ten"], "--grid ten is not understood"),
         ([*DIGITS, "--patches", "200x200"], "--patches 200x200 is more than the"),
@@ -443,7 +446,7 @@ def test_bits_of_labels_that_a_preset_says_are_no_mistake(capsys: pytest.Capture
     line = ["poster", "digits-300", "--labels", "fixed", "--dry-run"]
     assert main(line) == 0, capsys.readouterr().err
     assert main([*line, "--label-bits", "8"]) == 2
-    assert "--label-bits would do nothing with --labels fixed" in capsys.readouterr().err
+    assert "--label-bits would do nothing: labels are fixed (--labels)" in capsys.readouterr().err
 
 
 def test_a_class_without_training_images(fails, tmp_path: Path) -> None:
