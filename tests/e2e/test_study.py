@@ -125,7 +125,19 @@ def test_dry_run_lists_the_commands(capsys, tmp_path):
     assert "# distill      6  2 label-smoothing x 3 loss.temperature" in out
     assert out.count("# exuno teach digits") == out.count("# exuno distill") == 1
     assert "# teach: about " in out
+    assert out.endswith(
+        "# checked: every command, but for this:\n"
+        "#   distill: whether all fits, since it begins with the runs of earlier commands\n"
+    )
     assert not (tmp_path / "run").exists()
+
+
+def test_dry_run_says_what_it_could_not_check(capsys):
+    assert main(["study", "--stages", "teach cifar10-resnet56", "--axes", "seed=0,1", "--dry-run"]) == 0
+    told = "# checked: every command, but for this:\n#   teach: whether all fits, since cifar10 needs --data-root\n"
+    assert capsys.readouterr().out.endswith(told)
+    assert main(["study", "--stages", "teach digits", "--dry-run"]) == 0
+    assert capsys.readouterr().out.endswith("# checked: every command\n")
 
 
 def test_dry_run_fits_a_terminal(capsys, tmp_path, monkeypatch):

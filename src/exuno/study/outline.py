@@ -33,7 +33,7 @@ def outline(config: StudyConfig, made: Plan, folder: Path) -> list[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(2)]
     lead = sum(widths) + 4
     lines = [f"{len(cells)} cells: {', '.join(f'{count} of {stage}' for stage, count in counts.items())}"]
-    lines = [*wrap(lines[0], WIDTH, subsequent_indent="    "), ""]
+    lines = [*_wrapped(lines[0]), ""]
     for name, count, text in rows:
         one, *more = wrap(text, WIDTH - lead, break_long_words=False, break_on_hyphens=False)
         lines += [f"{name:{widths[0]}}  {count:>{widths[1]}}  {one}", *(" " * lead + each for each in more)]
@@ -80,5 +80,15 @@ def timed(cells: Sequence[Cell], seconds: Mapping[str, float]) -> Iterator[str]:
     for stage, each in seconds.items():
         yield f"{stage}: about {clock(each)} each, {clock(each * counts[stage])} one after another"
     if left := [stage for stage in counts if stage not in seconds]:
-        text = f"not timed, since they build on others or train no network: {', '.join(left)}"
-        yield from wrap(text, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+        yield from _wrapped(f"not timed: {', '.join(left)}")
+
+
+def checked(gaps: Sequence[str]) -> Iterator[str]:
+    """That every command was looked at, and what could not be."""
+    yield "checked: every command" + (", but for this:" if gaps else "")
+    for gap in gaps:
+        yield from _wrapped(f"  {gap}")
+
+
+def _wrapped(text: str) -> list[str]:
+    return wrap(text, WIDTH, subsequent_indent="    ", break_on_hyphens=False)

@@ -10,7 +10,7 @@ from exuno.data.open import kept_open
 from exuno.engine.errors import ExunoError
 from exuno.engine.probe import estimates
 from exuno.presets import Preset
-from exuno.specs import not_opened, to_come
+from exuno.specs import GAP, not_opened, to_come
 from exuno.study.grid import Cell
 from exuno.study.options import StudyConfig
 from exuno.study.plan import Plan, folder_of, job_of
@@ -21,13 +21,13 @@ TOLD = 3
 """Mistakes that are told at once, at most."""
 
 
-def rehearse(config: StudyConfig, made: Plan, preset: Preset | None) -> dict[str, float]:
+def rehearse(config: StudyConfig, made: Plan, preset: Preset | None) -> tuple[dict[str, float], list[str]]:
     """Dry runs of all commands that differ in more than the seed and the runs that they build on. What they say is
     checked; data and models are opened for the first one of each stage and for each new value of an axis, data once.
 
     Returns:
         Name of each stage -> seconds that one of its trainings would take here, on average, as far as the steps of some
-        were timed.
+        were timed; and what was not checked, ``STAGE: whether …``.
 
     Raises:
         ExunoError: what commands of the study would raise, with the values that make them do so.
@@ -37,10 +37,11 @@ def rehearse(config: StudyConfig, made: Plan, preset: Preset | None) -> dict[str
     seeds = {axis.name for axis in made.axes if is_seed(axis)}
     mistakes: dict[str, ExunoError] = {}
     seconds: dict[str, list[float]] = {}
+    gaps: dict[str, None] = {}
     with to_come(folder), kept_open():
         for cell, opened in chosen(cells, seeds):
             with ExitStack() as within:
-                within.enter_context(redirect_stdout(StringIO()))
+                said = within.enter_context(redirect_stdout(StringIO()))
                 found = within.enter_context(estimates())
                 if not opened:
                     within.enter_context(not_opened())
@@ -49,11 +50,13 @@ def rehearse(config: StudyConfig, made: Plan, preset: Preset | None) -> dict[str
                 except ExunoError as error:
                     mistakes.setdefault(error.what, ExunoError(f"{described(cell, seeds)}: {error.what}", error.todo))
             seconds.setdefault(cell.stage, []).extend(found)
+            lines = said.getvalue().splitlines()
+            gaps |= {f"{cell.stage}: {line.removeprefix(GAP)}": None for line in lines if line.startswith(GAP)}
     if mistakes:
         first, *others = mistakes.values()
         more = "".join(f"\n       Also {each.what.rstrip('.')}." for each in others[: TOLD - 1])
         raise ExunoError(first.what, (first.todo or "") + more)
-    return {stage: sum(found) / len(found) for stage, found in seconds.items() if found}
+    return {stage: sum(found) / len(found) for stage, found in seconds.items() if found}, list(gaps)
 
 
 def chosen(cells: Sequence[Cell], seeds: Container[str]) -> Iterator[tuple[Cell, bool]]:
