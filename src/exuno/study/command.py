@@ -35,10 +35,10 @@ def explain(config: StudyConfig, preset: Preset | None) -> None:
 
     made, folder = plan(config), folder_of(config, preset)
     print_plan(to_dict(config), preset, outline(config, made, folder))
-    from exuno.study.rehearsal import rehearse
+    from exuno.study.rehearsal import left, rehearse
 
     seconds, gaps = rehearse(config, made, preset)
-    for line in (*timed(made.cells(folder), seconds), *checked(gaps)):
+    for line in (*timed(left(made, folder), seconds), *checked(gaps)):
         print(f"# {line}")
 
 

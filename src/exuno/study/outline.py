@@ -73,7 +73,7 @@ def timed(cells: Sequence[Cell], seconds: Mapping[str, float]) -> Iterator[str]:
     """How long the cells would take here, one at a time.
 
     Args:
-        cells: of the study.
+        cells: those without a result.
         seconds: name of each stage -> those of a cell, where its steps were timed.
     """
     counts = Counter(cell.stage for cell in cells)
@@ -84,8 +84,8 @@ def timed(cells: Sequence[Cell], seconds: Mapping[str, float]) -> Iterator[str]:
 
 
 def checked(gaps: Sequence[str]) -> Iterator[str]:
-    """That every command was looked at, and what could not be."""
-    yield "checked: every command" + (", but for this:" if gaps else "")
+    """That every command of a cell without a result was looked at, and what could not be."""
+    yield "checked: every command that is left to run" + (", but for this:" if gaps else "")
     for gap in gaps:
         yield from _wrapped(f"  {gap}")
 
