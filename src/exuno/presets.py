@@ -67,13 +67,13 @@ def read(verb: str, name: str, below: tuple[str, ...] = ()) -> Preset:
         if path.suffix not in (".yaml", ".yml"):
             if not known:
                 raise no_presets(verb)
-            if ":" in name or path.suffix or path.exists():
+            close = get_close_matches(name, known, n=1)
+            if ":" in name or path.suffix or (path.exists() and not close):
                 raise ExunoError(
                     f"'{name}' stands where {verb} has the name of a preset",
                     f"Say what it is by an option behind that (exuno {verb} --help): exuno {verb} {example(known)} "
                     "--OPTION VALUE.",
                 )
-            close = get_close_matches(name, known, n=1)
             hint = f"Did you mean '{close[0]}'? " if close else ""
             raise ExunoError(
                 f"'{name}' is no preset of {verb}", f"{hint}The presets are: {', '.join(known)}; or give a .yaml file."

@@ -23,6 +23,8 @@ from exuno.synth.program import check_program
 
 MODELS = ("model", "models", "teacher", "student", "reference", "similar", "arch")
 PHOTOS = ("photos", "sources", "images")
+GAP = "# not checked: "
+"""What a line of a dry run about something that it could not look at begins with."""
 TRAINED_FIRST = {"teach": "teach", "pretrain": "fewshot pretrain"}
 """Prefix of a model that a preset trains -> the verb of the preset."""
 
@@ -159,15 +161,15 @@ def rehearse(config: Any, look: Callable[[], object], check: Callable[[], object
     try:
         check_specs(config)
     except ExunoError as error:  # of a preset: what was typed has been looked at
-        print(f"# not checked: whether all fits, since {error.what}")
+        print(f"{GAP}whether all fits, since {error.what}")
         return
     if _not_opened.get():
         return
     data, root = getattr(config, "data", None), getattr(config, "data_root", None)
     if data and root is None and needs_root(data):
-        print(f"# not checked: whether all fits, since {data} needs --data-root")
+        print(f"{GAP}whether all fits, since {data} needs --data-root")
     elif names_what_is_to_come(config):
-        print("# not checked: whether all fits, since it begins with the runs of earlier commands")
+        print(f"{GAP}whether all fits, since it begins with the runs of earlier commands")
     else:
         attempt(look)
 
@@ -178,6 +180,6 @@ def attempt(look: Callable[[], object]) -> None:
         with none_fetched():
             look()
     except NotAtHand as gap:
-        print(f"# not checked: {gap}")
+        print(f"{GAP}{gap}")
     else:
         print("# checked: what this names is there, and fits together")

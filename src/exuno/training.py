@@ -23,7 +23,7 @@ from exuno.engine.method import Method
 from exuno.engine.options import Augment, ClassOrder, MelSpec, Optim, RunOptions
 from exuno.engine.probe import Loads, tell_rate
 from exuno.engine.ranges import check_fields, require
-from exuno.engine.run import Run, check_folder, default_folder, open_run, rank
+from exuno.engine.run import Changed, Run, check_folder, default_folder, open_run, rank
 from exuno.engine.stop import listening
 from exuno.models.classifier import Classifier, hearing_of
 from exuno.models.head import for_classes
@@ -137,13 +137,18 @@ def run_training(
 
 
 def compare(run: Run, again: Callable[[], Mapping[str, str]]) -> str:
-    """Raises ExunoError if what a finished run learned from has changed; the end of a sentence where it cannot be
-    opened any more."""
+    """The end of a sentence where what a finished run learned from cannot be opened any more, else ''.
+
+    Raises:
+        Changed: it is another by now, or what the teacher that was trained inside the run learned from.
+    """
     try:
         found = again()
+    except Changed:
+        raise
     except (ExunoError, OSError) as error:
         what = error.what if isinstance(error, ExunoError) else str(error)
-        return f", and whether its data are still the same is not known: {what}"
+        return f", and whether its data are still the same is not known: {what.rstrip('.')}"
     run.compare(found)
     return ""
 

@@ -80,7 +80,9 @@ def test_data_that_are_not_there_any_more(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "data/test").rename(tmp_path / "test")
     capsys.readouterr()
     assert main(command) == 0
-    assert "nothing is trained again, and whether its data are still the same is not known" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "nothing is trained again, and whether its data are still the same is not known: " in told
+    assert not told.strip().endswith("..")
 
 
 def test_distill(tmp_path: Path, fails) -> None:
@@ -100,6 +102,15 @@ def test_distill(tmp_path: Path, fails) -> None:
     (tmp_path / "teacher").rename(tmp_path / "before")
     assert main([*teach, "--seed", "1"]) == 0
     assert "the teacher of the run" in fails(*command)
+
+
+def test_what_the_teacher_inside_a_run_learned_from(tmp_path: Path, fails) -> None:
+    """Its training data are none of the student's, which learns from patches."""
+    data, run = pictures(tmp_path / "data"), tmp_path / "run"
+    command = ["distill", "digits", "--data", data, "--size", "8", *CPU, "--run-dir", str(run)]
+    assert main(command) == main(command) == 0
+    edit(tmp_path / "data", "train/a/1.bmp")
+    assert f"the training data (content) of the run in {run / 'teacher'} has changed" in fails(*command)
 
 
 @pytest.mark.parametrize("verb", ["poster", "fewshot", "selfsup"])

@@ -158,6 +158,14 @@ def test_misspelt_words(fails, args: list[str], words: str) -> None:
     assert "─" not in said
 
 
+def test_a_misspelt_preset_beside_a_folder_of_that_name(fails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("cifar10", "xyz"):
+        (tmp_path / name).mkdir()
+    assert "'cifar10' is no preset of teach. Did you mean 'cifar10-" in fails("teach", "cifar10", "--dry-run")
+    assert "'xyz' stands where teach has the name of a preset" in fails("teach", "xyz", "--dry-run")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
 def test_on_a_terminal_a_complaint_has_neither_frame_nor_colours() -> None:
     ours, theirs = os.openpty()

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from exuno.cli import main
@@ -125,7 +126,32 @@ def test_dry_run_lists_the_commands(capsys, tmp_path):
     assert "# distill      6  2 label-smoothing x 3 loss.temperature" in out
     assert out.count("# exuno teach digits") == out.count("# exuno distill") == 1
     assert "# teach: about " in out
+    assert out.endswith(
+        "# checked: every command that is left to run, but for this:\n"
+        "#   distill: whether all fits, since it begins with the runs of earlier commands\n"
+    )
     assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_study_is_shown_again_without_its_data(capsys, tmp_path):
+    data = tmp_path / "data.npz"
+    images, labels = np.arange(6 * 64, dtype=np.uint8).reshape(6, 8, 8), np.array([0, 1] * 3)
+    np.savez(data, train_images=images, train_labels=labels, test_images=images[:4], test_labels=labels[:4])
+    command = ["study", "--stages", f"teach digits --data npz:{data} --epochs 1", "--axes", "label-smoothing=0,0.1"]
+    command += ["--run-dir", str(tmp_path / "run"), "--processes", "1"]
+    assert main(command) == 0
+    data.unlink()
+    assert main([*command, "--columns", "label-smoothing"]) == 0
+    assert main([*command, "--dry-run"]) == 0
+    assert "about" not in capsys.readouterr().out.split("# checked:")[0].split("differ in these values")[1]
+
+
+def test_dry_run_says_what_it_could_not_check(capsys):
+    assert main(["study", "--stages", "teach cifar10-resnet56", "--axes", "seed=0,1", "--dry-run"]) == 0
+    told = "left to run, but for this:\n#   teach: whether all fits, since cifar10 needs --data-root\n"
+    assert capsys.readouterr().out.endswith(told)
+    assert main(["study", "--stages", "teach digits", "--dry-run"]) == 0
+    assert capsys.readouterr().out.endswith("# checked: every command that is left to run\n")
 
 
 def test_dry_run_fits_a_terminal(capsys, tmp_path, monkeypatch):

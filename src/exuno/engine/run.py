@@ -100,6 +100,10 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+class Changed(ExunoError):
+    """What a run learned from is another by now."""
+
+
 @dataclass
 class Run:
     """One run directory, open for writing by one process."""
@@ -181,7 +185,7 @@ class Run:
             digests: what it is, such as ``training_data``, and its digest.
 
         Raises:
-            ExunoError: it is another.
+            Changed: it is another.
         """
         if rank() != 0:
             return
@@ -190,12 +194,15 @@ class Run:
             write_json(self.dir / PINNED, {**before, **digests})
 
     def compare(self, digests: Mapping[str, str]) -> dict[str, Any]:
-        """What :meth:`pin` recorded. Raises ExunoError if something is another now; a name that has no record may be
-        of any content."""
+        """What :meth:`pin` recorded; a name that has no record may be of any content.
+
+        Raises:
+            Changed: something is another now.
+        """
         path = self.dir / PINNED
         before = read_json(path) if path.is_file() else {}
         if changed := [name for name, digest in digests.items() if before.get(name, digest) != digest]:
-            raise ExunoError(
+            raise Changed(
                 f"the {changed[0].replace('_', ' ')} of the run in {self.dir} has changed since it began",
                 "Choose another --run-dir for the new one, or put the old one back.",
             )

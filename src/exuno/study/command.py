@@ -30,16 +30,16 @@ def main(args: Sequence[str]) -> None:
 
 def explain(config: StudyConfig, preset: Preset | None) -> None:
     """Prints what would be done, and looks at all commands."""
-    from exuno.study.outline import outline, timed
+    from exuno.study.outline import checked, outline, timed
     from exuno.study.plan import folder_of, plan
 
     made, folder = plan(config), folder_of(config, preset)
     print_plan(to_dict(config), preset, outline(config, made, folder))
-    from exuno.study.rehearsal import rehearse
+    from exuno.study.rehearsal import left, rehearse
 
-    for line in timed(made.cells(folder), rehearse(config, made, preset)):
+    seconds, gaps = rehearse(config, made, preset)
+    for line in (*timed(left(made, folder), seconds), *checked(gaps)):
         print(f"# {line}")
-    print("# checked: every command, as far as it does not build on the runs of earlier ones")
 
 
 def show(run: Run) -> None:

@@ -33,7 +33,7 @@ def outline(config: StudyConfig, made: Plan, folder: Path) -> list[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(2)]
     lead = sum(widths) + 4
     lines = [f"{len(cells)} cells: {', '.join(f'{count} of {stage}' for stage, count in counts.items())}"]
-    lines = [*wrap(lines[0], WIDTH, subsequent_indent="    "), ""]
+    lines = [*_wrapped(lines[0]), ""]
     for name, count, text in rows:
         one, *more = wrap(text, WIDTH - lead, break_long_words=False, break_on_hyphens=False)
         lines += [f"{name:{widths[0]}}  {count:>{widths[1]}}  {one}", *(" " * lead + each for each in more)]
@@ -73,12 +73,22 @@ def timed(cells: Sequence[Cell], seconds: Mapping[str, float]) -> Iterator[str]:
     """How long the cells would take here, one at a time.
 
     Args:
-        cells: of the study.
+        cells: those without a result.
         seconds: name of each stage -> those of a cell, where its steps were timed.
     """
     counts = Counter(cell.stage for cell in cells)
     for stage, each in seconds.items():
         yield f"{stage}: about {clock(each)} each, {clock(each * counts[stage])} one after another"
     if left := [stage for stage in counts if stage not in seconds]:
-        text = f"not timed, since they build on others or train no network: {', '.join(left)}"
-        yield from wrap(text, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+        yield from _wrapped(f"not timed: {', '.join(left)}")
+
+
+def checked(gaps: Sequence[str]) -> Iterator[str]:
+    """That every command of a cell without a result was looked at, and what could not be."""
+    yield "checked: every command that is left to run" + (", but for this:" if gaps else "")
+    for gap in gaps:
+        yield from _wrapped(f"  {gap}")
+
+
+def _wrapped(text: str) -> list[str]:
+    return wrap(text, WIDTH, subsequent_indent="    ", break_on_hyphens=False)

@@ -5,12 +5,14 @@ and not after hours.
 from collections.abc import Container, Iterator, Sequence
 from contextlib import ExitStack, redirect_stdout
 from io import StringIO
+from pathlib import Path
 
 from exuno.data.open import kept_open
 from exuno.engine.errors import ExunoError
 from exuno.engine.probe import estimates
 from exuno.presets import Preset
-from exuno.specs import not_opened, to_come
+from exuno.specs import GAP, not_opened, to_come
+from exuno.study.gather import measured
 from exuno.study.grid import Cell
 from exuno.study.options import StudyConfig
 from exuno.study.plan import Plan, folder_of, job_of
@@ -21,26 +23,28 @@ TOLD = 3
 """Mistakes that are told at once, at most."""
 
 
-def rehearse(config: StudyConfig, made: Plan, preset: Preset | None) -> dict[str, float]:
-    """Dry runs of all commands that differ in more than the seed and the runs that they build on. What they say is
-    checked; data and models are opened for the first one of each stage and for each new value of an axis, data once.
+def rehearse(config: StudyConfig, made: Plan, preset: Preset | None) -> tuple[dict[str, float], list[str]]:
+    """Dry runs of all commands of cells without a result that differ in more than the seed and the runs that they build
+    on. What they say is checked; data and models are opened for the first one of each stage and for each new value of
+    an axis, data once.
 
     Returns:
         Name of each stage -> seconds that one of its trainings would take here, on average, as far as the steps of some
-        were timed.
+        were timed; and what was not checked, ``STAGE: whether …``.
 
     Raises:
         ExunoError: what commands of the study would raise, with the values that make them do so.
     """
     folder = folder_of(config, preset)
-    cells = made.cells(folder / "cells")
+    cells = left(made, folder)
     seeds = {axis.name for axis in made.axes if is_seed(axis)}
     mistakes: dict[str, ExunoError] = {}
     seconds: dict[str, list[float]] = {}
+    gaps: dict[str, None] = {}
     with to_come(folder), kept_open():
         for cell, opened in chosen(cells, seeds):
             with ExitStack() as within:
-                within.enter_context(redirect_stdout(StringIO()))
+                said = within.enter_context(redirect_stdout(StringIO()))
                 found = within.enter_context(estimates())
                 if not opened:
                     within.enter_context(not_opened())
@@ -49,11 +53,19 @@ def rehearse(config: StudyConfig, made: Plan, preset: Preset | None) -> dict[str
                 except ExunoError as error:
                     mistakes.setdefault(error.what, ExunoError(f"{described(cell, seeds)}: {error.what}", error.todo))
             seconds.setdefault(cell.stage, []).extend(found)
+            lines = said.getvalue().splitlines()
+            gaps |= {f"{cell.stage}: {line.removeprefix(GAP)}": None for line in lines if line.startswith(GAP)}
     if mistakes:
         first, *others = mistakes.values()
         more = "".join(f"\n       Also {each.what.rstrip('.')}." for each in others[: TOLD - 1])
         raise ExunoError(first.what, (first.todo or "") + more)
-    return {stage: sum(found) / len(found) for stage, found in seconds.items() if found}
+    return {stage: sum(found) / len(found) for stage, found in seconds.items() if found}, list(gaps)
+
+
+def left(made: Plan, folder: Path) -> list[Cell]:
+    """The cells that have no result yet in the folder of a study."""
+    cells = folder / "cells"
+    return [cell for cell in made.cells(cells) if measured(cell, None, cells).reason != ""]
 
 
 def chosen(cells: Sequence[Cell], seeds: Container[str]) -> Iterator[tuple[Cell, bool]]:
