@@ -14,7 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from exuno.data.open import _pixels, kept_open, open_data
+from exuno.data.names import kept_open
+from exuno.data.open import _pixels, open_data
 from exuno.engine.errors import ExunoError
 
 RNG = np.random.default_rng(0)

@@ -1,9 +1,12 @@
 """What data and their splits are called: the forms of a data spec, and what is wrong with one. No torch."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import near_paths
@@ -21,6 +24,20 @@ BENCHMARKS = (
 formats = Registry("data format", "data", "exuno.data")
 """Prefixes of data specs. What is decorated opens ``(rest, split, root)``. Facts: ``form``, for messages; ``files``,
 whether the rest is a path or a pattern of paths."""
+
+
+KEPT: ContextVar[dict[tuple[str, str, Path | None], Any] | None] = ContextVar("kept", default=None)
+"""Data that are open, by spec, split and root, while they are kept."""
+
+
+@contextmanager
+def kept_open() -> Iterator[None]:
+    """Meanwhile, data that are asked for again are those that were opened before: for several dry runs in a row."""
+    token = KEPT.set({})
+    try:
+        yield
+    finally:
+        KEPT.reset(token)
 
 
 def forms() -> str:

@@ -1,8 +1,5 @@
 """Data specs: a name, or ``PREFIX:PATH`` -> Data."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +11,10 @@ from exuno.data.constants import Stats
 from exuno.data.duplicates import sentence
 from exuno.data.images.folder import FileData
 from exuno.data.images.shards import ShardData
-from exuno.data.names import HOLD_OUT, formats, forms, no_data, unknown_prefix
+from exuno.data.names import HOLD_OUT, KEPT, formats, forms, no_data, unknown_prefix
 from exuno.engine.errors import ExunoError, tell
 from exuno.engine.remote import fetched, is_remote
 from exuno.registry import is_own
-
-Asked = tuple[str, str, Path | None]
-_kept: ContextVar[dict[Asked, Data] | None] = ContextVar("kept", default=None)
-
-
-@contextmanager
-def kept_open() -> Iterator[None]:
-    """Meanwhile, data that are asked for again are those that were opened before: for several dry runs in a row."""
-    token = _kept.set({})
-    try:
-        yield
-    finally:
-        _kept.reset(token)
 
 
 def open_data(spec: str, split: str = "train", *, root: Path | None = None) -> Data:
@@ -47,7 +31,7 @@ def open_data(spec: str, split: str = "train", *, root: Path | None = None) -> D
     Raises:
         ExunoError: for an unknown spec or split, and for missing or broken files.
     """
-    if (kept := _kept.get()) is None or not isinstance(spec, str):
+    if (kept := KEPT.get()) is None or not isinstance(spec, str):
         return _open(spec, split, root)
     if (found := kept.get((spec, split, root))) is None:
         found = kept[spec, split, root] = _open(spec, split, root)

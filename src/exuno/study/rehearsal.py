@@ -7,7 +7,7 @@ from contextlib import ExitStack, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
-from exuno.data.open import kept_open
+from exuno.data.names import kept_open
 from exuno.engine.errors import ExunoError
 from exuno.engine.probe import estimates
 from exuno.presets import Preset
