@@ -1,9 +1,7 @@
 """How fast a training would be here: a second of it, for ``--dry-run``."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -14,7 +12,7 @@ from exuno.engine.loop import Batches
 from exuno.engine.method import Batch, Method, Numbers, Table, TrainState
 from exuno.engine.optim import Rates, make_optimizer
 from exuno.engine.options import Optim, RunOptions
-from exuno.engine.progress import clock
+from exuno.engine.progress import ESTIMATES, clock
 from exuno.engine.training import Step, prepare, recorder_for
 
 SECONDS = 1.0
@@ -29,20 +27,6 @@ class Loads(Batches, Protocol):
     def first(self) -> Batch:
         """One like those of an epoch, without what an epoch begins with."""
         ...
-
-
-_found: ContextVar[list[float] | None] = ContextVar("found", default=None)
-
-
-@contextmanager
-def estimates() -> Iterator[list[float]]:
-    """Meanwhile, the seconds that trainings would take are also put into a list."""
-    found: list[float] = []
-    token = _found.set(found)
-    try:
-        yield found
-    finally:
-        _found.reset(token)
 
 
 def tell_rate(
@@ -79,7 +63,7 @@ def tell_rate(
     except torch.OutOfMemoryError:
         print(f"# the memory of {accelerator.device} does not hold a batch of {batch_size}")
         return
-    if (found := _found.get()) is not None:
+    if (found := ESTIMATES.get()) is not None:
         found.append(samples / rate)
     print(f"# {rate:,.0f} samples/s in a probe of its steps on {accelerator.device}: about {clock(samples / rate)}")
 

@@ -1,7 +1,10 @@
-"""Progress on the screen."""
+"""Progress on the screen, and how long trainings would take. No torch."""
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 
 from exuno.engine.system import peak_memory
@@ -12,6 +15,21 @@ def clock(seconds: float) -> str:
     minutes, seconds = divmod(round(max(0.0, seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+ESTIMATES: ContextVar[list[float] | None] = ContextVar("estimates", default=None)
+"""Where to put the seconds that trainings would take, if anywhere."""
+
+
+@contextmanager
+def estimates() -> Iterator[list[float]]:
+    """Meanwhile, the seconds that trainings would take are also put into a list."""
+    found: list[float] = []
+    token = ESTIMATES.set(found)
+    try:
+        yield found
+    finally:
+        ESTIMATES.reset(token)
 
 
 class ProgressBar:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from exuno.data.names import kept_open
 from exuno.engine.errors import ExunoError
-from exuno.engine.probe import estimates
+from exuno.engine.progress import estimates
 from exuno.presets import Preset
 from exuno.specs import GAP, not_opened, to_come
 from exuno.study.gather import measured
