@@ -15,7 +15,7 @@ from exuno.data.images.folder import FileData
 from exuno.data.images.shards import ShardData
 from exuno.data.subset import SubsetData
 
-MOST = 1 << 14
+MOST = 1 << 12
 """Training images, of the sizes of those looked at, that are read at most: of more, some of all."""
 LARGEST = 1 << 18
 """Files whose sizes are asked for; larger data sets are left alone."""
