@@ -17,6 +17,7 @@ from exuno.data.audio.recording import check_recording, is_recording
 from exuno.data.images.photo import is_photo, is_program, is_single, load_photo
 from exuno.data.names import check_data, needs_root
 from exuno.engine.errors import ExunoError
+from exuno.engine.meanwhile import meanwhile
 from exuno.engine.remote import fetched
 from exuno.models.names import PREFIXES, NotAtHand, check_model, embedded, is_table, listed, none_fetched
 from exuno.synth.program import check_program
@@ -34,11 +35,8 @@ _to_come: ContextVar[Path | None] = ContextVar("to_come", default=None)
 @contextmanager
 def to_come(folder: Path) -> Iterator[None]:
     """Meanwhile, whatever lies in a folder counts as there: earlier commands will have made it."""
-    token = _to_come.set(folder)
-    try:
+    with meanwhile(_to_come, folder):
         yield
-    finally:
-        _to_come.reset(token)
 
 
 _not_opened: ContextVar[bool] = ContextVar("not_opened", default=False)
@@ -47,11 +45,8 @@ _not_opened: ContextVar[bool] = ContextVar("not_opened", default=False)
 @contextmanager
 def not_opened() -> Iterator[None]:
     """Meanwhile, a dry run checks what a command says, and opens neither data nor models."""
-    token = _not_opened.set(True)
-    try:
+    with meanwhile(_not_opened, True):
         yield
-    finally:
-        _not_opened.reset(token)
 
 
 def is_to_come(spec: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import near_paths
+from exuno.engine.meanwhile import meanwhile
 from exuno.engine.remote import is_remote, there
 from exuno.registry import Registry, is_own
 
@@ -33,11 +34,8 @@ KEPT: ContextVar[dict[tuple[str, str, Path | None], Any] | None] = ContextVar("k
 @contextmanager
 def kept_open() -> Iterator[None]:
     """Meanwhile, data that are asked for again are those that were opened before: for several dry runs in a row."""
-    token = KEPT.set({})
-    try:
+    with meanwhile(KEPT, {}):
         yield
-    finally:
-        KEPT.reset(token)
 
 
 def forms() -> str:

@@ -193,7 +193,8 @@ def _interval(value: Any) -> bool:
     return value is None or (isinstance(value, list) and len(value) == 2 and all(map(number, value)))
 
 
-def _texts(value: Any) -> bool:
+def texts(value: Any) -> bool:
+    """Whether a value of a document is a list of texts."""
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
@@ -203,7 +204,7 @@ def _values(kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 RESULT: dict[str, Callable[[Any], bool]] = {
     "exuno": lambda value: isinstance(value, str),
-    "command": _texts,
+    "command": texts,
     "preset": lambda value: value is None or isinstance(value, str),
     "metrics": _values(_scalar),
     "baselines": _values(_scalar),

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
 
+from exuno.engine.meanwhile import meanwhile
 from exuno.engine.system import peak_memory
 
 
@@ -25,11 +26,8 @@ ESTIMATES: ContextVar[list[float] | None] = ContextVar("estimates", default=None
 def estimates() -> Iterator[list[float]]:
     """Meanwhile, the seconds that trainings would take are also put into a list."""
     found: list[float] = []
-    token = ESTIMATES.set(found)
-    try:
+    with meanwhile(ESTIMATES, found):
         yield found
-    finally:
-        ESTIMATES.reset(token)
 
 
 class ProgressBar:

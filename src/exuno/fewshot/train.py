@@ -34,7 +34,10 @@ def pretrain(config: PretrainConfig, preset: Preset | None = None) -> Run:
         ExunoError: anything the user can put right.
     """
     check_config(config)
-    work = lambda plan, run: train(plan, run, plan.model)  # noqa: E731
+
+    def work(plan: PretrainConfig, run: Run) -> None:
+        train(plan, run, plan.model)
+
     return run_training("fewshot pretrain", config, preset, work, smoke=smoke, again=opened)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-from exuno.engine.documents import number, parse_json
+from exuno.engine.documents import number, parse_json, texts
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import MelSpec
 from exuno.engine.ranges import require
@@ -179,10 +179,6 @@ LISTED = ("classes", "dropped", "filled")
 """Names in a lineage that stand for lists of names."""
 
 
-def _texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)
-
-
 NEEDED: dict[str, Callable[[Any], bool]] = {
     "arch": lambda value: isinstance(value, str) and len(value) <= 300 and value.isprintable(),
     "classes": _whole,
@@ -194,9 +190,9 @@ NEEDED: dict[str, Callable[[Any], bool]] = {
 """What a card must have, and of which kind."""
 
 KINDS: dict[str, Callable[[Any], bool]] = {
-    "class_names": _texts,
+    "class_names": texts,
     "options": lambda value: isinstance(value, Mapping) and all(map(_option, value.values())),
-    "lineage": lambda value: isinstance(value, Mapping) and all(_texts(value.get(key, [])) for key in LISTED),
+    "lineage": lambda value: isinstance(value, Mapping) and all(texts(value.get(key, [])) for key in LISTED),
     "frames": _whole,
     "hearing": _hearing,
 }

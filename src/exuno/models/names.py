@@ -13,6 +13,7 @@ from pathlib import Path
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import near_paths
+from exuno.engine.meanwhile import meanwhile
 from exuno.models.clip_spec import check_clip
 from exuno.models.registry import exuno_models, family_of, is_own
 
@@ -170,11 +171,8 @@ class NotAtHand(Exception):
 def none_fetched() -> Iterator[None]:
     """Meanwhile ``load_model`` gives networks of timm and torchvision random weights, and refuses those of the hub by
     NotAtHand, since only their files tell what they are."""
-    token = _fetched.set(False)
-    try:
+    with meanwhile(_fetched, False):
         yield
-    finally:
-        _fetched.reset(token)
 
 
 def may_fetch() -> bool:

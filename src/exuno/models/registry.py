@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from exuno import registry
 from exuno.engine.errors import ExunoError
+from exuno.engine.meanwhile import meanwhile
 from exuno.models.card import MOST_OPTION
 from exuno.registry import Entry, Registry
 
@@ -87,11 +88,8 @@ _known_only: ContextVar[bool] = ContextVar("known_only", default=False)
 @contextmanager
 def known_only() -> Iterator[None]:
     """Meanwhile, ``module:Name`` names no network: what is read comes from strangers."""
-    token = _known_only.set(True)
-    try:
+    with meanwhile(_known_only, True):
         yield
-    finally:
-        _known_only.reset(token)
 
 
 def only_known() -> bool:
