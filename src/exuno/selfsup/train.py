@@ -99,7 +99,7 @@ def smoke(config: SelfsupConfig) -> SelfsupConfig:
 
 def stated_by(config: SelfsupConfig, preset: Preset | None) -> SelfsupConfig:
     """The configuration before the user changed it: the preset's, or the defaults."""
-    return resolve(SelfsupConfig, preset) if preset else SelfsupConfig(config.method)
+    return resolve(SelfsupConfig, preset) if preset else SelfsupConfig(config.source, config.method)
 
 
 def pretext_of(config: SelfsupConfig) -> Pretext:
