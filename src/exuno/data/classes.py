@@ -337,11 +337,17 @@ class Relabelled(Data):
         self.data, self.table = data, torch.tensor(list(table), dtype=torch.int64)
         self.classes, self.num_classes, self.name = classes, num_classes, data.name
         self.image_size, self.resize, self.channels = data.image_size, data.resize, data.channels
-        self.mean, self.std, self.whitening = data.mean, data.std, data.whitening
+        self.whitening = data.whitening
         self.frames, self.rate, self.groups, self.episodes = data.frames, data.rate, data.groups, data.episodes
         labels = getattr(data, "labels", None)
         if isinstance(labels, Tensor):
             self.labels = self.new(labels)
+
+    def __getattr__(self, name: str) -> tuple[float, ...]:
+        """Mean and std, which data may find only when they are asked for."""
+        if name not in ("mean", "std") or "data" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__} has no {name}")
+        return getattr(self.data, name)
 
     def __len__(self) -> int:
         return len(self.data)
