@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exuno.data.classes import Relabelled
 from exuno.data.content import BLOCK, BLOCKS, FILES, digests_of, looked_at, some, some_of
 from exuno.data.holdout import parts
 from exuno.data.open import open_data
+from exuno.data.relabelled import Relabelled
 from exuno.data.subset import choose
 from exuno.engine.options import Holdout
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exuno.data.classes import Relabelled
 from exuno.data.open import open_data
+from exuno.data.relabelled import Relabelled
 
 SOURCE = """
 import numpy as np

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from exuno.data.classes import by_name
+from exuno.data.matching import by_name
 from exuno.data.subset import abbreviated
 from exuno.engine.devices import make_accelerator, measuring
 from exuno.engine.errors import ExunoError, tell

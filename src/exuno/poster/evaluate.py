@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from exuno.data.base import Data
-from exuno.data.classes import Side, relabelled
 from exuno.data.holdout import open_held, recorded
+from exuno.data.matching import Side
 from exuno.data.poster.format import Poster, load
 from exuno.data.poster.ledger import byte_breakdown
+from exuno.data.relabelled import relabelled
 from exuno.engine.devices import make_accelerator, measuring
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic

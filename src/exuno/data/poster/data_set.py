@@ -9,12 +9,13 @@ from torch import Tensor
 
 from exuno.data.augmentation.augment import to_float
 from exuno.data.base import Data, Positions, Rows
-from exuno.data.classes import Side, relabelled
 from exuno.data.holdout import open_held, recorded
 from exuno.data.images.resize import prepare
+from exuno.data.matching import Side
 from exuno.data.names import formats
 from exuno.data.poster.format import Poster, load
 from exuno.data.poster.whitening import Whitening
+from exuno.data.relabelled import relabelled
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Holdout
 
