@@ -1,6 +1,7 @@
 """A finished run that is given again, and whose data are others by now: through the command line."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -56,6 +57,20 @@ def test_teach(tmp_path: Path, fails, capsys: pytest.CaptureFixture[str], file: 
     assert f"{said} of the run in {tmp_path / 'run'} has changed since it began" in told
     assert "--run-dir" in told
     assert (tmp_path / "run/result.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("holdout", [False, True])
+def test_a_class_more(tmp_path: Path, fails, holdout: bool) -> None:
+    """Which the model that was trained does not know, so that its test cannot be opened for it."""
+    data = pictures(tmp_path / "data")
+    command = [*TEACH, "--data", f"{data}/train" if holdout else data, *(["--holdout", "0.25"] if holdout else [])]
+    command += [*CPU, "--run-dir", str(tmp_path / "run")]
+    assert main(command) == 0
+    for part in ("train", "test"):
+        shutil.copytree(tmp_path / "data" / part / "a", tmp_path / "data" / part / "d")
+    told = fails(*command)
+    assert f"what the run in {tmp_path / 'run'} learned from has other classes than when it began: " in told
+    assert "has 4" in told
 
 
 def test_a_run_of_an_earlier_version_is_as_it_was(tmp_path: Path, fails) -> None:

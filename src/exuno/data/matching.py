@@ -14,6 +14,10 @@ WNID = re.compile(r"n\d{8}")
 """A class of ImageNet by its number in WordNet."""
 
 
+class OtherClasses(ExunoError):
+    """The classes of a model and of data, or of two data sets, are not the same."""
+
+
 @dataclass(frozen=True)
 class Side:
     """The classes of a model or a data set."""
@@ -48,7 +52,8 @@ def match(model: Side, data: Side, order: ClassOrder = "auto") -> Match:
     that are the names of these.
 
     Raises:
-        ExunoError: classes that are not the same.
+        OtherClasses: classes that are not the same.
+        ExunoError: data without labels, or without the names that are to be matched.
     """
     if model.count and not data.count:
         raise ExunoError(
@@ -135,13 +140,13 @@ def _wnids(names: Sequence[str]) -> bool:
 
 
 def _check_ordered(named: Side, counted: Side, by: str) -> None:
-    """Raises ExunoError where the names of one side stand in the order of the alphabet, which says nothing about the
+    """Raises OtherClasses where the names of one side stand in the order of the alphabet, which says nothing about the
     numbers or wnids of the other."""
     assert named.names is not None
     assert counted.names is not None
     names = [*named.names]
     if any(forms == sorted(forms) for forms in (names, [plain(name) for name in names])):
-        raise ExunoError(
+        raise OtherClasses(
             f"the classes of {named.what} are {abbreviated(named.names)}, in the order of the alphabet, and those of "
             f"{counted.what} are {by} ({abbreviated(counted.names, 3)}): which is which is not known",
             "If label 0 is the first class, and so on, give --classes by-number; else give the data the model's names, "
@@ -182,7 +187,7 @@ def _pairs(model: Side, data: Side, table: Sequence[int], shown: int = 3) -> str
 
 def _check_count(model: Side, data: Side) -> None:
     if model.count != data.count:
-        raise ExunoError(
+        raise OtherClasses(
             f"{model.what} has {model.count} classes but {data.what} has {data.count}",
             f"Give a model trained for these classes, or the data it was trained for{_way_out(model, data)}.",
         )
@@ -200,7 +205,7 @@ def _way_out(model: Side, data: Side) -> str:
     return "; --classes by-number compares no names and takes label 0 for the first class, and so on"
 
 
-def _different(model: Side, data: Side) -> ExunoError:
+def _different(model: Side, data: Side) -> OtherClasses:
     assert model.names is not None
     assert data.names is not None
     known = set(map(plain, model.names))
@@ -211,4 +216,4 @@ def _different(model: Side, data: Side) -> ExunoError:
     if new and new[:5] != list(data.names[:5]):
         told += f" ({abbreviated(new)} only in the second)"
     todo = f"Give a model trained for these classes, or the data it was trained for{_way_out(model, data)}."
-    return ExunoError(told, todo)
+    return OtherClasses(told, todo)

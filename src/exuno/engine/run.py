@@ -104,6 +104,10 @@ class Changed(ExunoError):
     """What a run learned from is another by now."""
 
 
+ANEW = "Choose another --run-dir for the new one, or put the old one back."
+"""What to do about it."""
+
+
 @dataclass
 class Run:
     """One run directory, open for writing by one process."""
@@ -204,7 +208,7 @@ class Run:
         if changed := [name for name, digest in digests.items() if before.get(name, digest) != digest]:
             raise Changed(
                 f"the {changed[0].replace('_', ' ')} of the run in {self.dir} has changed since it began",
-                "Choose another --run-dir for the new one, or put the old one back.",
+                ANEW,
             )
         return before
 
