@@ -89,6 +89,23 @@ def test_class_names_of_a_poster(tmp_path: Path, fails) -> None:
     assert f"the training data (class names) of the run in {tmp_path / 'run'} has changed" in fails(*command)
 
 
+def test_a_poster_that_is_tested_beside_edited_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = pictures(tmp_path / "data")
+    assert main([*poster(data), *CPU, "--run-dir", str(tmp_path / "run")]) == 0
+    path = tmp_path / "run/distilled.poster"
+    command = ["eval", f"poster:{path}", "--networks", "1", "--steps", "1", "--baselines", "1", "--devices", "cpu"]
+    told = f"not the {data} that it was distilled from"
+    assert main(command) == 0
+    assert told not in capsys.readouterr().out
+    edit(tmp_path / "data", "train/b/3.bmp")
+    assert main(command) == 0
+    assert told in capsys.readouterr().out
+    made = load(path)
+    save(replace(made, lineage={k: v for k, v in made.lineage.items() if k != "data_content"}), path)
+    assert main(command) == 0  # of an earlier version
+    assert told not in capsys.readouterr().out
+
+
 def test_a_run_of_an_earlier_version_is_as_it_was(tmp_path: Path, fails) -> None:
     """Its record knows names and sizes alone."""
     command = [*TEACH, "--data", pictures(tmp_path / "data"), *CPU, "--run-dir", str(tmp_path / "run")]
