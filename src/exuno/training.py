@@ -17,6 +17,7 @@ from exuno.data.loader import Loader, Source
 from exuno.data.matching import OtherClasses
 from exuno.engine import session
 from exuno.engine.check import check_augment, check_optim, check_run
+from exuno.engine.configuration import default_folder
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError, tell
 from exuno.engine.launch import wanted
@@ -24,7 +25,7 @@ from exuno.engine.method import Method
 from exuno.engine.options import Augment, ClassOrder, MelSpec, Optim, RunOptions
 from exuno.engine.probe import Loads, tell_rate
 from exuno.engine.ranges import check_fields, require
-from exuno.engine.run import ANEW, Changed, Run, check_folder, default_folder, open_run, rank
+from exuno.engine.run import ANEW, Changed, Run, check_folder, open_run, rank
 from exuno.engine.stop import listening
 from exuno.models.classifier import Classifier, hearing_of
 from exuno.models.head import for_classes
