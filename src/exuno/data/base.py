@@ -145,6 +145,7 @@ class ArrayData(Rows, Data):
             self.mean, self.std = stats or (SILENT if rate else channel_stats(np.asarray(images, np.uint8)))
 
     def __getattr__(self, name: str) -> tuple[float, ...]:
+        """Mean and std that are found once they are asked for."""
         if name not in ("mean", "std") or "_find_stats" not in self.__dict__:
             raise AttributeError(f"{type(self).__name__} has no {name}")
         self.mean, self.std = self._find_stats(self)
