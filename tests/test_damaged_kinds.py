@@ -172,7 +172,17 @@ def test_samples_behind_a_header_of_zeros_are_missed(tmp_path: Path, capsys: pyt
         open_data(f"wds:{tmp_path / 's.tar'}")
     (tmp_path / "s.tar").write_bytes(content[:second])
     assert len(open_data(f"wds:{tmp_path / 's.tar'}")) == 1
-    assert "without the mark of an end" in capsys.readouterr().err
+    assert f"without the mark of an end: {tmp_path / 's.tar'}; where a shard" in capsys.readouterr().err
+
+
+def test_shards_without_an_end_are_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b", "c", "d"):
+        content = shard(tmp_path / f"{name}.tar", (tarfile.TarInfo(f"{name}.png"), png()))
+        if name != "a":
+            (tmp_path / f"{name}.tar").write_bytes(content[: 512 + -(-len(png()) // 512) * 512])
+    assert len(open_data(f"wds:{tmp_path}/{{a,b,c,d}}.tar")) == 4
+    [line] = [each for each in capsys.readouterr().err.splitlines() if "the mark of an end" in each]
+    assert f"{tmp_path / 'b.tar'}, and 2 more;" in line
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,16 @@ def not_opened() -> Iterator[None]:
         yield
 
 
+_followed: ContextVar[bool] = ContextVar("followed", default=False)
+
+
+@contextmanager
+def followed() -> Iterator[None]:
+    """Meanwhile, a dry run is one of a command that is given next: what it names and is not there is a mistake."""
+    with meanwhile(_followed, True):
+        yield
+
+
 def is_to_come(spec: str) -> bool:
     """Whether a spec names what an earlier command will have made."""
     folder = _to_come.get()
@@ -156,12 +166,18 @@ def rehearse(config: Any, look: Callable[[], object], check: Callable[[], object
     try:
         check_specs(config)
     except ExunoError as error:  # of a preset: what was typed has been looked at
+        if _followed.get():
+            raise
         print(f"{GAP}whether all fits, since {error.what}")
         return
     if _not_opened.get():
         return
     data, root = getattr(config, "data", None), getattr(config, "data_root", None)
     if data and root is None and needs_root(data):
+        if _followed.get():
+            from exuno.data.open import open_data
+
+            open_data(data, root=root)  # which says what belongs there
         print(f"{GAP}whether all fits, since {data} needs --data-root")
     elif names_what_is_to_come(config):
         print(f"{GAP}whether all fits, since it begins with the runs of earlier commands")

@@ -14,8 +14,10 @@ from exuno.data.base import Data, modality
 from exuno.data.batches import batches
 from exuno.data.dali import DaliLoader, check_dali
 from exuno.data.loader import Loader, Source
+from exuno.data.matching import OtherClasses
 from exuno.engine import session
 from exuno.engine.check import check_augment, check_optim, check_run
+from exuno.engine.configuration import default_folder
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError, tell
 from exuno.engine.launch import wanted
@@ -23,7 +25,7 @@ from exuno.engine.method import Method
 from exuno.engine.options import Augment, ClassOrder, MelSpec, Optim, RunOptions
 from exuno.engine.probe import Loads, tell_rate
 from exuno.engine.ranges import check_fields, require
-from exuno.engine.run import Changed, Run, check_folder, default_folder, open_run, rank
+from exuno.engine.run import ANEW, Changed, Run, check_folder, open_run, rank
 from exuno.engine.stop import listening
 from exuno.models.classifier import Classifier, hearing_of
 from exuno.models.head import for_classes
@@ -146,6 +148,10 @@ def compare(run: Run, again: Callable[[], Mapping[str, str]]) -> str:
         found = again()
     except Changed:
         raise
+    except OtherClasses as error:  # when the run began they were the same
+        raise Changed(
+            f"what the run in {run.dir} learned from has other classes than when it began: {error.what}", ANEW
+        ) from None
     except (ExunoError, OSError) as error:
         what = error.what if isinstance(error, ExunoError) else str(error)
         return f", and whether its data are still the same is not known: {what.rstrip('.')}"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exuno.data.classes import Match, Side, by_name, match
+from exuno.data.matching import Match, Side, by_name, match
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import ClassOrder
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exuno.data.classes import Relabelled
 from exuno.data.content import BLOCK, BLOCKS, FILES, digests_of, looked_at, some, some_of
 from exuno.data.holdout import parts
 from exuno.data.open import open_data
+from exuno.data.relabelled import Relabelled
 from exuno.data.subset import choose
 from exuno.engine.options import Holdout
 
@@ -76,8 +76,8 @@ def test_shards(tmp_path: Path, name: str) -> None:
     assert found[0]["data (content)"] != found[2]["data (content)"]
 
 
-def test_data_that_are_read_as_a_whole_have_no_second_digest() -> None:
-    assert list(digests_of("data", open_data("digits"))) == ["data"]
+def test_data_that_are_read_as_a_whole_have_no_digest_of_some_content() -> None:
+    assert list(digests_of("data", open_data("digits"))) == ["data", "data (class names)"]
 
 
 def test_little_of_much_is_read(tmp_path: Path) -> None:

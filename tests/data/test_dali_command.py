@@ -9,8 +9,8 @@ import yaml
 from PIL import Image
 
 from exuno.cli import main
+from exuno.engine.configuration import fingerprint
 from exuno.engine.options import RunOptions
-from exuno.engine.run import fingerprint
 from exuno.presets import to_dict
 
 pytest.importorskip("nvidia.dali", reason="NVIDIA DALI is not installed: pip install 'exuno[dali]'")

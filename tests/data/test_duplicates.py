@@ -81,6 +81,14 @@ def test_of_more_training_images_than_are_read_some_may_be_missed(spec: str, mon
     assert told.startswith("2 of 6" if spec.startswith("npz:") else "at least 1 of 6")
 
 
+def test_of_a_part_of_arrays_all_are_counted(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of all of them: what is held out of a set."""
+    monkeypatch.setattr("exuno.data.duplicates.MOST", 3)
+    twice = part_of(open_data(spec), np.arange(16) % 8, "twice")
+    told = sentence(part_of(twice, np.arange(10), "kept"), part_of(twice, np.arange(10, 16), "held"))
+    assert told.startswith("6 of 6" if spec.startswith("npz:") else "at least ")
+
+
 def test_copies_of_test_images_as_a_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for place in ("data/train/a", "data/train/b", "data/test/a", "data/test/b", "source"):
         (tmp_path / place).mkdir(parents=True)

@@ -109,6 +109,24 @@ def test_all_splits_together_tell_the_classes(tmp_path: Path) -> None:
         assert data.classes == (("a", "b", "c") if kind == "string" else None)
 
 
+@pytest.mark.parametrize("first", ["train", "test"])
+def test_names_in_one_split_and_numbers_in_another_are_refused(first: str, tmp_path: Path) -> None:
+    """They would be matched by number, and the number of no name is known."""
+    name, number = {"label": datasets.Value("string")}, {"label": datasets.Value("int64")}
+    other = "test" if first == "train" else "train"
+    parts = {first: rows(0, 3, list("cab"), **name), other: rows(3, 6, [0, 1, 2], **number)}
+    datasets.DatasetDict(parts).save_to_disk(tmp_path / "both")
+    spec = f"hf-datasets:{tmp_path / 'both'}"
+    with pytest.raises(ExunoError, match=f"holds names, such as c, and in the split {other} numbers"):
+        open_data(spec, first)
+    with pytest.raises(ExunoError, match=f"holds numbers, such as 0, and in the split {first} names"):
+        open_data(spec, other)
+    assert open_data(f"{spec}@{first}").classes == ("a", "b", "c")
+    bare = {first: rows(0, 3, list("cab"), **name), other: rows(3, 6, [-1] * 3, **number)}
+    datasets.DatasetDict(bare | {"more": rows(6, 9, [0, 1, 2], **number)}).save_to_disk(tmp_path / "bare")
+    assert open_data(f"hf-datasets:{tmp_path / 'bare'}", first).classes == ("a", "b", "c")
+
+
 def test_what_is_wrong_with_a_split_is_told_of_that_one(tmp_path: Path) -> None:
     kind = {"label": datasets.Value("int64")}
     parts = {"train": rows(0, 3, [0, 1, 2], **kind), "test": rows(3, 5, [0, 1], **kind)}

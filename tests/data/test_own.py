@@ -1,5 +1,6 @@
-"""``module:Name``: mean and std of the training images, whatever split is opened."""
+"""``module:Name``: mean and std of the training images, whatever split is opened, and no split that is not needed."""
 
+import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from exuno.data.open import open_data
+from exuno.data.relabelled import Relabelled
 
 SOURCE = """
 import numpy as np
@@ -43,6 +45,18 @@ def test_mean_and_std_are_those_of_the_training_images(module: str, tmp_path: Pa
     assert open_data(f"{module}:Own", "test").mean == train.mean
     assert sys.modules[module].made == ["test", "train", "train", "test"]  # what was known is not made again
     assert np.asarray(test.fetch(np.arange(1))[0]).max() == 200
+
+
+def test_a_split_is_made_without_the_other(module: str, tmp_path: Path) -> None:
+    """Also where its labels are the numbers of a model, and where a worker process gets it."""
+    (tmp_path / f"{module}.py").write_text(f"LACKS, FIRST = False, 0{SOURCE}")
+    test = open_data(f"{module}:Own", "test")
+    other = Relabelled(pickle.loads(pickle.dumps(test)), (1, 0), None, 2)
+    assert other.fetch(np.arange(2))[1].tolist() == [1, 0]
+    assert sys.modules[module].made == ["test"]
+    assert other.mean == pytest.approx((41.5 / 255,) * 3, abs=1e-6)
+    assert not hasattr(other, "rows")
+    assert sys.modules[module].made == ["test", "train"]
 
 
 def test_without_training_images_it_is_told(module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,6 +43,13 @@ def opencv(suffix: str, values: np.ndarray) -> bytes:
     return content.tobytes()
 
 
+def translucent(opacity: float) -> bytes:
+    """A TIFF of floats, one pixel of which has this opacity."""
+    values = np.full((8, 8, 4), 0.5, np.float32)
+    values[1, 2, 3] = opacity
+    return opencv(".tiff", values)
+
+
 def tiff(values: np.ndarray, sample: int = 1, photometric: int = 1, orientation: int = 1) -> bytes:
     """An uncompressed TIFF of any numbers in their byte order; ``sample`` 1: unsigned, 2: signed, 3: floats."""
     order = ">" if values.dtype.byteorder == ">" else "<"
@@ -269,7 +276,11 @@ BROKEN = {
     "odd TIFF": (tiff(np.zeros((8, 8, 5), np.uint16)), "is a kind of TIFF that is not read"),
     "below 0": (tiff((RAMP >> 4).astype(np.int16) - 1000, 2), "go from -1000 to 3095.*lowest is 0"),
     "floats": (tiff((RAMP >> 4).astype(np.float32), 3), "go from 0 to 4095"),
-    "no numbers": (tiff(np.full((8, 8), np.nan, np.float32), 3), "not a number"),
+    "no numbers": (tiff(np.full((8, 8), np.nan, np.float32), 3), "infinite or not a number"),
+    "infinite": (tiff(np.full((8, 8, 3), np.inf, np.float32), 3), "infinite or not a number"),
+    "opacity NaN": (translucent(np.nan), "has an opacity that is no number from 0 to 255"),
+    "opacity infinite": (translucent(np.inf), "has an opacity that is no number from 0 to 255"),
+    "opacity below 0": (translucent(-1), "has an opacity that is no number from 0 to 255"),
 }
 
 

@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 
 from exuno.data.base import ArrayData
-from exuno.data.classes import Relabelled, Side, relabelled
 from exuno.data.images.folder import open_folder
 from exuno.data.loader import Loader
+from exuno.data.matching import Side
+from exuno.data.relabelled import Relabelled, relabelled
 from exuno.engine.options import Augment
 
 MODEL = Side("the model", 4, ("ship", "cat", "sun", "dog"))

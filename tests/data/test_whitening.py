@@ -100,6 +100,8 @@ def test_mistakes() -> None:
         fit(images).apply(torch.zeros(2, 1, 5, 5))
     with pytest.raises(ExunoError, match=r"float32 \[16, 16\]"):
         Whitening(torch.eye(9), (1, 4, 4))
+    with pytest.raises(ExunoError, match="infinite numbers or NaN"):
+        Whitening(torch.eye(16) * torch.inf, (1, 4, 4))
 
 
 def wave(u: int, v: int, side: int = 8) -> np.ndarray:

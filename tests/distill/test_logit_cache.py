@@ -17,8 +17,8 @@ from exuno.data.open import open_data
 from exuno.distill.options import DistillConfig
 from exuno.distill.source import open_source
 from exuno.distill.teacher import file_key, teacher_logits
+from exuno.engine.configuration import fingerprint
 from exuno.engine.options import RunOptions
-from exuno.engine.run import fingerprint
 from exuno.models.classifier import Classifier
 from exuno.models.ensemble import joined
 from exuno.models.load import load_model

@@ -1,7 +1,9 @@
 """A finished run that is given again, and whose data are others by now: through the command line."""
 
 import json
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from PIL import Image
 
 from exuno.cli import main
+from exuno.data.poster.format import load, save
 
 CPU = ["--devices", "cpu", "--smoke"]
 TEACH = ["teach", "--model", "exuno:convnet_1_4"]
@@ -58,12 +61,57 @@ def test_teach(tmp_path: Path, fails, capsys: pytest.CaptureFixture[str], file: 
     assert (tmp_path / "run/result.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("holdout", [False, True])
+def test_a_class_more(tmp_path: Path, fails, holdout: bool) -> None:
+    """Which the model that was trained does not know, so that its test cannot be opened for it."""
+    data = pictures(tmp_path / "data")
+    command = [*TEACH, "--data", f"{data}/train" if holdout else data, *(["--holdout", "0.25"] if holdout else [])]
+    command += [*CPU, "--run-dir", str(tmp_path / "run")]
+    assert main(command) == 0
+    for part in ("train", "test"):
+        shutil.copytree(tmp_path / "data" / part / "a", tmp_path / "data" / part / "d")
+    told = fails(*command)
+    assert f"what the run in {tmp_path / 'run'} learned from has other classes than when it began: " in told
+    assert "has 4" in told
+
+
+def test_class_names_of_a_poster(tmp_path: Path, fails) -> None:
+    """By which the model that learned from it calls its classes: another poster for it, not for what is learned."""
+    data = pictures(tmp_path / "data")
+    assert main([*poster(data), *CPU, "--run-dir", str(tmp_path / "poster")]) == 0
+    path = tmp_path / "poster/distilled.poster"
+    command = [*TEACH, "--data", f"poster:{path}?test={data}", *CPU, "--run-dir", str(tmp_path / "run")]
+    assert main(command) == main(command) == 0
+    made = load(path)
+    renamed = replace(made, class_names=("b", "a", "c"))
+    assert renamed.fingerprint == made.fingerprint
+    save(renamed, path)
+    assert f"the training data (class names) of the run in {tmp_path / 'run'} has changed" in fails(*command)
+
+
+def test_a_poster_that_is_tested_beside_edited_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = pictures(tmp_path / "data")
+    assert main([*poster(data), *CPU, "--run-dir", str(tmp_path / "run")]) == 0
+    path = tmp_path / "run/distilled.poster"
+    command = ["eval", f"poster:{path}", "--networks", "1", "--steps", "1", "--baselines", "1", "--devices", "cpu"]
+    told = f"not the {data} that it was distilled from"
+    assert main(command) == 0
+    assert told not in capsys.readouterr().out
+    edit(tmp_path / "data", "train/b/3.bmp")
+    assert main(command) == 0
+    assert told in capsys.readouterr().out
+    made = load(path)
+    save(replace(made, lineage={k: v for k, v in made.lineage.items() if k != "data_content"}), path)
+    assert main(command) == 0  # of an earlier version
+    assert told not in capsys.readouterr().out
+
+
 def test_a_run_of_an_earlier_version_is_as_it_was(tmp_path: Path, fails) -> None:
     """Its record knows names and sizes alone."""
     command = [*TEACH, "--data", pictures(tmp_path / "data"), *CPU, "--run-dir", str(tmp_path / "run")]
     assert main(command) == 0
     record = tmp_path / "run/inputs.json"
-    old = {name: digest for name, digest in json.loads(record.read_text()).items() if "content" not in name}
+    old = {name: digest for name, digest in json.loads(record.read_text()).items() if "(" not in name}
     assert set(old) == {"training_data", "test_data"}
     record.write_text(json.dumps(old))
     edit(tmp_path / "data", "train/b/3.bmp")

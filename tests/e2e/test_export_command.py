@@ -23,8 +23,8 @@ from PIL import Image
 from exuno.cli import main
 from exuno.commandline.presets import parse
 from exuno.data.poster.format import load, save
+from exuno.engine.configuration import identity
 from exuno.engine.options import MelSpec
-from exuno.engine.run import identity
 from exuno.exporting.readme import command_of
 from exuno.models.card import Hearing
 from exuno.models.files import save_model

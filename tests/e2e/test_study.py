@@ -154,6 +154,23 @@ def test_dry_run_says_what_it_could_not_check(capsys):
     assert capsys.readouterr().out.endswith("# checked: every command that is left to run\n")
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "teach: cifar10 needs the folder of its files.\n       Give --data-root PATH, a folder with"),
+        (["--data-root", "nowhere"], "teach: there is no folder nowhere.\n       Check --data-root."),
+    ],
+)
+def test_data_that_no_cell_would_find_are_told_once(words, told, capsys, tmp_path, monkeypatch):
+    """Also those of a preset, of which a dry run tells the cost without them."""
+    monkeypatch.chdir(tmp_path)
+    command = ["study", "--stages", "teach cifar10-resnet56", "distill cifar10-resnet56-resnet20 --teacher {teach}"]
+    assert main([*command, "--axes", "seed=0,1", "--run-dir", "run", *words]) == 2
+    assert told in (said := capsys.readouterr().err)
+    assert "Also" not in said
+    assert not (tmp_path / "run").exists()
+
+
 def test_dry_run_fits_a_terminal(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["study", "label-smoothing-digits", "--dry-run"]) == 0

@@ -11,6 +11,7 @@ import torch
 from exuno.cli import main
 from exuno.commandline.presets import parse
 from exuno.engine import devices
+from exuno.engine.configuration import fingerprint
 from exuno.engine.devices import (
     DeviceSettings,
     active_settings,
@@ -22,7 +23,6 @@ from exuno.engine.devices import (
 from exuno.engine.errors import ExunoError
 from exuno.engine.launch import wanted
 from exuno.engine.options import RunOptions
-from exuno.engine.run import fingerprint
 from exuno.presets import to_dict
 from exuno.teach.options import TeachConfig
 

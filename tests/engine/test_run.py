@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from exuno.engine.configuration import fingerprint
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import RunOptions
-from exuno.engine.run import Run, fingerprint, git_commit, open_run
+from exuno.engine.run import Run, git_commit, open_run
 
 CONFIG: dict[str, Any] = {"epochs": 3, "optim": {"lr": 0.1}, "seed": 0, "devices": "auto", "run_dir": None}
 

@@ -84,6 +84,24 @@ def test_mistakes(line: str, words: str, tmp_path: Path, capsys: pytest.CaptureF
     assert not run.exists()
 
 
+def test_nothing_but_the_verb_starts_no_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["selfsup", *SMOKE, "--run-dir", str(tmp_path / "run")]) == 2
+    said = capsys.readouterr().err
+    assert "selfsup needs --source." in said
+    assert "Or name a preset first: exuno selfsup" in said
+
+
+def test_a_training_without_a_preset_tells_its_length(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And one by a preset, which has a cost of its own, or a smoke run does not."""
+    told = "exuno: 2 steps of 8 samples: 16 samples seen, 16 of them made, none on disk; --dry-run says"
+    small = ["--model", "exuno:convnet_1_8", "--patches", "16", "--epochs", "1", "--batch-size", "8"]
+    small += ["--devices", "cpu"]
+    source = ["--source", "photo:astronaut"]
+    for name, line, count in (("own", source, 1), ("preset", ["rotnet"], 0), ("smoke", [*source, "--smoke"], 0)):
+        assert main(["selfsup", *line, *small, "--run-dir", str(tmp_path / name)]) == 0
+        assert capsys.readouterr().err.count(told) == count
+
+
 def test_a_dry_run_tells_the_cost_and_makes_a_few_patches(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

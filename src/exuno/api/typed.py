@@ -180,11 +180,11 @@ class DistillKeywords(HoldoutKeywords, RunOptionsKeywords, total=False):
 class SelfsupKeywords(HoldoutKeywords, RunOptionsKeywords, total=False):
     """``exuno selfsup``."""
 
+    source: str | Path | Outcome | Sequence[str | Path | Outcome]
     method: str | Path | Outcome
     settings: str | Path | Outcome | Sequence[str | Path | Outcome]
     model: str | Path | Outcome
     data: str | Path | Outcome | None
-    source: str | Path | Outcome | Sequence[str | Path | Outcome]
     data_root: str | Path | None
     patches: int
     fresh: bool

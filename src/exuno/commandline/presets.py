@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exuno.commandline import parsed
-from exuno.engine.errors import ExunoError
+from exuno.engine.errors import ExunoError, tell
 from exuno.engine.launch import launch, wanted
 from exuno.engine.session import print_plan
 from exuno.presets import Config, Preset, files, no_presets, read, to_args, to_dict
@@ -56,7 +56,7 @@ def run_command(
         args: the words that follow, for further processes.
         config: what to do; its group ``run`` says how.
         preset: where it came from.
-        cost: what it takes, for ``--dry-run``.
+        cost: what it takes, for ``--dry-run``; its first line is also told before a training without a preset.
         check: holds the options against each other, for ``--dry-run``; opens nothing.
         look: opens all that the training begins with, and checks it, for ``--dry-run``.
         work: trains; imports torch.
@@ -71,6 +71,8 @@ def run_command(
     else:
         from exuno.report.page import show
 
+        if preset is None and not config.run.smoke:  # a preset says what it costs
+            tell(f"exuno: {cost[0]}; --dry-run says how long that takes here.")
         show(work())
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from exuno.data.constants import Stats
 from exuno.data.poster.whitening import Whitening
 
 Images = Tensor | list[Tensor]
@@ -115,7 +117,7 @@ class ArrayData(Rows, Data):
         labels: int64 [N], -1 where there is none.
         classes: names of the classes.
         num_classes: number of classes; by default that of the names, or the largest label + 1.
-        stats: mean and std of each channel; by default those of ``images``.
+        stats: mean and std of each channel, or what finds them once they are asked for; by default those of ``images``.
         rate: of recordings, samples a second.
     """
 
@@ -126,7 +128,7 @@ class ArrayData(Rows, Data):
         labels: NDArray[np.int64],
         classes: tuple[str, ...] | None = None,
         num_classes: int | None = None,
-        stats: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
+        stats: Stats | Callable[["ArrayData"], Stats] | None = None,
         rate: int | None = None,
     ) -> None:
         self.name = name
@@ -137,7 +139,17 @@ class ArrayData(Rows, Data):
         shape = self.images.shape[1:]
         self.channels, self.image_size, self.rate = shape[0], (shape[-2], shape[-1]), rate
         self.frames = shape[1] if len(shape) == 4 else None
-        self.mean, self.std = stats or (SILENT if rate else channel_stats(np.asarray(images, np.uint8)))
+        if callable(stats):
+            self._find_stats = stats
+        else:
+            self.mean, self.std = stats or (SILENT if rate else channel_stats(np.asarray(images, np.uint8)))
+
+    def __getattr__(self, name: str) -> tuple[float, ...]:
+        """Mean and std that are found once they are asked for."""
+        if name not in ("mean", "std") or "_find_stats" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__} has no {name}")
+        self.mean, self.std = self._find_stats(self)
+        return self.mean if name == "mean" else self.std
 
     def fingerprint(self) -> str:
         """sha256 of the shape, the pixels and the labels."""
@@ -171,7 +183,7 @@ def pictures(data: object, images: Tensor) -> NDArray[np.uint8]:
     return images.mul(255).round().clamp(0, 255).to(torch.uint8).movedim(1, -1).contiguous().cpu().numpy()
 
 
-def channel_stats(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def channel_stats(images: NDArray[np.uint8]) -> Stats:
     """Mean and standard deviation of each channel of uint8 [N, C, H, W], for pixels in [0, 1]; exact, from the
     histogram.
 

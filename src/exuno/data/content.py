@@ -1,5 +1,5 @@
-"""What fingerprints of files leave out: a little of their content, so that an edited picture is noticed, and a data set
-of a million need not be read. No torch."""
+"""What fingerprints leave out: the names of classes, and a little of the content of files, so that an edited picture is
+noticed, and a data set of a million need not be read. No torch."""
 
 import hashlib
 from collections.abc import Callable
@@ -21,10 +21,15 @@ class Fingerprinted(Protocol):
 
 
 def digests_of(name: str, data: Fingerprinted) -> dict[str, str]:
-    """What a run records of a data set: its fingerprint under ``name`` and, of files, that of some of their content
-    under a name of its own, since records of earlier versions have the first alone."""
-    looked = data.content()
-    return {name: data.fingerprint()} | ({f"{name} (content)": looked} if looked else {})
+    """What a run records of a data set: its fingerprint under ``name`` and, under names of their own, since records of
+    earlier versions have the first alone, that of some of the content of files and that of the names of its classes,
+    by which a model that learns from it calls them."""
+    found = {name: data.fingerprint()}
+    if looked := data.content():
+        found[f"{name} (content)"] = looked
+    if classes := getattr(data, "classes", None):
+        found[f"{name} (class names)"] = hashlib.sha256("\n".join(classes).encode()).hexdigest()
+    return found
 
 
 def looked_at(count: int, read: Callable[[int], bytes], most: int = FILES) -> str:

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from exuno.data.augmentation.augment import boxes, finish
-from exuno.data.classes import Relabelled
 from exuno.data.images.folder import FileData
 from exuno.data.images.picture import plain_size
 from exuno.data.images.resize import cover
 from exuno.data.loader import Batch, Key, Loader, Source
+from exuno.data.relabelled import Relabelled
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
 

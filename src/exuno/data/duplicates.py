@@ -60,8 +60,13 @@ def sentence(train: Data, test: Data) -> str:
     if not shared:
         return ""
     few = "" if looked == len(test) else " looked at"
-    most = "" if isinstance(train, ArrayData) or len(train) <= MOST else "at least "
+    most = "" if _in_memory(train) or len(train) <= MOST else "at least "
     return f"{most}{shared:,} of {looked:,} test images{few} of {test.name} are in its training set, too"
+
+
+def _in_memory(data: Data) -> bool:
+    """Whether images are compared as a whole, all of them: see :func:`_array`."""
+    return _in_memory(data.parents[0]) if isinstance(data, SubsetData) else isinstance(data, ArrayData)
 
 
 def _array(data: Data) -> NDArray[Any] | None:

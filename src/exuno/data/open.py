@@ -1,5 +1,6 @@
 """Data specs: a name, or ``PREFIX:PATH`` -> Data."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ def open_own(spec: str, split: str) -> Data:
     of torch: a length, and pairs (image, label) by number. Images are pictures of Pillow, arrays or tensors of one
     size, in any of the forms that ``npz:`` takes; ``classes``, if there, are their names.
 
-    Mean and std are those of the training split, which is made for that where it was not before.
+    Mean and std are those of the training split, which is made for that where it was not before, once they are asked
+    for.
 
     Raises:
         ExunoError: it gives something else.
@@ -96,24 +98,27 @@ def open_own(spec: str, split: str) -> Data:
     images, classes = as_images(pixels, what)[0], count_classes(numbers, names, what)
     if split == "train":
         tell_unused(numbers, classes, names, f"the labels of {what}")
-    return ArrayData(spec, images, numbers, names, classes, _stats_of(spec, make, split, images))
+    if split == "train":
+        stats = _known[spec, id(make)] = channel_stats(images)
+    else:
+        stats = partial(_stats_of, split)
+    return ArrayData(spec, images, numbers, names, classes, stats)
 
 
 _known: dict[tuple[str, int], Stats] = {}
 """Mean and std of the training split, as it was when it was last opened, of a spec and what made it."""
 
 
-def _stats_of(spec: str, make: Any, split: str, images: NDArray[np.uint8]) -> Stats:
-    key = spec, id(make)
-    if split == "train":
-        _known[key] = channel_stats(images)
-    elif key not in _known:
+def _stats_of(split: str, data: ArrayData) -> Stats:
+    """Of the training split of data of which ``split`` is open."""
+    spec = data.name
+    key = spec, id(formats.get(spec))
+    if key not in _known:
         try:
-            training = open_own(spec, "train")
+            open_own(spec, "train")
         except ExunoError as error:
             tell(f"mean and std of {spec} are those of its split '{split}', since {error.what}")
-            return channel_stats(images)
-        return training.mean, training.std
+            return channel_stats(data.images.numpy())
     return _known[key]
 
 

@@ -219,6 +219,7 @@ class Shards:
         self.members: list[Member] = []
         beside: list[dict[str, Member]] = []  # of each member, what else has its key
         self.left_out: dict[str, tuple[int, str]] = {}  # kind -> how many, and the first
+        self.unmarked: list[Path] = []  # shards that end like one that was cut off
         for shard, path in enumerate(paths):
             for members in self._index(shard, path).values():
                 chosen = self._choose(members)
@@ -227,6 +228,11 @@ class Shards:
                     beside.append(members)
                 else:
                     self._leave_out(members, f" without {what}")
+        if self.unmarked:
+            more = f", and {len(self.unmarked) - 1:,} more" if len(self.unmarked) > 1 else ""
+            tell(
+                f"without the mark of an end: {self.unmarked[0]}{more}; where a shard was cut off, samples are missing"
+            )
         if not self.members:
             raise ExunoError(
                 f"there are no {what}{f' .{only}' if only else ''} in {paths[0]}, but {self._words() or 'nothing'}",
@@ -306,7 +312,7 @@ class Shards:
                 if not at_end(source, tar.offset):
                     raise tarfile.TarError(f"what stands at byte {tar.offset:,} is no member and no end")
                 if source.seek(0, os.SEEK_END) == tar.offset:
-                    tell(f"{path} ends without the mark of an end: if it was cut off, samples are missing")
+                    self.unmarked.append(path)
         except (tarfile.TarError, OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
             raise ExunoError(f"{path} is not a whole tar file: {error}", "Fetch or write it again.") from error
         return found

@@ -8,7 +8,7 @@ from exuno.engine.ranges import AREAS, FRACTION, FROM_0, FROM_1, PIXELS, POSITIV
 from exuno.registry import Registry
 
 ClassOrder = Literal["auto", "by-name", "by-number"]
-"""How the classes of data are matched with those of a model: see ``exuno.data.classes``."""
+"""How the classes of data are matched with those of a model: see ``exuno.data.matching``."""
 
 optimizers = Registry("optimizer", "--optim.name", "exuno.engine.optim")
 """What takes the steps."""

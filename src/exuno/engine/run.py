@@ -1,7 +1,6 @@
 """The run directory: all that a reader needs to believe a number, and all that a killed run needs to go on."""
 
 import errno
-import hashlib
 import json
 import os
 import platform
@@ -20,41 +19,21 @@ from typing import IO, Any
 
 import yaml
 
+from exuno.engine.configuration import default_folder, differences, identity, shape, without
 from exuno.engine.digests import check_tensors
 from exuno.engine.documents import mapping, read_json, read_result, read_text, read_yaml
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import append_line, disk_errors, remove, sweep, write_json, write_text
-from exuno.engine.options import EXECUTION, RunOptions
+from exuno.engine.options import RunOptions
 from exuno.engine.system import lock, on_windows
 from exuno.engine.tracking import Tracking, check_trackers
-from exuno.renamed import LATER, before_later, modern
+from exuno.renamed import modern
 from exuno.version import __version__
 
 LIBRARIES = ("torch", "numpy", "accelerate", "opencv-python-headless", "timm", "torchvision")
 PINNED = "inputs.json"
 DESCRIPTION = {".lock", "command.txt", "config.yaml", "environment.json", "evaluation", PINNED}
 """What a run directory holds before anything has happened in it; a teacher may have been measured."""
-
-
-def identity(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a resolved configuration that shapes the result."""
-    return {key: value for key, value in config.items() if key not in EXECUTION}
-
-
-def shape(config: dict[str, Any]) -> dict[str, Any]:
-    """What two configurations of one run have in common: :func:`identity`, without options that earlier versions did
-    not have where these do what those did, so that their runs go on."""
-    return before_later(identity(config))
-
-
-def fingerprint(config: dict[str, Any]) -> str:
-    """Six characters that differ where the result may differ."""
-    return hashlib.sha256(json.dumps(shape(config), sort_keys=True).encode()).hexdigest()[:6]
-
-
-def default_folder(verb: str, preset: str | None, config: dict[str, Any]) -> Path:
-    """Where a run lives unless the user says otherwise."""
-    return Path("runs") / "-".join(filter(None, (*verb.split(), preset, fingerprint(config))))
 
 
 def git_commit() -> str | None:
@@ -102,6 +81,10 @@ def rank() -> int:
 
 class Changed(ExunoError):
     """What a run learned from is another by now."""
+
+
+ANEW = "Choose another --run-dir for the new one, or put the old one back."
+"""What to do about it."""
 
 
 @dataclass
@@ -204,7 +187,7 @@ class Run:
         if changed := [name for name, digest in digests.items() if before.get(name, digest) != digest]:
             raise Changed(
                 f"the {changed[0].replace('_', ' ')} of the run in {self.dir} has changed since it began",
-                "Choose another --run-dir for the new one, or put the old one back.",
+                ANEW,
             )
         return before
 
@@ -309,11 +292,6 @@ def check_folder(run: Run, ignored_fields: Sequence[str] = ()) -> bool:
     return True
 
 
-def without(config: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """A configuration but for some of its fields."""
-    return {key: value for key, value in config.items() if key not in names}
-
-
 def check_same(run: Run, ignored_fields: Sequence[str] = ()) -> bool:
     """Whether config.yaml says already whether images may be written; a run that began without them goes on without.
 
@@ -354,23 +332,6 @@ def check_same(run: Run, ignored_fields: Sequence[str] = ()) -> bool:
     marked = bare or not run.options.no_images
     run.options = replace(run.options, no_images=bare or run.options.no_images)
     return marked
-
-
-def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """``epochs 3 instead of 5``: the first fields in which two configurations differ."""
-    before, now = flatten(shape(before)), flatten(shape(now))
-    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    usual = flatten(LATER)
-    there, here = ({key: each.get(key, usual.get(key)) for key in keys} for each in (before, now))
-    return ", ".join(f"{key}: {there[key]} there, {here[key]} here" for key in keys[:3])
-
-
-def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``{"optim": {"lr": 1}}`` -> ``{"optim.lr": 1}``."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
 
 
 def write_config(run: Run) -> None:

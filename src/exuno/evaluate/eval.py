@@ -187,7 +187,7 @@ def in_columns(models: "dict[str, Classifier]", order: ClassOrder) -> list[int]:
     Raises:
         ExunoError: the model has classes that the teacher has not.
     """
-    from exuno.data.classes import Side, match
+    from exuno.data.matching import Side, match
 
     if "teacher" not in models:
         return []

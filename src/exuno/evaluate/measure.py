@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from exuno.data.base import classes_of, modality
 from exuno.data.batches import TEST_SHARE, batches
-from exuno.data.classes import Side, relabelled
 from exuno.data.loader import Loader
+from exuno.data.matching import Side
 from exuno.data.preview import shown
+from exuno.data.relabelled import relabelled
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic
 from exuno.engine.options import ClassOrder

@@ -6,12 +6,13 @@ from typing import Any
 
 import torch
 
-from exuno.data.classes import by_name
+from exuno.data.matching import by_name
 from exuno.data.subset import abbreviated
+from exuno.engine.configuration import default_folder
 from exuno.engine.devices import make_accelerator, measuring
 from exuno.engine.errors import ExunoError, tell
 from exuno.engine.options import ClassOrder, RunOptions
-from exuno.engine.run import Run, check_folder, default_folder, open_run
+from exuno.engine.run import Run, check_folder, open_run
 from exuno.engine.system import peak_memory
 from exuno.explain.options import Execution
 from exuno.fewshot.eval_measure import show

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from exuno.data.base import Data, Images, Positions
-from exuno.data.classes import Relabelled
 from exuno.data.images.folder import FileData
 from exuno.data.images.shards import ShardData
 from exuno.data.named.hf_datasets import HubData
 from exuno.data.named.omniglot import TurnedData
+from exuno.data.relabelled import Relabelled
 from exuno.data.subset import SubsetData
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic

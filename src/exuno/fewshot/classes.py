@@ -200,7 +200,7 @@ def _named_alike(data: Data, first: Data) -> Data:
     label 0 of one and the class that it is of the other would be two classes."""
     if (data.classes is None) == (first.classes is None) or data.num_classes != first.num_classes:
         return data
-    from exuno.data.classes import Relabelled
+    from exuno.data.relabelled import Relabelled
 
     return Relabelled(data, range(data.num_classes), first.classes, first.num_classes)
 

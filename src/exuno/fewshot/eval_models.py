@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from exuno.data.base import Data
-from exuno.data.classes import plain
+from exuno.data.matching import plain
 from exuno.data.named.omniglot import BACKGROUND, RUNS
 from exuno.data.subset import labels_of
 from exuno.engine.documents import read_bytes

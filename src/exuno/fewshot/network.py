@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from exuno.commandline.presets import resolve
-from exuno.engine.run import Run, default_folder, rank
+from exuno.engine.configuration import default_folder
+from exuno.engine.run import Run, rank
 from exuno.fewshot.options import DistillConfig, Head, Mode, PretrainConfig, smoke
 from exuno.presets import Preset, read, to_dict
 

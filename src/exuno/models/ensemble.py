@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from exuno.data.classes import Side, match
+from exuno.data.matching import Side, match
 from exuno.engine.errors import ExunoError, tell
 from exuno.engine.options import ClassOrder
 from exuno.models.classifier import NAMES, Classifier, fuse_batchnorm

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from exuno.data.classes import Side, match
+from exuno.data.matching import Side, match
 from exuno.engine.errors import ExunoError, tell
 from exuno.engine.options import ClassOrder
 from exuno.models.build import build_net, last_layer

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from exuno.data.base import Data, Positions, Rows, modality
-from exuno.data.classes import of_splits, relabelled, side_of
 from exuno.data.holdout import hold_out as drawn
 from exuno.data.holdout import open_both
 from exuno.data.loader import Batch, Loader
 from exuno.data.open import check_apart
 from exuno.data.poster.format import Poster
 from exuno.data.poster.whitening import Whitening, by_spectrum, fit
+from exuno.data.relabelled import of_splits, relabelled, side_of
 from exuno.engine.digests import seal_tensors
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic

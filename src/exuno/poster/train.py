@@ -134,6 +134,8 @@ class Setup:
     order: NDArray[np.int64]
     context: InnerLoopContext
     data_sha256: str
+    data_content: str
+    """Digest of some of the content of image files, of which ``data_sha256`` knows names, sizes and labels; else ''."""
 
     def quantize(self, pixels: Tensor, labels: Tensor, steps: int | None = None) -> Poster:
         """The poster as it is stored: pixels and a learned label array rounded to their bits."""
@@ -155,6 +157,7 @@ class Setup:
             label_sharing="classes" if config.labels == "shared" else "cells",
             protocol=recipe.to_dict(),
             lineage={"seed": config.run.seed, "algorithm": config.algorithm}
+            | ({"data_content": self.data_content} if self.data_content else {})
             | lineage_of(config.held)
             | smoke_mark(config),
         )
@@ -169,7 +172,8 @@ def prepare(config: PosterConfig, accelerator: Accelerator, folder: Path) -> Set
     context = make_context(config, classes, channels, layout.image, accelerator.device, recorder)
     context.fresh(0)
     sets = read_sets(config, splits, folder)
-    return Setup(config, sets, layout, order_of(config, layout, sets), context, splits.train.fingerprint())
+    digests = splits.train.fingerprint(), splits.train.content()
+    return Setup(config, sets, layout, order_of(config, layout, sets), context, *digests)
 
 
 def inner_loops(config: PosterConfig, sets: Sets, layout: Layout, accelerator: Accelerator) -> InnerLoopContext:

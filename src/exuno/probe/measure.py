@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from exuno.data.base import modality
-from exuno.data.classes import of_splits, relabelled, side_of
 from exuno.data.holdout import open_both
 from exuno.data.images.corners import views_of
 from exuno.data.loader import Loader
 from exuno.data.open import check_apart
+from exuno.data.relabelled import of_splits, relabelled, side_of
 from exuno.data.subset import labels_of
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError

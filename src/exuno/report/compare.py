@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from exuno.engine.run import flatten
+from exuno.engine.configuration import flatten
 from exuno.report.headline import SCALE, Score, guesses, scores, strip_row
 from exuno.report.html import duration, esc, hue, pretty, section, table
 from exuno.report.page import document, read_page, save

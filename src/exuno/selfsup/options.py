@@ -29,6 +29,8 @@ class SelfsupConfig:
         "exuno selfsup bigan --source folder:my-images --model timm:resnet18",
     )
 
+    source: tuple[str, ...]
+    """What the network sees: one or more photographs (PATH, photo:NAME, noise:SEED), a folder, or a data spec."""
     method: Annotated[str, methods] = "rotnet"
     """The self-supervised method: rotnet, deepcluster, bigan, simclr, dino, or one of your own, module:Name."""
     settings: tuple[str, ...] = ()
@@ -38,8 +40,6 @@ class SelfsupConfig:
     data: str | None = None
     """Labelled data on which the features are tested on the way, by nearest neighbours; they also give size, channels,
     mean and standard deviation. No label is learned from."""
-    source: tuple[str, ...] = ("photo:astronaut",)
-    """What the network sees: one or more photographs (PATH, photo:NAME, noise:SEED), a folder, or a data spec."""
     data_root: Path | None = None
     """Folder that holds the benchmark data sets."""
     patches: Annotated[int, FROM_1] = 50_000

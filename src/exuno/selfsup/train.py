@@ -11,13 +11,13 @@ from torch import nn
 
 from exuno.commandline.presets import resolve
 from exuno.data.base import modality
-from exuno.data.classes import of_splits, relabelled, side_of
 from exuno.data.content import digests_of
 from exuno.data.holdout import check as check_holdout
 from exuno.data.holdout import lineage_of, open_both
 from exuno.data.images.photo import is_single
 from exuno.data.loader import Loader
 from exuno.data.open import check_apart
+from exuno.data.relabelled import of_splits, relabelled, side_of
 from exuno.distill import source as sources
 from exuno.distill.check import check_idle, check_source
 from exuno.distill.options import DistillConfig
@@ -99,7 +99,7 @@ def smoke(config: SelfsupConfig) -> SelfsupConfig:
 
 def stated_by(config: SelfsupConfig, preset: Preset | None) -> SelfsupConfig:
     """The configuration before the user changed it: the preset's, or the defaults."""
-    return resolve(SelfsupConfig, preset) if preset else SelfsupConfig(config.method)
+    return resolve(SelfsupConfig, preset) if preset else SelfsupConfig(config.source, config.method)
 
 
 def pretext_of(config: SelfsupConfig) -> Pretext:

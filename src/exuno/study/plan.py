@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from exuno.engine.configuration import default_folder, without
 from exuno.engine.errors import ExunoError
 from exuno.engine.ranges import check_fields
-from exuno.engine.run import default_folder, without
 from exuno.presets import Preset, to_dict
 from exuno.study.content import content
 from exuno.study.grid import Axis, Cell, Stage, find_axis, has_option, make_cells, read_axes, read_stages

@@ -11,7 +11,7 @@ from exuno.data.names import kept_open
 from exuno.engine.errors import ExunoError
 from exuno.engine.progress import estimates
 from exuno.presets import Preset
-from exuno.specs import GAP, not_opened, to_come
+from exuno.specs import GAP, followed, not_opened, to_come
 from exuno.study.gather import measured
 from exuno.study.grid import Cell
 from exuno.study.options import StudyConfig
@@ -26,7 +26,7 @@ TOLD = 3
 def rehearse(config: StudyConfig, made: Plan, preset: Preset | None) -> tuple[dict[str, float], list[str]]:
     """Dry runs of all commands of cells without a result that differ in more than the seed and the runs that they build
     on. What they say is checked; data and models are opened for the first one of each stage and for each new value of
-    an axis, data once.
+    an axis, data once. What is not there is a mistake, unless the study itself is only a dry run.
 
     Returns:
         Name of each stage -> seconds that one of its trainings would take here, on average, as far as the steps of some
@@ -46,6 +46,8 @@ def rehearse(config: StudyConfig, made: Plan, preset: Preset | None) -> tuple[di
             with ExitStack() as within:
                 said = within.enter_context(redirect_stdout(StringIO()))
                 found = within.enter_context(estimates())
+                if not config.run.dry_run:
+                    within.enter_context(followed())
                 if not opened:
                     within.enter_context(not_opened())
                 try:

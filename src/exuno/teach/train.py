@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 
 from exuno.data.base import Data, classes_of
-from exuno.data.classes import of_splits
 from exuno.data.content import digests_of
 from exuno.data.holdout import check as check_holdout
 from exuno.data.holdout import check_seen, lineage_of, open_both
 from exuno.data.loader import Loader
 from exuno.data.open import check_apart
+from exuno.data.relabelled import of_splits
 from exuno.engine import session
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError

@@ -142,12 +142,15 @@ def eight_bits(found: Deep, name: str, bits: int | None = None) -> NDArray[np.ui
         bits: that the numbers fill.
 
     Raises:
-        ExunoError: negative values, values beyond ``bits``, floats that are no numbers or beyond 255.
+        ExunoError: negative values, values beyond ``bits``, floats that are infinite, no numbers or beyond 255; an
+            opacity likewise.
     """
-    values, top = found.values, found.top
+    values, top, alpha = found.values, found.top, found.alpha
     floats = values.dtype.kind == "f"
     if floats and not np.isfinite(values).all():
-        raise ExunoError(f"{name} has pixels that are not a number", "Replace them first.")
+        raise ExunoError(f"{name} has pixels that are infinite or not a number", "Replace them first.")
+    if alpha is not None and alpha.dtype.kind == "f" and not ((alpha >= 0) & (alpha <= 255)).all():
+        raise ExunoError(f"{name} has an opacity that is no number from 0 to 255", "Scale it to [0, 1] or [0, 255].")
     low, high = values.min().item(), values.max().item()
     if bits is not None and (not floats or high > 1):
         top = 2**bits - 1
@@ -172,8 +175,8 @@ def eight_bits(found: Deep, name: str, bits: int | None = None) -> NDArray[np.ui
         pixels = 255 - pixels
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[:, :, None], 3, 2)
-    if found.alpha is not None:
-        pixels = _on_white(pixels, found.alpha, top)
+    if alpha is not None:
+        pixels = _on_white(pixels, alpha, top)
     return np.ascontiguousarray(pixels)
 
 

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from exuno.data.base import Data, Positions
-from exuno.data.classes import in_order, label_folders, plain
+from exuno.data.classes import in_order, label_folders
 from exuno.data.constants import IMAGENET, PICTURES, Stats
 from exuno.data.content import looked_at, some_of
 from exuno.data.images.deep import split_bits, tell_depth
 from exuno.data.images.picture import ORIENTATION, decode
 from exuno.data.labels import count_classes
 from exuno.data.layout import LINKS, Layout, files_below, holds, layout_of, subfolders
+from exuno.data.matching import plain
 from exuno.data.names import HOLD_OUT, formats, split_word
 from exuno.data.subset import abbreviated
 from exuno.engine.documents import read_bytes

@@ -32,22 +32,31 @@ class HubData(Data):
     """The rows of a split, their images decoded when they are fetched: RGB, turned as their EXIF tag says.
 
     Their size is that of :func:`exuno.data.images.folder.size_among`. A split may lack the last class, or others: all
-    splits together tell which classes there are.
+    splits together tell which classes there are, and the labels of training, validation and test must be of one kind.
 
     Args:
         name: what to call it.
         rows: a ``datasets.Dataset``.
-        beside: the other splits.
+        beside: the other splits, by name.
         training: whether these rows are for training; then classes without an image are told.
+        chosen: whether the user named this split; then labels of the others may be of another kind.
 
     Raises:
-        ExunoError: there is no column of images, or the labels are no numbers of classes.
+        ExunoError: there is no column of images, or the labels are no numbers of classes, or names here and numbers in
+            another split.
     """
 
     channels = 3
     mean, std = IMAGENET
 
-    def __init__(self, name: str, rows: Any, beside: Sequence[Any] = (), training: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        rows: Any,
+        beside: Mapping[str, Any] | None = None,
+        training: bool = False,
+        chosen: bool = False,
+    ) -> None:
         import datasets
 
         self.name = name
@@ -76,7 +85,12 @@ class HubData(Data):
             )
         if column is not None:
             what = f"the column {column} of {name}"
-            own, others = _labels(rows[column], what), _labels_beside(column, kinds[column], beside, what)
+            own, beside = _labels(rows[column], what), beside or {}
+            found = _labels_beside(column, beside, what)
+            if not chosen and column not in named:
+                coded = {split for split, rows in beside.items() if hasattr(rows.features.get(column), "names")}
+                _check_alike(own, {split: each for split, each in found.items() if split not in coded}, what)
+            others = [each for split, each in found.items() if beside[split].features[column] == kinds[column]]
             names = tuple(kinds[column].names) if column in named else names_in([own, *others])
             labels = numbered(own, names, what)
             if count := count_classes(labels, names, what):
@@ -157,17 +171,32 @@ def _labels(values: Sequence[Any], what: str) -> NDArray[Any]:
     return plain(found, what)
 
 
-def _labels_beside(column: str, kind: Any, beside: Sequence[Any], what: str) -> list[NDArray[Any]]:
-    """The labels of other splits of the same kind; what is wrong with one is told where that is opened."""
-    found: list[NDArray[Any]] = []
-    for rows in beside:
-        if rows.features.get(column) == kind and len(rows):
+def _labels_beside(column: str, beside: Mapping[str, Any], what: str) -> dict[str, NDArray[Any]]:
+    """The labels of other splits; what is wrong with one is told where that is opened."""
+    found: dict[str, NDArray[Any]] = {}
+    for split, rows in beside.items():
+        if column in rows.features and len(rows):
             with suppress(ExunoError):
                 labels = _labels(rows[column], what)
                 names = names_in([labels])
                 count_classes(numbered(labels, names, what), names, what)
-                found.append(labels)
+                found[split] = labels
     return found
+
+
+def _check_alike(own: NDArray[Any], others: Mapping[str, NDArray[Any]], what: str) -> None:
+    """Raises ExunoError where the labels of one split are names and those of another numbers: of which names nobody
+    knows."""
+
+    def form(labels: NDArray[Any]) -> str:
+        return "names" if labels.dtype.kind == "U" else "numbers" if (labels >= 0).any() else ""
+
+    for split, labels in others.items():
+        if split_word(split) and {form(own), form(labels)} == {"names", "numbers"}:
+            raise ExunoError(
+                f"{what} holds {form(own)}, such as {own[0]}, and in the split {split} {form(labels)}",
+                "Save it with names in all splits, or numbers in all; hf-datasets:NAME@SPLIT takes one split alone.",
+            )
 
 
 def open_hub(spec: str, split: str) -> HubData:
@@ -199,8 +228,8 @@ def open_hub(spec: str, split: str) -> HubData:
     meant = {word[0]: each for each in reversed(list(found)) if (word := split_word(each)) and not word[1]}
     for each in wanted:
         if key := each if each in found else None if asked else meant.get(each):
-            beside = [rows for other, rows in found.items() if other != key]
-            return HubData(f"hf-datasets:{spec}/{key}", found[key], beside, training=each == "train")
+            beside = {other: rows for other, rows in found.items() if other != key}
+            return HubData(f"hf-datasets:{spec}/{key}", found[key], beside, each == "train", bool(asked))
     raise ExunoError(
         f"hf-datasets:{spec} has no split '{wanted[0]}'",
         f"Its splits are {', '.join(found)}: name one by hf-datasets:NAME@SPLIT.",

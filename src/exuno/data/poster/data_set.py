@@ -9,12 +9,13 @@ from torch import Tensor
 
 from exuno.data.augmentation.augment import to_float
 from exuno.data.base import Data, Positions, Rows
-from exuno.data.classes import Side, relabelled
 from exuno.data.holdout import open_held, recorded
 from exuno.data.images.resize import prepare
+from exuno.data.matching import OtherClasses, Side
 from exuno.data.names import formats
 from exuno.data.poster.format import Poster, load
 from exuno.data.poster.whitening import Whitening
+from exuno.data.relabelled import relabelled
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Holdout
 
@@ -126,11 +127,11 @@ def still_the_same(data: Data, poster: Poster, path: Path, side: Side) -> Data:
     todo = "Give the --data-root of the data that were distilled."
     if data.num_classes != poster.classes:
         had = f"{path}, which was distilled from it, {poster.classes}"
-        raise ExunoError(f"{poster.data} has {data.num_classes} classes and {had}", todo)
+        raise OtherClasses(f"{poster.data} has {data.num_classes} classes and {had}", todo)
     try:
         return relabelled(data, side)
     except ExunoError as error:
-        raise ExunoError(error.what, todo) from error
+        raise type(error)(error.what, todo) from error
 
 
 @formats.register("poster", form="poster:PATH", files=True)

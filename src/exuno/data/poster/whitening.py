@@ -25,7 +25,7 @@ class Whitening:
     """A fitted whitening.
 
     Raises:
-        ExunoError: the matrix is not that of images of ``shape``.
+        ExunoError: the matrix is not that of images of ``shape``, or holds infinite numbers or NaN.
     """
 
     matrix: Tensor
@@ -42,6 +42,8 @@ class Whitening:
                 f"a whitening matrix of {list(self.matrix.shape)} ({self.matrix.dtype}) for images of {self.shape}",
                 f"It must be float32 [{side}, {side}].",
             )
+        if not self.matrix.isfinite().all():
+            raise ExunoError("a whitening matrix holds infinite numbers or NaN", "Fit it anew.")
 
     @property
     def content(self) -> bytes:

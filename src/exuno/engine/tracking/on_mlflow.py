@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from exuno.engine.configuration import flatten
 from exuno.engine.errors import ExunoError, first_line
 from exuno.engine.options import trackers
-from exuno.engine.run import flatten
 from exuno.engine.tracking import Sink, identity_of, numbers_of
 
 TAG = "exuno.run"
