@@ -1,11 +1,10 @@
 """What the verbs that train share around the loop: checks, the run directory, the loader."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from functools import partial
-from operator import attrgetter
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from accelerate import Accelerator
 
@@ -29,24 +28,6 @@ from exuno.models.classifier import Classifier, hearing_of
 from exuno.models.head import for_classes
 from exuno.models.load import load_model
 from exuno.presets import Preset, to_dict
-
-
-def refuse_idle(config: Any, stated: Any, names: Iterable[str], why: str, todo: str = "Leave it out.") -> None:
-    """Raises ExunoError for an option that the user has given although it would do nothing.
-
-    Args:
-        config: what the user asks for: a configuration, or a group of one.
-        stated: the same before he changed it: as the preset has it, or by default.
-        names: of the fields that would do nothing, ``GROUP.FIELD`` for one of a group; of a group, all in it.
-        why: they would do nothing.
-        todo: what to do about it.
-    """
-    for name in names:
-        here, there = attrgetter(name)(config), attrgetter(name)(stated)
-        if is_dataclass(here):
-            refuse_idle(config, stated, (f"{name}.{each.name}" for each in fields(here)), why, todo)
-        elif here != there and here is not False:  # --no-fresh says what is so
-            raise ExunoError(f"--{name.replace('_', '-')} would do nothing: {why}", todo)
 
 
 class TrainingConfig(Protocol):

@@ -22,6 +22,7 @@ from exuno.engine import session
 from exuno.engine.check import check_optim, check_run
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
+from exuno.engine.idle import refuse_idle
 from exuno.engine.launch import wanted
 from exuno.engine.loop import Result, fit
 from exuno.engine.ranges import check_fields, require
@@ -39,7 +40,7 @@ from exuno.poster.real import Images, Sets, open_splits, read_sets
 from exuno.poster.start import first_labels, first_poster, order_of
 from exuno.presets import Preset
 from exuno.report.page import write_report
-from exuno.training import refuse_idle, rehearse, run_training, smoke_mark, tell_cost
+from exuno.training import rehearse, run_training, smoke_mark, tell_cost
 
 FRAMES = "frames"
 IDLE = {"fixed": ("label_bits", "label_cells", "label_lr_scale"), "shared": ("label_cells",), "learned": ()}

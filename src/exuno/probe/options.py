@@ -8,7 +8,7 @@ import tyro
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Execution, Holdout
-from exuno.engine.ranges import FROM_0, FROM_1, Range
+from exuno.engine.ranges import FROM_0, FROM_1, SEED, Range
 from exuno.evaluate.eval import held_by, spec_of
 from exuno.fewshot.eval_options import first_config
 from exuno.specs import check_learner, check_specs
@@ -69,7 +69,7 @@ class ProbeConfig:
     """Times the training images are seen; default 20 (more of small data), published 36."""
     batch_size: Annotated[int, Range(low=2)] = 192
     """Images in one step of the probes."""
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
     """Of probes and random networks."""
     workers: Annotated[int, FROM_0] = 0
     """Processes that decode images; 0 decodes them in this one."""
