@@ -69,6 +69,29 @@ def test_what_comes_back_is_the_run_and_answers(student: exuno.Trained) -> None:
     assert "student/top1" in repr(student)
 
 
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [
+        (np.full((1, 1, 8, 8), 255.0), "far outside"),
+        (np.full((1, 1, 8, 8), 2.0), "seems to be normalised"),
+        (np.full((1, 1, 8, 8), np.nan), "not finite"),
+        (np.full((1, 1, 8, 8), 255, np.int64), "is of int64"),
+        (np.full((1, 1, 8, 8), 255, np.uint16), "is of uint16"),
+        (np.ones((1, 1, 8, 8), bool), "is of bool"),
+    ],
+)
+def test_what_is_no_picture_gets_no_answer(student: exuno.Trained, images: np.ndarray, told: str) -> None:
+    """Neither of the model that is called, nor of ``predict``: the two would answer differently, and both wrongly."""
+    with pytest.raises(exuno.ExunoError, match=told):
+        student(images)
+    with pytest.raises(exuno.ExunoError, match=told):
+        student.predict(torch.as_tensor(images))
+
+
+def test_no_images_have_no_logits(student: exuno.Trained) -> None:
+    assert student([]).shape == (0, 10) == student(torch.zeros(0, 1, 8, 8)).shape
+
+
 def test_it_is_the_run_of_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, student: exuno.Trained
 ) -> None:
