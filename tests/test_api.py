@@ -5,6 +5,10 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -224,3 +228,44 @@ def test_every_option_of_every_verb_is_a_keyword() -> None:
 def test_processes_that_ended_end_a_program_alike(code: int, kind: type[BaseException]) -> None:
     with pytest.raises(kind), as_keywords():
         raise SystemExit(code)
+
+
+def weights(run: exuno.Trained) -> dict[str, torch.Tensor]:
+    return {name: each.clone() for name, each in run.model.state_dict().items()}
+
+
+def test_trainings_in_two_threads_are_those_of_one(tmp_path: Path) -> None:
+    """They draw from one generator, torch's: done at once, each would get numbers of the other."""
+
+    def run(seed: int, at: str) -> dict[str, torch.Tensor]:
+        return weights(exuno.teach("digits", seed=seed, run_dir=tmp_path / f"{at}{seed}", **SMOKE))
+
+    with ThreadPoolExecutor(2) as threads:
+        together = list(threads.map(run, (1, 2), "tt"))
+    for seed, found in enumerate(together, 1):
+        for name, wanted in run(seed, "alone").items():
+            torch.testing.assert_close(found[name], wanted, rtol=0, atol=0)
+
+
+@contextmanager
+def doubles() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [doubles, torch.no_grad, torch.inference_mode, partial(torch.autocast, "cpu"), partial(torch.device, "meta")],
+)
+def test_a_verb_is_done_as_by_its_command_whatever_the_program_has_set(
+    state: Callable[[], AbstractContextManager[None]], tmp_path: Path
+) -> None:
+    plain = weights(exuno.teach("digits", run_dir=tmp_path / "plain", **SMOKE))
+    with state():
+        run = exuno.teach("digits", run_dir=tmp_path / "within", **SMOKE)
+    for name, found in weights(run).items():
+        torch.testing.assert_close(found, plain[name], rtol=0, atol=0)

@@ -11,13 +11,17 @@ import exuno
 from exuno.commandline import parsed
 from exuno.commandline.presets import parse
 from exuno.distill.options import DistillConfig
+from exuno.doctor.doctor import complete as complete_doctor
+from exuno.doctor.options import DoctorConfig
 from exuno.engine.errors import ExunoError
 from exuno.engine.idle import Acts, check_acting
 from exuno.engine.optim import make_optimizer
 from exuno.engine.options import Augment, Optim, Views
+from exuno.fewshot.eval_options import complete
 from exuno.fewshot.options import EvalConfig, PretrainConfig
 from exuno.fewshot.predict_options import PredictConfig
 from exuno.poster.options import PosterConfig
+from exuno.probe.options import ProbeConfig
 from exuno.study.options import StudyConfig
 from exuno.synth.synth import Synth
 
@@ -55,12 +59,30 @@ def test_a_preset_with_an_option_that_would_do_nothing(verb: str, kind: type[Any
         ("fewshot eval", EvalConfig, "pixels --neighbours 3"),
         ("fewshot predict", PredictConfig, "run:a a.jpg --support b --neighbours 3"),
         ("synth", Synth, "a.jpg --jitter 0 0 0 0 --jitter-p 0.2"),
+        ("probe", ProbeConfig, "run:a --against run:b --seeds 2"),
         ("study", StudyConfig, "--stages teach --slurm-minutes 3"),
     ],
 )
 def test_verbs_without_presets(verb: str, kind: type[Any], typed: str) -> None:
     with pytest.raises(ExunoError, match="would do nothing"):
         parsed(verb, kind, typed.split())
+
+
+@pytest.mark.parametrize("typed", ["--features cls", "--blocks 2", "--views 2", "--size 16", "--resize 40"])
+def test_raw_pixels_pass_no_network(typed: str) -> None:
+    """A row of pixels is the same whatever these say; beside a model they are for that."""
+    words = ["--data", "digits", *typed.split()]
+    with pytest.raises(ExunoError, match="would do nothing: pixels asks no network"):
+        complete(parsed("fewshot eval", EvalConfig, ["pixels", *words]))
+    complete(parsed("fewshot eval", EvalConfig, ["pixels", "random:exuno:vit_64_2_2_8", *words]))
+
+
+def test_sources_that_are_ranked_without_data() -> None:
+    words = ["timm:resnet18", "--sources", "photo:coffee", "photo:cat", "--split", "train"]
+    config = parsed("doctor", DoctorConfig, words)
+    with pytest.raises(ExunoError, match="--split would do nothing: there are no --data"):
+        complete_doctor(config)
+    assert complete_doctor(replace(config, data="digits")).split == "train"
 
 
 def test_where_they_act_they_are_taken() -> None:

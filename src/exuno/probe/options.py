@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 import tyro
 
 from exuno.engine.errors import ExunoError
+from exuno.engine.idle import Acts
 from exuno.engine.options import Execution, Holdout
 from exuno.engine.ranges import FROM_0, FROM_1, SEED, Range
 from exuno.evaluate.eval import held_by, spec_of
@@ -61,7 +62,7 @@ class ProbeConfig:
     """Also classify by the votes of so many nearest neighbours (20 is usual), which learns nothing; 0 leaves it out."""
     images: Annotated[int | None, FROM_1] = None
     """Training images, at most, spread over the data; default: all."""
-    seeds: Annotated[int, FROM_1] = 3
+    seeds: Annotated[int, FROM_1, Acts(lambda config: RANDOM in config.against, "--against has no random")] = 3
     """Networks with random weights, each probed by itself."""
     size: Annotated[int | None, FROM_1] = None
     """Side of the images; default: that of the data."""
