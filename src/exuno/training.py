@@ -203,9 +203,22 @@ def training_loader(data: Source, config: TrainingConfig, size: tuple[int, int],
     share = {"rank": accelerator.process_index, "world": accelerator.num_processes}
     if config.run.loader == "dali":
         device, threads = accelerator.device, max(1, workers)
-        return DaliLoader(data, config.batch_size, augment, seed, size, device=device, threads=threads, **share)
-    how = {"device": accelerator.device, "workers": workers, **share}
-    return batches(data, config.batch_size, augment, seed, size, **how)
+        loader = DaliLoader(data, config.batch_size, augment, seed, size, device=device, threads=threads, **share)
+    else:
+        how = {"device": accelerator.device, "workers": workers, **share}
+        loader = batches(data, config.batch_size, augment, seed, size, **how)
+    tell_smaller(loader, config.batch_size)
+    return loader
+
+
+def tell_smaller(loader: Loader, asked: int) -> None:
+    """Says that a step sees fewer samples than were asked for, since there are no more."""
+    if loader.batch_size < asked and not loader.rank:
+        name = getattr(loader.data, "name", "the source")
+        tell(
+            f"--batch-size is {asked:,}, and the samples of {name} are {len(loader.data):,}: a step sees "
+            f"{loader.batch_size:,}, and an epoch is one step"
+        )
 
 
 def changed(options: Augment | MelSpec) -> list[str]:

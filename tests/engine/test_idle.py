@@ -60,6 +60,7 @@ def test_a_preset_with_an_option_that_would_do_nothing(verb: str, kind: type[Any
         ("fewshot predict", PredictConfig, "run:a a.jpg --support b --neighbours 3"),
         ("synth", Synth, "a.jpg --jitter 0 0 0 0 --jitter-p 0.2"),
         ("probe", ProbeConfig, "run:a --against run:b --seeds 2"),
+        ("synth", Synth, "a.jpg --format png --quality 30"),
         ("study", StudyConfig, "--stages teach --slurm-minutes 3"),
     ],
 )
