@@ -1,15 +1,19 @@
-"""Options that would do nothing are refused, in every verb that has them; what a file states is not."""
+"""Options that would do nothing are refused, in every verb that has them; what a file states is not. What does less
+than it says is told."""
 
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import exuno
 from exuno.commandline import parsed
 from exuno.commandline.presets import parse
+from exuno.data.base import ArrayData
+from exuno.data.loader import Loader
 from exuno.distill.options import DistillConfig
 from exuno.doctor.doctor import complete as complete_doctor
 from exuno.doctor.options import DoctorConfig
@@ -24,6 +28,7 @@ from exuno.poster.options import PosterConfig
 from exuno.probe.options import ProbeConfig
 from exuno.study.options import StudyConfig
 from exuno.synth.synth import Synth
+from exuno.training import tell_smaller
 
 
 @pytest.mark.parametrize(
@@ -136,8 +141,17 @@ class Plain(torch.optim.Optimizer):
 
 
 @pytest.mark.parametrize(("optim", "told"), [({"momentum": 0.5}, "momentum"), ({"weight_decay": 0.1}, "weight-decay")])
-def test_an_optimizer_from_outside_takes_what_it_is_given(optim: dict[str, float], told: str) -> None:
+def test_an_optimizer_from_outside_takes_what_it_is_given(optim: dict[str, Any], told: str) -> None:
     groups = [{"params": [torch.nn.Parameter(torch.zeros(2))]}]
     make_optimizer(groups, Optim(name=f"{__name__}:Plain"), torch.device("cpu"))
     with pytest.raises(ExunoError, match=f"--optim.{told} would do nothing"):
         make_optimizer(groups, Optim(name=f"{__name__}:Plain", **optim), torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("asked", "told"), [(64, True), (20, False), (7, False)])
+def test_a_batch_that_the_data_cannot_fill_is_told(asked: int, told: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    images = np.zeros((20, 1, 4, 4), np.uint8)
+    loader = Loader(ArrayData(f"twenty for {asked}", images, np.zeros(20, np.int64)), asked)
+    tell_smaller(loader, asked)
+    wanted = f"--batch-size is 64, and the samples of twenty for {asked} are 20: a step sees 20"
+    assert (wanted in capsys.readouterr().err) is told
