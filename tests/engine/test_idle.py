@@ -46,7 +46,6 @@ from exuno.training import tell_smaller
         ("fewshot pretrain", PretrainConfig, "--views.local 0 --views.local-size 4", "--views.local is 0"),
         ("fewshot pretrain", PretrainConfig, "--mask.shape random --mask.aspect 0.5", "--mask.shape is random"),
         ("fewshot pretrain", PretrainConfig, "--head.patch-outputs 9", "--head.shared is on"),
-        ("fewshot pretrain", PretrainConfig, "--weights.by-attention", "--weights.patch-level is 0"),
         ("fewshot pretrain", PretrainConfig, "--no-turns --hold-turns", "--turns is off"),
         ("poster", PosterConfig, "--inner.momentum 0.5", "--inner.name is adam"),
         ("poster", PosterConfig, "--unroll.clip 0 --unroll.clip-decay 0.5", "--unroll.clip is 0"),

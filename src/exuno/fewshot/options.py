@@ -132,7 +132,7 @@ class LossWeights:
     """Matching patches agree within a class (lambda2 of SMKD)."""
     supervised: float = 0.0
     """Cross-entropy of a linear layer on the student's [CLS] token."""
-    by_attention: Annotated[bool, Acts(lambda weights: weights.patch_level, "--weights.patch-level is 0")] = False
+    by_attention: bool = False
     """patch_level: patches count by the attention that [CLS] pays them, not alike."""
 
 
