@@ -110,6 +110,9 @@ def check(config: PosterConfig, preset: Preset | None) -> None:
     stated = resolve(PosterConfig, preset) if preset else PosterConfig(config.data)
     if not config.zca:
         refuse_idle(config, stated, ["zca_from"], "--zca is off", "Add --zca, or leave it out.")
+    entry = algorithms.entries.get(config.algorithm)
+    if entry and not entry.facts.get("window"):
+        refuse_idle(config, stated, ["unroll.adapt"], f"--algorithm {config.algorithm} has no window")
     why, todo = f"labels are {config.labels} (--labels)", "Leave it out, or give --labels learned."
     refuse_idle(config, stated, IDLE[config.labels], why, todo)
     check_optim(config.optim)
