@@ -269,3 +269,11 @@ def test_a_verb_is_done_as_by_its_command_whatever_the_program_has_set(
         run = exuno.teach("digits", run_dir=tmp_path / "within", **SMOKE)
     for name, found in weights(run).items():
         torch.testing.assert_close(found, plain[name], rtol=0, atol=0)
+
+
+def test_what_one_call_has_told_the_next_one_tells_too(
+    student: exuno.Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        exuno.distill("digits", loss={"temperature": 4}, run_dir=student.dir, **SMOKE)
+        assert "was finished before; nothing is trained again" in capsys.readouterr().err

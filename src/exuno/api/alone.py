@@ -10,14 +10,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from threading import RLock
 
+from exuno.engine.errors import tell_anew
+
 _working = RLock()
 
 
 @contextmanager
 def alone() -> Iterator[None]:
     """Waits until no other thread is in here; within, gradients are on, numbers are float32 and nothing is cast by
-    itself. At the end all is as the program had it."""
+    itself. At the end all is as the program had it. What an earlier call has told, such as test images among those of a
+    source, is told again."""
     with _working, ExitStack() as stack:
+        tell_anew()
         if "torch" in sys.modules:
             import torch
 
