@@ -5,6 +5,10 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +71,29 @@ def test_what_comes_back_is_the_run_and_answers(student: exuno.Trained) -> None:
     torch.testing.assert_close(student(images.numpy() / 255.0), logits, rtol=1e-4, atol=1e-4)  # float64
     assert [each.name for each in student.predict(images)] == [str(label) for label in logits.argmax(1).tolist()]
     assert "student/top1" in repr(student)
+
+
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [
+        (np.full((1, 1, 8, 8), 255.0), "far outside"),
+        (np.full((1, 1, 8, 8), 2.0), "seems to be normalised"),
+        (np.full((1, 1, 8, 8), np.nan), "not finite"),
+        (np.full((1, 1, 8, 8), 255, np.int64), "is of int64"),
+        (np.full((1, 1, 8, 8), 255, np.uint16), "is of uint16"),
+        (np.ones((1, 1, 8, 8), bool), "is of bool"),
+    ],
+)
+def test_what_is_no_picture_gets_no_answer(student: exuno.Trained, images: np.ndarray, told: str) -> None:
+    """Neither of the model that is called, nor of ``predict``: the two would answer differently, and both wrongly."""
+    with pytest.raises(exuno.ExunoError, match=told):
+        student(images)
+    with pytest.raises(exuno.ExunoError, match=told):
+        student.predict(torch.as_tensor(images))
+
+
+def test_no_images_have_no_logits(student: exuno.Trained) -> None:
+    assert student([]).shape == (0, 10) == student(torch.zeros(0, 1, 8, 8)).shape
 
 
 def test_it_is_the_run_of_the_command_line(
@@ -201,3 +228,52 @@ def test_every_option_of_every_verb_is_a_keyword() -> None:
 def test_processes_that_ended_end_a_program_alike(code: int, kind: type[BaseException]) -> None:
     with pytest.raises(kind), as_keywords():
         raise SystemExit(code)
+
+
+def weights(run: exuno.Trained) -> dict[str, torch.Tensor]:
+    return {name: each.clone() for name, each in run.model.state_dict().items()}
+
+
+def test_trainings_in_two_threads_are_those_of_one(tmp_path: Path) -> None:
+    """They draw from one generator, torch's: done at once, each would get numbers of the other."""
+
+    def run(seed: int, at: str) -> dict[str, torch.Tensor]:
+        return weights(exuno.teach("digits", seed=seed, run_dir=tmp_path / f"{at}{seed}", **SMOKE))
+
+    with ThreadPoolExecutor(2) as threads:
+        together = list(threads.map(run, (1, 2), "tt"))
+    for seed, found in enumerate(together, 1):
+        for name, wanted in run(seed, "alone").items():
+            torch.testing.assert_close(found[name], wanted, rtol=0, atol=0)
+
+
+@contextmanager
+def doubles() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [doubles, torch.no_grad, torch.inference_mode, partial(torch.autocast, "cpu"), partial(torch.device, "meta")],
+)
+def test_a_verb_is_done_as_by_its_command_whatever_the_program_has_set(
+    state: Callable[[], AbstractContextManager[None]], tmp_path: Path
+) -> None:
+    plain = weights(exuno.teach("digits", run_dir=tmp_path / "plain", **SMOKE))
+    with state():
+        run = exuno.teach("digits", run_dir=tmp_path / "within", **SMOKE)
+    for name, found in weights(run).items():
+        torch.testing.assert_close(found, plain[name], rtol=0, atol=0)
+
+
+def test_what_one_call_has_told_the_next_one_tells_too(
+    student: exuno.Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        exuno.distill("digits", loss={"temperature": 4}, run_dir=student.dir, **SMOKE)
+        assert "was finished before; nothing is trained again" in capsys.readouterr().err

@@ -1,11 +1,10 @@
 """What the verbs that train share around the loop: checks, the run directory, the loader."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from functools import partial
-from operator import attrgetter
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from accelerate import Accelerator
 
@@ -31,24 +30,6 @@ from exuno.models.classifier import Classifier, hearing_of
 from exuno.models.head import for_classes
 from exuno.models.load import load_model
 from exuno.presets import Preset, to_dict
-
-
-def refuse_idle(config: Any, stated: Any, names: Iterable[str], why: str, todo: str = "Leave it out.") -> None:
-    """Raises ExunoError for an option that the user has given although it would do nothing.
-
-    Args:
-        config: what the user asks for: a configuration, or a group of one.
-        stated: the same before he changed it: as the preset has it, or by default.
-        names: of the fields that would do nothing, ``GROUP.FIELD`` for one of a group; of a group, all in it.
-        why: they would do nothing.
-        todo: what to do about it.
-    """
-    for name in names:
-        here, there = attrgetter(name)(config), attrgetter(name)(stated)
-        if is_dataclass(here):
-            refuse_idle(config, stated, (f"{name}.{each.name}" for each in fields(here)), why, todo)
-        elif here != there and here is not False:  # --no-fresh says what is so
-            raise ExunoError(f"--{name.replace('_', '-')} would do nothing: {why}", todo)
 
 
 class TrainingConfig(Protocol):
@@ -228,9 +209,22 @@ def training_loader(data: Source, config: TrainingConfig, size: tuple[int, int],
     share = {"rank": accelerator.process_index, "world": accelerator.num_processes}
     if config.run.loader == "dali":
         device, threads = accelerator.device, max(1, workers)
-        return DaliLoader(data, config.batch_size, augment, seed, size, device=device, threads=threads, **share)
-    how = {"device": accelerator.device, "workers": workers, **share}
-    return batches(data, config.batch_size, augment, seed, size, **how)
+        loader = DaliLoader(data, config.batch_size, augment, seed, size, device=device, threads=threads, **share)
+    else:
+        how = {"device": accelerator.device, "workers": workers, **share}
+        loader = batches(data, config.batch_size, augment, seed, size, **how)
+    tell_smaller(loader, config.batch_size)
+    return loader
+
+
+def tell_smaller(loader: Loader, asked: int) -> None:
+    """Says that a step sees fewer samples than were asked for, since there are no more."""
+    if loader.batch_size < asked and not loader.rank:
+        name = getattr(loader.data, "name", "the source")
+        tell(
+            f"--batch-size is {asked:,}, and the samples of {name} are {len(loader.data):,}: a step sees "
+            f"{loader.batch_size:,}, and an epoch is one step"
+        )
 
 
 def changed(options: Augment | MelSpec) -> list[str]:

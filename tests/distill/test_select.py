@@ -112,6 +112,12 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert json.loads((own / "result.json").read_text())["metrics"]["student/top1"] >= 0
 
 
+def test_fewer_patches_than_a_smoke_run_takes_steps(tmp_path: Path) -> None:
+    """20 patches are one step of 16, and a smoke run takes four steps: each has patches that were chosen for it."""
+    words = ["distill", "digits", "--smoke", "--devices", "cpu", "--patches", "20", "--fresh", "--select", "balanced"]
+    assert main([*words, "--candidates", "2", "--run-dir", str(tmp_path / "run")]) == 0
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -421,6 +421,10 @@ DIGITS = ["--data", "digits", "--ipc", "1"]
         ),
         ([*DIGITS, "--unroll.least", "3"], "--unroll.least is 3"),
         ([*DIGITS, "--unroll.adapt", "2"], "--unroll.adapt is 2. Give 0 to 1"),
+        (
+            [*DIGITS, "--algorithm", "dm", "--unroll.adapt", "1"],
+            "--unroll.adapt would do nothing: --algorithm dm has no window",
+        ),
         ([*DIGITS, "--inner.augment", "mirror"], "'mirror' in 'mirror' is no augmentation"),
         ([*DIGITS, "--real-augment", "flip_tilt"], "'tilt' in 'flip_tilt' is no augmentation"),
         ([*DIGITS, "--precision", "bf16"], "too coarse for a gradient through a training"),

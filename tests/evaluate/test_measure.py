@@ -127,3 +127,9 @@ def test_flip_answers_by_the_mean_of_an_image_and_its_mirror_image() -> None:
 def test_flip_is_for_pictures_of_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["eval", "poster:nowhere", "--tta", "flip"]) == 2
     assert "--tta says nothing about poster:nowhere, which is a poster" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_seed_is_for_posters(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is drawn when a model is measured, so that a seed would change nothing."""
+    assert main(["eval", "run:nowhere", "--data", "digits", "--seed", "3"]) == 2
+    assert "--seed says nothing about run:nowhere, which is no poster" in " ".join(capsys.readouterr().err.split())

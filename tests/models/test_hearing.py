@@ -68,6 +68,7 @@ def test_hearing_survives_the_file() -> None:
     [
         (MelSpec(mels=0), "--mel.mels is 0"),
         (MelSpec(window=0), "--mel.window is 0"),
+        (MelSpec(window=1.2), "--mel.window is 1.2. Give at most the "),
         (MelSpec(hop=-1), "--mel.hop is -1"),
         (MelSpec(low=4000), "--mel.low is 4000"),
     ],

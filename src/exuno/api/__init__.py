@@ -1,7 +1,8 @@
 """The verbs as functions. Keyword arguments are the options of the command line, groups as dicts or dataclasses.
 
-- ``keywords``, ``values``: from them to a configuration; ``outcome``: what comes back; ``package``: how
-  ``exuno.distill`` is both a package and a function; ``few``: the class ``fewshot.Predictor``.
+- ``keywords``, ``values``: from them to a configuration; ``outcome``: what comes back; ``alone``: as by the command,
+  whatever else the program does; ``package``: how ``exuno.distill`` is both a package and a function; ``few``: the
+  class ``fewshot.Predictor``.
 
 Mistakes are ``ExunoError``. Nothing here imports torch before the work begins.
 """
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from exuno.api.alone import alone
 from exuno.api.keywords import Plan, as_keywords, configure
 from exuno.api.outcome import Distilled, Outcome, Trained
 
@@ -57,6 +59,7 @@ def train(verb: str, plan: Plan[Any], work: Callable[[Any, Any], "Run"]) -> Path
 
 
 @as_keywords()
+@alone()
 def teach(preset: str | Path | None = None, /, **options: "Unpack[TeachKeywords]") -> Trained:
     """Trains a model on labelled data: ``exuno teach``; keywords are the fields of ``exuno.TeachConfig``."""
     from exuno.teach.options import TeachConfig
@@ -68,6 +71,7 @@ def teach(preset: str | Path | None = None, /, **options: "Unpack[TeachKeywords]
 
 
 @as_keywords()
+@alone()
 def distill(preset: str | Path | None = None, /, **options: "Unpack[DistillKeywords]") -> Trained:
     """Trains a student to imitate a teacher on any source: ``exuno distill``; keywords: ``exuno.DistillConfig``."""
     from exuno.distill.options import DistillConfig
@@ -79,6 +83,7 @@ def distill(preset: str | Path | None = None, /, **options: "Unpack[DistillKeywo
 
 
 @as_keywords()
+@alone()
 def selfsup(preset: str | Path | None = None, /, **options: "Unpack[SelfsupKeywords]") -> Trained:
     """Trains a network without labels: ``exuno selfsup``; keywords are the fields of
     ``selfsup.options.SelfsupConfig``."""
@@ -91,6 +96,7 @@ def selfsup(preset: str | Path | None = None, /, **options: "Unpack[SelfsupKeywo
 
 
 @as_keywords()
+@alone()
 def poster(preset: str | Path | None = None, /, **options: "Unpack[PosterKeywords]") -> Distilled:
     """Distils a labelled data set into one poster: ``exuno poster``; keywords: ``exuno.PosterConfig``."""
     from exuno.poster.options import PosterConfig
@@ -107,6 +113,7 @@ class Fewshot:
 
     @staticmethod
     @as_keywords()
+    @alone()
     def pretrain(preset: str | Path | None = None, /, **options: "Unpack[PretrainKeywords]") -> Trained:
         """Phase 1, from images alone: ``exuno fewshot pretrain``; keywords: ``fewshot.options.PretrainConfig``."""
         from exuno.fewshot.options import PretrainConfig
@@ -118,6 +125,7 @@ class Fewshot:
 
     @staticmethod
     @as_keywords()
+    @alone()
     def distill(preset: str | Path | None = None, /, **options: "Unpack[FewshotDistillKeywords]") -> Trained:
         """Phase 2, images of one class teach each other: ``exuno fewshot distill``; keywords:
         ``fewshot.options.DistillConfig``."""
@@ -130,6 +138,7 @@ class Fewshot:
 
     @staticmethod
     @as_keywords()
+    @alone()
     def evaluate(*models: Spec, **options: "Unpack[FewshotEvalKeywords]") -> dict[str, Any]:
         """Accuracy of any models' features on new classes: ``exuno fewshot eval``; keywords:
         ``fewshot.options.EvalConfig``. Prints the table; returns what result.json would hold: metrics, baselines,
@@ -156,6 +165,7 @@ class Explain:
 
     @staticmethod
     @as_keywords()
+    @alone()
     def penultimate(*models: Spec, **options: "Unpack[PenultimateKeywords]") -> Outcome:
         """The features before the last layer: ``exuno explain penultimate``; keywords:
         ``explain.options.PenultimateConfig``."""
@@ -170,6 +180,7 @@ class Explain:
 
     @staticmethod
     @as_keywords()
+    @alone()
     def neurons(*models: Spec, **options: "Unpack[NeuronsKeywords]") -> Outcome:
         """Activation maximisation of logits or channels: ``exuno explain neurons``; keywords:
         ``explain.options.NeuronsConfig``."""
@@ -182,6 +193,7 @@ class Explain:
 
     @staticmethod
     @as_keywords()
+    @alone()
     def attention(model: Spec, *images: str | Path, **options: "Unpack[AttentionKeywords]") -> Outcome:
         """Where a transformer looks in pictures: ``exuno explain attention``; keywords:
         ``explain.options.AttentionConfig``."""
@@ -228,6 +240,7 @@ fewshot, explain, synth = Fewshot(), Explain(), Synth()
 
 
 @as_keywords()
+@alone()
 def study(preset: str | Path | None = None, /, **options: "Unpack[StudyKeywords]") -> Outcome:
     """Runs a grid of commands: ``exuno study``; keywords: ``study.options.StudyConfig``. Its table is
     ``outcome.dir / "table.md"``; cells without a result are warned of, and listed in ``result["failures"]``."""
@@ -243,6 +256,7 @@ def study(preset: str | Path | None = None, /, **options: "Unpack[StudyKeywords]
 
 
 @as_keywords()
+@alone()
 def doctor(teacher: Spec = "teach:digits", **options: "Unpack[DoctorKeywords]") -> Outcome:
     """Examines a teacher, or ranks photographs for it: ``exuno doctor``; keywords:
     ``doctor.options.DoctorConfig``."""
@@ -256,6 +270,7 @@ def doctor(teacher: Spec = "teach:digits", **options: "Unpack[DoctorKeywords]") 
 
 
 @as_keywords()
+@alone()
 def probe(model: Spec, **options: "Unpack[ProbeKeywords]") -> Outcome:
     """What each layer of a model has learned: ``exuno probe``; keywords: ``probe.options.ProbeConfig``."""
     from exuno.probe.options import ProbeConfig, complete
@@ -267,6 +282,7 @@ def probe(model: Spec, **options: "Unpack[ProbeKeywords]") -> Outcome:
 
 
 @as_keywords()
+@alone()
 def evaluate(model: Spec, **options: "Unpack[EvalKeywords]") -> dict[str, Any]:
     """Measures a model on labelled data, or a poster: ``exuno eval``; keywords: ``evaluate.options.EvalConfig``.
     Prints what was measured; returns the metrics."""
@@ -328,6 +344,7 @@ def predict(
 
 
 @as_keywords()
+@alone()
 def export(model: Spec, to: str | Path, **options: "Unpack[ExportKeywords]") -> Path:
     """Writes a model or a poster as a folder to hand on, which it returns: ``exuno export``; keywords:
     ``exporting.options.ExportConfig``."""

@@ -65,15 +65,27 @@ class Trained(Outcome):
 
     def __call__(self, images: "Images | NDArray[Any]") -> "Tensor":
         """Logits [B, classes] of images [B, C, H, W], float in [0, 1] or uint8, torch's or NumPy's, or of a list of B
-        images of any sizes; without gradients. Of clips and recordings likewise."""
+        images of any sizes; without gradients. Of clips and recordings likewise.
+
+        Raises:
+            ExunoError: what is none of these, such as normalised images, or floats in [0, 255].
+        """
         import torch
 
         from exuno.data.augmentation.augment import to_float
+        from exuno.predict.answers import is_plain
+        from exuno.predict.pictures import as_pixels, check_range
 
         if isinstance(images, list):
-            return torch.cat([self(image[None]) for image in images])
+            answers = [self(image[None]) for image in images]
+            return torch.cat(answers) if answers else torch.empty(0, self.model.card.classes)
+        given = torch.as_tensor(images)
+        told = f"a tensor {list(given.shape)}"
+        pixels = as_pixels(given, told)
+        if not self.model.card.hearing and not is_plain(self.model.card):
+            check_range(pixels, told)
         with torch.no_grad():
-            return self.model(to_float(torch.as_tensor(images)).float())
+            return self.model(to_float(pixels))
 
     def predict(self, images: Any, *, topk: int = 5) -> "list[Prediction]":
         """The classes of images, with their probabilities: what ``exuno.predict`` says, by the model that is at hand.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def resolve(kind: type[Config], preset: Preset) -> Config:
     """The configuration that a preset stands for, checked by tyro as if typed."""
-    return parsed(preset.verb, kind, to_args(preset.config))
+    return parsed(preset.verb, kind, to_args(preset.config), recorded=True)
 
 
 def parse(verb: str, kind: type[Config], args: Sequence[str]) -> tuple[Config, Preset | None]:

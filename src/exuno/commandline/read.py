@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from exuno.commandline.fields import Option, options_of
 from exuno.engine.errors import ExunoError
+from exuno.engine.idle import check_acting
 from exuno.engine.ranges import check_fields
 from exuno.renamed import check_names
 
@@ -38,7 +39,13 @@ PLAIN = (
 
 
 def parsed(
-    verb: str, kind: type[Config], args: Sequence[str], default: Config | None = None, preset: "Preset | None" = None
+    verb: str,
+    kind: type[Config],
+    args: Sequence[str],
+    default: Config | None = None,
+    preset: "Preset | None" = None,
+    *,
+    recorded: bool = False,
 ) -> Config:
     """The configuration that a command line asks for.
 
@@ -48,9 +55,10 @@ def parsed(
         args: the words that follow.
         default: the values of what is not typed: those of a preset.
         preset: which one, for the help.
+        recorded: whether the words are those of a file, which may say what does nothing: nobody typed it.
 
     Raises:
-        ExunoError: options that there are not, values that make none, or something is missing.
+        ExunoError: options that there are not or that would do nothing, values that make none, or something is missing.
         SystemExit: help was asked for, and printed.
     """
     args, options = list(args), options_of(kind)
@@ -75,6 +83,8 @@ def parsed(
             raise
         raise ExunoError(*complaint(verb, said.getvalue(), options)) from None
     check_fields(config)
+    if not recorded:
+        check_acting(config, default)
     return config
 
 

@@ -9,10 +9,11 @@ from exuno.data.images.photo import is_photo, is_program, is_single
 from exuno.distill.losses import SHARED, OnFeatures, make_loss
 from exuno.distill.options import DistillConfig, losses
 from exuno.engine.errors import ExunoError
+from exuno.engine.idle import refuse_idle
 from exuno.engine.options import Augment
 from exuno.models.names import embedded, listed
 from exuno.synth import options
-from exuno.training import check_training, refuse_idle
+from exuno.training import check_training
 
 GROUPS = {"image": "synth", "clip": "video", "recording": "audio"}
 """Which options say how samples of a kind are made."""

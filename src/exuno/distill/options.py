@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 import tyro
 
+from exuno.engine.idle import Acts
 from exuno.engine.options import Augment, ClassOrder, Holdout, MelSpec, Optim, RunOptions
 from exuno.engine.ranges import BUDGET, FRACTION, FROM_0, FROM_1, PIXELS, PROBABILITY, Range
 from exuno.models.names import embedded
@@ -48,7 +49,9 @@ class Mix:
     """α of CutMix's Beta(α, α); 0 turns it off."""
     mixup: Annotated[float, Range(low=0, wanted="a positive number, or 0 to turn it off")] = 0.0
     """α of MixUp's Beta(α, α); 0 turns it off."""
-    probability: Annotated[float, PROBABILITY] = 1.0
+    probability: Annotated[
+        float, PROBABILITY, Acts(lambda mix: mix.cutmix or mix.mixup, "--mix.cutmix and --mix.mixup are off")
+    ] = 1.0
     """Share of batches that are mixed."""
 
 

@@ -207,7 +207,9 @@ def prepare(
     if seen := sources.overlap(config, source, given) if config.data is not None else "":
         tell(seen)
     if isinstance(source, sources.Patches) and config.select:
-        epochs = 1 if config.run.smoke else math.ceil(config.epochs * config.budget)
+        epochs = math.ceil(config.epochs * config.budget)
+        if config.run.smoke:
+            epochs = math.ceil(session.SMOKE_STEPS / max(1, config.patches // config.batch_size))
         source = select(config, teacher, source, size, accelerator, folder, epochs)
     if (getattr(source, "whitening", None) is None) != (getattr(test, "whitening", None) is None):
         raise ExunoError(

@@ -7,6 +7,7 @@ from pathlib import Path
 from exuno.commandline import parsed
 from exuno.doctor.options import ASTRONAUT, TEACH, DoctorConfig, check, photos
 from exuno.engine.errors import ExunoError
+from exuno.engine.idle import refuse_idle
 from exuno.engine.session import print_plan
 from exuno.evaluate.eval import complete as complete_eval
 from exuno.evaluate.eval import config_of, spec_of
@@ -50,6 +51,7 @@ def complete(config: DoctorConfig) -> DoctorConfig:
         known = read("teach", config.teacher.removeprefix(TEACH)).config
         return replace(config, data=config.data or known["data"])
     if config.sources and config.data is None and not data_of(config.teacher):
+        refuse_idle(config, DoctorConfig(), ("split", "classes", "held"), "there are no --data", "Give both, or none.")
         return config
     wish = EvalConfig(config.teacher, config.data, config.data_root, size=config.size, held=config.held)
     import yaml

@@ -9,7 +9,7 @@ import tyro
 from exuno.data.images.photo import is_photo
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import ClassOrder, Holdout, Measuring
-from exuno.engine.ranges import PIXELS, Range, check_fields, require
+from exuno.engine.ranges import PIXELS, SEED, Range, check_fields, require
 from exuno.synth.options import ImageOptions
 
 
@@ -51,7 +51,7 @@ class DoctorConfig(Measuring):
     patches: Annotated[int, Range(low=2, wanted="at least 2; 2000 are usual")] = 2000
     """Patches made of a photograph, as exuno distill makes them with default augmentation."""
     synth: ImageOptions = field(default_factory=lambda: ImageOptions(size=0))
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
     """Seed of the patches, and of a teacher that is trained first."""
 
 

@@ -126,6 +126,11 @@ def as_mistake(error: BaseException) -> ExunoError | None:
 _told: set[str] = set()
 
 
+def tell_anew() -> None:
+    """What is told from now on has not been told before: another command would know of nothing either."""
+    _told.clear()
+
+
 def tell(text: str, about: str | None = None) -> None:
     """Prints a line on standard error, unless something was told about the same thing before.
 

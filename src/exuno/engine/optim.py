@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from exuno.engine.errors import ExunoError
+from exuno.engine.idle import nothing
 from exuno.engine.method import Numbers, TrainState, cosine, learning_rate
 from exuno.engine.options import Optim, optimizers
 
@@ -181,6 +182,11 @@ def make_optimizer(groups: Iterable[dict[str, Any]], optim: Optim, device: torch
     make = optimizers.get(optim.name)
     takes = inspect.signature(make).parameters
     given = {each.name: getattr(optim, each.name) for each in fields(Optim)} | {"fused": device.type in ("cpu", "cuda")}
+    # Those of exuno are told apart when the options are read; what a foreign one takes shows here.
+    lost = [name for name in ("momentum", "weight_decay", "nesterov") if name not in takes and ":" in optim.name]
+    for name in lost:
+        if getattr(optim, name) not in (0, getattr(Optim, name)):
+            raise nothing(f"optim.{name.replace('_', '-')}", f"--optim.name {optim.name} has no such argument")
     usual = {name: value for name, value in given.items() if name in takes and name not in ("name", "options")}
     try:
         return make(groups, **(usual | _options(optim, [*takes][1:])))

@@ -4,7 +4,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from exuno.engine.ranges import AREAS, FRACTION, FROM_0, FROM_1, PIXELS, POSITIVE_PAIR, PROBABILITY, STRENGTHS, Range
+from exuno.engine.idle import Acts
+from exuno.engine.ranges import (
+    AREAS,
+    FRACTION,
+    FROM_0,
+    FROM_1,
+    PIXELS,
+    POSITIVE_PAIR,
+    PROBABILITY,
+    SEED,
+    STRENGTHS,
+    Range,
+)
 from exuno.registry import Registry
 
 ClassOrder = Literal["auto", "by-name", "by-number"]
@@ -17,6 +29,12 @@ trackers = Registry("tracker", "--track", "exuno.engine.tracking")
 
 
 MILESTONES = Range(low=0, high=1, rising=True, wanted="rising fractions from 0 to 1")
+BY_STEPS = Acts(
+    lambda optim: optim.schedule == "step",
+    "--optim.schedule is {schedule}",
+    "Leave it out, or give --optim.schedule step.",
+)
+WITH_MOMENTUM = Acts(lambda optim: optim.name not in ("adam", "adamw"), "--optim.name {name} has betas in its place")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +68,7 @@ class Measuring(Execution):
 class RunOptions(Execution):
     """Where a run lives and how it is executed."""
 
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
     """Seed of everything random."""
     devices: str = "auto"  # pyright: ignore[reportIncompatibleVariableOverride]
     """auto (a GPU if there is one), cpu, mps (of a Mac), or a number of processes to start on this machine (cpu:N on
@@ -87,7 +105,7 @@ class Holdout:
     holdout: Annotated[float | None, Range(above=0, below=1, wanted="a share between 0 and 1, such as 0.2")] = None
     """Share of each class that is held out for the test, of data without test images of their own: always the same
     ones, whatever the verb, so that teach and eval agree."""
-    holdout_seed: int = 0
+    holdout_seed: Annotated[int, SEED] = 0
     """Which ones these are."""
 
 
@@ -116,21 +134,21 @@ class Optim:
     """Weight decay."""
     weight_decay_end: Annotated[float | None, Range(low=0, wanted="0 or more, or None")] = None
     """Weight decay at the end, along a cosine; constant by default."""
-    momentum: Annotated[float, FRACTION] = 0.9
+    momentum: Annotated[float, FRACTION, WITH_MOMENTUM] = 0.9
     """Momentum of sgd, lars and muon."""
     nesterov: bool = False
     """Nesterov momentum (sgd)."""
     schedule: Literal["constant", "cosine", "step"] = "cosine"
     """How the learning rate falls after the warm-up."""
-    milestones: Annotated[tuple[float, ...], MILESTONES] = (0.5, 0.75)
+    milestones: Annotated[tuple[float, ...], MILESTONES, BY_STEPS] = (0.5, 0.75)
     """step: the fractions of the training at which the rate is multiplied by gamma."""
-    gamma: Annotated[float, Range(above=0, high=1)] = 0.1
+    gamma: Annotated[float, Range(above=0, high=1), BY_STEPS] = 0.1
     """step: the factor."""
     warmup: Annotated[float, Range(low=0, below=1, wanted="a fraction from 0 to below 1")] = 0.0
     """Fraction of the training during which the rate rises linearly from 0."""
     clip: Annotated[float | None, Range(above=0, wanted="a positive norm, or None")] = None
     """Largest norm of the gradient; none by default."""
-    clip_each: bool = False
+    clip_each: Annotated[bool, Acts(lambda optim: optim.clip is not None, "there is no --optim.clip")] = False
     """Clip the gradient of each parameter by itself, as DINO and iBOT do."""
 
 
@@ -158,7 +176,9 @@ class Augment:
     """Of clips: training sees a random run of so many frames of each (4 of the 8 of a made clip, as published)."""
     augmix: Annotated[int, Range(low=0, high=10, wanted="a severity from 1 to 10, or 0 for none")] = 0
     """Severity of AugMix, 1 to 10 (torchvision: 3); 0 turns it off."""
-    augmix_formula: Literal["paper", "reference"] = "paper"
+    augmix_formula: Annotated[
+        Literal["paper", "reference"], Acts(lambda augment: augment.augmix, "--augment.augmix is off")
+    ] = "paper"
     """The operations of AugMix in the strengths of torchvision (paper), or as the published code of the single-image
     videos applies them (reference), which is much stronger and mostly darkens."""
     short_side: Annotated[tuple[int, int] | None, Range(low=1, rising=True, wanted="a range of pixels: 183 229")] = None
@@ -177,11 +197,15 @@ class Augment:
     """Largest change of scale as a fraction."""
     resized_crop: Annotated[tuple[float, float] | None, POSITIVE_PAIR] = None
     """Random resized crop of this range of area fractions (ImageNet: 0.08 1)."""
-    aspect: Annotated[tuple[float, float], POSITIVE_PAIR] = (0.75, 4 / 3)
+    aspect: Annotated[
+        tuple[float, float],
+        POSITIVE_PAIR,
+        Acts(lambda augment: augment.resized_crop, "there is no --augment.resized-crop"),
+    ] = (0.75, 4 / 3)
     """Range of aspect ratios of the random resized crop."""
     jitter: Annotated[tuple[float, float, float, float], STRENGTHS] = (0.0, 0.0, 0.0, 0.0)
     """Colour jitter: brightness, contrast, saturation, hue."""
-    jitter_p: Annotated[float, PROBABILITY] = 1.0
+    jitter_p: Annotated[float, PROBABILITY, Acts(lambda augment: any(augment.jitter), "--augment.jitter is off")] = 1.0
     """Probability of the colour jitter."""
     gray: Annotated[float, PROBABILITY] = 0.0
     """Probability of turning the image gray."""
@@ -190,6 +214,7 @@ class Augment:
 
 
 BLUR = Range(low=0, high=1, wanted="three probabilities from 0 to 1")
+LOCAL = Acts(lambda views: views.local, "--views.local is 0")
 
 
 @dataclass(frozen=True)
@@ -200,9 +225,9 @@ class Views:
     """Range of the area of a global view."""
     local: Annotated[int, FROM_0] = 10
     """Number of local views."""
-    local_size: Annotated[int, PIXELS] = 96
+    local_size: Annotated[int, PIXELS, LOCAL] = 96
     """Side of a local view in pixels."""
-    local_scale: Annotated[tuple[float, float], AREAS] = (0.05, 0.25)
+    local_scale: Annotated[tuple[float, float], AREAS, LOCAL] = (0.05, 0.25)
     """Range of the area of a local view."""
     aspect: Annotated[tuple[float, float], POSITIVE_PAIR] = (0.75, 4 / 3)
     """Range of the aspect ratio of every view."""
@@ -210,7 +235,7 @@ class Views:
     """Probability of a horizontal flip."""
     jitter: Annotated[tuple[float, float, float, float], STRENGTHS] = (0.4, 0.4, 0.2, 0.1)
     """Colour jitter: brightness, contrast, saturation, hue."""
-    jitter_p: Annotated[float, PROBABILITY] = 0.8
+    jitter_p: Annotated[float, PROBABILITY, Acts(lambda views: any(views.jitter), "--views.jitter is off")] = 0.8
     """Probability of the colour jitter."""
     gray: Annotated[float, PROBABILITY] = 0.2
     """Probability of turning a view gray."""
@@ -220,7 +245,11 @@ class Views:
         0.5,
     )
     """Probability of a Gaussian blur of the first global view, of the second, and of a local one."""
-    sigma: Annotated[tuple[float, float], Range(low=0, rising=True, wanted="a range of numbers from 0")] = (0.1, 2.0)
+    sigma: Annotated[
+        tuple[float, float],
+        Range(low=0, rising=True, wanted="a range of numbers from 0"),
+        Acts(lambda views: any(views.blur), "--views.blur is off"),
+    ] = (0.1, 2.0)
     """Range of the blur's standard deviation in pixels."""
     solarize: Annotated[float, PROBABILITY] = 0.2
     """Probability of solarisation of the second global view."""

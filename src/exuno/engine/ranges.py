@@ -5,6 +5,7 @@
 
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
+from math import inf
 from numbers import Integral, Real
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -44,9 +45,8 @@ class Range:
         require(good, flag, value, self.wanted or self.told())
 
     def holds(self, x: float) -> bool:
-        """Whether it is inside; NaN is not."""
-        # Comparisons are written so that NaN fails them.
-        inside = (self.low is None or x >= self.low) and (self.high is None or x <= self.high) and x == x
+        """Whether it is inside; NaN and infinity are not."""
+        inside = -inf < x < inf and (self.low is None or x >= self.low) and (self.high is None or x <= self.high)
         return inside and (self.above is None or x > self.above) and (self.below is None or x < self.below)
 
     def told(self) -> str:
@@ -54,6 +54,8 @@ class Range:
         if self.above is not None:
             end = "" if self.high is None else f", at most {self.high:,}"
             return f"a {'positive number' if self.above == 0 else f'number above {self.above:,}'}{end}"
+        if self.low is None and self.high is None:
+            return "a finite number"
         if self.high is None and self.below is None:
             return "0 or more" if self.low == 0 else f"at least {self.low:,}"
         end = f"{self.high:,}" if self.high is not None else f"below {self.below:,}"
@@ -117,6 +119,7 @@ FRACTION = Range(low=0, below=1)
 SHARE = Range(above=0, high=1, wanted="a share above 0, at most 1")
 STRENGTHS = Range(low=0, wanted="four numbers from 0")
 POSITIVE_PAIR = Range(above=0, rising=True, wanted="a range of positive numbers")
+SEED = Range(low=-(2**63), high=2**64 - 1, wanted="a whole number of 64 bits")
 BUDGET = Range(above=0, wanted="a positive number; 0.1 is a tenth of the training")
 TEMPERATURE = Range(above=0, wanted="a temperature above 0")
 AREAS = Range(above=0, high=1, rising=True, wanted="fractions of the area, at most 1")
@@ -129,7 +132,7 @@ def check_fields(config: Any, prefix: str = "") -> None:
         config: a dataclass.
         prefix: of its options: ``optim.``.
     """
-    for name, flag, marks in _marked(type(config)):
+    for name, flag, marks in marked(type(config)):
         value = getattr(config, name)
         if is_dataclass(value):
             check_fields(value, prefix + flag)
@@ -139,7 +142,7 @@ def check_fields(config: Any, prefix: str = "") -> None:
 
 
 @cache
-def _marked(kind: type[Any]) -> list[tuple[str, str, tuple[Any, ...]]]:
+def marked(kind: type[Any]) -> list[tuple[str, str, tuple[Any, ...]]]:
     """Name of each field, the name of its option (of a group: what stands before those of its fields), annotations."""
     import tyro
 
@@ -154,6 +157,7 @@ def _marked(kind: type[Any]) -> list[tuple[str, str, tuple[Any, ...]]]:
         if get_origin(hint) is Literal:
             marks = (*marks, Choice(get_args(hint)))
         if kind_of_number := Kind.of(hint):
-            marks = (kind_of_number, *marks)  # first: a range compares numbers only
+            ranged = any(isinstance(mark, Range) for mark in marks)
+            marks = (kind_of_number, *marks, *(() if ranged else (Range(),)))  # first: a range compares numbers only
         found.append((each.name, flag, tuple(marks)))
     return found

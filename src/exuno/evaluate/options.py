@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import tyro
 
 from exuno.engine.options import EXECUTION, ClassOrder, Holdout, Measuring, RunOptions
-from exuno.engine.ranges import FROM_0, FROM_1, PIXELS
+from exuno.engine.ranges import FROM_0, FROM_1, PIXELS, SEED
 from exuno.presets import to_args, to_dict
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class EvalConfig(Measuring):
     ranking: str | None = None
     """Of a poster: also the label-robust and augmentation-robust scores of DD-Ranking, the latter with this
     augmentation: names of flip, rotate, scale, crop, color, cutout joined by _, of which each batch gets one."""
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
     """Of a poster: seed of networks, batches and baselines."""
     run_dir: Path | None = field(default=None, kw_only=True)
     """Also write a run directory with result.json and a page."""

@@ -8,7 +8,7 @@ import tyro
 
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import EXECUTION, ClassOrder, Execution, Holdout
-from exuno.engine.ranges import FROM_0, FROM_1, PIXELS, Range, check_fields, require
+from exuno.engine.ranges import FROM_0, FROM_1, PIXELS, SEED, Range, check_fields, require
 from exuno.evaluate.eval import held_by, spec_of
 from exuno.fewshot.eval_options import first_config
 from exuno.presets import to_args, to_dict
@@ -70,7 +70,7 @@ class PenultimateConfig:
     """Draws of the bootstrap over images."""
     cache: Path | None = None
     """Folder of cached features; default: ~/.cache/exuno/features."""
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
     """Seed of the bootstrap."""
     workers: Annotated[int, FROM_0] = 0
     """Processes that decode images; 0 decodes them in this one."""
@@ -193,7 +193,7 @@ class NeuronsConfig:
     """Side of the pictures in pixels; default: the input size of the first model."""
     steps: Annotated[int | None, FROM_1] = None
     """Steps of Adam; default 512, of pictures of up to 32 pixels 128."""
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
     """Seed of the noise at the start and of the transformations."""
     run: tyro.conf.OmitArgPrefixes[Execution] = field(default_factory=Execution)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from exuno.engine.documents import mapping, read_yaml
 from exuno.engine.errors import ExunoError
+from exuno.engine.idle import refuse_idle
 from exuno.engine.options import EXECUTION
 from exuno.engine.ranges import check_fields, require
 from exuno.evaluate.eval import spec_of
@@ -56,6 +57,9 @@ def complete(config: EvalConfig) -> EvalConfig:
         config = own(config, data)
     if is_table(data):
         config = without_images(config)
+    if all(model == PIXELS or is_table(model) for model in models):
+        names = ("features", "blocks", "views", "size", "resize")
+        refuse_idle(config, EvalConfig(models), names, f"{' '.join(models)} asks no network")
     check(config)
     check_specs(config)
     if config.smoke and data not in OWN:

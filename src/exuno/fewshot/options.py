@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 import tyro
 
 from exuno.engine.check import check_optim, check_run
+from exuno.engine.idle import Acts
 from exuno.engine.options import Measuring, Optim, RunOptions, Views
 from exuno.engine.ranges import (
     BUDGET,
@@ -14,6 +15,7 @@ from exuno.engine.ranges import (
     FROM_0,
     FROM_1,
     PIXELS,
+    SEED,
     TEMPERATURE,
     Range,
     check_fields,
@@ -44,7 +46,9 @@ class Classes:
     """Quarter turns of a class are three further classes, as is usual for Omniglot."""
     mirrored: bool = False
     """Mirror images of a class are a further class; with --turns, as many again."""
-    hold_turns: bool = False
+    hold_turns: Annotated[
+        bool, Acts(lambda classes: classes.turns, "--turns is off", "Leave it out, or add --turns.")
+    ] = False
     """With --turns: train on upright and half turned classes only; the same classes after a quarter turn are the
     validation classes, by which a recipe can be chosen where the data have no others."""
 
@@ -59,7 +63,11 @@ class Mask:
     """Shares of masked patches; each view draws one of them."""
     spread: tuple[float, ...] = (0.0, 0.2)
     """How far each share varies, uniformly, either way."""
-    aspect: Annotated[float, Range(above=0, high=1, wanted="a number above 0, at most 1")] = 0.3
+    aspect: Annotated[
+        float,
+        Range(above=0, high=1, wanted="a number above 0, at most 1"),
+        Acts(lambda mask: mask.shape == "block", "--mask.shape is {shape}"),
+    ] = 0.3
     """block: aspect ratios lie between this and its inverse."""
 
 
@@ -69,7 +77,9 @@ class Head:
 
     outputs: Annotated[int, FROM_1] = 8192
     """Outputs of the [CLS] token."""
-    patch_outputs: Annotated[int, FROM_1] = 8192
+    patch_outputs: Annotated[
+        int, FROM_1, Acts(lambda head: not head.shared, "--head.shared is on", "Leave it out, or add --head.no-shared.")
+    ] = 8192
     """Outputs of a patch token; only for separate heads."""
     hidden: Annotated[int, FROM_1] = 2048
     """Width of the hidden layers."""
@@ -251,7 +261,7 @@ class EvalConfig(Measuring):
     with all images of a class that are not learned from; reference, so too, but 600 - shot of each class, as there."""
     head: Annotated[tuple[str, ...], heads] = ("prototype",)
     """Classifiers on the features."""
-    neighbours: Annotated[int, FROM_1] = 1
+    neighbours: Annotated[int, FROM_1, Acts(lambda config: "knn" in config.head, "--head knn is not asked for")] = 1
     """knn: neighbours that vote."""
     features: FeatureName = "auto"
     """auto: cls+patch for a vision transformer of exuno, the input of the last layer (last) for any other network."""
@@ -268,7 +278,7 @@ class EvalConfig(Measuring):
     """Also raw pixels and a network of random weights."""
     cache: Path | None = None
     """Folder of cached features; default: ~/.cache/exuno/features."""
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
     """Seed of the episodes and of the random network."""
     run_dir: Path | None = field(default=None, kw_only=True)
     """Also write a run directory with result.json and a page."""

@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar
 
 import tyro
 
-from exuno.engine.ranges import FROM_1, PIXELS
+from exuno.engine.idle import Acts
+from exuno.engine.ranges import FROM_1, PIXELS, SEED
 from exuno.features import Count, FeatureName
 from exuno.fewshot.options import heads
 from exuno.predict.options import Answering, Pictures
@@ -34,7 +35,7 @@ class PredictConfig(Answering):
     """Folder with a sub-folder for each class, and a handful of images in each."""
     head: Annotated[str, heads] = "prototype"
     """Classifier on the features."""
-    neighbours: Annotated[int, FROM_1] = 1
+    neighbours: Annotated[int, FROM_1, Acts(lambda config: config.head == "knn", "--head is {head}")] = 1
     """knn: neighbours that vote."""
     features: FeatureName = "auto"
     """auto: cls+patch for a vision transformer of exuno, the input of the last layer (last) for any other network."""
@@ -47,5 +48,5 @@ class PredictConfig(Answering):
     """Side at which the model sees the images; default: its input size."""
     resize: Annotated[int | None, FROM_1] = None
     """Short side before the centre crop; default: 8/7 of the size for photographs, the size for others."""
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
     """linear and cosine: seed of weights and batches."""

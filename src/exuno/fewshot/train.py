@@ -24,7 +24,7 @@ from exuno.models.files import save_model
 from exuno.models.zoo.vit import Vit
 from exuno.presets import Preset
 from exuno.report.page import write_report
-from exuno.training import rehearse, run_training, smoke_mark, tell_cost
+from exuno.training import rehearse, run_training, smoke_mark, tell_cost, tell_smaller
 
 
 def pretrain(config: PretrainConfig, preset: Preset | None = None) -> Run:
@@ -133,6 +133,7 @@ def prepare(config: PretrainConfig, start: str, accelerator: Accelerator) -> Set
         world=accelerator.num_processes,
         raw=True,
     )
+    tell_smaller(loader, config.batch_size)
     method = MaskedDistillation(
         cast("Vit", model.net),
         projection,

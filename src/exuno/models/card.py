@@ -32,6 +32,9 @@ class Hearing:
         require(self.length >= 1, "--mel.seconds", sound.seconds, "a positive number")
         require(sound.mels >= 1, "--mel.mels", sound.mels, "at least 1")
         require(sound.window > 0, "--mel.window", sound.window, "a positive number of seconds; 0.025 is usual")
+        # Each column is a transform of so many samples: of a long one, a batch would take all memory that there is.
+        heard = max(self.length / self.rate, MelSpec.window)
+        require(sound.window <= heard, "--mel.window", sound.window, f"at most the {heard:g} seconds that are heard")
         require(sound.hop > 0, "--mel.hop", sound.hop, "a positive number of seconds; 0.01 is usual")
         require(0 <= sound.low < self.rate / 2, "--mel.low", sound.low, f"0 to below {self.rate // 2}, half the rate")
 

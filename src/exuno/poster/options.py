@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 import tyro
 
+from exuno.engine.idle import Acts
 from exuno.engine.options import ClassOrder, Holdout, Optim, RunOptions
 from exuno.engine.ranges import FRACTION, FROM_0, FROM_1, POSITIVE, Range
 from exuno.registry import Registry
@@ -26,7 +27,7 @@ class Inner:
     """Optimizer of the inner loop."""
     lr: Annotated[float, POSITIVE] = 1e-3
     """Its learning rate."""
-    momentum: Annotated[float, FRACTION] = 0.9
+    momentum: Annotated[float, FRACTION, Acts(lambda inner: inner.name == "sgd", "--inner.name is {name}")] = 0.9
     """Momentum of sgd."""
     weight_decay: Annotated[float, FROM_0] = 0.0
     """Weight decay, added to the gradient (the published sgd: 5e-4)."""
@@ -59,7 +60,7 @@ class Unroll:
     """Independent inner runs whose gradients an outer step averages; processes share them."""
     clip: Annotated[float, FROM_0] = 2.0
     """Largest norm of the outer gradient, as a multiple of its moving average; 0 does not clip."""
-    clip_decay: Annotated[float, FRACTION] = 0.9
+    clip_decay: Annotated[float, FRACTION, Acts(lambda unroll: unroll.clip, "--unroll.clip is 0")] = 0.9
     """Decay of that moving average."""
 
 

@@ -22,6 +22,7 @@ from exuno.engine import session
 from exuno.engine.check import check_optim, check_run
 from exuno.engine.devices import make_accelerator
 from exuno.engine.errors import ExunoError
+from exuno.engine.idle import refuse_idle
 from exuno.engine.launch import wanted
 from exuno.engine.loop import Result, fit
 from exuno.engine.ranges import check_fields, require
@@ -39,7 +40,7 @@ from exuno.poster.real import Images, Sets, open_splits, read_sets
 from exuno.poster.start import first_labels, first_poster, order_of
 from exuno.presets import Preset
 from exuno.report.page import write_report
-from exuno.training import refuse_idle, rehearse, run_training, smoke_mark, tell_cost
+from exuno.training import rehearse, run_training, smoke_mark, tell_cost
 
 FRAMES = "frames"
 IDLE = {"fixed": ("label_bits", "label_cells", "label_lr_scale"), "shared": ("label_cells",), "learned": ()}
@@ -109,6 +110,9 @@ def check(config: PosterConfig, preset: Preset | None) -> None:
     stated = resolve(PosterConfig, preset) if preset else PosterConfig(config.data)
     if not config.zca:
         refuse_idle(config, stated, ["zca_from"], "--zca is off", "Add --zca, or leave it out.")
+    entry = algorithms.entries.get(config.algorithm)
+    if entry and not entry.facts.get("window"):
+        refuse_idle(config, stated, ["unroll.adapt"], f"--algorithm {config.algorithm} has no window")
     why, todo = f"labels are {config.labels} (--labels)", "Leave it out, or give --labels learned."
     refuse_idle(config, stated, IDLE[config.labels], why, todo)
     check_optim(config.optim)

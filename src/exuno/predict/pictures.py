@@ -66,13 +66,8 @@ class Look:
 
     def __call__(self, picture: Picture) -> Tensor:
         pixels, seen = opened(picture)
-        if pixels.is_floating_point() and not self.whitened:
-            low, high = pixels.min().item(), pixels.max().item()
-            if low < -BESIDE or high > 1 + BESIDE:
-                raise ExunoError(
-                    f"a tensor {list(pixels.shape)} goes from {low:.3g} to {high:.3g} and seems to be normalised",
-                    "Give pixels in [0, 1]: the model normalises them itself.",
-                )
+        if not self.whitened:
+            check_range(pixels, f"a tensor {list(pixels.shape)}")
         if isinstance(picture, Tensor) or (self.side is None and seen.resize is None):
             return pixels
         size = (self.side, self.side) if self.side else seen.image_size
@@ -157,12 +152,36 @@ def taken(picture: Picture, ndim: int, what: str) -> Tensor:
     told = f"a tensor {list(picture.shape)}" if isinstance(picture, Tensor) else f"a {type(picture).__name__}"
     if not isinstance(picture, Tensor) or picture.ndim != ndim or picture.shape[0] not in (1, 3) or not picture.numel():
         raise ExunoError(f"{told} is not {what}, which the model takes", "Give tensors of that shape.")
-    found = picture.detach().cpu()
-    if found.dtype == torch.uint8:
-        return found
-    found = found.float()
+    return as_pixels(picture.detach(), told).cpu()
+
+
+def as_pixels(given: Tensor, told: str) -> Tensor:
+    """Numbers of pictures, clips or recordings: uint8, or float32.
+
+    Raises:
+        ExunoError: others, which may be anything: bytes of 16 bits, floats that are not finite or that were not divided
+            by 255. ``told`` is what the tensor is called.
+    """
+    if given.dtype == torch.uint8:
+        return given
+    if not given.is_floating_point():
+        kind = str(given.dtype).removeprefix("torch.")
+        raise ExunoError(f"{told} is of {kind}", "Give uint8 in [0, 255], or floats in [0, 1].")
+    found = given.float()
     if not bool(found.isfinite().all()):
         raise ExunoError(f"{told} holds values that are not finite", "Replace them first.")
-    if found.abs().max() > BYTES:
+    if found.numel() and found.abs().max() > BYTES:
         raise ExunoError(f"{told} holds values far outside [0, 1]", "Divide by 255, or give uint8 in [0, 255].")
     return found
+
+
+def check_range(pixels: Tensor, told: str) -> None:
+    """Raises ExunoError for floats that are no pixels in [0, 1] any more; ``told`` is what the tensor is called."""
+    if not pixels.is_floating_point() or not pixels.numel():
+        return
+    low, high = pixels.min().item(), pixels.max().item()
+    if low < -BESIDE or high > 1 + BESIDE:
+        raise ExunoError(
+            f"{told} goes from {low:.3g} to {high:.3g} and seems to be normalised",
+            "Give pixels in [0, 1]: the model normalises them itself.",
+        )

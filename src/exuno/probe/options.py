@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar, Literal
 import tyro
 
 from exuno.engine.errors import ExunoError
+from exuno.engine.idle import Acts
 from exuno.engine.options import Execution, Holdout
-from exuno.engine.ranges import FROM_0, FROM_1, Range
+from exuno.engine.ranges import FROM_0, FROM_1, SEED, Range
 from exuno.evaluate.eval import held_by, spec_of
 from exuno.fewshot.eval_options import first_config
 from exuno.specs import check_learner, check_specs
@@ -61,7 +62,7 @@ class ProbeConfig:
     """Also classify by the votes of so many nearest neighbours (20 is usual), which learns nothing; 0 leaves it out."""
     images: Annotated[int | None, FROM_1] = None
     """Training images, at most, spread over the data; default: all."""
-    seeds: Annotated[int, FROM_1] = 3
+    seeds: Annotated[int, FROM_1, Acts(lambda config: RANDOM in config.against, "--against has no random")] = 3
     """Networks with random weights, each probed by itself."""
     size: Annotated[int | None, FROM_1] = None
     """Side of the images; default: that of the data."""
@@ -69,7 +70,7 @@ class ProbeConfig:
     """Times the training images are seen; default 20 (more of small data), published 36."""
     batch_size: Annotated[int, Range(low=2)] = 192
     """Images in one step of the probes."""
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
     """Of probes and random networks."""
     workers: Annotated[int, FROM_0] = 0
     """Processes that decode images; 0 decodes them in this one."""

@@ -6,8 +6,9 @@ from typing import Annotated, ClassVar, Literal
 
 import tyro
 
+from exuno.engine.idle import Acts
 from exuno.engine.options import RunOptions, trackers
-from exuno.engine.ranges import Range
+from exuno.engine.ranges import SEED, Range
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class StudyRun:
     """auto: continue a study of the same configuration."""
     data_root: Path | None = None
     """Folder that holds the benchmark data sets."""
-    seed: int | None = None
+    seed: Annotated[int | None, SEED] = None
     """Seed of every cell; default: as its command has it. For several, make it an axis."""
     devices: str | None = None
     """Devices of each cell; default: as its command has it."""
@@ -90,7 +91,9 @@ class StudyConfig:
     slurm: str | None = None
     """Run the cells as jobs of Slurm, through submitit: the name of a partition, auto (the default one), or local
     (processes of this machine, to try it)."""
-    slurm_minutes: Annotated[int, Range(low=1, wanted="1 or more")] = 240
+    slurm_minutes: Annotated[
+        int, Range(low=1, wanted="1 or more"), Acts(lambda config: config.slurm, "--slurm is not asked for")
+    ] = 240
     """Minutes that a job of Slurm asks for. A cell that takes longer goes on in the next one."""
     run: tyro.conf.OmitArgPrefixes[StudyRun] = field(default_factory=StudyRun)
 

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from exuno.engine.idle import Acts
 from exuno.engine.ranges import Range, check_fields, require
 
 RISING = Range(above=0, high=1, rising=True, wanted="a rising pair in (0, 1]")
@@ -31,7 +32,11 @@ class CropOptions:
     """Range of the aspect ratio of the random resized crop (log-uniform)."""
     jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
     """Colour jitter: brightness, contrast, saturation, hue."""
-    jitter_p: Annotated[float, Range(low=0, high=1, wanted="a probability in [0, 1]")] = 0.5
+    jitter_p: Annotated[
+        float,
+        Range(low=0, high=1, wanted="a probability in [0, 1]"),
+        Acts(lambda crop: any(crop.jitter), "the jitter is off"),
+    ] = 0.5
     """Probability of the colour jitter."""
 
 

@@ -5,7 +5,7 @@ The command behind a second word, as in ``exuno synth video``, is in a module of
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import tyro
 
@@ -13,6 +13,7 @@ from exuno.commandline import parsed
 from exuno.data.audio.recording import load_recording, recording_sha256
 from exuno.data.images.photo import load_photo
 from exuno.engine.errors import ExunoError
+from exuno.engine.idle import Acts
 from exuno.synth.audio import ExcerptSampler
 from exuno.synth.job import Job
 from exuno.synth.mixture import Interleaved, Mixture
@@ -40,7 +41,9 @@ class Synth(PhotoWork):
 
     format: Format = "jpeg"
     """File format of a patch."""
-    quality: int = 75
+    quality: Annotated[int, Acts(lambda made: made.format in ("jpeg", "webp"), "--format {format} keeps every bit")] = (
+        75
+    )
     """Quality of jpeg and webp, 1 to 100."""
     image: tyro.conf.OmitArgPrefixes[ImageOptions] = field(default_factory=ImageOptions)
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
 from exuno.data.images.photo import photo_sha256
 from exuno.engine.errors import ExunoError, as_mistake
 from exuno.engine.progress import ProgressBar, clock
+from exuno.engine.ranges import SEED
 from exuno.engine.remote import is_remote, outgoing
 from exuno.synth.job import MANIFEST, Container, Job, What, claim, is_there
 from exuno.synth.writer import Maker, write_unit
@@ -35,7 +36,7 @@ class Work:
     continues a run that was stopped."""
     count: int = 50000
     """Number of samples."""
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
     """Seed of every draw. A sample depends on its source, options, seed and its own number only."""
     container: Container = "folder"
     """folder: subfolders of one folder in OUT, which readers take for one class; wds: shards shards OUT/000000.tar."""
