@@ -95,7 +95,7 @@ def test_nothing_but_the_verb_starts_no_training(tmp_path: Path, capsys: pytest.
 
 def test_a_training_without_a_preset_tells_its_length(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And one by a preset, which has a cost of its own, or a smoke run does not."""
-    told = "exuno: 2 steps of 8 samples: 16 samples seen, 16 of them made, none on disk; --dry-run says"
+    told = "exuno: 2 steps of 8 samples: 16 samples seen, 16 of them made, none on disk; --dry-run tells"
     small = ["--model", "exuno:convnet_1_8", "--patches", "16", "--epochs", "1", "--batch-size", "8"]
     small += ["--devices", "cpu"]
     source = ["--source", "photo:astronaut"]

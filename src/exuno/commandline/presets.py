@@ -72,7 +72,7 @@ def run_command(
         from exuno.report.page import show
 
         if preset is None and not config.run.smoke and to_begin(verb, config):  # a preset says what it costs
-            tell(f"exuno: {cost[0]}; --dry-run says how long that takes here.")
+            tell(f"exuno: {cost[0]}; --dry-run tells what it takes.")
         show(work())
 
 
