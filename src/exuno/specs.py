@@ -19,6 +19,7 @@ from exuno.data.names import check_data, needs_root
 from exuno.engine.errors import ExunoError
 from exuno.engine.meanwhile import meanwhile
 from exuno.engine.remote import fetched
+from exuno.engine.session import counted
 from exuno.models.names import PREFIXES, NotAtHand, check_model, embedded, is_table, listed, none_fetched
 from exuno.synth.program import check_program
 
@@ -141,12 +142,12 @@ def check_source(spec: str, root: Path | None) -> None:
 def length_of(config: Any) -> list[str]:
     """What is known of the length of a training on ``config.source`` before anything is opened."""
     if not all(is_single(spec) for spec in config.source):
-        return [f"{config.epochs * config.budget:g} epochs of {config.source[0]}"]
+        return [f"{counted(config.epochs * config.budget, 'epoch')} of {config.source[0]}"]
     images = config.epochs * config.budget * config.patches
     count = max(1, round(images / config.batch_size))
     made = images if config.fresh else config.patches
-    seen = f"{count:,} steps of {config.batch_size} samples: {images:,.0f} samples seen"
-    return [f"{seen}, {made:,.0f} of them made, none on disk"]
+    steps, seen = counted(count, "step"), counted(round(images), "sample")
+    return [f"{steps} of {counted(config.batch_size, 'sample')}: {seen} seen, {made:,.0f} of them made, none on disk"]
 
 
 def rehearse(config: Any, look: Callable[[], object], check: Callable[[], object] | None = None) -> None:

@@ -59,6 +59,16 @@ def test_a_split_is_made_without_the_other(module: str, tmp_path: Path) -> None:
     assert sys.modules[module].made == ["test", "train"]
 
 
+def test_a_training_split_that_is_data_already_has_its_own(module: str, tmp_path: Path) -> None:
+    wrapped = "from exuno.data.base import ArrayData\nPairs = Own\n"
+    wrapped += "def Own(split):\n    rows, stats = Pairs(split), ((0.25,) * 3, (0.5,) * 3)\n"
+    wrapped += "    images = np.zeros((1, 3, 4, 4), np.uint8)\n"
+    wrapped += "    return ArrayData('own', images, np.zeros(1, int), stats=stats) if split == 'train' else rows\n"
+    (tmp_path / f"{module}.py").write_text(f"LACKS, FIRST = False, 0{SOURCE}{wrapped}")
+    test = open_data(f"{module}:Own", "test")
+    assert (test.mean, test.std) == ((0.25,) * 3, (0.5,) * 3)
+
+
 def test_without_training_images_it_is_told(module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / f"{module}.py").write_text(f"LACKS, FIRST = True, 0{SOURCE}")
     test = open_data(f"{module}:Own", "test")

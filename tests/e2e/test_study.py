@@ -8,12 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from exuno.cli import main
+from exuno.commandline.presets import parse
+from exuno.engine.errors import ExunoError
+from exuno.study.options import StudyConfig
+from exuno.study.plan import plan
+from exuno.study.rehearsal import rehearse
 
 # The second temperature cannot be, which only shows when data are opened, after the teacher's training.
 GRID = (
@@ -169,6 +175,16 @@ def test_data_that_no_cell_would_find_are_told_once(words, told, capsys, tmp_pat
     assert told in (said := capsys.readouterr().err)
     assert "Also" not in said
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("place", [["--slurm", "big"], ["--ray", "ray://head:10001"]])
+def test_data_of_other_machines_are_not_looked_for_here(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["--stages", "teach cifar10-resnet56", "--data-root", "nowhere", "--run-dir", "run"]
+    config, _ = parse("study", StudyConfig, [*words, *place])
+    assert rehearse(config, plan(config), None)[1] == ["teach: whether all fits, since there is no folder nowhere."]
+    with pytest.raises(ExunoError, match="there is no folder nowhere"):
+        rehearse(replace(config, slurm=None, ray=None), plan(config), None)
 
 
 def test_dry_run_fits_a_terminal(capsys, tmp_path, monkeypatch):

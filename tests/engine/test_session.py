@@ -3,7 +3,7 @@
 import pytest
 
 from exuno.distill.options import DistillConfig
-from exuno.engine.session import about_of, summary_of
+from exuno.engine.session import about_of, counted, summary_of
 from exuno.presets import Preset, to_dict
 from exuno.teach.options import TeachConfig
 
@@ -55,3 +55,8 @@ def test_the_file_of_a_run_without_a_preset_says_nothing_of_another() -> None:
 )
 def test_a_run_without_a_preset_is_told_by_its_models_and_data(verb: str, config: dict, text: str) -> None:
     assert summary_of(verb, config) == text
+
+
+def test_one_of_a_kind_is_told_as_one() -> None:
+    told = [counted(1, "step"), counted(2000, "step"), counted(1.0, "epoch"), counted(0.5, "epoch")]
+    assert told == ["1 step", "2,000 steps", "1 epoch", "0.5 epochs"]

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from exuno.cli import main
+from exuno.commandline.presets import parse, to_begin
 from exuno.distill import source as sources
 from exuno.engine.ballot import Wishes
 from exuno.engine.training import Training
 from exuno.models.load import load_model
+from exuno.selfsup.options import SelfsupConfig
 
 SMOKE = ["--smoke", "--devices", "cpu"]
 
@@ -93,13 +95,35 @@ def test_nothing_but_the_verb_starts_no_training(tmp_path: Path, capsys: pytest.
 
 def test_a_training_without_a_preset_tells_its_length(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And one by a preset, which has a cost of its own, or a smoke run does not."""
-    told = "exuno: 2 steps of 8 samples: 16 samples seen, 16 of them made, none on disk; --dry-run says"
+    told = "exuno: 2 steps of 8 samples: 16 samples seen, 16 of them made, none on disk; --dry-run tells"
     small = ["--model", "exuno:convnet_1_8", "--patches", "16", "--epochs", "1", "--batch-size", "8"]
     small += ["--devices", "cpu"]
     source = ["--source", "photo:astronaut"]
     for name, line, count in (("own", source, 1), ("preset", ["rotnet"], 0), ("smoke", [*source, "--smoke"], 0)):
         assert main(["selfsup", *line, *small, "--run-dir", str(tmp_path / name)]) == 0
         assert capsys.readouterr().err.count(told) == count
+
+
+def test_a_length_is_told_where_something_begins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not of a run that is finished, and of several processes by the first."""
+    line = ["selfsup", "--source", "photo:astronaut", "--model", "exuno:convnet_1_8", "--patches", "8"]
+    line += ["--epochs", "1", "--batch-size", "8"]
+    monkeypatch.chdir(tmp_path)
+    for count in (1, 0):
+        assert main([*line, "--devices", "cpu"]) == 0
+        assert capsys.readouterr().err.count("exuno: 1 step of 8 samples: 8 samples seen") == count
+    config, _ = parse("selfsup", SelfsupConfig, [*line[1:], "--seed", "1"])
+    assert to_begin("selfsup", config)
+    monkeypatch.setenv("RANK", "1")
+    assert not to_begin("selfsup", config)
+
+
+def test_a_preset_of_ones_own_that_names_no_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "own.yaml").write_text("verb: selfsup\nconfig: {method: rotnet, model: exuno:convnet_1_8}\n")
+    assert main(["selfsup", str(tmp_path / "own.yaml"), "--source", "photo:astronaut", *SMOKE]) == 2
+    assert "the preset own has no source, which selfsup needs" in capsys.readouterr().err
 
 
 def test_a_dry_run_tells_the_cost_and_makes_a_few_patches(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def resolve(kind: type[Config], preset: Preset) -> Config:
     """The configuration that a preset stands for, checked by tyro as if typed."""
-    return parsed(preset.verb, kind, to_args(preset.config), recorded=True)
+    return parsed(preset.verb, kind, to_args(preset.config), preset=preset, recorded=True)
 
 
 def parse(verb: str, kind: type[Config], args: Sequence[str]) -> tuple[Config, Preset | None]:
@@ -56,7 +56,7 @@ def run_command(
         args: the words that follow, for further processes.
         config: what to do; its group ``run`` says how.
         preset: where it came from.
-        cost: what it takes, for ``--dry-run``; its first line is also told before a training without a preset.
+        cost: what it takes, for ``--dry-run``; its first line is also told before a training without a preset begins.
         check: holds the options against each other, for ``--dry-run``; opens nothing.
         look: opens all that the training begins with, and checks it, for ``--dry-run``.
         work: trains; imports torch.
@@ -71,9 +71,18 @@ def run_command(
     else:
         from exuno.report.page import show
 
-        if preset is None and not config.run.smoke:  # a preset says what it costs
-            tell(f"exuno: {cost[0]}; --dry-run says how long that takes here.")
+        if preset is None and not config.run.smoke and to_begin(verb, config):  # a preset says what it costs
+            tell(f"exuno: {cost[0]}; --dry-run tells what it takes.")
         show(work())
+
+
+def to_begin(verb: str, config: Any) -> bool:
+    """Whether this process, the first one, would train: the run of a configuration without a preset is not finished."""
+    from exuno.engine.configuration import default_folder
+    from exuno.engine.run import rank
+
+    folder = config.run.run_dir or default_folder(verb, None, to_dict(config))
+    return rank() == 0 and not (folder / "result.json").exists()
 
 
 def main(args: Sequence[str]) -> None:

@@ -54,7 +54,7 @@ def parsed(
         kind: the configuration.
         args: the words that follow.
         default: the values of what is not typed: those of a preset.
-        preset: which one, for the help.
+        preset: which one, for the help, and for what it lacks.
         recorded: whether the words are those of a file, which may say what does nothing: nobody typed it.
 
     Raises:
@@ -70,7 +70,7 @@ def parsed(
     check_names(verb, args)
     check_options(verb, args, options)
     if default is None:
-        check_complete(verb, args, options)
+        check_complete(verb, args, options, preset)
     import tyro
 
     said = io.StringIO()
@@ -141,12 +141,19 @@ def alike_in(words: Sequence[str], about: str) -> float:
     return max((alike(" ".join(words), " ".join(run)) for run in runs), default=0.0)
 
 
-def check_complete(verb: str, args: Sequence[str], options: Sequence[Option]) -> None:
-    """Raises ExunoError if something is not given that the verb cannot do without."""
+def check_complete(verb: str, args: Sequence[str], options: Sequence[Option], preset: "Preset | None" = None) -> None:
+    """Raises ExunoError if something is not given that the verb cannot do without: typed, or by a preset whose words
+    these are."""
     given = flags_in(args)
     missing = [option for option in options if option.required and not given_as(option, given, args)]
     if not missing:
         return
+    if preset:
+        keys = ", ".join(option.flag.removeprefix("--").replace("-", "_") for option in missing)
+        raise ExunoError(
+            f"the preset {preset.name} has no {keys}, which {verb} needs",
+            "Write it into its config; options that are typed go over it.",
+        )
     from exuno.presets import example, files
 
     presets = [name for _, name in files(verb)]

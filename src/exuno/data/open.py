@@ -98,7 +98,6 @@ def open_own(spec: str, split: str) -> Data:
     images, classes = as_images(pixels, what)[0], count_classes(numbers, names, what)
     if split == "train":
         tell_unused(numbers, classes, names, f"the labels of {what}")
-    if split == "train":
         stats = _known[spec, id(make)] = channel_stats(images)
     else:
         stats = partial(_stats_of, split)
@@ -115,10 +114,11 @@ def _stats_of(split: str, data: ArrayData) -> Stats:
     key = spec, id(formats.get(spec))
     if key not in _known:
         try:
-            open_own(spec, "train")
+            training = open_own(spec, "train")
         except ExunoError as error:
             tell(f"mean and std of {spec} are those of its split '{split}', since {error.what}")
             return channel_stats(data.images.numpy())
+        return training.mean, training.std
     return _known[key]
 
 

@@ -231,7 +231,8 @@ class Shards:
         if self.unmarked:
             more = f", and {len(self.unmarked) - 1:,} more" if len(self.unmarked) > 1 else ""
             tell(
-                f"without the mark of an end: {self.unmarked[0]}{more}; where a shard was cut off, samples are missing"
+                f"shards without the mark of an end: {self.unmarked[0]}{more}; where a shard was cut off, samples are "
+                "missing"
             )
         if not self.members:
             raise ExunoError(

@@ -36,6 +36,12 @@ def smoke(config: Config) -> Config:
     return replace(config, **values)  # pyright: ignore
 
 
+def counted(count: float, what: str) -> str:
+    """``1 step``, ``2,000 steps``, ``0.5 epochs``."""
+    number = f"{count:,}" if isinstance(count, int) else f"{count:g}"
+    return f"{number} {what}{'' if count == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class Subset:
     """The first ``limit`` samples of a data set, spread over it: what a smoke run tests on."""

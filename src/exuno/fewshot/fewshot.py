@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from exuno.commandline import parsed
 from exuno.commandline.presets import parse, run_command
 from exuno.engine.errors import ExunoError
+from exuno.engine.session import counted
 from exuno.fewshot.options import DistillConfig, EvalConfig, PretrainConfig
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def train(phase: str, args: Sequence[str]) -> None:
     """Phase 1 (``pretrain``) or 2 (``distill``): explains it, starts several processes, or runs it."""
     verb = f"fewshot {phase}"
     config, preset = parse(verb, DistillConfig if phase == "distill" else PretrainConfig, args)
-    cost = f"{config.epochs * config.budget:g} epochs of the training classes of {config.data}, from {config.model}"
+    length = counted(config.epochs * config.budget, "epoch")
+    cost = f"{length} of the training classes of {config.data}, from {config.model}"
 
     def check() -> None:
         from exuno.fewshot.train import check_start

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from exuno.commandline.presets import parse, run_command
+from exuno.engine.session import counted
 from exuno.poster.options import PosterConfig, algorithms
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ def cost(config: PosterConfig) -> list[str]:
     passes = before + (window * (4 if unroll.backend == "checkpointed" else 3) if window else 1)
     judged = config.evaluations * config.eval.trials * min(config.eval.steps)
     return [
-        f"{steps:,} outer steps, each {unroll.runs} x ({before:g} inner steps on average, then {window or 1} with a "
-        "gradient)",
+        f"{counted(steps, 'outer step')}, each {unroll.runs} x ({before:g} inner steps on average, then {window or 1} "
+        "with a gradient)",
         f"about {steps * unroll.runs * passes:,.0f} times forward and backward on a batch of patches",
         f"{judged:,} for the tests on the way, {config.eval.networks * max(config.eval.steps):,} at the end, and the "
         "baselines",

@@ -26,7 +26,8 @@ TOLD = 3
 def rehearse(config: StudyConfig, made: Plan, preset: Preset | None) -> tuple[dict[str, float], list[str]]:
     """Dry runs of all commands of cells without a result that differ in more than the seed and the runs that they build
     on. What they say is checked; data and models are opened for the first one of each stage and for each new value of
-    an axis, data once. What is not there is a mistake, unless the study itself is only a dry run.
+    an axis, data once. What is not there is a mistake, unless the study itself is only a dry run, or its cells are for
+    other machines, which may have it.
 
     Returns:
         Name of each stage -> seconds that one of its trainings would take here, on average, as far as the steps of some
@@ -41,12 +42,13 @@ def rehearse(config: StudyConfig, made: Plan, preset: Preset | None) -> tuple[di
     mistakes: dict[str, ExunoError] = {}
     seconds: dict[str, list[float]] = {}
     gaps: dict[str, None] = {}
+    local = {config.slurm, config.ray} <= {None, "local"}
     with to_come(folder), kept_open():
         for cell, opened in chosen(cells, seeds):
             with ExitStack() as within:
                 said = within.enter_context(redirect_stdout(StringIO()))
                 found = within.enter_context(estimates())
-                if not config.run.dry_run:
+                if local and not config.run.dry_run:
                     within.enter_context(followed())
                 if not opened:
                     within.enter_context(not_opened())

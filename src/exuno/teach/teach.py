@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from exuno.commandline.presets import parse, run_command
+from exuno.engine.session import counted
 from exuno.teach.options import TeachConfig
 
 if TYPE_CHECKING:
@@ -29,5 +30,5 @@ def main(args: Sequence[str]) -> None:
 
         return teach(config, preset)
 
-    cost = f"{config.epochs * config.budget:g} epochs of {config.data}"
+    cost = f"{counted(config.epochs * config.budget, 'epoch')} of {config.data}"
     run_command("teach", args, config, preset, [cost], check, look, work)
