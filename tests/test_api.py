@@ -2,6 +2,7 @@
 # Mistakes that a type checker would tell are made here on purpose.
 # pyright: reportArgumentType=false, reportCallIssue=false
 
+import importlib
 import json
 import os
 import random
@@ -370,3 +371,14 @@ def test_what_one_call_has_told_the_next_one_tells_too(
     for _ in range(2):
         exuno.distill("digits", loss={"temperature": 4}, run_dir=student.dir, **SMOKE)
         assert "was finished before; nothing is trained again" in capsys.readouterr().err
+
+
+def test_a_study_with_lost_cells_warns_of_the_line_that_called_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "result.json").write_text('{"metrics": {}, "failures": [{"cell": "teach"}]}')
+    work = importlib.import_module("exuno.study.study")
+    monkeypatch.setattr(work, "study", lambda config, preset: exuno.Outcome(tmp_path))
+    with pytest.warns(UserWarning, match="1 cells have no result") as told:
+        exuno.study(stages=("teach digits",))
+    assert told[0].filename == __file__
