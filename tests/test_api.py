@@ -2,7 +2,10 @@
 # Mistakes that a type checker would tell are made here on purpose.
 # pyright: reportArgumentType=false, reportCallIssue=false
 
+import importlib
 import json
+import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -17,9 +21,11 @@ import pytest
 import torch
 
 import exuno
+from exuno.api.alone import alone
 from exuno.api.keywords import as_keywords
 from exuno.cli import main
 from exuno.engine.errors import ExunoError
+from exuno.engine.session import seed_everything
 
 SMOKE: dict[str, Any] = {"smoke": True, "devices": "cpu"}
 
@@ -90,6 +96,30 @@ def test_what_is_no_picture_gets_no_answer(student: exuno.Trained, images: np.nd
         student(images)
     with pytest.raises(exuno.ExunoError, match=told):
         student.predict(torch.as_tensor(images))
+
+
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [
+        (None, "a NoneType is no tensor"),
+        ("a.jpg", "a str is no tensor"),
+        ((np.zeros((1, 8, 8)),), "a tuple is no tensor"),
+        (["a.jpg"], "a str is no tensor"),
+        ([[0.5]], "a list is no tensor"),
+        (np.array([["a"]]), "a ndarray is no tensor and no array of numbers"),
+        (np.zeros((1, 8, 8), np.uint8), "a tensor \\[1, 8, 8\\] is one sample, not a batch"),
+    ],
+)
+def test_what_is_no_batch_is_told(student: exuno.Trained, images: Any, told: str) -> None:
+    with pytest.raises(exuno.ExunoError, match=told):
+        student(images)
+
+
+def test_arrays_may_be_views_and_of_either_byte_order(student: exuno.Trained) -> None:
+    images = np.random.default_rng(0).random((2, 1, 8, 8), np.float32)
+    wanted = student(images)
+    for same in (images[:, :, :, ::-1].copy()[:, :, :, ::-1], images.astype(">f4")):
+        torch.testing.assert_close(student(same), wanted, rtol=0, atol=0)
 
 
 def test_no_images_have_no_logits(student: exuno.Trained) -> None:
@@ -247,6 +277,70 @@ def test_trainings_in_two_threads_are_those_of_one(tmp_path: Path) -> None:
             torch.testing.assert_close(found[name], wanted, rtol=0, atol=0)
 
 
+def drawn() -> tuple[float, float, float]:
+    return random.random(), np.random.random(), torch.rand(()).item()  # noqa: NPY002
+
+
+def test_the_random_numbers_of_a_program_go_on_after_a_verb() -> None:
+    """And are not, after each, those of the seed of the verb."""
+    seed_everything(5)
+    wanted = drawn(), drawn()
+    seed_everything(5)
+    first = drawn()
+    with alone():
+        seed_everything(0)
+    assert (first, drawn()) == wanted
+
+
+def test_a_verb_that_waits_for_another_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, told, said = Event(), Event(), []
+
+    def hold() -> None:
+        with alone():
+            begun.set()
+            told.wait(60)
+
+    def tell(text: str) -> None:
+        said.append(text)
+        told.set()
+
+    monkeypatch.setattr(sys.modules["exuno.api.alone"], "tell", tell)
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(hold)
+        begun.wait(60)
+        with alone(), alone():  # a verb may call another
+            pass
+    assert said == ["exuno: waits for the verb that another thread has called."]
+
+
+FORKED = """
+import os, signal, threading
+from exuno.api.alone import alone
+begun, end = threading.Event(), threading.Event()
+def hold():
+    with alone():
+        begun.set()
+        end.wait()
+thread = threading.Thread(target=hold)
+thread.start()
+begun.wait()
+if not (child := os.fork()):
+    signal.alarm(30)
+    with alone():
+        os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+end.set()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_process_forked_from_beside_a_verb_does_not_wait_for_it() -> None:
+    """The thread that it would wait for is not in the new process."""
+    command = [sys.executable, "-W", "ignore", "-c", FORKED]
+    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    assert said.stdout == "7\n"
+
+
 @contextmanager
 def doubles() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
@@ -277,3 +371,14 @@ def test_what_one_call_has_told_the_next_one_tells_too(
     for _ in range(2):
         exuno.distill("digits", loss={"temperature": 4}, run_dir=student.dir, **SMOKE)
         assert "was finished before; nothing is trained again" in capsys.readouterr().err
+
+
+def test_a_study_with_lost_cells_warns_of_the_line_that_called_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "result.json").write_text('{"metrics": {}, "failures": [{"cell": "teach"}]}')
+    work = importlib.import_module("exuno.study.study")
+    monkeypatch.setattr(work, "study", lambda config, preset: exuno.Outcome(tmp_path))
+    with pytest.warns(UserWarning, match="1 cells have no result") as told:
+        exuno.study(stages=("teach digits",))
+    assert told[0].filename == __file__

@@ -139,11 +139,19 @@ class Plain(torch.optim.Optimizer):
         super().__init__(groups, {"lr": lr})
 
 
-@pytest.mark.parametrize(("optim", "told"), [({"momentum": 0.5}, "momentum"), ({"weight_decay": 0.1}, "weight-decay")])
-def test_an_optimizer_from_outside_takes_what_it_is_given(optim: dict[str, Any], told: str) -> None:
+@pytest.mark.parametrize(
+    ("optim", "told", "todo"),
+    [
+        ({"momentum": 0.5}, "momentum", "--optim.momentum 0"),
+        ({"weight_decay": 0.1}, "weight-decay", "--optim.weight-decay 0"),
+        ({"nesterov": True}, "nesterov", "--optim.no-nesterov"),
+    ],
+)
+def test_an_optimizer_from_outside_takes_what_it_is_given(optim: dict[str, Any], told: str, todo: str) -> None:
+    """Also what a preset says, which nobody can leave out."""
     groups = [{"params": [torch.nn.Parameter(torch.zeros(2))]}]
     make_optimizer(groups, Optim(name=f"{__name__}:Plain"), torch.device("cpu"))
-    with pytest.raises(ExunoError, match=f"--optim.{told} would do nothing"):
+    with pytest.raises(ExunoError, match=f"--optim.{told} would do nothing.* Give {todo}"):
         make_optimizer(groups, Optim(name=f"{__name__}:Plain", **optim), torch.device("cpu"))
 
 

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from exuno.cli import main
 from exuno.data.base import ArrayData
 from exuno.engine.session import Subset
+from exuno.evaluate.eval import check_flags
 from exuno.evaluate.measure import GALLERY, record, scores
+from exuno.evaluate.options import EvalConfig
 
 
 class Table(nn.Module):
@@ -129,7 +131,7 @@ def test_flip_is_for_pictures_of_models(tmp_path: Path, capsys: pytest.CaptureFi
     assert "--tta says nothing about poster:nowhere, which is a poster" in " ".join(capsys.readouterr().err.split())
 
 
-def test_a_seed_is_for_posters(capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing is drawn when a model is measured, so that a seed would change nothing."""
-    assert main(["eval", "run:nowhere", "--data", "digits", "--seed", "3"]) == 2
-    assert "--seed says nothing about run:nowhere, which is no poster" in " ".join(capsys.readouterr().err.split())
+def test_a_seed_may_be_given_of_any_model() -> None:
+    """A study gives its seed, also as an axis, to every stage that has the option: ``teach``, then ``eval {teach}``."""
+    check_flags(EvalConfig("run:nowhere", "digits", seed=3))
+    check_flags(EvalConfig("poster:nowhere", seed=3))

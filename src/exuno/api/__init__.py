@@ -251,7 +251,7 @@ def study(preset: str | Path | None = None, /, **options: "Unpack[StudyKeywords]
     outcome = Outcome(work(config, found).dir)
     if failures := outcome.result["failures"]:
         text = f"{len(failures)} cells have no result; what they printed is in {outcome.dir / 'logs'}"
-        warnings.warn(text, stacklevel=3)
+        warnings.warn(text, stacklevel=5)  # who called: package.py and two decorators lie between
     return outcome
 
 

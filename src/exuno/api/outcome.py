@@ -5,6 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exuno.engine.errors import ExunoError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
@@ -65,22 +67,24 @@ class Trained(Outcome):
 
     def __call__(self, images: "Images | NDArray[Any]") -> "Tensor":
         """Logits [B, classes] of images [B, C, H, W], float in [0, 1] or uint8, torch's or NumPy's, or of a list of B
-        images of any sizes; without gradients. Of clips and recordings likewise.
+        images [C, H, W] of any sizes; without gradients. Of clips and recordings likewise.
 
         Raises:
-            ExunoError: what is none of these, such as normalised images, or floats in [0, 255].
+            ExunoError: what is none of these, such as one image, normalised images, or floats in [0, 255].
         """
         import torch
 
         from exuno.data.augmentation.augment import to_float
         from exuno.predict.answers import is_plain
-        from exuno.predict.pictures import as_pixels, check_range
+        from exuno.predict.pictures import as_pixels, as_tensor, check_range
 
         if isinstance(images, list):
-            answers = [self(image[None]) for image in images]
+            answers = [self(as_tensor(image)[None]) for image in images]
             return torch.cat(answers) if answers else torch.empty(0, self.model.card.classes)
-        given = torch.as_tensor(images)
+        given = as_tensor(images)
         told = f"a tensor {list(given.shape)}"
+        if given.ndim == self.model.ndim - 1:
+            raise ExunoError(f"{told} is one sample, not a batch", "Give a batch of one: images[None], or [images].")
         pixels = as_pixels(given, told)
         if not self.model.card.hearing and not is_plain(self.model.card):
             check_range(pixels, told)

@@ -186,7 +186,10 @@ def make_optimizer(groups: Iterable[dict[str, Any]], optim: Optim, device: torch
     lost = [name for name in ("momentum", "weight_decay", "nesterov") if name not in takes and ":" in optim.name]
     for name in lost:
         if getattr(optim, name) not in (0, getattr(Optim, name)):
-            raise nothing(f"optim.{name.replace('_', '-')}", f"--optim.name {optim.name} has no such argument")
+            flag = f"optim.{name.replace('_', '-')}"
+            # A preset may have asked for it, and then it cannot be left out.
+            todo = "Give --optim.no-nesterov." if name == "nesterov" else f"Give --{flag} 0."
+            raise nothing(flag, f"--optim.name {optim.name} has no such argument", todo)
     usual = {name: value for name, value in given.items() if name in takes and name not in ("name", "options")}
     try:
         return make(groups, **(usual | _options(optim, [*takes][1:])))

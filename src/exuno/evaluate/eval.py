@@ -113,8 +113,9 @@ def held_by(known: Mapping[str, Any], data: str | None, held: Holdout) -> Holdou
 def check_flags(config: EvalConfig) -> None:
     """Raises ExunoError for an option that the model or poster at hand has no use for."""
     poster = config.model.startswith(POSTER)
-    idle = ("size", "teacher", "tta") if poster else ("networks", "steps", "arch", "baselines", "ranking", "seed")
-    given = [name for name in idle if getattr(config, name) not in (None, (), getattr(EvalConfig, name, None))]
+    # Not the seed, which a study gives to all its cells.
+    idle = ("size", "teacher", "tta") if poster else ("networks", "steps", "arch", "baselines", "ranking")
+    given = [name for name in idle if getattr(config, name) not in (None, ())]
     if given:
         raise ExunoError(
             f"--{given[0]} says nothing about {config.model}, which is {'a' if poster else 'no'} poster",

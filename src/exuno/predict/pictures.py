@@ -155,6 +155,23 @@ def taken(picture: Picture, ndim: int, what: str) -> Tensor:
     return as_pixels(picture.detach(), told).cpu()
 
 
+def as_tensor(given: Any) -> Tensor:
+    """A tensor as it is, or an array of numbers as one.
+
+    Raises:
+        ExunoError: anything else.
+    """
+    if isinstance(given, Tensor):
+        return given
+    if not isinstance(given, np.ndarray) or given.dtype.kind not in "biuf":
+        raise ExunoError(
+            f"a {type(given).__name__} is no tensor and no array of numbers, which a model that is called takes",
+            "Give one, or a list of them; predict takes pictures and their paths, too.",
+        )
+    # Torch takes no mirror image, which is a view of negative steps, nor bytes of the other order.
+    return torch.as_tensor(np.ascontiguousarray(given, given.dtype.newbyteorder("=")))
+
+
 def as_pixels(given: Tensor, told: str) -> Tensor:
     """Numbers of pictures, clips or recordings: uint8, or float32.
 
