@@ -213,7 +213,8 @@ def training_loader(data: Source, config: TrainingConfig, size: tuple[int, int],
     else:
         how = {"device": accelerator.device, "workers": workers, **share}
         loader = batches(data, config.batch_size, augment, seed, size, **how)
-    tell_smaller(loader, config.batch_size)
+    if not config.run.smoke:  # whose few samples nobody asked for
+        tell_smaller(loader, config.batch_size)
     return loader
 
 

@@ -133,7 +133,8 @@ def prepare(config: PretrainConfig, start: str, accelerator: Accelerator) -> Set
         world=accelerator.num_processes,
         raw=True,
     )
-    tell_smaller(loader, config.batch_size)
+    if not config.run.smoke:  # whose few samples nobody asked for
+        tell_smaller(loader, config.batch_size)
     method = MaskedDistillation(
         cast("Vit", model.net),
         projection,
