@@ -73,6 +73,29 @@ def test_a_masked_patch_is_replaced_by_the_mask_token() -> None:
 
 
 @torch.no_grad()
+def test_convolutions_overlap_patches_and_see_into_no_masked_one() -> None:
+    """A change of one patch reaches the embeddings of its neighbours, but of none once it is masked; and an image's
+    tokens depend on no other image of the batch."""
+    torch.manual_seed(0)
+    net = Vit(WIDTH, 2, 3, PATCH, 0, 3, (SIZE, SIZE), convolutions=True).eval()
+    net.mask_token.normal_()
+    images = pixels()
+    changed = images.clone()
+    changed[:, :, 4:8, 4:8] += 3
+    assert net.tokens(images).shape == (2, 17, WIDTH)
+    before, after = net.patch_embed(images), net.patch_embed(changed)
+    assert before.shape == (2, 4, 4, WIDTH)
+    assert not torch.allclose(before[:, 1, 2], after[:, 1, 2], atol=1e-3)
+    mask = torch.zeros(2, 4, 4, dtype=torch.bool)
+    mask[:, 1, 1] = True
+    assert not torch.allclose(net.tokens(images), net.tokens(changed), atol=1e-3)
+    torch.testing.assert_close(net.tokens(changed, mask.flatten(1)), net.tokens(images, mask.flatten(1)))
+    torch.testing.assert_close(net.tokens(images)[:1], net.tokens(images[:1]))
+    wide = net.tokens(pixels(8, 24), torch.zeros(2, 12, dtype=torch.bool))
+    torch.testing.assert_close(wide, net.tokens(pixels(8, 24)))
+
+
+@torch.no_grad()
 def test_the_output_of_a_network_without_classes_is_the_cls_token() -> None:
     net = vit()
     torch.testing.assert_close(net(pixels()), net.tokens(pixels())[:, 0])
@@ -140,9 +163,10 @@ def test_a_network_of_one_block_has_no_drop_rate_to_spread() -> None:
     assert isinstance(net.blocks[0].drop_path1, nn.Identity)
 
 
+@pytest.mark.parametrize("name", ["vit_24_2_3_4", "vit_24_2_3_4_conv"])
 @pytest.mark.parametrize("classes", [0, 3])
-def test_a_saved_network_is_loaded_bit_for_bit(tmp_path: Path, classes: int) -> None:
-    model = load_model("exuno:vit_24_2_3_4", classes=classes, in_chans=1, input_size=(16, 16), pretrained=False)
+def test_a_saved_network_is_loaded_bit_for_bit(tmp_path: Path, classes: int, name: str) -> None:
+    model = load_model(f"exuno:{name}", classes=classes, in_chans=1, input_size=(16, 16), pretrained=False)
     with torch.no_grad():
         model.net.mask_token.normal_()  # pyright: ignore
     save_model(model, tmp_path)
@@ -153,7 +177,7 @@ def test_a_saved_network_is_loaded_bit_for_bit(tmp_path: Path, classes: int) -> 
     assert list(found.net.state_dict()) == list(state)
     assert "mask_token" in state
     assert all(torch.equal(value, state[name]) for name, value in found.net.state_dict().items())
-    net = build_exuno("vit_24_2_3_4", classes, 1, (16, 16))
+    net = build_exuno(name, classes, 1, (16, 16))
     net.load_state_dict(state)
 
 
@@ -178,6 +202,8 @@ def test_the_usual_sizes_are_built(size: str, patch: int) -> None:
         ("vit_24_2_5_4", (16, 16), "a width of 24 cannot be shared by 5 heads"),
         ("vit_24_2_3_4", (16, 18), "images of 18x16 pixels cannot be cut into patches of 4"),
         ("vit_24_0_3_4", (16, 16), "depth of 0"),
+        ("vit_24_2_3_12_conv", (24, 24), "convolutions of stride 2 embed patches of 2, 4, 8, 16 … pixels, not of 12"),
+        ("vit_24_2_3_1_conv", (16, 16), "convolutions of stride 2 embed patches of 2, 4, 8, 16 … pixels, not of 1"),
         ("vit_huge_16", (32, 32), "exuno has no model 'vit_huge_16'"),
     ],
 )

@@ -33,7 +33,8 @@ def exuno_models() -> tuple[str, ...]:
     unless ``-doubling`` comes last. (PoDD's names: convnet2 is convnet-none, convnetw convnet-doubling, convnetw2
     convnet-batch-doubling, convnet4 convnet_4_128, convnetw4 convnet_4_128-doubling.)
 
-    A vision transformer is ``vit_SIZE_PATCH``, the size being tiny, small or base, or ``vit_WIDTH_DEPTH_HEADS_PATCH``.
+    A vision transformer is ``vit_SIZE_PATCH``, the size being tiny, small or base, or ``vit_WIDTH_DEPTH_HEADS_PATCH``;
+    with ``_conv`` behind it, convolutions embed its patches.
 
     A video network is ``x3d_SIZE``, the size being xs, s or m, with ``_wWIDTH_dDEPTH`` for other factors than 2 and
     2.2: the expanded student of the single-image paper is ``x3d_xs_w5_d3``.

@@ -37,6 +37,30 @@ class Reading(NamedTuple):
         return mean / mean.sum(1, keepdim=True)
 
 
+def convolutional_stem(in_chans: int, width: int, patch: int) -> nn.Sequential:
+    """Embedding of patches by overlapping convolutions (Xiao et al., "Early Convolutions Help Transformers See Better",
+    NeurIPS 2021): of 3x3 pixels with stride 2 until one position is left of a patch, each twice as wide as the one
+    before it, and one of 1x1 without an activation. In place of their batch normalisation all values of an image are
+    normalised together, so that its tokens do not depend on other images.
+
+    Args:
+        in_chans: channels of the input.
+        width: of a token.
+        patch: side of a patch in pixels, a power of two from 2.
+    """
+    count = patch.bit_length() - 1
+    layers: list[nn.Module] = []
+    for number in range(count):
+        channels = max(8, width >> (count - 1 - number))
+        layers += [
+            nn.Conv2d(in_chans, channels, 3, stride=2, padding=1, bias=False),
+            nn.GroupNorm(1, channels),
+            nn.ReLU(inplace=True),
+        ]
+        in_chans = channels
+    return nn.Sequential(*layers, nn.Conv2d(in_chans, width, 1))
+
+
 class Vit(VisionTransformer):
     """timm's vision transformer for images of any multiple of the patch size, with a mask token (Zhou et al., iBOT,
     ICLR 2022). For other image sizes, position embeddings are resampled as the published codes of DINO, iBOT and SMKD
@@ -50,6 +74,7 @@ class Vit(VisionTransformer):
         classes: number of logits; 0 gives a network whose output is the [CLS] token.
         in_chans: channels of the input.
         input_size: (H, W) at which the position embeddings are stored.
+        convolutions: whether patches are embedded by :func:`convolutional_stem`.
     """
 
     def __init__(
@@ -61,6 +86,7 @@ class Vit(VisionTransformer):
         classes: int,
         in_chans: int,
         input_size: tuple[int, int],
+        convolutions: bool = False,
     ) -> None:
         super().__init__(
             img_size=input_size,
@@ -72,6 +98,9 @@ class Vit(VisionTransformer):
             num_heads=heads,
             dynamic_img_size=True,
         )
+        self.overlapping = convolutions
+        if convolutions:
+            self.patch_embed.proj = convolutional_stem(in_chans, width, patch)
         # Learns in few-shot training only; elsewhere several processes would wait for its gradient.
         self.mask_token = nn.Parameter(torch.zeros(1, 1, 1, width), requires_grad=False)
 
@@ -134,6 +163,11 @@ class Vit(VisionTransformer):
         self.patch_embed.set_input_size(size)
 
     def _embedded(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        if mask is not None and self.overlapping:  # else its neighbours would see into a masked patch
+            down, across = self.patch_embed.patch_size
+            rows, columns = x.shape[2] // down, x.shape[3] // across
+            hidden = F.interpolate(mask.view(-1, 1, rows, columns).to(x.dtype), size=x.shape[2:])
+            x = x * (1 - hidden)
         patches = self.patch_embed(x)
         if mask is not None:
             patches = torch.where(mask.view(*patches.shape[:3], 1), self.mask_token.to(patches.dtype), patches)
@@ -142,9 +176,9 @@ class Vit(VisionTransformer):
 
 @networks.register(
     "vit",
-    pattern=r"vit_(?:(tiny|small|base)|(\d+)_(\d+)_(\d+))_(\d+)",
+    pattern=r"vit_(?:(tiny|small|base)|(\d+)_(\d+)_(\d+))_(\d+)(_conv)?",
     usual="vit_tiny_8 vit_tiny_16 vit_small_8 vit_small_16 vit_base_8 vit_base_16",
-    form="vit_SIZE_PATCH or vit_WIDTH_DEPTH_HEADS_PATCH",
+    form="vit_SIZE_PATCH or vit_WIDTH_DEPTH_HEADS_PATCH, with _conv behind it for patches embedded by convolutions",
 )
 def build_vit(name: str, match: re.Match[str], classes: int, in_chans: int, input_size: tuple[int, int]) -> nn.Module:
     """Of a usual size, or any width, depth and heads."""
@@ -158,4 +192,9 @@ def build_vit(name: str, match: re.Match[str], classes: int, in_chans: int, inpu
             f"exuno:{name}: images of {size[1]}x{size[0]} pixels cannot be cut into patches of {patch}",
             "Take a size that is a multiple of the patch, or another patch.",
         )
-    return Vit(width, depth, heads, patch, classes, in_chans, input_size)
+    if match[6] and (patch < 2 or patch & (patch - 1)):
+        raise ExunoError(
+            f"exuno:{name}: convolutions of stride 2 embed patches of 2, 4, 8, 16 … pixels, not of {patch}",
+            "Take such a patch, or leave out _conv.",
+        )
+    return Vit(width, depth, heads, patch, classes, in_chans, input_size, convolutions=bool(match[6]))
