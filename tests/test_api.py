@@ -379,6 +379,6 @@ def test_a_study_with_lost_cells_warns_of_the_line_that_called_it(
     (tmp_path / "result.json").write_text('{"metrics": {}, "failures": [{"cell": "teach"}]}')
     work = importlib.import_module("exuno.study.study")
     monkeypatch.setattr(work, "study", lambda config, preset: exuno.Outcome(tmp_path))
-    with pytest.warns(UserWarning, match="1 cells have no result") as told:
+    with pytest.warns(UserWarning, match="cells without a result: 1;") as told:
         exuno.study(stages=("teach digits",))
     assert told[0].filename == __file__

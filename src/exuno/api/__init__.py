@@ -250,7 +250,7 @@ def study(preset: str | Path | None = None, /, **options: "Unpack[StudyKeywords]
     config, found, _ = configure("study", StudyConfig, options, preset)
     outcome = Outcome(work(config, found).dir)
     if failures := outcome.result["failures"]:
-        text = f"{len(failures)} cells have no result; what they printed is in {outcome.dir / 'logs'}"
+        text = f"cells without a result: {len(failures)}; what they printed is in {outcome.dir / 'logs'}"
         warnings.warn(text, stacklevel=5)  # who called: package.py and two decorators lie between
     return outcome
 

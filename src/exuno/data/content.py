@@ -28,7 +28,7 @@ def digests_of(name: str, data: Fingerprinted) -> dict[str, str]:
     if looked := data.content():
         found[f"{name} (content)"] = looked
     if classes := getattr(data, "classes", None):
-        found[f"{name} (class names)"] = hashlib.sha256("\n".join(classes).encode()).hexdigest()
+        found[f"{name} (class names)"] = hashlib.sha256("\n".join(map(str, classes)).encode()).hexdigest()
     return found
 
 

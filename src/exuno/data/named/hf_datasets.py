@@ -193,8 +193,9 @@ def _check_alike(own: NDArray[Any], others: Mapping[str, NDArray[Any]], what: st
 
     for split, labels in others.items():
         if split_word(split) and {form(own), form(labels)} == {"names", "numbers"}:
+            example = own[0] if form(own) == "names" else own[own >= 0][0]
             raise ExunoError(
-                f"{what} holds {form(own)}, such as {own[0]}, and in the split {split} {form(labels)}",
+                f"{what} holds {form(own)}, such as {example}, and in the split {split} {form(labels)}",
                 "Save it with names in all splits, or numbers in all; hf-datasets:NAME@SPLIT takes one split alone.",
             )
 
