@@ -138,14 +138,14 @@ def test_the_rate_falls_with_the_epoch() -> None:
 
 
 def test_the_grid_of_every_study_is_that_of_the_paper(capsys: pytest.CaptureFixture[str]) -> None:
-    for name, _ in STUDIES:
-        axes = explained(["study", name], capsys)["axes"]
-        assert axes[:2] == ["teach.label-smoothing=0,0.1", "distill.loss.temperature=1,2,3,64"]
-    students = {name: explained(["study", name], capsys)["axes"][2] for name, _ in STUDIES}
+    axes = {name: explained(["study", name], capsys)["axes"] for name, _ in STUDIES}
+    for each in axes.values():
+        assert each[:2] == ["teach.label-smoothing=0,0.1", "distill.loss.temperature=1,2,3,64"]
     for name, expected in (("imagenet", "resnet50"), ("cub200", "resnet50"), ("compact", "convnext_tiny")):
-        assert expected in students[f"label-smoothing-{name}"]
+        assert expected in axes[f"label-smoothing-{name}"][2]
 
 
+@pytest.mark.slow
 def test_birds_from_published_weights_to_two_students(data: Path, tmp_path: Path, weights: Path) -> None:
     """At 32 pixels: a smoothed teacher with a new head, and a student that starts from published weights."""
     publish(weights, ("squeezenet1_1", "mobilenet_v2"))

@@ -89,6 +89,7 @@ def test_shown_otherwise_it_is_the_same_study(whole):
     assert study(whole) == 1
 
 
+@pytest.mark.slow
 def test_killed_half_way_it_goes_on_and_ends_with_the_same_table(whole, tmp_path):
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "exuno", "study", *GRID, "--run-dir", str(folder), "--processes", "2"]
