@@ -213,14 +213,15 @@ def training_loader(data: Source, config: TrainingConfig, size: tuple[int, int],
     else:
         how = {"device": accelerator.device, "workers": workers, **share}
         loader = batches(data, config.batch_size, augment, seed, size, **how)
-    if not config.run.smoke:  # whose few samples nobody asked for
-        tell_smaller(loader, config.batch_size)
+    tell_smaller(loader, config)
     return loader
 
 
-def tell_smaller(loader: Loader, asked: int) -> None:
-    """Says that a step sees fewer samples than were asked for, since there are no more."""
-    if loader.batch_size < asked and not loader.rank:
+def tell_smaller(loader: Loader, config: Stepping) -> None:
+    """Says that a step sees fewer samples than were asked for, since there are no more; not of a smoke run, whose few
+    samples nobody asked for."""
+    asked = config.batch_size
+    if loader.batch_size < asked and not loader.rank and not config.run.smoke:
         name = getattr(loader.data, "name", "the source")
         tell(
             f"--batch-size is {asked:,}, and the samples of {name} are {len(loader.data):,}: a step sees "

@@ -20,7 +20,7 @@ from exuno.doctor.options import DoctorConfig
 from exuno.engine.errors import ExunoError
 from exuno.engine.idle import Acts, check_acting
 from exuno.engine.optim import make_optimizer
-from exuno.engine.options import Augment, Optim, Views
+from exuno.engine.options import Augment, Optim, RunOptions, Views
 from exuno.fewshot.eval_options import complete
 from exuno.fewshot.options import EvalConfig, PretrainConfig
 from exuno.fewshot.predict_options import PredictConfig
@@ -28,6 +28,7 @@ from exuno.poster.options import PosterConfig
 from exuno.probe.options import ProbeConfig
 from exuno.study.options import StudyConfig
 from exuno.synth.synth import Synth
+from exuno.teach.options import TeachConfig
 from exuno.training import tell_smaller
 
 
@@ -159,6 +160,9 @@ def test_an_optimizer_from_outside_takes_what_it_is_given(optim: dict[str, Any],
 def test_a_batch_that_the_data_cannot_fill_is_told(asked: int, told: bool, capsys: pytest.CaptureFixture[str]) -> None:
     images = np.zeros((20, 1, 4, 4), np.uint8)
     loader = Loader(ArrayData(f"twenty for {asked}", images, np.zeros(20, np.int64)), asked)
-    tell_smaller(loader, asked)
+    config = TeachConfig(model="exuno:resnet8", data="digits", batch_size=asked)
+    tell_smaller(loader, replace(config, run=RunOptions(smoke=True)))
+    assert not capsys.readouterr().err
+    tell_smaller(loader, config)
     wanted = f"--batch-size is 64, and the samples of twenty for {asked} are 20: a step sees 20"
     assert (wanted in capsys.readouterr().err) is told

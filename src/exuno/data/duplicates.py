@@ -60,13 +60,13 @@ def sentence(train: Data, test: Data) -> str:
     if not shared:
         return ""
     few = "" if looked == len(test) else " looked at"
-    most = "" if _in_memory(train) or len(train) <= MOST else "at least "
+    most = "" if isinstance(_whole(train), ArrayData) or len(train) <= MOST else "at least "
     return f"{most}{shared:,} of {looked:,} test images{few} of {test.name} are in its training set, too"
 
 
-def _in_memory(data: Data) -> bool:
-    """Whether images are compared as a whole, all of them: see :func:`_array`."""
-    return _in_memory(data.parents[0]) if isinstance(data, SubsetData) else isinstance(data, ArrayData)
+def _whole(data: Data) -> Data:
+    """The data set that a part is one of; any other as it is."""
+    return _whole(data.parents[0]) if isinstance(data, SubsetData) and len(data.parents) == 1 else data
 
 
 def _array(data: Data) -> NDArray[Any] | None:

@@ -133,8 +133,7 @@ def prepare(config: PretrainConfig, start: str, accelerator: Accelerator) -> Set
         world=accelerator.num_processes,
         raw=True,
     )
-    if not config.run.smoke:  # whose few samples nobody asked for
-        tell_smaller(loader, config.batch_size)
+    tell_smaller(loader, config)
     method = MaskedDistillation(
         cast("Vit", model.net),
         projection,

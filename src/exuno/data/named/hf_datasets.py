@@ -88,8 +88,11 @@ class HubData(Data):
             own, beside = _labels(rows[column], what), beside or {}
             found = _labels_beside(column, beside, what)
             if not chosen and column not in named:
-                coded = {split for split, rows in beside.items() if hasattr(rows.features.get(column), "names")}
-                _check_alike(own, {split: each for split, each in found.items() if split not in coded}, what)
+                # Where one split has a list of names, its numbers are theirs.
+                plainly = {
+                    split: x for split, x in found.items() if not hasattr(beside[split].features[column], "names")
+                }
+                _check_alike(own, plainly, what)
             others = [each for split, each in found.items() if beside[split].features[column] == kinds[column]]
             names = tuple(kinds[column].names) if column in named else names_in([own, *others])
             labels = numbered(own, names, what)
