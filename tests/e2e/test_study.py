@@ -79,6 +79,7 @@ def test_again_only_what_failed_is_tried(whole):
     assert {path: path.stat().st_mtime_ns for path in whole.glob("cells/*/result.json")} == before
 
 
+@pytest.mark.slow
 def test_shown_otherwise_it_is_the_same_study(whole):
     before = {path: path.stat().st_mtime_ns for path in whole.glob("cells/*/result.json")}
     assert study(whole, "--metrics", "agreement/kl", "--set", "seed=0") == 2  # another grid

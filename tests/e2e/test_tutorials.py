@@ -85,7 +85,14 @@ def test_there_are_tutorials() -> None:
     assert set(NO_DATA) <= {page.stem for page in TUTORIALS}
 
 
-@pytest.mark.parametrize("page", [each for each in TUTORIALS if each.stem not in NO_DATA], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(each, id=each.stem, marks=[pytest.mark.slow] if each.stem == "which-teacher" else [])
+        for each in TUTORIALS
+        if each.stem not in NO_DATA
+    ],
+)
 def test_a_tutorial_can_be_followed(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if "onnx" in page.read_text(encoding="utf-8"):
         pytest.importorskip("onnxruntime")
