@@ -8,7 +8,6 @@ patches and the loader. ``fit`` lets the process keep the memory that it frees; 
     make bench, or: uv sync --group bench; .venv/bin/python benchmarks/distill.py
 """
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,8 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # for all sides; the command line does nearly so
 
 import torch
 from torch import Tensor

@@ -8,6 +8,7 @@ from io import TextIOWrapper
 
 from exuno.engine.errors import ExunoError, as_mistake
 from exuno.engine.stop import INTERRUPTED, listening
+from exuno.engine.system import crowded
 from exuno.verbs import VERBS, run_verb
 from exuno.version import __version__
 
@@ -48,10 +49,11 @@ def main(args: Sequence[str] | None = None) -> int:
             print(script(args[1] if len(args) > 1 else ""), end="")
         else:
             _stand_somewhere()
-            # Threads that wait for each other sleep after some microseconds. To spin for milliseconds, the default of
-            # GNU's OpenMP, gains nothing that was measured, and beside other programs a training has half its speed.
-            # Read when torch is imported.
-            os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+            if crowded():
+                # Threads that wait for each other sleep after some microseconds. To spin for milliseconds, the default
+                # of GNU's OpenMP, beside other programs takes twice to four times as long; where a processor is free,
+                # waking up may cost a third of a step. Read when torch is imported.
+                os.environ.setdefault("GOMP_SPINCOUNT", "1000")
             with listening():
                 run_verb(args)
     except BrokenPipeError:

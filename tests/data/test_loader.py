@@ -14,8 +14,13 @@ from hypothesis import strategies as st
 from exuno.data.base import ArrayData
 from exuno.data.batches import in_memory
 from exuno.data.loader import Loader, rank_slice
+from exuno.data.relabelled import Relabelled
+from exuno.data.subset import SubsetData
+from exuno.distill.source import Patches
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
+from exuno.synth.options import ImageOptions
+from exuno.synth.stream import PatchStream
 
 AUGMENT = Augment(flip=0.5, pad=1, rotate=10)
 
@@ -122,6 +127,46 @@ def test_the_next_batch_is_prepared_while_one_is_used() -> None:
         time.sleep(0.001)  # the training's step
     assert data.asked == list(range(8))
     assert threading.get_ident() not in data.threads
+
+
+class Here(Counting):
+    """Counts in memory, and tells which threads asked."""
+
+    at_hand = True
+
+    def __init__(self) -> None:
+        super().__init__(8)
+        self.threads: set[str] = set()
+
+    def fetch(self, positions: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        self.threads.add(threading.current_thread().name)
+        return super().fetch(positions)
+
+
+def test_beside_a_training_on_all_cores_no_thread_prepares_what_is_at_hand() -> None:
+    data = Here()
+    batches = list(Loader(data, 2, Augment(flip=0)).epoch(0))
+    assert data.threads == {threading.current_thread().name}
+    data.at_hand, data.threads = False, set()
+    again = list(Loader(data, 2, Augment(flip=0)).epoch(0))
+    assert data.threads
+    assert threading.current_thread().name not in data.threads
+    assert all(torch.equal(one[key], other[key]) for one, other in zip(batches, again, strict=True) for key in one)
+    assert Loader(Here(), 2, Augment(), device=torch.device("mps")).beside  # the device works, this core waits
+
+
+def test_what_is_made_of_data_at_hand_is_at_hand() -> None:
+    rows = ArrayData("rows", np.zeros((4, 3, 2, 2), np.uint8), np.array([0, 1, 0, 1]))
+    numbers = np.arange(4)
+    part = SubsetData("part", [rows], 0 * numbers, numbers, rows.labels.numpy(), ("a", "b"))
+    other = Relabelled(part, [1, 0], ("b", "a"), 2)
+    assert rows.at_hand
+    assert part.at_hand
+    assert other.at_hand
+    rows.at_hand = False
+    assert not SubsetData("part", [rows], 0 * numbers, numbers, rows.labels.numpy(), ("a", "b")).at_hand
+    stream = PatchStream(np.zeros((64, 64, 3), np.uint8), 4, ImageOptions(size=8))
+    assert Patches(stream, 3).at_hand
 
 
 def test_a_mistake_comes_in_the_place_of_its_batch() -> None:

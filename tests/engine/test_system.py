@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from exuno import cli
 from exuno.engine import files, stop, system
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import atomic, atomic_folder, sweep
@@ -189,3 +190,33 @@ def test_peak_memory_is_in_bytes_on_a_mac_too(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(system, "sys", SimpleNamespace(platform="darwin"))
     assert here // 1024 <= system.peak_memory() < here
     assert system.memory() > here
+
+
+@pytest.mark.parametrize(
+    ("told", "threads", "crowd"),
+    [
+        ("0.10 0.20 0.30 1/99 123", "", False),  # nothing runs but this
+        ("0.10 0.20 0.30 2/99 123", "", True),
+        ("0.10 0.20 0.30 2/99 123", "1", False),  # there is a core for it
+        ("0.10 0.20 0.30 5/99 123", "1", True),
+        ("no numbers", "", False),
+        (None, "", False),  # not Linux
+    ],
+)
+def test_whether_others_are_at_work(
+    told: str | None, threads: str, crowd: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)), raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    monkeypatch.setattr(system, "RUNNABLE", tmp_path / "loadavg")
+    if told:
+        (tmp_path / "loadavg").write_text(told)
+    assert system.crowded() is crowd
+
+
+@pytest.mark.parametrize("crowd", [True, False])
+def test_threads_sleep_soon_only_beside_others(crowd: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    monkeypatch.setattr(cli, "crowded", lambda: crowd)
+    assert cli.main(["presets", "show", "distill", "digits"]) == 0
+    assert os.environ.pop("GOMP_SPINCOUNT", None) == ("1000" if crowd else None)

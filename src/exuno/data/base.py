@@ -52,6 +52,7 @@ class Data(Dataset[tuple[Tensor, int | Tensor]]):
             length in samples).
         groups: of clips cut from longer videos (or excerpts of recordings), the number of the video of each position,
             int64 [N], from 0 without a gap: a video's answer is the mean of its clips' probabilities.
+        at_hand: whether samples lie in memory or are computed, and are not read from files.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Data(Dataset[tuple[Tensor, int | Tensor]]):
     frames: int | None = None
     rate: int | None = None
     groups: Positions | None = None
+    at_hand: bool = False
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -98,6 +100,7 @@ class Rows:
 
     images: Tensor
     labels: Tensor
+    at_hand = True
 
     def __len__(self) -> int:
         return len(self.images)

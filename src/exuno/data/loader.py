@@ -1,7 +1,8 @@
 """Batches of training or test images: the same ones whatever the number of workers and processes.
 
 The next batch is prepared while one is used: by worker processes, or by a thread of this process. On its way to a GPU
-it is copied on a stream of its own.
+it is copied on a stream of its own. What need not be read from files is prepared when it is asked for where the
+networks, too, are on the CPU: they take all of its cores, and a second thread at work beside them only delays them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -88,7 +89,7 @@ class Loader:
         size: (H, W) of the images delivered; by default ``data.image_size``.
         resize: short side before the centre crop of test images; by default that of the data set, in proportion to
             ``size``.
-        workers: processes that prepare batches; 0 prepares them in a thread of this one.
+        workers: processes that prepare batches; 0 prepares them in this one.
         shuffle: whether the order is random.
         rank: number of this process.
         world: number of processes. Each takes, of every batch of B samples, the slice [rank h, (rank + 1) h) and its
@@ -144,6 +145,8 @@ class Loader:
         self.data, self.batch_size, self.shuffle, self.drop_last = data, batch_size, shuffle, drop_last
         self.seed, self.rank, self.world, self.workers = seed, rank, world, workers
         self.device = device or torch.device("cpu")
+        self.beside = self.device.type != "cpu" or not getattr(data, "at_hand", False)
+        """Whether a thread prepares batches while others are used, if there are no workers."""
         self.preparer = Preparer(data, augment, seed, shape, resize, raw)
         self.sampled: NDArray[np.int64] | None = None
         """Positions in the order of the epoch at hand, int64 [len(data)], in the place of a permutation; a sample may
@@ -159,7 +162,8 @@ class Loader:
     @property
     def path(self) -> str:
         """How training images reach the device, in words."""
-        how = f"by {self.workers} worker processes" if self.workers else "by a thread of the process that trains"
+        who = "a thread of the process that trains" if self.beside else "the process that trains"
+        how = f"by {self.workers} worker processes" if self.workers else f"by {who}"
         return f"prepared {how}" + (f", copied to {self.device} one batch ahead" if self.device.type == "cuda" else "")
 
     def order(self, epoch: int) -> NDArray[np.int64]:
@@ -199,7 +203,7 @@ class Loader:
 
     def _batches(self, keys: list[Key]) -> Iterator[Batch]:
         if not self.workers:
-            return by_thread(self.preparer, keys)
+            return by_thread(self.preparer, keys) if self.beside else (self.preparer[key] for key in keys)
         if self._pool is None:
             self._pool = DataLoader(
                 InWorker(self.preparer),

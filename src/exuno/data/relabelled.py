@@ -27,7 +27,7 @@ class Relabelled(Data):
         self.data, self.table = data, torch.tensor(list(table), dtype=torch.int64)
         self.classes, self.num_classes, self.name = classes, num_classes, data.name
         self.image_size, self.resize, self.channels = data.image_size, data.resize, data.channels
-        self.whitening = data.whitening
+        self.whitening, self.at_hand = data.whitening, data.at_hand
         self.frames, self.rate, self.groups, self.episodes = data.frames, data.rate, data.groups, data.episodes
         labels = getattr(data, "labels", None)
         if isinstance(labels, Tensor):

@@ -50,6 +50,7 @@ class SubsetData(Data):
         largest = max(parents, key=lambda parent: parent.image_size)
         self.image_size, self.resize = largest.image_size, largest.resize
         self.channels, self.whitening = first.channels, first.whitening
+        self.at_hand = all(parent.at_hand for parent in parents)
         self.mean, self.std = stats or (first.mean, first.std)
 
     def __len__(self) -> int:

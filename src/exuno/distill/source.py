@@ -45,6 +45,7 @@ class Patches:
     """
 
     name = "the patches"
+    at_hand = True
 
     def __init__(self, stream: Stream, channels: int, origin: str = "") -> None:
         self.stream, self.channels, self.origin = stream, channels, origin

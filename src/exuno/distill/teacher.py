@@ -51,7 +51,8 @@ def teacher_logits(
         )
 
     def ask() -> Features:
-        whole = Loader(source, BATCH, Augment(), 0, size, workers=workers, shuffle=False, drop_last=False)
+        how: dict[str, Any] = {"workers": workers, "device": accelerator.device, "shuffle": False, "drop_last": False}
+        whole = Loader(source, BATCH, Augment(), 0, size, **how)
         found, labels = logits(teacher, whole, accelerator.device)
         return torch.from_numpy(found), torch.from_numpy(labels)
 

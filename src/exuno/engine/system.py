@@ -6,6 +6,7 @@ Whoever needs a call that Windows has not asks here; what cannot be had there is
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -79,6 +80,23 @@ def drop_lock_file(path: Path, file: IO[str]) -> None:
         if not on_windows():
             raise
     file.close()
+
+
+RUNNABLE = Path("/proc/loadavg")
+
+
+def crowded() -> bool:
+    """Whether other programs are at work on processors that the threads of this one would take; where that is not told
+    (only Linux does), False."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    threads = int(asked) if asked.isdecimal() else cores
+    others = []
+    with suppress(OSError, ValueError, IndexError):
+        for _ in range(3):  # what runs for a moment only does not count
+            others.append(int(RUNNABLE.read_text().split()[3].split("/")[0]) - 1)  # without this one
+            time.sleep(0.002)
+    return bool(others) and min(others) + threads > cores
 
 
 def memory() -> int:

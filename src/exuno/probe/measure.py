@@ -173,12 +173,12 @@ def read(
     dtype = torch.float16 if total > 1 << 28 else torch.float32
     shapes = [(len(data), layer.channels, layer.numbers // layer.channels) for layer in layers]
     found, labels, start = [torch.empty(shape, dtype=dtype) for shape in shapes], [], 0
-    loader = Loader(data, BATCH, None, 0, size, workers=workers, shuffle=False, drop_last=False)
+    loader = Loader(data, BATCH, None, 0, size, workers=workers, shuffle=False, drop_last=False, device=device)
     for batch in loader.epoch(0):
         count = len(batch["labels"])
         for features, maps in zip(found, activations(model, layers, batch["images"].to(device)), strict=True):
             features[start : start + count] = maps.flatten(2).to("cpu", dtype)
-        labels.append(batch["labels"])
+        labels.append(batch["labels"].cpu())
         start += count
         if progress:
             progress(count)
@@ -212,7 +212,8 @@ def ten_crop_test(
 ) -> list[int]:
     """How many images each probe gets right by the mean logits of ten crops of (H, W) = ``size`` from ``large``."""
     right = torch.zeros(len(method.heads), dtype=torch.int64, device=device)
-    loader = Loader(data, max(1, BATCH // 10), None, 0, large, workers=workers, shuffle=False, drop_last=False)
+    how: dict[str, Any] = {"workers": workers, "device": device, "shuffle": False, "drop_last": False}
+    loader = Loader(data, max(1, BATCH // 10), None, 0, large, **how)
     for batch in loader.epoch(0):
         truth = batch["labels"].to(device)
         answers = method.logits(torch.cat([*views_of(batch["images"].to(device), size, 10)]))

@@ -80,7 +80,8 @@ class Clustering(Method):
         training = self.training
         self.eval()
         data, size = loader.data, loader.preparer.size
-        plain = Loader(data, 512, None, 0, size, workers=loader.workers, shuffle=False, drop_last=False)
+        how: dict[str, Any] = {"workers": loader.workers, "device": loader.device, "shuffle": False, "drop_last": False}
+        plain = Loader(data, 512, None, 0, size, **how)
         first = next(self.features(plain.epoch(epoch)))
         most = max(2, FITTED // first.shape[1])
         if len(data) <= most:
