@@ -8,7 +8,7 @@ networks, too, are on the CPU: they take all of its cores, and a second thread a
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -63,6 +63,10 @@ def _copied(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
 
 Key = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Positions and draw numbers of the samples of a batch."""
+
+
+IN_ORDER: dict[str, Any] = {"shuffle": False, "drop_last": False}
+"""What makes a :class:`Loader` give each sample once, in the order of the data."""
 
 
 class Source(Protocol):

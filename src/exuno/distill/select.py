@@ -143,8 +143,8 @@ def select(
         with torch.inference_mode(), ProgressBar("choose patches", len(pool) * rounds, "patches") as bar:
             device = accelerator.device
             frozen = fuse_batchnorm(teacher).to(device)
-            loader = batches(pool, BATCH, Augment(), 0, size, device=device, workers=config.run.workers,
-                             shuffle=False, drop_last=False)  # fmt: skip
+            how = {"device": device, "workers": config.run.workers, **IN_ORDER}
+            loader = batches(pool, BATCH, Augment(), 0, size, **how)
             for epoch in range(rounds):
                 tops, margins = [], []
                 for batch in loader.epoch(epoch):

@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from exuno.data.loader import Loader
+from exuno.data.loader import IN_ORDER, Loader
 from exuno.distill.options import DistillConfig
 from exuno.engine.errors import ExunoError
 from exuno.engine.options import Augment
@@ -51,8 +51,7 @@ def teacher_logits(
         )
 
     def ask() -> Features:
-        how: dict[str, Any] = {"workers": workers, "device": accelerator.device, "shuffle": False, "drop_last": False}
-        whole = Loader(source, BATCH, Augment(), 0, size, **how)
+        whole = Loader(source, BATCH, Augment(), 0, size, workers=workers, device=accelerator.device, **IN_ORDER)
         found, labels = logits(teacher, whole, accelerator.device)
         return torch.from_numpy(found), torch.from_numpy(labels)
 

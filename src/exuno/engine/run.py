@@ -25,7 +25,7 @@ from exuno.engine.documents import mapping, read_json, read_result, read_text, r
 from exuno.engine.errors import ExunoError
 from exuno.engine.files import append_line, disk_errors, remove, sweep, write_json, write_text
 from exuno.engine.options import RunOptions
-from exuno.engine.system import lock, on_windows
+from exuno.engine.system import available_cores, lock, on_windows
 from exuno.engine.tracking import Tracking, check_trackers
 from exuno.renamed import modern
 from exuno.version import __version__
@@ -70,8 +70,7 @@ def processor() -> str:
         name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         name = platform.processor() or platform.machine()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} cores"
+    return f"{name}, {available_cores()} cores"
 
 
 def rank() -> int:

@@ -6,7 +6,6 @@ Whoever needs a call that Windows has not asks here; what cannot be had there is
 import os
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -82,21 +81,28 @@ def drop_lock_file(path: Path, file: IO[str]) -> None:
     file.close()
 
 
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 RUNNABLE = Path("/proc/loadavg")
 
 
 def crowded() -> bool:
     """Whether other programs are at work on processors that the threads of this one would take; where that is not told
     (only Linux does), False."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    asked = os.environ.get("OMP_NUM_THREADS", "")
+    asked, cores = os.environ.get("OMP_NUM_THREADS", ""), available_cores()
     threads = int(asked) if asked.isdecimal() else cores
-    others = []
-    with suppress(OSError, ValueError, IndexError):
+    try:
         for _ in range(3):  # what runs for a moment only does not count
-            others.append(int(RUNNABLE.read_text().split()[3].split("/")[0]) - 1)  # without this one
+            others = int(RUNNABLE.read_text().split()[3].split("/")[0]) - 1  # without this one
+            if others + threads <= cores:
+                return False
             time.sleep(0.002)
-    return bool(others) and min(others) + threads > cores
+    except (OSError, ValueError, IndexError):
+        return False
+    return True
 
 
 def memory() -> int:

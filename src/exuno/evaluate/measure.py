@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from exuno.data.base import classes_of, modality
 from exuno.data.batches import TEST_SHARE, batches
-from exuno.data.loader import Loader
+from exuno.data.loader import IN_ORDER, Loader
 from exuno.data.matching import Side
 from exuno.data.preview import shown
 from exuno.data.relabelled import relabelled
@@ -24,7 +24,6 @@ from exuno.metrics import Summary, averaged, in_turn, predict, summarise
 from exuno.models.classifier import NAMES, Classifier
 
 BATCH = 500
-IN_ORDER: dict[str, Any] = {"shuffle": False, "drop_last": False}
 GALLERY = 48
 """Test images kept for the page, at most."""
 

@@ -18,7 +18,7 @@ from torch.nn.functional import normalize
 from exuno.data.base import Data, Images, Positions, classes_of
 from exuno.data.images.corners import views_of
 from exuno.data.images.resize import prepare
-from exuno.data.loader import Loader
+from exuno.data.loader import IN_ORDER, Loader
 from exuno.data.subset import SubsetData, labels_of, names_of
 from exuno.engine.errors import ExunoError
 from exuno.features import Count, FeatureName
@@ -57,7 +57,7 @@ class Crops:
     def batches(self, workers: int = 0) -> Loader:
         """All images in their order."""
         size = max(1, min(MOST, ROOM // (self.image_size[0] * self.image_size[1])))
-        return Loader(self, size, None, size=self.image_size, workers=workers, shuffle=False, drop_last=False)
+        return Loader(self, size, None, size=self.image_size, workers=workers, **IN_ORDER)
 
 
 def crops(images: Images, size: tuple[int, int], short: int) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from exuno.data.base import Data, Positions, Rows, modality
 from exuno.data.holdout import hold_out as drawn
 from exuno.data.holdout import open_both
-from exuno.data.loader import Batch, Loader
+from exuno.data.loader import IN_ORDER, Batch, Loader
 from exuno.data.open import check_apart
 from exuno.data.poster.format import Poster
 from exuno.data.poster.whitening import Whitening, by_spectrum, fit
@@ -71,7 +71,7 @@ class Space:
 
 def pixels(data: Data, size: tuple[int, int], places: Positions) -> Batch:
     """Images and labels at ``places``, int64 [B], resized and centre-cropped: see ``Loader``."""
-    return Loader(data, CHUNK, None, size=size, shuffle=False, drop_last=False).preparer[places, places]
+    return Loader(data, CHUNK, None, size=size, **IN_ORDER).preparer[places, places]
 
 
 def memory_limit(space: Space, limit: int = 1 << 30) -> int:

@@ -11,7 +11,7 @@ from torch import Tensor
 from exuno.data.base import modality
 from exuno.data.holdout import open_both
 from exuno.data.images.corners import views_of
-from exuno.data.loader import Loader
+from exuno.data.loader import IN_ORDER, Loader
 from exuno.data.open import check_apart
 from exuno.data.relabelled import of_splits, relabelled, side_of
 from exuno.data.subset import labels_of
@@ -173,7 +173,7 @@ def read(
     dtype = torch.float16 if total > 1 << 28 else torch.float32
     shapes = [(len(data), layer.channels, layer.numbers // layer.channels) for layer in layers]
     found, labels, start = [torch.empty(shape, dtype=dtype) for shape in shapes], [], 0
-    loader = Loader(data, BATCH, None, 0, size, workers=workers, shuffle=False, drop_last=False, device=device)
+    loader = Loader(data, BATCH, None, 0, size, workers=workers, device=device, **IN_ORDER)
     for batch in loader.epoch(0):
         count = len(batch["labels"])
         for features, maps in zip(found, activations(model, layers, batch["images"].to(device)), strict=True):
@@ -212,8 +212,7 @@ def ten_crop_test(
 ) -> list[int]:
     """How many images each probe gets right by the mean logits of ten crops of (H, W) = ``size`` from ``large``."""
     right = torch.zeros(len(method.heads), dtype=torch.int64, device=device)
-    how: dict[str, Any] = {"workers": workers, "device": device, "shuffle": False, "drop_last": False}
-    loader = Loader(data, max(1, BATCH // 10), None, 0, large, **how)
+    loader = Loader(data, max(1, BATCH // 10), None, 0, large, workers=workers, device=device, **IN_ORDER)
     for batch in loader.epoch(0):
         truth = batch["labels"].to(device)
         answers = method.logits(torch.cat([*views_of(batch["images"].to(device), size, 10)]))

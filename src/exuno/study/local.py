@@ -9,7 +9,7 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 
-from exuno.engine.system import refuse_on_windows
+from exuno.engine.system import available_cores, refuse_on_windows
 from exuno.study.worker import Job, Outcome
 
 TRIES = 2  # a worker that dies under a cell may have been unlucky once, as when memory ran out
@@ -38,8 +38,7 @@ def room(need: Need) -> int:
     """Cells that this machine has room for at a time, by its GPUs, or else by its cores; at least one."""
     if not need.on_cpu and (count := gpus()):
         return max(1, count // need.processes)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // (need.threads * need.processes))
+    return max(1, available_cores() // (need.threads * need.processes))
 
 
 class Local:

@@ -19,6 +19,7 @@ from exuno.engine.errors import ExunoError, as_mistake
 from exuno.engine.progress import ProgressBar, clock
 from exuno.engine.ranges import SEED
 from exuno.engine.remote import is_remote, outgoing
+from exuno.engine.system import available_cores
 from exuno.synth.job import MANIFEST, Container, Job, What, claim, is_there
 from exuno.synth.writer import Maker, write_unit
 
@@ -145,11 +146,6 @@ def parse_shard(text: str) -> tuple[int, int]:
     if not (slash and share.isdigit() and shares.isdigit() and int(share) < int(shares)):
         raise ExunoError(f"--shard is '{text}'", "It has to be i/n with i from 0 to n - 1, for example 0/4 … 3/4.")
     return int(share), int(shares)
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _explain(work: Work, job: Job, make: Maker, units: Sequence[int], workers: int) -> None:

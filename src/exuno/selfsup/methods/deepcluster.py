@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from exuno.data import rng
+from exuno.data.loader import IN_ORDER, Loader
 from exuno.data.loader import Batch as Loaded
-from exuno.data.loader import Loader
 from exuno.engine.errors import ExunoError
 from exuno.engine.method import Batch, Method, Numbers, StepOutput
 from exuno.engine.options import Optim
@@ -80,8 +80,7 @@ class Clustering(Method):
         training = self.training
         self.eval()
         data, size = loader.data, loader.preparer.size
-        how: dict[str, Any] = {"workers": loader.workers, "device": loader.device, "shuffle": False, "drop_last": False}
-        plain = Loader(data, 512, None, 0, size, **how)
+        plain = Loader(data, 512, None, 0, size, workers=loader.workers, device=loader.device, **IN_ORDER)
         first = next(self.features(plain.epoch(epoch)))
         most = max(2, FITTED // first.shape[1])
         if len(data) <= most:
