@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from exuno.data.batches import Maker, batches, in_memory
+from exuno.data.loader import IN_ORDER
 from exuno.data.subset import abbreviated
 from exuno.distill.options import DistillConfig, rules
 from exuno.distill.source import FreshPatches, Patches
@@ -143,7 +144,7 @@ def select(
         with torch.inference_mode(), ProgressBar("choose patches", len(pool) * rounds, "patches") as bar:
             device = accelerator.device
             frozen = fuse_batchnorm(teacher).to(device)
-            how = {"device": device, "workers": config.run.workers, **IN_ORDER}
+            how: dict[str, Any] = {"device": device, "workers": config.run.workers, **IN_ORDER}
             loader = batches(pool, BATCH, Augment(), 0, size, **how)
             for epoch in range(rounds):
                 tops, margins = [], []
